@@ -1,0 +1,79 @@
+// Package machine is where the nodes of a lab run. A Driver makes, starts,
+// halts and destroys them and says how each is reached over SSH; what happens
+// inside a node is the business of package provision. Drivers live in folders
+// of their own below this one and pass one contract suite, machinetest.
+package machine
+
+import (
+	"context"
+)
+
+// Status is what a driver knows of one machine, without asking anything
+// inside it.
+type Status string
+
+// The states of a machine. A driver maps its own onto these.
+const (
+	StatusAbsent  Status = "absent"  // not created, or destroyed
+	StatusHalted  Status = "halted"  // exists, powered off; its disk is kept
+	StatusRunning Status = "running" // powered on; says nothing about sshd or the engine
+	StatusUnknown Status = "unknown" // the driver could not tell
+)
+
+// Endpoint is how a node is reached over SSH. It is plain data, so that it
+// can be kept between runs.
+type Endpoint struct {
+	// Node is the short name of the node.
+	Node string `json:"node"`
+	// Network and Address are as for net.Dial: "tcp" with host:port, or
+	// "unix" with the path of a socket that leads to the node's sshd.
+	Network string `json:"network"`
+	Address string `json:"address"`
+	// User to log in as.
+	User string `json:"user"`
+	// IdentityFile is the path of the private key.
+	IdentityFile string `json:"identity_file"`
+	// HostKeyAlias is the name under which the node's host key stands in the
+	// lab's known_hosts file.
+	HostKeyAlias string `json:"host_key_alias"`
+}
+
+// Observer is told what a driver does while it does it. Its functions may be
+// called from several goroutines at once. Nil functions are not called.
+type Observer struct {
+	// Step is called when a node begins a step, named in a few words in the
+	// present participle ("booting", "waiting for sshd").
+	Step func(node, step string)
+	// Ready is called once per node, as soon as its sshd answers. Up and Start
+	// do not wait for it to return before they go on with the other nodes, but
+	// they return only when every call has.
+	Ready func(Endpoint)
+}
+
+// Driver runs the machines of one lab. Every method is idempotent, honours
+// ctx, and leaves the lab in a state from which the same or any other method
+// succeeds, wherever it was cut short (even by kill -9). Methods that take
+// nodes act on all the nodes of the lab when given none.
+type Driver interface {
+	// Name of the driver, as in labs.yaml.
+	Name() string
+	// Preflight finds everything that would stop Up on this machine and
+	// returns it as one error with the commands that mend it. It changes
+	// nothing.
+	Preflight(ctx context.Context) error
+	// Up creates the nodes that are absent and starts those that are halted.
+	Up(ctx context.Context, o Observer, nodes ...string) error
+	// Start starts nodes that exist; an absent one is an error.
+	Start(ctx context.Context, o Observer, nodes ...string) error
+	// Halt powers nodes off in order (the engine is stopped first) and keeps
+	// their disks.
+	Halt(ctx context.Context, o Observer, nodes ...string) error
+	// Destroy removes nodes and everything that belongs to them. With none
+	// named, everything of the lab on this machine goes.
+	Destroy(ctx context.Context, o Observer, nodes ...string) error
+	// Status tells the state of every node of the lab. It neither waits nor
+	// changes anything.
+	Status(ctx context.Context) (map[string]Status, error)
+	// Endpoint tells how to reach a node that is running.
+	Endpoint(ctx context.Context, node string) (Endpoint, error)
+}
