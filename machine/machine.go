@@ -77,3 +77,10 @@ type Driver interface {
 	// Endpoint tells how to reach a node that is running.
 	Endpoint(ctx context.Context, node string) (Endpoint, error)
 }
+
+// Limited is a Driver that can name what nodes on this machine will not be
+// able to do, so that nobody wonders later ("no ip_vs: published ports answer
+// only on the node that runs the task"). None of it stops Up.
+type Limited interface {
+	Limits(ctx context.Context) []string
+}

@@ -1,0 +1,52 @@
+package machinetest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+const isolated = "DCALAB_TEST_ISOLATED"
+
+// Isolate runs the calling test program again in a network namespace of its
+// own, which has a loopback interface and no way out, and gives its exit
+// status. Inside it, or when the user is not root, it returns done=false and
+// the caller goes on. It is for TestMain, so that no lab of a test can ever
+// reach the real network.
+func Isolate() (status int, done bool) {
+	if os.Geteuid() != 0 {
+		return 0, false
+	}
+	if os.Getenv(isolated) != "" {
+		lo, err := netlink.LinkByName("lo")
+		if err == nil {
+			err = netlink.LinkSetUp(lo)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "isolate:", err)
+			return 1, true
+		}
+		return 0, false
+	}
+	// The thread stays locked, since Pdeathsig is bound to it.
+	runtime.LockOSThread()
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), isolated+"=1")
+	cmd.SysProcAttr = &unix.SysProcAttr{Unshareflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		return exit.ExitCode(), true
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "isolate:", err)
+		return 1, true
+	}
+	return 0, true
+}

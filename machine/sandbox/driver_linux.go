@@ -1,0 +1,470 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+const (
+	runtimeRoot = "/run/dcalab"
+	initCommand = "sandbox-init"
+	// haltTimeout is how long a node may take to stop its engine and sshd
+	// before it is switched off hard: longer than PID 1 gives the engine.
+	haltTimeout = stopTimeout + 10*time.Second
+)
+
+// Driver is the sandbox driver for one lab.
+type Driver struct{ cfg Config }
+
+var (
+	_ machine.Driver  = (*Driver)(nil)
+	_ machine.Limited = (*Driver)(nil)
+)
+
+// New makes the driver for one lab. It touches nothing.
+func New(cfg Config) *Driver {
+	if cfg.Log == nil {
+		cfg.Log = io.Discard
+	}
+	return &Driver{cfg: cfg}
+}
+
+// Name is "sandbox".
+func (d *Driver) Name() string { return Name }
+
+func (d *Driver) disk(node string) disk { return disk{filepath.Join(d.storage(), node)} }
+func (d *Driver) runtime(elem ...string) string {
+	return filepath.Join(append([]string{runtimeRoot, d.cfg.ID}, elem...)...)
+}
+func (d *Driver) socket(node string) string { return d.runtime(node, "run", "ssh.sock") }
+
+// pick turns names into nodes of the lab; none named means all.
+func (d *Driver) pick(names []string) ([]lab.Node, error) {
+	if len(names) == 0 {
+		return d.cfg.Lab.Nodes, nil
+	}
+	nodes := make([]lab.Node, 0, len(names))
+	for _, name := range names {
+		n, ok := d.cfg.Lab.Node(name)
+		if !ok {
+			return nil, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes, nil
+}
+
+// Up creates the nodes that are absent and starts those that are halted.
+func (d *Driver) Up(ctx context.Context, o machine.Observer, names ...string) error {
+	return d.power(ctx, o, names, true)
+}
+
+// Start starts nodes that exist.
+func (d *Driver) Start(ctx context.Context, o machine.Observer, names ...string) error {
+	return d.power(ctx, o, names, false)
+}
+
+func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, create bool) error {
+	nodes, err := d.pick(names)
+	if err != nil {
+		return err
+	}
+	if err := d.Preflight(ctx); err != nil {
+		return err
+	}
+	alive, err := running(d.cfg.ID)
+	if err != nil {
+		return err
+	}
+	if !create {
+		for _, n := range nodes {
+			if !d.disk(n.Name).exists() {
+				return &trouble.Error{
+					ID: "node-absent", Where: n.Name, What: "start", Why: "this node has not been created",
+					Next: []string{"create it: dcalab up " + n.Name},
+				}
+			}
+		}
+	}
+	if err := d.ground(); err != nil {
+		return err
+	}
+	nat, err := d.raise()
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	if len(alive) == 0 {
+		g.Go(func() error { return d.allow(nat) })
+	}
+	// Booting is work for the processors, waiting is not: only the first is
+	// limited.
+	boots := make(chan struct{}, 2*runtime.NumCPU())
+	for _, n := range nodes {
+		g.Go(func() error {
+			pid, ok := alive[n.Name]
+			if !ok {
+				select {
+				case boots <- struct{}{}:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+				var err error
+				pid, err = d.boot(ctx, o, n, nat)
+				<-boots
+				if err != nil {
+					return fmt.Errorf("%s: %w", n.Name, err)
+				}
+			}
+			step(o, n.Name, "waiting for sshd")
+			if err := d.await(ctx, n, pid); err != nil {
+				return err
+			}
+			if o.Ready != nil {
+				ep, err := d.Endpoint(ctx, n.Name)
+				if err != nil {
+					return err
+				}
+				o.Ready(ep)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func step(o machine.Observer, node, what string) {
+	if o.Step != nil {
+		o.Step(node, what)
+	}
+}
+
+// ground makes what all nodes share: the folders and the copy of this program
+// that is their PID 1 (a copy, so that rebuilding dcalab leaves running nodes
+// alone; not below /run, which is mounted noexec on many hosts).
+func (d *Driver) ground() error {
+	if err := os.MkdirAll(runtimeRoot, 0o755); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(d.runtime(), 0o711); err != nil {
+		return err
+	}
+	if err := d.prepareStorage(); err != nil {
+		return err
+	}
+	self, err := os.Stat(d.cfg.Executable)
+	if err != nil {
+		return err
+	}
+	if old, err := os.Stat(d.initCopy()); err == nil && old.Size() == self.Size() && old.ModTime().Equal(self.ModTime()) {
+		return nil
+	}
+	return replaceFile(d.initCopy(), d.cfg.Executable, self.ModTime())
+}
+
+func (d *Driver) initCopy() string { return filepath.Join(d.storage(), "init") }
+
+// replaceFile copies a program to a path, in one step for those who look.
+func replaceFile(to, from string, mtime time.Time) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.CreateTemp(filepath.Dir(to), "init-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(out.Name()) // gone already when all went well
+	_, err = io.Copy(out, in)
+	if err := errors.Join(err, out.Chmod(0o755), out.Close()); err != nil {
+		return err
+	}
+	if err := os.Chtimes(out.Name(), mtime, mtime); err != nil {
+		return err
+	}
+	return os.Rename(out.Name(), to)
+}
+
+// boot creates a node's disk when there is none, starts its PID 1 and gives
+// the pid of that on the host.
+func (d *Driver) boot(ctx context.Context, o machine.Observer, n lab.Node, nat bool) (int, error) {
+	if !d.disk(n.Name).exists() {
+		step(o, n.Name, "creating")
+		if err := d.create(n); err != nil {
+			return 0, err
+		}
+	}
+	step(o, n.Name, "booting")
+	if err := d.refresh(n, nat); err != nil {
+		return 0, err
+	}
+	if err := d.sweep(ctx, n.Name); err != nil {
+		return 0, err
+	}
+	pid, err := d.run(ctx, n)
+	if err != nil {
+		return 0, err
+	}
+	return pid, d.plug(n, pid)
+}
+
+// await waits until the sshd of the node whose PID 1 is pid answers.
+func (d *Driver) await(ctx context.Context, n lab.Node, pid int) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		if greets(ctx, d.socket(n.Name)) {
+			return nil
+		}
+		if err := pause(ctx, 5*time.Millisecond); err != nil {
+			if errors.Is(err, context.DeadlineExceeded) {
+				return &trouble.Error{
+					ID: "sshd-silent", Where: n.Name, What: "boot", Why: "its sshd did not answer within a minute",
+					Next: []string{"read the node's log: " + d.disk(n.Name).log()},
+				}
+			}
+			return err
+		}
+		if err := unix.Kill(pid, 0); errors.Is(err, unix.ESRCH) {
+			return &trouble.Error{
+				ID: "node-died", Where: n.Name, What: "boot", Why: lastLine(d.disk(n.Name).log()),
+				Next: []string{"read the node's log: " + d.disk(n.Name).log()},
+			}
+		}
+	}
+}
+
+// greets tells whether an SSH server sends its banner at the socket.
+func greets(ctx context.Context, socket string) bool {
+	c, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
+	banner := make([]byte, 4)
+	_, err = io.ReadFull(c, banner)
+	return err == nil && string(banner) == "SSH-"
+}
+
+func lastLine(path string) string {
+	lines := strings.Split(strings.TrimSpace(readFirst(path)), "\n")
+	if last := lines[len(lines)-1]; last != "" {
+		return "it ended at once: " + last
+	}
+	return "it ended at once"
+}
+
+// Halt stops the engine and sshd of the nodes and then the nodes.
+func (d *Driver) Halt(ctx context.Context, o machine.Observer, names ...string) error {
+	nodes, err := d.pick(names)
+	if err != nil {
+		return err
+	}
+	alive, err := running(d.cfg.ID)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, n := range nodes {
+		pid, ok := alive[n.Name]
+		if !ok {
+			continue
+		}
+		g.Go(func() error {
+			step(o, n.Name, "stopping")
+			if err := end(ctx, pid, haltTimeout); err != nil {
+				return fmt.Errorf("%s: %w", n.Name, err)
+			}
+			return d.sweep(ctx, n.Name)
+		})
+	}
+	return g.Wait()
+}
+
+// end asks a process to end, again and again, and kills it after the timeout.
+func end(ctx context.Context, pid int, timeout time.Duration) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	for deadline := time.Now().Add(timeout); ; {
+		sig := unix.SIGTERM
+		if time.Now().After(deadline) {
+			sig = unix.SIGKILL
+		}
+		if err := unix.PidfdSendSignal(fd, sig, nil, 0); errors.Is(err, unix.ESRCH) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		// A pidfd becomes readable when its process ends.
+		for range 20 {
+			if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 100); err == nil && n > 0 {
+				return nil
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+	}
+}
+
+// Destroy removes nodes; with none named, everything of the lab's.
+func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...string) error {
+	if err := d.needRoot(); err != nil {
+		return err
+	}
+	targets := map[string]bool{}
+	for _, name := range names {
+		n, ok := d.cfg.Lab.Node(name)
+		if !ok {
+			return fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
+		}
+		targets[n.Name] = true
+	}
+	whole := len(names) == 0
+	if whole {
+		// Also the nodes that labs.yaml no longer names.
+		for _, name := range d.remains() {
+			targets[name] = true
+		}
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(2 * runtime.NumCPU())
+	for _, name := range slices.Sorted(maps.Keys(targets)) {
+		g.Go(func() error {
+			step(o, name, "destroying")
+			if err := d.sweep(gctx, name); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			if err := removeDisk(d.disk(name).dir); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			host := name
+			if n, ok := d.cfg.Lab.Node(name); ok {
+				host = d.cfg.Lab.Hostname(n)
+			}
+			return d.cfg.ForgetHostKey(host)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if !whole && len(d.remains()) > 0 {
+		return nil
+	}
+	return d.vanish(ctx)
+}
+
+// remains lists the nodes of which anything is left: a disk, a runtime
+// folder, a process, a cgroup.
+func (d *Driver) remains() []string {
+	found := map[string]bool{}
+	for _, dir := range []string{d.storage(), d.runtime()} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if e.IsDir() && e.Name() != "runc" && e.Name() != "storage" {
+				found[strings.TrimSuffix(e.Name(), ".new")] = true
+			}
+		}
+	}
+	if alive, err := running(d.cfg.ID); err == nil {
+		for name := range alive {
+			found[name] = true
+		}
+	}
+	roots, _ := hierarchies()
+	for _, root := range roots {
+		entries, _ := os.ReadDir(filepath.Join(root, "dcalab", d.cfg.ID))
+		for _, e := range entries {
+			if e.IsDir() {
+				found[e.Name()] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// vanish removes what the nodes shared.
+func (d *Driver) vanish(ctx context.Context) error {
+	if err := reapCgroup(ctx, filepath.Join("/dcalab", d.cfg.ID)); err != nil {
+		return err
+	}
+	d.dropCgroups()
+	if err := d.fell(); err != nil {
+		return err
+	}
+	if err := d.releaseStorage(); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(d.runtime()); err != nil {
+		return err
+	}
+	// Other labs keep these two.
+	if left, err := os.ReadDir(runtimeRoot); err == nil && !slices.ContainsFunc(left, os.DirEntry.IsDir) {
+		if err := unforward(); err != nil {
+			return err
+		}
+		_ = os.Remove(runtimeRoot)
+	}
+	return nil
+}
+
+// Status tells which nodes run, which are halted, and which do not exist.
+func (d *Driver) Status(context.Context) (map[string]machine.Status, error) {
+	alive, err := running(d.cfg.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]machine.Status{}
+	for _, n := range d.cfg.Lab.Nodes {
+		switch {
+		case alive[n.Name] != 0:
+			out[n.Name] = machine.StatusRunning
+		case d.disk(n.Name).exists():
+			out[n.Name] = machine.StatusHalted
+		default:
+			out[n.Name] = machine.StatusAbsent
+		}
+	}
+	return out, nil
+}
+
+// Endpoint gives the socket that leads to the node's sshd.
+func (d *Driver) Endpoint(_ context.Context, name string) (machine.Endpoint, error) {
+	n, ok := d.cfg.Lab.Node(name)
+	if !ok {
+		return machine.Endpoint{}, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
+	}
+	return machine.Endpoint{
+		Node: n.Name, Network: "unix", Address: d.socket(n.Name),
+		User: User, IdentityFile: d.cfg.IdentityFile, HostKeyAlias: d.cfg.Lab.Hostname(n),
+	}, nil
+}

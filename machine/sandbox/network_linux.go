@@ -1,0 +1,285 @@
+package sandbox
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/coreos/go-iptables/iptables"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/dcalab/dcalab/lab"
+)
+
+// Interface names are at most 15 bytes long (IFNAMSIZ).
+func (d *Driver) bridge() string { return "dcab-" + d.cfg.ID[:9] }
+func (d *Driver) veth(node string) string {
+	return fmt.Sprintf("dcv%s%x", d.cfg.ID[:6], sum(d.cfg.ID, node)[:3])
+}
+
+// chain names the lab's own chain in every iptables table that it needs.
+func (d *Driver) chain() string { return "DCALAB-" + d.cfg.ID }
+
+func sum(parts ...string) []byte {
+	h := sha256.Sum256([]byte(strings.Join(parts, "/")))
+	return h[:]
+}
+
+// hardwareAddr is a node's MAC address: locally administered, and the same
+// after every start, so that no neighbour keeps a stale one.
+func (d *Driver) hardwareAddr(node string) net.HardwareAddr {
+	return append(net.HardwareAddr{0x02}, sum(d.cfg.ID, node)[:5]...)
+}
+
+// uplink tells whether the host has a default route. Without one, nodes get
+// none either.
+func uplink() (bool, error) {
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	if err != nil {
+		return false, fmt.Errorf("read the host's routes: %w", err)
+	}
+	for _, r := range routes {
+		if r.Dst == nil {
+			return true, nil
+		}
+		if ones, _ := r.Dst.Mask.Size(); ones == 0 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// clash finds a route of the host's, other than the default route and this
+// lab's own, that covers any of the lab's subnet, and says whose it is.
+func (d *Driver) clash() (string, error) {
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	if err != nil {
+		return "", fmt.Errorf("read the host's routes: %w", err)
+	}
+	for _, r := range routes {
+		if r.Dst == nil {
+			continue
+		}
+		addr, _ := netip.AddrFromSlice(r.Dst.IP.To4())
+		ones, _ := r.Dst.Mask.Size()
+		p := netip.PrefixFrom(addr, ones)
+		if ones == 0 || !p.Overlaps(d.cfg.Lab.Subnet) {
+			continue
+		}
+		link, err := netlink.LinkByIndex(r.LinkIndex)
+		if err != nil {
+			continue // gone meanwhile
+		}
+		switch a := link.Attrs(); {
+		case a.Name == d.bridge():
+		case strings.HasPrefix(a.Alias, aliasPrefix):
+			return fmt.Sprintf("%s belongs to %s", p, a.Alias), nil
+		default:
+			return fmt.Sprintf("the host has a route to %s through %s", p, a.Name), nil
+		}
+	}
+	return "", nil
+}
+
+const aliasPrefix = "dcalab lab "
+
+// raise makes the lab's bridge and tells whether the host has an uplink, so
+// that nodes can be given a way out. It may be called again at any time.
+func (d *Driver) raise() (nat bool, err error) {
+	name := d.bridge()
+	br, err := netlink.LinkByName(name)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = name
+		if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil && !errors.Is(err, unix.EEXIST) {
+			return false, fmt.Errorf("bridge %s: %w", name, err)
+		}
+		br, err = netlink.LinkByName(name)
+	}
+	if err != nil {
+		return false, fmt.Errorf("bridge %s: %w", name, err)
+	}
+	// The alias tells whoever lists the host's links what this one is for.
+	if err := netlink.LinkSetAlias(br, aliasPrefix+d.cfg.Lab.Name+" in "+filepath.Dir(d.cfg.Dir)); err != nil {
+		return false, err
+	}
+	addr := &netlink.Addr{IPNet: &net.IPNet{
+		IP:   d.cfg.Lab.Gateway().AsSlice(),
+		Mask: net.CIDRMask(d.cfg.Lab.Subnet.Bits(), 32),
+	}}
+	if err := netlink.AddrReplace(br, addr); err != nil {
+		return false, fmt.Errorf("address %s on bridge %s: %w", addr, name, err)
+	}
+	if err := netlink.LinkSetUp(br); err != nil {
+		return false, err
+	}
+	return uplink()
+}
+
+// forwarding is remembered here when dcalab switched it on, so that the last
+// lab to go switches it off again.
+const forwardMark = runtimeRoot + "/ip_forward.was-off"
+
+const forwardSwitch = "/proc/sys/net/ipv4/ip_forward"
+
+func forward() error {
+	now, err := os.ReadFile(forwardSwitch)
+	if err != nil {
+		return err
+	}
+	if strings.TrimSpace(string(now)) != "0" {
+		return nil
+	}
+	if err := os.WriteFile(forwardMark, nil, 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(forwardSwitch, []byte("1"), 0)
+}
+
+// unforward undoes forward. It is for when no lab is left on the host.
+func unforward() error {
+	if _, err := os.Stat(forwardMark); err != nil {
+		return nil
+	}
+	if err := os.WriteFile(forwardSwitch, []byte("0"), 0); err != nil {
+		return err
+	}
+	return os.Remove(forwardMark)
+}
+
+// rule is one rule in one of iptables' own chains that leads to ours.
+type rule struct {
+	table, chain string
+	spec         []string
+}
+
+// rules are what the lab's own chains hold: traffic among the nodes, out to
+// the world, and the answers back. A host whose own Docker drops what it does
+// not know would cut the lab off without them.
+func (d *Driver) rules(nat bool) []rule {
+	br := d.bridge()
+	rules := []rule{
+		{"filter", d.chain(), []string{"-i", br, "-j", "ACCEPT"}},
+		{"filter", d.chain(), []string{"-o", br, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"}},
+	}
+	if nat {
+		rules = append(rules, rule{"nat", d.chain(), []string{"!", "-o", br, "-j", "MASQUERADE"}})
+	}
+	return rules
+}
+
+// entrances are the jumps from the tables' own chains into the lab's.
+func (d *Driver) entrances() []rule {
+	return []rule{
+		{"filter", "FORWARD", []string{"-j", d.chain()}},
+		{"nat", "POSTROUTING", []string{"-s", d.cfg.Lab.Subnet.String(), "-j", d.chain()}},
+	}
+}
+
+// allow lets the lab's traffic through the host's firewall.
+func (d *Driver) allow(nat bool) error {
+	if nat {
+		if err := forward(); err != nil {
+			return err
+		}
+	}
+	ipt, err := iptables.New(iptables.Timeout(5))
+	if err != nil {
+		return fmt.Errorf("iptables: %w", err)
+	}
+	made := map[string]bool{}
+	for _, r := range d.rules(nat) {
+		if !made[r.table] {
+			made[r.table] = true
+			// ClearChain makes the chain when it is not there.
+			if err := ipt.ClearChain(r.table, r.chain); err != nil {
+				return fmt.Errorf("iptables: %w", err)
+			}
+		}
+		if err := ipt.Append(r.table, r.chain, r.spec...); err != nil {
+			return fmt.Errorf("iptables: %w", err)
+		}
+	}
+	for _, r := range d.entrances() {
+		if !made[r.table] {
+			continue
+		}
+		if err := ipt.InsertUnique(r.table, r.chain, 1, r.spec...); err != nil {
+			return fmt.Errorf("iptables: %w", err)
+		}
+	}
+	return nil
+}
+
+// disallow takes back what allow did, and touches nothing else.
+func (d *Driver) disallow() error {
+	ipt, err := iptables.New(iptables.Timeout(5))
+	if err != nil {
+		return nil //nolint:nilerr // without iptables there are no rules of ours
+	}
+	for _, r := range d.entrances() {
+		ok, err := ipt.ChainExists(r.table, d.chain())
+		if err != nil {
+			return fmt.Errorf("iptables: %w", err)
+		}
+		if !ok {
+			continue
+		}
+		if err := ipt.DeleteIfExists(r.table, r.chain, r.spec...); err != nil {
+			return fmt.Errorf("iptables: %w", err)
+		}
+		if err := ipt.ClearAndDeleteChain(r.table, d.chain()); err != nil {
+			return fmt.Errorf("iptables: %w", err)
+		}
+	}
+	return nil
+}
+
+// fell removes the bridge and the way out.
+func (d *Driver) fell() error {
+	br, err := netlink.LinkByName(d.bridge())
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// The rules go before the bridge: as long as it is there, a later destroy
+	// knows that there may be some.
+	if err := d.disallow(); err != nil {
+		return err
+	}
+	return netlink.LinkDel(br)
+}
+
+// plug gives a node, whose PID 1 is pid, its interface on the bridge. The
+// interface dies with the node's network namespace.
+func (d *Driver) plug(n lab.Node, pid int) error {
+	br, err := netlink.LinkByName(d.bridge())
+	if err != nil {
+		return fmt.Errorf("bridge %s: %w", d.bridge(), err)
+	}
+	name := d.veth(n.Name)
+	if old, err := netlink.LinkByName(name); err == nil {
+		// Left by a node that died a moment ago; the kernel is about to remove it.
+		_ = netlink.LinkDel(old)
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = name
+	attrs.MasterIndex = br.Attrs().Index
+	attrs.Flags = net.FlagUp
+	veth := &netlink.Veth{
+		LinkAttrs: attrs, PeerName: d.cfg.Lab.Interface,
+		PeerHardwareAddr: d.hardwareAddr(n.Name), PeerNamespace: netlink.NsPid(pid),
+	}
+	if err := netlink.LinkAdd(veth); err != nil {
+		return fmt.Errorf("interface %s of %s: %w", d.cfg.Lab.Interface, n.Name, err)
+	}
+	return nil
+}

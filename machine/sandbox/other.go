@@ -1,0 +1,45 @@
+//go:build !linux
+
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"runtime"
+
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// Driver is the sandbox driver; on this operating system every method says
+// that it needs Linux.
+type Driver struct{}
+
+// New makes the driver for one lab.
+func New(Config) *Driver { return &Driver{} }
+
+func needsLinux() error {
+	return &trouble.Error{
+		ID: "sandbox-needs-linux", What: "the sandbox driver",
+		Why:  "its nodes are made of Linux namespaces, and this is " + runtime.GOOS,
+		Next: []string{"use the vagrant driver: dcalab --driver vagrant up"},
+		Exit: trouble.ExitRequirement,
+	}
+}
+
+func (*Driver) Name() string                                               { return Name }
+func (*Driver) Preflight(context.Context) error                            { return needsLinux() }
+func (*Driver) Up(context.Context, machine.Observer, ...string) error      { return needsLinux() }
+func (*Driver) Start(context.Context, machine.Observer, ...string) error   { return needsLinux() }
+func (*Driver) Halt(context.Context, machine.Observer, ...string) error    { return needsLinux() }
+func (*Driver) Destroy(context.Context, machine.Observer, ...string) error { return needsLinux() }
+func (*Driver) Status(context.Context) (map[string]machine.Status, error)  { return nil, needsLinux() }
+func (*Driver) Endpoint(context.Context, string) (machine.Endpoint, error) {
+	return machine.Endpoint{}, needsLinux()
+}
+
+// Init is PID 1 of a node.
+func Init(string, string) error { return errors.ErrUnsupported }
+
+// Service asks a node's PID 1 to act on a service.
+func Service(string, string) (string, error) { return "", errors.ErrUnsupported }

@@ -1,0 +1,201 @@
+package sandbox
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// needRoot is the one requirement that everything has.
+func (d *Driver) needRoot() error {
+	if os.Geteuid() == 0 {
+		return nil
+	}
+	return &trouble.Error{
+		ID: "sandbox-needs-root", What: "the sandbox driver", Why: "making namespaces, mounts and links needs root",
+		Next: []string{"run the same command with sudo"}, Exit: trouble.ExitRequirement,
+	}
+}
+
+// program is something that nodes run from the host, and the packages that
+// bring it.
+type program struct{ name, debian, redhat string }
+
+func programs() []program {
+	return []program{
+		{"runc", "runc", "runc"},
+		{"dockerd", "docker.io", "moby-engine"},
+		{"containerd", "containerd", "containerd"},
+		{"iptables", "iptables", "iptables"},
+		{"sshd", "openssh-server", "openssh-server"},
+		{"sudo", "sudo", "sudo"},
+	}
+}
+
+// Preflight finds everything that this host lacks and reports it at once.
+func (d *Driver) Preflight(context.Context) error {
+	if err := d.needRoot(); err != nil {
+		return err
+	}
+	var lacks, next []string
+	lack := func(what string, fix ...string) {
+		lacks = append(lacks, what)
+		next = append(next, fix...)
+	}
+	var debian, redhat []string
+	for _, p := range programs() {
+		if _, err := find(p.name); err != nil {
+			lack(p.name + " is not installed")
+			debian, redhat = append(debian, p.debian), append(redhat, p.redhat)
+		}
+	}
+	if len(debian) > 0 {
+		if _, err := exec.LookPath("apt-get"); err == nil {
+			next = append(next, "sudo apt-get install --no-install-recommends "+strings.Join(debian, " "))
+		} else {
+			next = append(next, "sudo dnf install "+strings.Join(redhat, " "))
+		}
+	}
+	if separate("/usr") {
+		lack("/usr is a file system of its own, and nodes see only the root file system")
+	}
+	if err := probeKernel(); err != nil {
+		lack(err.Error(), "sudo modprobe -a bridge veth vxlan br_netfilter")
+	}
+	if err := probeOverlay(d.probeDir()); err != nil {
+		lack("overlay over the host's root: "+err.Error(), "sudo modprobe overlay")
+	}
+	if route, err := d.clash(); err != nil {
+		return err
+	} else if route != "" {
+		lack(fmt.Sprintf("the lab's subnet %s is taken: %s", d.cfg.Lab.Subnet, route),
+			"destroy the lab that has it, or choose another subnet in labs.yaml (dcalab init writes one)")
+	}
+	if len(lacks) == 0 {
+		return nil
+	}
+	return &trouble.Error{
+		ID: "sandbox-preflight", What: "the sandbox driver cannot run here", Why: strings.Join(lacks, "; "),
+		Next: next, Exit: trouble.ExitRequirement,
+	}
+}
+
+// find looks for a program where nodes do.
+func find(name string) (string, error) {
+	for _, dir := range strings.Split(searchPath, ":") {
+		path := filepath.Join(dir, name)
+		if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", exec.ErrNotFound
+}
+
+// separate tells whether path is a mount point.
+func separate(path string) bool {
+	var st, root unix.Stat_t
+	return unix.Stat(path, &st) == nil && unix.Stat("/", &root) == nil && st.Dev != root.Dev
+}
+
+// probeKernel makes one of each kind of link that a lab needs, in a network
+// namespace that nobody else sees, and so loads their modules where they are.
+func probeKernel() error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the namespace goes with the thread
+		done <- func() error {
+			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+				return fmt.Errorf("new network namespace: %w", err)
+			}
+			bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "b"}}
+			veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "v"}, PeerName: "w"}
+			vxlan := &netlink.Vxlan{LinkAttrs: netlink.LinkAttrs{Name: "x"}, VxlanId: 1, Port: 4789}
+			for _, l := range []netlink.Link{bridge, veth, vxlan} {
+				if err := netlink.LinkAdd(l); err != nil {
+					return fmt.Errorf("the kernel cannot make a %s link: %w", l.Type(), err)
+				}
+			}
+			return nil
+		}()
+	}()
+	return <-done
+}
+
+// probeOverlay mounts, for a moment and seen by nobody, the overlay of a node
+// whose disk would be in dir.
+func probeOverlay(dir string) error {
+	tmp, err := os.MkdirTemp(dir, ".probe-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	dk, target := disk{tmp}, filepath.Join(tmp, "root")
+	for _, p := range []string{dk.upper(), dk.work(), target} {
+		if err := os.Mkdir(p, 0o700); err != nil {
+			return err
+		}
+	}
+	if err := unix.Setxattr(dk.upper(), "trusted.overlay.opaque", []byte("y"), 0); err != nil {
+		return fmt.Errorf("%s: its file system keeps no trusted extended attributes: %w", dir, err)
+	}
+	if err := unix.Removexattr(dk.upper(), "trusted.overlay.opaque"); err != nil {
+		return err
+	}
+	return inMountNamespace(func() error {
+		if err := mountOverlay(dk, target); err != nil {
+			return fmt.Errorf("%s: %w", dir, err)
+		}
+		return unix.Unmount(target, unix.MNT_DETACH)
+	})
+}
+
+// Limits names what nodes on this host cannot do.
+func (d *Driver) Limits(context.Context) []string {
+	var limits []string
+	if !haveModule("ip_vs") {
+		limits = append(limits, "this kernel has no ip_vs: the routing mesh and service VIPs do not answer; "+
+			"publish with mode=host and use --endpoint-mode dnsrr")
+	}
+	if d.onTmpfs() {
+		limits = append(limits, fmt.Sprintf("the nodes' disks are in memory (%d MiB at most) and do not survive a reboot: "+
+			"%s cannot carry an overlay", d.tmpfsMiB(), filepath.Dir(d.cfg.Dir)))
+	}
+	return limits
+}
+
+// haveModule tells whether a kernel module is loaded, built in, or can be loaded.
+func haveModule(name string) bool {
+	if _, err := os.Stat("/sys/module/" + name); err == nil {
+		return true
+	}
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return false
+	}
+	dir := "/lib/modules/" + unix.ByteSliceToString(u.Release[:])
+	for _, list := range []string{"modules.builtin", "modules.dep"} {
+		data, err := os.ReadFile(filepath.Join(dir, list))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		for sc := bufio.NewScanner(bytes.NewReader(data)); sc.Scan(); {
+			file, _, _ := strings.Cut(sc.Text(), ":")
+			if base, _, _ := strings.Cut(filepath.Base(file), "."); base == name {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,209 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/capability"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/dcalab/dcalab/lab"
+)
+
+func (d *Driver) container(node string) string { return d.cfg.ID + "-" + node }
+
+// sweep removes whatever an earlier life of the node left outside its disk:
+// runc's record, processes, cgroups and the runtime folder. A node that runs
+// is switched off hard.
+func (d *Driver) sweep(ctx context.Context, node string) error {
+	if _, err := os.Stat(d.runtime("runc", d.container(node))); err == nil {
+		if out, err := exec.CommandContext(ctx, "runc", "--root", d.runtime("runc"), "delete", "--force", d.container(node)).CombinedOutput(); err != nil {
+			// The cgroup below is what counts; the record goes with the folder.
+			fmt.Fprintf(d.cfg.Log, "runc delete %s: %v: %s\n", node, err, out)
+		}
+	}
+	if err := reapCgroup(ctx, d.cgroup(node)); err != nil {
+		return err
+	}
+	return errors.Join(
+		os.RemoveAll(d.runtime("runc", d.container(node))),
+		os.RemoveAll(d.runtime(node)),
+	)
+}
+
+// run starts a node's container and gives the pid of its PID 1.
+func (d *Driver) run(ctx context.Context, n lab.Node) (int, error) {
+	dk := d.disk(n.Name)
+	bundle := d.runtime(n.Name)
+	root := filepath.Join(bundle, "root")
+	for _, dir := range []string{bundle, root, filepath.Join(bundle, "run")} {
+		if err := os.MkdirAll(dir, 0o711); err != nil {
+			return 0, err
+		}
+	}
+	// PID 1 makes its socket in here, for the owner of this folder.
+	if err := os.Chown(filepath.Join(bundle, "run"), d.cfg.UID, d.cfg.GID); err != nil {
+		return 0, err
+	}
+	config, err := d.config(n, root)
+	if err != nil {
+		return 0, err
+	}
+	data, err := json.Marshal(config)
+	if err != nil {
+		return 0, err
+	}
+	if err := os.WriteFile(filepath.Join(bundle, "config.json"), data, 0o600); err != nil {
+		return 0, err
+	}
+	log, err := os.OpenFile(dk.log(), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer log.Close()
+	pidFile := filepath.Join(bundle, "pid")
+	cmd := exec.CommandContext(ctx, "runc", "--root", d.runtime("runc"), "run", "--detach",
+		"--bundle", bundle, "--pid-file", pidFile, d.container(n.Name))
+	cmd.Stdout, cmd.Stderr = log, log
+	// A runc whose dcalab is killed must not finish its work behind the back
+	// of the destroy that follows.
+	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	if err := inMountNamespace(func() error {
+		if err := mountOverlay(dk, root); err != nil {
+			return fmt.Errorf("overlay over the host's root: %w", err)
+		}
+		return cmd.Run()
+	}); err != nil {
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		return 0, fmt.Errorf("runc run: %w: %s", err, strings.TrimSpace(readFirst(dk.log())))
+	}
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
+}
+
+// inMountNamespace runs f on a thread that has a mount namespace of its own;
+// what f mounts is seen by what f starts, by nobody else, and is gone when
+// they are.
+func inMountNamespace(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		// Never unlocked: the runtime ends a thread that stays locked, and with
+		// it the namespace.
+		runtime.LockOSThread()
+		done <- func() error {
+			if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+				return fmt.Errorf("new mount namespace: %w", err)
+			}
+			if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+				return fmt.Errorf("new mount namespace: %w", err)
+			}
+			return f()
+		}()
+	}()
+	return <-done
+}
+
+// mountOverlay puts a node's upper folder over the host's root, at target.
+func mountOverlay(dk disk, target string) error {
+	// A comma parts mount options and a colon parts lower folders.
+	quote := strings.NewReplacer(`\`, `\\`, `,`, `\,`, `:`, `\:`).Replace
+	return unix.Mount("overlay", target, "overlay", 0,
+		"lowerdir=/,upperdir="+quote(dk.upper())+",workdir="+quote(dk.work()))
+}
+
+// config is the OCI runtime configuration of a node: as much of a machine of
+// its own as namespaces give, with every capability that dcalab itself has.
+func (d *Driver) config(n lab.Node, root string) (*specs.Spec, error) {
+	caps, err := capabilities()
+	if err != nil {
+		return nil, err
+	}
+	bind := func(from, to string, options ...string) specs.Mount {
+		return specs.Mount{Type: "bind", Source: from, Destination: to, Options: append([]string{"rbind"}, options...)}
+	}
+	mounts := []specs.Mount{
+		{Type: "proc", Source: "proc", Destination: "/proc"},
+		{Type: "tmpfs", Source: "tmpfs", Destination: "/dev", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
+		{Type: "devpts", Source: "devpts", Destination: "/dev/pts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+		{Type: "tmpfs", Source: "shm", Destination: "/dev/shm", Options: []string{"nosuid", "nodev", "mode=1777"}},
+		{Type: "mqueue", Source: "mqueue", Destination: "/dev/mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Type: "sysfs", Source: "sysfs", Destination: "/sys", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Type: "cgroup", Source: "cgroup", Destination: "/sys/fs/cgroup", Options: []string{"nosuid", "noexec", "nodev", "rw"}},
+		{Type: "tmpfs", Source: "run", Destination: "/run", Options: []string{"nosuid", "nodev", "mode=755"}},
+		{Type: "tmpfs", Source: "tmp", Destination: "/tmp", Options: []string{"nosuid", "nodev", "mode=1777"}},
+		bind(d.disk(n.Name).docker(), "/var/lib/docker"),
+		bind(filepath.Join(root, "..", "run"), filepath.Dir(relaySocket)),
+		bind(d.initCopy(), initPath, "ro"),
+	}
+	if readFirst("/sys/module/apparmor/parameters/enabled") == "Y\n" {
+		// The engine asks here whether it can confine its containers.
+		mounts = append(mounts, specs.Mount{Type: "securityfs", Source: "securityfs", Destination: "/sys/kernel/security"})
+	}
+	memory := int64(n.Memory) << 20
+	period := uint64(100_000) // µs, the kernel's default
+	quota := int64(n.CPUs) * int64(period)
+	namespaces := []specs.LinuxNamespace{
+		{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
+		{Type: specs.MountNamespace}, {Type: specs.NetworkNamespace}, {Type: specs.CgroupNamespace},
+	}
+	return &specs.Spec{
+		Version:  "1.0.2",
+		Hostname: d.cfg.Lab.Hostname(n),
+		Root:     &specs.Root{Path: root},
+		Mounts:   mounts,
+		Process: &specs.Process{
+			Args: []string{initPath, initCommand, d.cfg.ID, n.Name},
+			Env:  []string{"PATH=" + searchPath, "HOME=/root", "GOMAXPROCS=2", "GOGC=50"},
+			Cwd:  "/",
+			Capabilities: &specs.LinuxCapabilities{
+				Bounding: caps, Effective: caps, Permitted: caps,
+			},
+		},
+		Linux: &specs.Linux{
+			Namespaces:  namespaces,
+			CgroupsPath: d.cgroup(n.Name),
+			Resources: &specs.LinuxResources{
+				Devices: []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}},
+				Memory:  &specs.LinuxMemory{Limit: &memory},
+				CPU:     &specs.LinuxCPU{Quota: &quota, Period: &period},
+			},
+		},
+	}, nil
+}
+
+// capabilities names those that this process holds: runc refuses to give
+// others, and containers on CI machines lack some.
+func capabilities() ([]string, error) {
+	have, err := capability.NewPid2(0)
+	if err != nil {
+		return nil, err
+	}
+	if err := have.Load(); err != nil {
+		return nil, fmt.Errorf("read this process's capabilities: %w", err)
+	}
+	var names []string
+	for _, c := range capability.ListKnown() {
+		if have.Get(capability.EFFECTIVE, c) && have.Get(capability.BOUNDING, c) {
+			names = append(names, "CAP_"+strings.ToUpper(c.String()))
+		}
+	}
+	return names, nil
+}
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

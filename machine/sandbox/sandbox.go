@@ -1,0 +1,68 @@
+// Package sandbox runs the nodes of a lab without a hypervisor: each node is
+// a container of runc's whose root is an overlay over the host's own root
+// file system, with namespaces, cgroups, users, an OpenSSH sshd and a Docker
+// Engine of its own. It needs Linux and root, and neither an image, a
+// download nor a running Docker.
+//
+// The truth about a node is in the kernel and on the disk, never in a record
+// of ours: it runs while its PID 1 does (found by its command line), it exists
+// while its folder does, and all its processes are in its cgroup. So every
+// method finds its way after any interruption.
+//
+// What belongs to a lab with id I:
+//
+//	DIR/NODE/            the node's disk: upper, work, docker (its /var/lib/docker)
+//	DIR/init             the copy of this program that is PID 1 of the nodes
+//	/run/dcalab/I/       runc's state, and per node a bundle and the socket to its sshd
+//	/dcalab/I/NODE       the node's cgroup (in every hierarchy)
+//	dcab-I (9 digits)    the bridge; its address is the gateway of the lab
+//	DCALAB-I             iptables chains (filter and, with an uplink, nat)
+//
+// The overlay is mounted in a mount namespace that only the node's processes
+// hold, and the veth pair ends in the node's network namespace: both vanish
+// with the node's last process, whatever became of dcalab.
+package sandbox
+
+import (
+	"io"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/dcalab/dcalab/lab"
+)
+
+// Name is the name of this driver in labs.yaml.
+const Name = lab.DriverSandbox
+
+// User is who logs in to a node: the name that Vagrant's boxes use, so that
+// the class notes hold word for word.
+const User = "vagrant"
+
+// Config is what a Driver is made of.
+type Config struct {
+	Lab *lab.Lab
+	// ID is unique to this lab on this machine: 12 hex digits.
+	ID string
+	// Dir is the folder that holds the nodes' disks. It is created when needed
+	// and removed with the last node.
+	Dir string
+	// Executable is the path of a program that, started as
+	// `EXECUTABLE sandbox-init ID NODE`, calls Init: dcalab itself.
+	Executable string
+	// AuthorizedKey is the public key that may log in as User, and
+	// IdentityFile the path of its private half.
+	AuthorizedKey ssh.PublicKey
+	IdentityFile  string
+	// PinHostKey is told the host key of a node when it is created, and
+	// ForgetHostKey when it is destroyed. The host is the node's HostKeyAlias.
+	PinHostKey    func(host string, key ssh.PublicKey) error
+	ForgetHostKey func(host string) error
+	// UID and GID own the sockets that lead to the nodes' sshd; whoever they
+	// are needs no root to talk to a running lab.
+	UID, GID int
+	// Hidden are paths of the host, beside the usual ones, that nodes must not
+	// see: the state folder of the lab, which holds its private key.
+	Hidden []string
+	// Log gets the commands that are run and what they say. May be nil.
+	Log io.Writer
+}

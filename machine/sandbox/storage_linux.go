@@ -1,0 +1,125 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Nodes' disks are in Config.Dir, unless its file system cannot carry the
+// upper folder of an overlay (an overlay itself, NFS, some of FUSE): then
+// they are in a tmpfs of the lab's own, below /run. Which of the two it is
+// can be read off the mounts, and is not recorded.
+
+func (d *Driver) tmpfs() string { return d.runtime("storage") }
+
+// onTmpfs tells whether the disks are in memory.
+func (d *Driver) onTmpfs() bool { return separateFrom(d.tmpfs(), d.runtime()) }
+
+// storage is where the disks are.
+func (d *Driver) storage() string {
+	if d.onTmpfs() {
+		return d.tmpfs()
+	}
+	return d.cfg.Dir
+}
+
+// tmpfsMiB is the size of the disks in memory: 1 GiB a node, at most half of
+// the host's memory.
+func (d *Driver) tmpfsMiB() int64 {
+	size := int64(len(d.cfg.Lab.Nodes)) << 10
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) == nil {
+		size = min(size, int64(info.Totalram)*int64(info.Unit)>>21)
+	}
+	return size
+}
+
+// prepareStorage makes the place of the disks, in memory if it must be.
+func (d *Driver) prepareStorage() error {
+	if d.onTmpfs() {
+		return nil
+	}
+	if err := os.MkdirAll(d.cfg.Dir, 0o711); err != nil {
+		return err
+	}
+	if probeOverlay(d.cfg.Dir) == nil {
+		return nil
+	}
+	if err := os.MkdirAll(d.tmpfs(), 0o711); err != nil {
+		return err
+	}
+	if err := unix.Mount("tmpfs", d.tmpfs(), "tmpfs", 0, fmt.Sprintf("size=%dm,mode=711", d.tmpfsMiB())); err != nil {
+		return fmt.Errorf("disks in memory: %w", err)
+	}
+	return nil
+}
+
+// releaseStorage removes the place of the disks.
+func (d *Driver) releaseStorage() error {
+	if d.onTmpfs() {
+		if err := unix.Unmount(d.tmpfs(), unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("unmount %s: %w", d.tmpfs(), err)
+		}
+	}
+	return removeDisk(d.cfg.Dir)
+}
+
+// probeDir is where Preflight tries an overlay: the nearest folder to the
+// disks-to-be that exists, or memory where that one cannot carry it.
+func (d *Driver) probeDir() string {
+	dir := d.cfg.Dir
+	for {
+		if fi, err := os.Stat(dir); err == nil && fi.IsDir() {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	if probeOverlay(dir) == nil {
+		return dir
+	}
+	return "/run"
+}
+
+func separateFrom(path, parent string) bool {
+	var a, b unix.Stat_t
+	return unix.Stat(path, &a) == nil && unix.Stat(parent, &b) == nil && a.Dev != b.Dev
+}
+
+// removeDisk removes a folder of ours and all below it, but never reaches
+// into anything mounted there.
+func removeDisk(dir string) error {
+	mounted, err := mountsBelow(dir)
+	if err != nil {
+		return err
+	}
+	if len(mounted) > 0 {
+		return fmt.Errorf("%s is still mounted at %s", mounted[0], dir)
+	}
+	if err := os.RemoveAll(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// mountsBelow lists the mount points below dir that this process sees.
+func mountsBelow(dir string) ([]string, error) {
+	info, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	var out []string
+	for line := range strings.Lines(string(info)) {
+		if f := strings.Fields(line); len(f) > 4 {
+			if at := unescape.Replace(f[4]); strings.HasPrefix(at, dir+"/") {
+				out = append(out, at)
+			}
+		}
+	}
+	return out, nil
+}
