@@ -1,3 +1,27 @@
+// Dcalab gives a person a real multi-node Docker Swarm lab on their own
+// machine, to build, break and mend.
 package main
 
-func main() {}
+import (
+	"context"
+	_ "embed"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/dcalab/dcalab/cmd"
+	"github.com/dcalab/dcalab/ui"
+)
+
+//go:embed labs.yaml
+var labs []byte
+
+//go:embed Vagrantfile.tmpl
+var vagrantfile string
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The first Ctrl-C ends the command in order, a second one at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(cmd.Run(ctx, ui.System(), cmd.Embedded{Labs: labs, Vagrantfile: vagrantfile}, os.Args[1:]))
+}

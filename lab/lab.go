@@ -45,8 +45,16 @@ type File struct {
 	Path string
 	// Default is the name of the lab that is meant when none is named.
 	Default string
-	// Labs by name, in the order of the file.
+	// Labs, in the order of the file.
 	Labs []*Lab
+	// Warnings are what is allowed and unwise, in the order of the file.
+	Warnings []Problem
+
+	// name of the file as messages show it.
+	name string
+	// lines says, by lab and by path in the lab ("nodes.0.cpus"), in which
+	// line of the file a setting stands. A setting without one is a default.
+	lines map[string]map[string]int
 }
 
 // Lab is one lab. Every field is set after loading: what the file leaves out

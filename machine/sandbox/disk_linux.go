@@ -84,7 +84,11 @@ func (d *Driver) create(n lab.Node) error {
 		t.hide(p, 0o700)
 	}
 	d.identity(t, n)
-	d.users(t)
+	key, err := d.cfg.AuthorizedKey()
+	if err != nil {
+		return err
+	}
+	d.users(t, key)
 	hostKey := d.sshd(t, n)
 	d.services(t)
 	if t.err != nil {
@@ -200,7 +204,7 @@ func resolvers(host, behindStub string) string {
 
 // users writes the node's own accounts: the host's system users, whose ids
 // its files carry, and vagrant; no password opens any of them.
-func (d *Driver) users(t *tree) {
+func (d *Driver) users(t *tree, key ssh.PublicKey) {
 	passwd, group := accounts(readFirst("/etc/passwd"), readFirst("/etc/group"))
 	t.write("/etc/passwd", 0o644, passwd)
 	t.write("/etc/group", 0o644, group)
@@ -218,7 +222,7 @@ root ALL=(ALL:ALL) ALL
 	home := "/home/" + User
 	t.own(home, 0o755, userID)
 	t.own(home+"/.ssh", 0o700, userID)
-	t.write(home+"/.ssh/authorized_keys", 0o600, string(ssh.MarshalAuthorizedKey(d.cfg.AuthorizedKey)))
+	t.write(home+"/.ssh/authorized_keys", 0o600, string(ssh.MarshalAuthorizedKey(key)))
 	t.chown(home+"/.ssh/authorized_keys", userID)
 	for _, f := range []string{".bashrc", ".profile", ".bash_logout"} {
 		if text := readFirst("/etc/skel/" + f); text != "" {

@@ -50,7 +50,7 @@ func TestDev(t *testing.T) {
 			{Name: "node02", IP: netip.MustParseAddr("10.20.20.120"), CPUs: 1, Memory: 1024},
 		}}
 	exe, _ := os.Executable()
-	d := New(Config{Lab: l, ID: "0123456789ab", Dir: t.TempDir() + "/sandbox", Executable: exe, AuthorizedKey: key,
+	d := New(Config{Lab: l, ID: "0123456789ab", Dir: t.TempDir() + "/sandbox", Executable: exe, AuthorizedKey: func() (ssh.PublicKey, error) { return key, nil },
 		PinHostKey: func(string, ssh.PublicKey) error { return nil }, ForgetHostKey: func(string) error { return nil }, Log: os.Stderr})
 	ctx := context.Background()
 	t0 := time.Now()

@@ -49,9 +49,9 @@ type Config struct {
 	// Executable is the path of a program that, started as
 	// `EXECUTABLE sandbox-init ID NODE`, calls Init: dcalab itself.
 	Executable string
-	// AuthorizedKey is the public key that may log in as User, and
-	// IdentityFile the path of its private half.
-	AuthorizedKey ssh.PublicKey
+	// AuthorizedKey gives the public key that may log in as User; it is asked
+	// when a node is created. IdentityFile is the path of its private half.
+	AuthorizedKey func() (ssh.PublicKey, error)
 	IdentityFile  string
 	// PinHostKey is told the host key of a node when it is created, and
 	// ForgetHostKey when it is destroyed. The host is the node's HostKeyAlias.

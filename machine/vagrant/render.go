@@ -4,6 +4,7 @@ package vagrant
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -28,6 +29,8 @@ type Options struct {
 	// another folder: it stands in every machine's name. At most 16 letters
 	// a-z and digits.
 	LabID string
+	// Provider wins over the lab's own; empty leaves it to the lab.
+	Provider string
 }
 
 // Render gives the Vagrantfile of a lab, from the template that stands beside
@@ -37,7 +40,7 @@ type Options struct {
 // arguments. An error names what in the lab cannot be rendered; a lab that was
 // loaded from a valid file has none.
 func Render(tmpl string, l *lab.Lab, o Options) ([]byte, error) {
-	t, err := parse(tmpl)
+	t, err := parseTemplate(tmpl)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +55,7 @@ func Render(tmpl string, l *lab.Lab, o Options) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func parse(tmpl string) (*template.Template, error) {
+func parseTemplate(tmpl string) (*template.Template, error) {
 	t, err := template.New("Vagrantfile.tmpl").
 		Option("missingkey=error").
 		Funcs(template.FuncMap{"ruby": rubyLiteral}).
@@ -103,8 +106,9 @@ func newVagrantfile(l *lab.Lab, o Options) (vagrantfile, error) {
 	if !labID.MatchString(o.LabID) {
 		return vagrantfile{}, fmt.Errorf("lab id %q: wanted 1 to 16 letters a-z and digits", o.LabID)
 	}
-	if l.Provider != "" && !slices.Contains(Providers(), l.Provider) {
-		return vagrantfile{}, fmt.Errorf("provider %q: wanted one of %v", l.Provider, Providers())
+	provider := cmp.Or(o.Provider, l.Provider)
+	if provider != "" && !slices.Contains(Providers(), provider) {
+		return vagrantfile{}, fmt.Errorf("provider %q: wanted one of %v", provider, Providers())
 	}
 	if !l.Subnet.IsValid() || !l.Subnet.Addr().Is4() {
 		return vagrantfile{}, fmt.Errorf("subnet %v: wanted an IPv4 network", l.Subnet)
@@ -119,7 +123,7 @@ func newVagrantfile(l *lab.Lab, o Options) (vagrantfile, error) {
 		MachinePrefix: prefix + "-",
 		Netmask:       net.IP(net.CIDRMask(l.Subnet.Bits(), 32)).String(),
 		Slot:          pciSlot(l.Interface),
-		provider:      l.Provider,
+		provider:      provider,
 	}
 	v.ManagementSlot = v.Slot - 1
 	for _, n := range l.Nodes {

@@ -1,0 +1,85 @@
+# What dcalab's users and developers run. Everything that is missing on a
+# fresh Debian or Ubuntu machine with Go is installed by scripts/install.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Root is needed to make nodes, and for nothing else.
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+CACHE := .cache
+LINT := go tool -modfile=tools/go.mod golangci-lint
+
+.PHONY: help
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+.PHONY: lab
+lab: ## Install what is missing, build dcalab, bring up the default lab with its swarm
+	scripts/install sandbox
+	$(MAKE) build
+	./dcalab --driver sandbox up --swarm
+	./dcalab status
+
+.PHONY: build
+build: ## Build ./dcalab
+	go build -o dcalab .
+
+.PHONY: test
+test: ## All checks: lint, race, fuzz seeds, scenarios on real engines, cross-builds
+	scripts/install sandbox test
+	$(MAKE) lint unit scenarios cross
+
+.PHONY: lint
+lint: ## go vet and the linters; also holds the arrows between packages
+	go vet ./...
+	$(LINT) run ./...
+	shellcheck scripts/install provision/scripts/*.sh .ci/run
+
+# What needs root is compiled as the user and only run as root, so that the
+# build cache stays the user's.
+ROOTED := ./machine/sandbox ./provision
+
+.PHONY: unit
+unit: ## Unit, property and contract tests, and the seeds of the fuzz targets
+	go test -race $$(go list ./... | grep -v -e /e2e$$ -e /machine/sandbox$$ -e /provision$$)
+	@mkdir -p $(CACHE)
+	@for p in $(ROOTED); do \
+		echo "go test -race $$p (as root)"; \
+		go test -race -c -o $(CACHE)/rooted.test $$p; \
+		(cd $$p && $(AS_ROOT) $(CURDIR)/$(CACHE)/rooted.test -test.timeout=10m); \
+	done
+
+.PHONY: scenarios
+scenarios: ## Whole-program scenarios on real engines (RUN=name for one of them)
+	@mkdir -p $(CACHE)
+	go build -race -o $(CACHE)/dcalab .
+	go test -race -c -o $(CACHE)/e2e.test ./e2e
+	cd e2e && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/e2e.test -test.timeout=20m $(if $(RUN),-test.run='TestScenarios/$(RUN)' -test.v)
+
+.PHONY: cross
+cross: ## Build for every system that dcalab runs on
+	for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do \
+		echo "build $$target"; \
+		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go build -o /dev/null . ; \
+	done
+	GOOS=windows go vet ./...
+	GOOS=darwin go vet ./...
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for a while (FUZZTIME=1m)
+	@for p in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
+			echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-1m} $$p; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## Measure against the floor, plain ssh and Ansible: a table of medians and ratios
+	scripts/install sandbox bench
+	go build -o $(CACHE)/dcalab .
+	go test -c -o $(CACHE)/bench.test ./bench
+	cd bench && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/bench.test -test.run='^TestBench' -test.v -test.timeout=60m -bench.run
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf dcalab dist $(CACHE)

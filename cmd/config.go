@@ -1,0 +1,97 @@
+package cmd
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/lab"
+)
+
+func (a *app) config() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "config",
+		Short: "Check labs.yaml, and show what is in force",
+	}
+	c.AddCommand(
+		&cobra.Command{
+			Use:   "validate",
+			Short: "Check labs.yaml and name every problem, with line and column",
+			Args:  cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error {
+				file, err := a.load()
+				if err != nil {
+					return err
+				}
+				for _, w := range file.Warnings {
+					fmt.Fprintf(a.streams.Err, "warning: %s\n", w)
+				}
+				labs := make([]string, len(file.Labs))
+				for i, l := range file.Labs {
+					labs[i] = fmt.Sprintf("%s (%d nodes)", l.Name, len(l.Nodes))
+				}
+				fmt.Fprintf(a.streams.Out, "%s is valid: %s\n", place(file), strings.Join(labs, ", "))
+				return nil
+			},
+		},
+		&cobra.Command{
+			Use:   "view",
+			Short: "Show what is in force for the lab, and where each setting comes from",
+			Args:  cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error {
+				file, l, overrides, err := a.choice()
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(a.streams.Out, "# lab %s of %s\n%s", l.Name, place(file), file.View(l, overrides))
+				return nil
+			},
+		},
+		&cobra.Command{
+			Use:     "schema",
+			Short:   "Print the JSON Schema of labs.yaml, for editors",
+			Example: "  dcalab config schema > labs.schema.json",
+			Args:    cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error {
+				_, err := a.streams.Out.Write(lab.Schema())
+				return err
+			},
+		},
+	)
+	return c
+}
+
+// place is where a labs.yaml is.
+func place(f *lab.File) string {
+	if f.Path == "" {
+		return "the built-in labs.yaml"
+	}
+	return f.Path
+}
+
+func (a *app) init() *cobra.Command {
+	var managers, workers int
+	c := &cobra.Command{
+		Use:   "init",
+		Short: "Write a labs.yaml of your own into this folder",
+		Long: `Write a commented labs.yaml into this folder, to start from. A file that is
+there is never overwritten.`,
+		Example: "  dcalab init\n  dcalab init --managers 3 --workers 2",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			text, err := lab.Starter(managers, workers)
+			if err != nil {
+				return err
+			}
+			if err := lab.WriteNew(lab.FileName, text); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.streams.Err, "wrote %s; check it with dcalab config validate, bring it up with dcalab up --swarm\n", lab.FileName)
+			return nil
+		},
+	}
+	c.Flags().IntVar(&managers, "managers", 1, "number of managers (1 to 7; an odd number)")
+	c.Flags().IntVar(&workers, "workers", 2, "number of workers (0 to 30)")
+	return c
+}

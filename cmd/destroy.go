@@ -1,0 +1,81 @@
+package cmd
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/ui"
+)
+
+func (a *app) destroy() *cobra.Command {
+	var yes, force bool
+	c := &cobra.Command{
+		Use:   "destroy [NODE...]",
+		Short: "Remove machines and everything that belongs to them",
+		Long: `Remove the machines of the lab with their disks, networks and keys. What
+does not exist is no error. labs.yaml and the log stay.
+
+It asks first, unless --yes is given. Destroying some of the nodes is refused
+when the managers that are left would be no quorum; --force does it all the
+same, and does not ask either.`,
+		Example:           "  dcalab destroy\n  dcalab destroy --yes\n  dcalab destroy node02",
+		ValidArgsFunction: a.completeNodes,
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx := c.Context()
+			s, err := a.open()
+			if err != nil {
+				return err
+			}
+			nodes, err := s.pick(args)
+			if err != nil {
+				return err
+			}
+			if !s.created {
+				s.note("lab %s does not exist here: nothing to destroy", s.lab.Name)
+				return nil
+			}
+			if s.asRoot() {
+				return s.sudo(ctx)
+			}
+			if !yes && !force {
+				ok, err := ui.Confirm(ctx, a.streams, fmt.Sprintf("destroy %s of lab %s, with all that is on them?", strings.Join(names(nodes), ", "), s.lab.Name))
+				if err != nil {
+					return err
+				}
+				if !ok {
+					return &trouble.Error{ID: "not-confirmed", What: "destroy", Why: "not confirmed, nothing was touched"}
+				}
+			}
+			release, err := s.change(ctx)
+			if err != nil {
+				return err
+			}
+			defer release()
+			whole := len(args) == 0
+			if !whole && !force {
+				if err := s.guardStopping(ctx, nodes); err != nil {
+					return err
+				}
+			}
+			p := s.progress(names(nodes))
+			defer p.Close()
+			if err := s.driver.Destroy(ctx, machine.Observer{Step: p.Step}, args...); err != nil {
+				return err
+			}
+			for _, n := range nodes {
+				p.Done(n.Name, "destroyed")
+			}
+			if !whole {
+				return s.writeSSHConfig(ctx)
+			}
+			return s.state.Forget()
+		},
+	}
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	c.Flags().BoolVarP(&force, "force", "f", false, "do not ask, and destroy even where the swarm loses its quorum")
+	return c
+}

@@ -1,0 +1,28 @@
+package cmd
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/machine/vagrant"
+)
+
+func (a *app) render() *cobra.Command {
+	return &cobra.Command{
+		Use:     "render",
+		Short:   "Print the Vagrantfile of the lab",
+		Example: "  dcalab render > Vagrantfile",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			s, err := a.identify()
+			if err != nil {
+				return err
+			}
+			text, err := vagrant.Render(a.embedded.Vagrantfile, s.lab, vagrant.Options{LabID: s.record.ID, Provider: s.lab.Provider})
+			if err != nil {
+				return err
+			}
+			_, err = a.streams.Out.Write(text)
+			return err
+		},
+	}
+}

@@ -1,0 +1,152 @@
+// Package cmd is the command line of dcalab: a file a command, flags in, a
+// call or two, a result printed. What a command does is done elsewhere.
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/viper"
+
+	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/ui"
+)
+
+// Embedded is what main.go carries in the program.
+type Embedded struct {
+	Labs        []byte // the default labs.yaml
+	Vagrantfile string // the template of Vagrantfiles
+}
+
+// app is one run of the program.
+type app struct {
+	streams  ui.Streams
+	embedded Embedded
+	args     []string
+	settings *viper.Viper
+}
+
+// Run runs dcalab with the arguments after the program's name and gives its
+// exit status, one of trouble's, or the remote one for `dcalab ssh`.
+func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []string) int {
+	a := &app{streams: streams, embedded: embedded, args: args, settings: viper.New()}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.Err)
+	err := root.ExecuteContext(ctx)
+	var remote remoteExit
+	if errors.As(err, &remote) {
+		return int(remote)
+	}
+	if err == nil {
+		return trouble.ExitOK
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = &trouble.Error{
+			ID: "interrupted", What: "interrupted", Why: "what was done stays, and the same command goes on from there",
+			Next: []string{"see what stands: dcalab status"}, Exit: trouble.ExitInterrupted,
+		}
+	}
+	ui.PrintError(streams.Err, err, streams.ErrColor(a.settings.GetBool("no-color")), a.settings.GetBool("verbose"))
+	return trouble.ExitStatus(err)
+}
+
+// remoteExit is the exit status of a command that ran on a node: it becomes
+// dcalab's own, and nothing is said about it.
+type remoteExit int
+
+func (e remoteExit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "dcalab",
+		Short: "A real Docker Swarm lab on your own machine",
+		Long: `dcalab gives you a real Docker Swarm of several nodes on your own machine,
+to build, break and mend.
+
+  dcalab up --swarm        bring the lab up and form the swarm
+  dcalab status            who is what, and what the quorum can bear
+  dcalab promote node02    make node02 a manager
+  dcalab ssh master        a shell on master
+  dcalab destroy           remove it all
+
+Without a labs.yaml in this folder or above, the built-in one is used
+(dcalab config view shows it, dcalab init writes one of your own).`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	f := root.PersistentFlags()
+	f.String("config", "", "labs.yaml to use (default: the one in this folder or above, else the built-in one)")
+	f.String("lab", "", "lab of labs.yaml (default: its default lab)")
+	f.String("driver", "", "where nodes run: sandbox, vagrant or auto (default: what labs.yaml says)")
+	f.BoolP("quiet", "q", false, "say nothing but results and errors")
+	f.BoolP("verbose", "v", false, "say more")
+	f.Bool("no-color", false, "no colours (also: NO_COLOR)")
+	a.settings.SetEnvPrefix("DCALAB")
+	a.settings.SetEnvKeyReplacer(strings.NewReplacer("-", "_"))
+	a.settings.AutomaticEnv()
+	if err := a.settings.BindPFlags(f); err != nil {
+		panic(err) // a programmer's error: a flag set that is nil
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage(err.Error(), "see "+c.CommandPath()+" --help")
+	})
+	root.AddGroup(
+		&cobra.Group{ID: "lab", Title: "The lab's machines:"},
+		&cobra.Group{ID: "swarm", Title: "The swarm:"},
+		&cobra.Group{ID: "node", Title: "Inside a node:"},
+		&cobra.Group{ID: "config", Title: "Settings:"},
+	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add("lab", a.up(), a.halt(), a.start(), a.destroy())
+	add("swarm", a.status(), a.swarm(), a.promote(), a.demote())
+	add("node", a.ssh(), a.sshConfig())
+	add("config", a.init(), a.config(), a.render())
+	root.AddCommand(a.version(), a.sshProxy(), a.sandboxInit(), a.sandboxService())
+	markUsage(root)
+	return root
+}
+
+// markUsage makes a wrong number of arguments, or a wrong subcommand, an
+// error of usage that names the command's help.
+func markUsage(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usage(err.Error(), "see "+c.CommandPath()+" --help")
+			}
+			return nil
+		}
+	}
+	if c.HasSubCommands() && !c.Runnable() {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			next := "see " + c.CommandPath() + " --help"
+			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+				next = "did you mean: " + c.CommandPath() + " " + near[0]
+			}
+			return usage(fmt.Sprintf("%s has no command %q", c.CommandPath(), args[0]), next)
+		}
+		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+		c.SuggestionsMinimumDistance = 2
+	}
+	for _, sub := range c.Commands() {
+		markUsage(sub)
+	}
+}
+
+func usage(why string, next ...string) error {
+	return &trouble.Error{ID: "usage", Why: why, Next: next, Exit: trouble.ExitUsage}
+}

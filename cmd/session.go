@@ -1,0 +1,468 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/machine/sandbox"
+	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/ui"
+)
+
+// session is a command's hold on one lab: its settings, its state folder and
+// its driver. Nothing on disk is changed by opening one.
+type session struct {
+	app    *app
+	file   *lab.File
+	lab    *lab.Lab
+	state  *lab.State
+	owner  lab.Owner
+	record lab.Record
+	driver machine.Driver
+	// created: the lab has a record, so something of it may exist.
+	created bool
+	// overrides of labs.yaml, and what set them.
+	overrides map[string]string
+	log       io.WriteCloser
+}
+
+// load reads labs.yaml: the one named, the nearest, or the embedded one.
+func (a *app) load() (*lab.File, error) {
+	if path := a.settings.GetString("config"); path != "" {
+		return lab.Load(path)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	path, ok, err := lab.Find(dir)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		return lab.Load(path)
+	}
+	return lab.Parse("labs.yaml (built in)", a.embedded.Labs)
+}
+
+// choice loads labs.yaml and picks the lab, with what flags and environment
+// override in it.
+func (a *app) choice() (*lab.File, *lab.Lab, map[string]string, error) {
+	file, err := a.load()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	l, err := file.Lab(a.settings.GetString("lab"))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	overrides := map[string]string{}
+	if driver := a.settings.GetString("driver"); driver != "" {
+		drivers := []string{lab.DriverAuto, lab.DriverSandbox, lab.DriverVagrant}
+		if !slices.Contains(drivers, driver) {
+			return nil, nil, nil, usage(fmt.Sprintf("there is no driver %q", driver), "the drivers are "+strings.Join(drivers, ", "))
+		}
+		l.Driver = driver
+		overrides["driver"] = a.origin("driver")
+	}
+	return file, l, overrides, nil
+}
+
+// origin tells whether a setting came from its flag or from the environment.
+func (a *app) origin(key string) string {
+	for _, arg := range a.args {
+		if arg == "--"+key || strings.HasPrefix(arg, "--"+key+"=") {
+			return "flag --" + key
+		}
+	}
+	return "environment DCALAB_" + strings.ToUpper(strings.ReplaceAll(key, "-", "_"))
+}
+
+// owner is who the state folder belongs to: under sudo, the user behind it.
+func owner() lab.Owner {
+	if os.Geteuid() != 0 {
+		return lab.Owner{}
+	}
+	uid, errU := strconv.Atoi(os.Getenv("SUDO_UID"))
+	gid, errG := strconv.Atoi(os.Getenv("SUDO_GID"))
+	if errU != nil || errG != nil {
+		return lab.Owner{}
+	}
+	return lab.Owner{UID: uid, GID: gid}
+}
+
+// open gives the session of the lab that flags, environment and folder mean.
+func (a *app) open() (*session, error) {
+	s, err := a.identify()
+	if err != nil {
+		return nil, err
+	}
+	s.driver, err = s.newDriver(s.record.Driver)
+	return s, err
+}
+
+// identify is open without a driver, for commands that touch no machine.
+func (a *app) identify() (*session, error) {
+	file, l, overrides, err := a.choice()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	s := &session{app: a, file: file, lab: l, overrides: overrides, owner: owner()}
+	root, err := lab.StateRoot(file, dir, s.owner)
+	if err != nil {
+		return nil, err
+	}
+	if s.state, err = lab.OpenState(root, l.Name, s.owner); err != nil {
+		return nil, err
+	}
+	if s.record, s.created, err = s.state.ReadRecord(); err != nil {
+		return nil, err
+	}
+	driver, err := s.choose()
+	if err != nil {
+		return nil, err
+	}
+	if !s.created {
+		s.record = lab.NewRecord(l, driver, "", time.Now())
+	}
+	return s, nil
+}
+
+// choose picks the driver: the one that made the lab, else the one asked for,
+// else the first that this machine can run.
+func (s *session) choose() (string, error) {
+	want := s.lab.Driver
+	if s.created {
+		if _, asked := s.overrides["driver"]; asked && want != lab.DriverAuto && want != s.record.Driver {
+			return "", &trouble.Error{
+				ID: "driver-differs", What: "--driver " + want,
+				Why:  fmt.Sprintf("lab %s was made by the %s driver", s.lab.Name, s.record.Driver),
+				Next: []string{"leave --driver out, or remove the lab first: dcalab destroy"}, Exit: trouble.ExitRefused,
+			}
+		}
+		return s.record.Driver, nil
+	}
+	if want != lab.DriverAuto {
+		return want, nil
+	}
+	if runtime.GOOS == "linux" {
+		return lab.DriverSandbox, nil
+	}
+	return lab.DriverVagrant, nil
+}
+
+func (s *session) newDriver(name string) (machine.Driver, error) {
+	if name != lab.DriverSandbox {
+		return nil, &trouble.Error{
+			ID: "driver-missing", What: "driver " + name, Why: "this version renders a Vagrantfile but does not yet drive Vagrant",
+			Next: []string{
+				"write the file and bring the machines up yourself: dcalab render > Vagrantfile && vagrant up",
+				"or use the sandbox driver on Linux: dcalab --driver sandbox up",
+			}, Exit: trouble.ExitRequirement,
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return sandbox.New(sandbox.Config{
+		Lab: s.lab, ID: s.record.ID, Dir: s.state.NodesDir(), Executable: self,
+		AuthorizedKey: s.authorizedKey, IdentityFile: s.state.Identity(),
+		PinHostKey: s.state.PinHost, ForgetHostKey: s.state.ForgetHost,
+		UID: s.owner.UID, GID: s.owner.GID,
+		Hidden: []string{filepath.Dir(s.state.Dir())}, Log: s,
+	}), nil
+}
+
+func (s *session) authorizedKey() (ssh.PublicKey, error) {
+	line, err := s.state.EnsureIdentity()
+	if err != nil {
+		return nil, err
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+	return key, err
+}
+
+// change locks the lab for a command that changes it, makes its state folder
+// and opens its log. The caller calls the function that it gives.
+func (s *session) change(ctx context.Context) (func(), error) {
+	if err := s.state.Create(); err != nil {
+		return nil, err
+	}
+	unlock, err := s.state.Lock(ctx, "dcalab "+strings.Join(s.app.args, " "), time.Minute, func(h lab.Holder) {
+		fmt.Fprintf(s.app.streams.Err, "waiting for %q (pid %d), which is at work on lab %s\n", h.Command, h.PID, s.lab.Name)
+	})
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.state.OpenLog()
+	if err != nil {
+		return nil, errors.Join(err, unlock())
+	}
+	s.log = f
+	fmt.Fprintf(s, "%s dcalab %s\n", time.Now().UTC().Format(time.RFC3339), strings.Join(s.app.args, " "))
+	return func() {
+		_ = f.Close()
+		_ = unlock()
+	}, nil
+}
+
+// Write writes to the lab's log, without secrets; before change it writes
+// nowhere.
+func (s *session) Write(p []byte) (int, error) {
+	if s.log == nil {
+		return len(p), nil
+	}
+	if _, err := io.WriteString(s.log, provision.Redact(string(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// progress begins the story of a command on the nodes.
+func (s *session) progress(nodes []string) *ui.Progress {
+	a := s.app
+	return ui.NewProgress(a.streams, ui.ProgressOptions{
+		Quiet: a.settings.GetBool("quiet"), Verbose: a.settings.GetBool("verbose"),
+		Color: a.streams.ErrColor(a.settings.GetBool("no-color")), Nodes: nodes, Log: s,
+	})
+}
+
+func (s *session) warn(lines ...string) {
+	if s.app.settings.GetBool("quiet") {
+		return
+	}
+	for _, w := range lines {
+		ui.PrintWarning(s.app.streams.Err, w, s.app.streams.ErrColor(s.app.settings.GetBool("no-color")))
+	}
+}
+
+func (s *session) note(format string, args ...any) {
+	if !s.app.settings.GetBool("quiet") {
+		fmt.Fprintf(s.app.streams.Err, format+"\n", args...)
+	}
+}
+
+// pick turns arguments into nodes of the lab; with none, all of them.
+func (s *session) pick(args []string) ([]lab.Node, error) {
+	if len(args) == 0 {
+		return s.lab.Nodes, nil
+	}
+	var nodes []lab.Node
+	for _, arg := range args {
+		n, ok := s.lab.Node(arg)
+		if !ok {
+			return nil, s.noSuchNode(arg)
+		}
+		if !slices.ContainsFunc(nodes, func(m lab.Node) bool { return m.Name == n.Name }) {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes, nil
+}
+
+func (s *session) noSuchNode(name string) error {
+	names := s.lab.NodeNames()
+	e := &trouble.Error{
+		ID: "unknown-node", Why: fmt.Sprintf("lab %s has no node %q", s.lab.Name, name),
+		Next: []string{"its nodes are " + strings.Join(names, ", ")}, Exit: trouble.ExitUsage,
+	}
+	if near := lab.Nearest(name, names); near != "" {
+		e.Next = append([]string{"did you mean " + near + "?"}, e.Next...)
+	}
+	return e
+}
+
+func names(nodes []lab.Node) []string {
+	out := make([]string, len(nodes))
+	for i, n := range nodes {
+		out[i] = n.Name
+	}
+	return out
+}
+
+// needCreated refuses what makes no sense for a lab that was never made.
+func (s *session) needCreated() error {
+	if s.created {
+		return nil
+	}
+	return &trouble.Error{
+		ID: "lab-absent", What: "lab " + s.lab.Name, Why: "it has not been created here (" + filepath.Dir(filepath.Dir(s.state.Dir())) + ")",
+		Next: []string{"bring it up: dcalab up"},
+	}
+}
+
+func (s *session) dialOptions() provision.Options {
+	return provision.Options{KnownHosts: s.state.KnownHosts(), AgentSocket: os.Getenv("SSH_AUTH_SOCK")}
+}
+
+// reach opens the SSH connection to one node of a running lab.
+func (s *session) reach(ctx context.Context, n lab.Node) (*provision.Node, error) {
+	if err := s.needCreated(); err != nil {
+		return nil, err
+	}
+	machines, err := s.driver.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := notRunning(n.Name, machines[n.Name]); err != nil {
+		return nil, err
+	}
+	ep, err := s.driver.Endpoint(ctx, n.Name)
+	if err != nil {
+		return nil, err
+	}
+	return provision.Dial(ctx, ep, s.dialOptions())
+}
+
+// notRunning is why a machine that does not run cannot be asked.
+func notRunning(node string, status machine.Status) error {
+	switch status {
+	case machine.StatusRunning:
+		return nil
+	case machine.StatusHalted:
+		return &trouble.Error{ID: "node-halted", Where: node, Why: "its machine is halted", Next: []string{"dcalab start " + node}}
+	case machine.StatusAbsent:
+		return &trouble.Error{ID: "node-absent", Where: node, Why: "its machine is not created", Next: []string{"dcalab up " + node}}
+	default:
+		return &trouble.Error{ID: "node-unknown", Where: node, Why: "the state of its machine is not known"}
+	}
+}
+
+// crew is the lab's nodes, connected where they can be.
+type crew struct {
+	machines map[string]machine.Status
+	nodes    map[string]*provision.Node
+	targets  []swarm.Target
+	clients  []*engine.Client
+}
+
+func (c *crew) Close() {
+	for _, e := range c.clients {
+		_ = e.Close()
+	}
+	for _, n := range c.nodes {
+		_ = n.Close()
+	}
+}
+
+// muster connects to every node of the lab at once. Those that cannot be
+// reached carry the reason.
+func (s *session) muster(ctx context.Context) (*crew, error) {
+	machines, err := s.driver.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	nodes := map[string]*provision.Node{}
+	failed := map[string]error{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, n := range s.lab.Nodes {
+		wg.Go(func() {
+			node, err := func() (*provision.Node, error) {
+				if err := notRunning(n.Name, machines[n.Name]); err != nil {
+					return nil, err
+				}
+				ep, err := s.driver.Endpoint(ctx, n.Name)
+				if err != nil {
+					return nil, err
+				}
+				return provision.Dial(ctx, ep, s.dialOptions())
+			}()
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failed[n.Name] = err
+				return
+			}
+			nodes[n.Name] = node
+		})
+	}
+	wg.Wait()
+	return s.assemble(machines, nodes, failed)
+}
+
+// assemble makes the swarm's targets of connected nodes.
+func (s *session) assemble(machines map[string]machine.Status, nodes map[string]*provision.Node, failed map[string]error) (*crew, error) {
+	c := &crew{machines: machines, nodes: nodes}
+	for _, n := range s.lab.Nodes {
+		t := swarm.TargetFor(s.lab, n)
+		node := nodes[n.Name]
+		if node == nil {
+			t.Unreachable = failed[n.Name]
+			if t.Unreachable == nil {
+				t.Unreachable = notRunning(n.Name, machines[n.Name])
+			}
+		} else {
+			client, err := engine.New(n.Name, node.DialEngine)
+			if err != nil {
+				c.Close()
+				return nil, err
+			}
+			c.clients = append(c.clients, client)
+			t.Engine, t.Certificate = client, node.Certificate
+		}
+		c.targets = append(c.targets, t)
+	}
+	return c, nil
+}
+
+// asRoot tells whether this command must be run again as root: the sandbox
+// driver makes and removes machines with rights that only root has.
+func (s *session) asRoot() bool {
+	return s.driver.Name() == lab.DriverSandbox && runtime.GOOS == "linux" && os.Geteuid() != 0
+}
+
+// sudo runs this same command again through sudo, and gives its outcome.
+func (s *session) sudo(ctx context.Context) error {
+	sudo, err := exec.LookPath("sudo")
+	if err != nil {
+		return &trouble.Error{
+			ID: "sandbox-needs-root", What: "the sandbox driver", Why: "making namespaces, mounts and links needs root, and sudo is not installed",
+			Next: []string{"run this command as root"}, Exit: trouble.ExitRequirement,
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	keep := []string{"NO_COLOR", "TERM"}
+	for _, kv := range os.Environ() {
+		if key, _, _ := strings.Cut(kv, "="); strings.HasPrefix(key, "DCALAB_") {
+			keep = append(keep, key)
+		}
+	}
+	s.note("the sandbox driver needs root for this: sudo dcalab %s", strings.Join(s.app.args, " "))
+	// Ctrl-C reaches sudo and its child by itself, from the terminal.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), sudo,
+		append([]string{"--preserve-env=" + strings.Join(keep, ","), "--", self}, s.app.args...)...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.app.streams.In, s.app.streams.Out, s.app.streams.Err
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() > 0 {
+		return remoteExit(exit.ExitCode())
+	}
+	return err
+}

@@ -1,0 +1,133 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// exitConnection is what ssh itself exits with when there is no connection.
+const exitConnection = 255
+
+func (a *app) ssh() *cobra.Command {
+	return &cobra.Command{
+		Use:   "ssh NODE [-- COMMAND...]",
+		Short: "A shell on a node, or one command",
+		Long: `Open a shell on a node, or run one command there and exit with its status.
+As with ssh, the words of the command are joined with spaces and read by the
+shell of the node.`,
+		Example:           "  dcalab ssh master\n  dcalab ssh master -- docker node ls",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeNodes,
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx := c.Context()
+			s, err := a.open()
+			if err != nil {
+				return err
+			}
+			nodes, err := s.pick(args[:1])
+			if err != nil {
+				return err
+			}
+			node, err := s.reach(ctx, nodes[0])
+			if err != nil {
+				return &trouble.Error{Err: err, Next: trouble.Advice(err), Exit: exitConnection}
+			}
+			defer node.Close()
+			exit := 0
+			if len(args) > 1 {
+				exit, err = node.Stream(ctx, strings.Join(args[1:], " "), a.streams.In, a.streams.Out, a.streams.Err)
+			} else {
+				in, ok := a.streams.In.(*os.File)
+				out, _ := a.streams.Out.(*os.File)
+				if !ok {
+					in = nil
+				}
+				exit, err = node.Interactive(ctx, provision.Terminal{In: in, Out: out, Err: a.streams.Err, Type: os.Getenv("TERM")})
+			}
+			if err != nil {
+				return &trouble.Error{Err: err, Next: trouble.Advice(err), Exit: exitConnection}
+			}
+			if exit != 0 {
+				return remoteExit(exit)
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) sshConfig() *cobra.Command {
+	return &cobra.Command{
+		Use:   "ssh-config",
+		Short: "Print an ssh_config with which ssh, scp, Ansible and docker reach the nodes",
+		Long: `Print the ssh_config of the lab. The same text is kept in the lab's state
+folder, so that this works too:
+
+  ssh -F .dcalab/dca/ssh_config master
+  scp -F .dcalab/dca/ssh_config stack.yml master:`,
+		Example: "  dcalab ssh-config >> ~/.ssh/config",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := a.open()
+			if err != nil {
+				return err
+			}
+			if err := s.needCreated(); err != nil {
+				return err
+			}
+			text, err := s.renderSSHConfig(c.Context())
+			if err != nil {
+				return err
+			}
+			_, err = a.streams.Out.Write(text)
+			return err
+		},
+	}
+}
+
+// renderSSHConfig makes the ssh_config of the nodes that run.
+func (s *session) renderSSHConfig(ctx context.Context) ([]byte, error) {
+	machines, err := s.driver.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var hosts []provision.HostEntry
+	for _, n := range s.lab.Nodes {
+		if machines[n.Name] != machine.StatusRunning {
+			continue
+		}
+		ep, err := s.driver.Endpoint(ctx, n.Name)
+		if err != nil {
+			return nil, err
+		}
+		entry := provision.HostEntry{Names: []string{n.Name}, Endpoint: ep}
+		if full := s.lab.Hostname(n); full != n.Name {
+			entry.Names = append(entry.Names, full)
+		}
+		hosts = append(hosts, entry)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = provision.WriteSSHConfig(&b, hosts, provision.SSHConfigOptions{KnownHosts: s.state.KnownHosts(), Dcalab: self})
+	return b.Bytes(), err
+}
+
+func (a *app) sshProxy() *cobra.Command {
+	return &cobra.Command{
+		Use: "ssh-proxy SOCKET", Hidden: true, Args: cobra.ExactArgs(1),
+		Short: "Connect standard input and output to a node's sshd (ssh's ProxyCommand)",
+		RunE: func(c *cobra.Command, args []string) error {
+			return provision.Proxy(c.Context(), args[0], a.streams.In, a.streams.Out)
+		},
+	}
+}

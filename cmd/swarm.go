@@ -1,0 +1,253 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/swarm"
+)
+
+func (a *app) swarm() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "swarm",
+		Short: "Form the swarm, show its join tokens, unlock it",
+	}
+	c.AddCommand(a.bootstrap(), a.token(), a.unlock())
+	return c
+}
+
+// observe connects to the nodes and asks every engine.
+func (s *session) observe(ctx context.Context) (swarm.View, *crew, error) {
+	c, err := s.muster(ctx)
+	if err != nil {
+		return swarm.View{}, nil, err
+	}
+	return swarm.Observe(ctx, c.targets), c, nil
+}
+
+type bootstrapOptions struct {
+	dryRun   bool
+	takeOver []string
+}
+
+func (a *app) bootstrap() *cobra.Command {
+	var o bootstrapOptions
+	c := &cobra.Command{
+		Use:   "bootstrap",
+		Short: "Bring the lab's engines into one swarm, from whatever state they are in",
+		Long: `Ask every engine where it stands, work out what is missing for the swarm
+that labs.yaml describes, and do it: init, join (in parallel), promote,
+labels, availability and settings. It ends when every node is Ready and every
+manager Reachable, or says which is not, and why.
+
+It may be run at any time, also after an interruption. When there is nothing
+to do it says so. It never demotes a manager that labs.yaml calls a worker,
+and never takes a node out of another swarm unless --take-over names it.`,
+		Example: "  dcalab swarm bootstrap\n  dcalab swarm bootstrap --dry-run\n  dcalab swarm bootstrap --take-over node02",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.bootstrapSwarm(c.Context(), o)
+		},
+	}
+	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "print the plan and do nothing")
+	c.Flags().StringSliceVar(&o.takeOver, "take-over", nil, "nodes that may be taken out of another swarm that they are in")
+	_ = c.RegisterFlagCompletionFunc("take-over", a.completeNodes)
+	return c
+}
+
+func (a *app) bootstrapSwarm(ctx context.Context, o bootstrapOptions) error {
+	s, err := a.open()
+	if err != nil {
+		return err
+	}
+	if err := s.needCreated(); err != nil {
+		return err
+	}
+	taken, err := s.pick(o.takeOver)
+	if err != nil {
+		return err
+	}
+	options := swarm.Options{}
+	if len(o.takeOver) > 0 {
+		options.TakeOver = names(taken)
+	}
+	if o.dryRun {
+		v, c, err := s.observe(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		plan, err := swarm.MakePlan(s.lab, v, options)
+		if err != nil {
+			return err
+		}
+		s.warn(plan.Warnings...)
+		for _, u := range plan.Unfinished {
+			s.warn(u.Node + ": " + u.Why)
+		}
+		if plan.Empty() {
+			fmt.Fprintln(a.streams.Out, "nothing to do")
+			return nil
+		}
+		fmt.Fprintln(a.streams.Out, strings.TrimRight(plan.String(), "\n"))
+		return nil
+	}
+	release, err := s.change(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	c, err := s.muster(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	p := s.progress(s.lab.NodeNames())
+	defer p.Close()
+	options.Progress = tell(p)
+	result, err := swarm.Apply(ctx, s.lab, c.targets, options)
+	for _, n := range result.View.Nodes {
+		if len(result.Steps) > 0 && n.State == swarm.StateMember && n.Listed {
+			p.Done(n.Name, summary(n))
+		}
+	}
+	p.Close()
+	s.warn(result.Warnings...)
+	if err != nil {
+		return err
+	}
+	if len(result.Steps) == 0 {
+		s.note("nothing to do: the swarm is as labs.yaml wants it")
+	}
+	s.note("swarm %s: %s", result.View.Cluster, result.View.Quorum)
+	return nil
+}
+
+// summary says what a member of the swarm is now.
+func summary(n swarm.NodeView) string {
+	what := string(n.Role)
+	if n.Leader {
+		what += ", leader"
+	} else if n.Reachability != "" {
+		what += ", " + string(n.Reachability)
+	}
+	return what + ", " + string(n.Status)
+}
+
+func (a *app) token() *cobra.Command {
+	var rotate bool
+	c := &cobra.Command{
+		Use:   "token [worker|manager]",
+		Short: "Show the join token for workers or managers",
+		Long: `Show the token with which another machine joins the swarm: as a worker, or
+as a manager. It is a secret; it is shown because you ask, and kept nowhere.
+
+--rotate makes a new one first; the old one is void at once, and nodes that
+are in the swarm already are not concerned.`,
+		Example:   "  dcalab swarm token\n  dcalab swarm token manager --rotate",
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"worker", "manager"},
+		RunE: func(c *cobra.Command, args []string) error {
+			role := engine.RoleWorker
+			if len(args) == 1 && args[0] == "manager" {
+				role = engine.RoleManager
+			}
+			s, err := a.open()
+			if err != nil {
+				return err
+			}
+			if err := s.needCreated(); err != nil {
+				return err
+			}
+			crew, err := s.muster(c.Context())
+			if err != nil {
+				return err
+			}
+			defer crew.Close()
+			get := swarm.Token
+			if rotate {
+				get = swarm.RotateToken
+			}
+			token, err := get(c.Context(), crew.targets, role)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(a.streams.Out, token.Reveal())
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&rotate, "rotate", false, "make a new token first")
+	return c
+}
+
+func (a *app) unlock() *cobra.Command {
+	return &cobra.Command{
+		Use:   "unlock",
+		Short: "Unlock managers that wait for the swarm's unlock key",
+		Long: `Give the unlock key to every manager that waits for it (autolock). The key
+is fetched from a manager that is not locked; where all are, it is asked for,
+or read from standard input.`,
+		Example: "  dcalab swarm unlock\n  dcalab swarm unlock < key",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx := c.Context()
+			s, err := a.open()
+			if err != nil {
+				return err
+			}
+			if err := s.needCreated(); err != nil {
+				return err
+			}
+			crew, err := s.muster(ctx)
+			if err != nil {
+				return err
+			}
+			defer crew.Close()
+			key, err := swarm.UnlockKey(ctx, crew.targets)
+			if err != nil || key == "" {
+				if key, err = a.readKey(); err != nil {
+					return err
+				}
+			}
+			done, err := swarm.Unlock(ctx, crew.targets, key)
+			if err != nil {
+				return err
+			}
+			if len(done) == 0 {
+				s.note("nothing to do: no node is locked")
+				return nil
+			}
+			s.note("unlocked: %s", strings.Join(done, ", "))
+			return nil
+		},
+	}
+}
+
+// readKey reads the unlock key from the terminal, unseen, or from a pipe.
+func (a *app) readKey() (engine.Secret, error) {
+	var text []byte
+	var err error
+	if f, ok := a.streams.In.(*os.File); ok && a.streams.InTerminal() {
+		fmt.Fprint(a.streams.Err, "unlock key (SWMKEY-…): ")
+		text, err = term.ReadPassword(int(f.Fd()))
+		fmt.Fprintln(a.streams.Err)
+	} else {
+		text, err = io.ReadAll(io.LimitReader(a.streams.In, 1<<12))
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the unlock key: %w", err)
+	}
+	key := strings.TrimSpace(string(text))
+	if key == "" {
+		return "", errors.New("no unlock key was given")
+	}
+	return engine.Secret(key), nil
+}

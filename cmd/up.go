@@ -1,0 +1,192 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/ui"
+)
+
+func (a *app) up() *cobra.Command {
+	var form bool
+	c := &cobra.Command{
+		Use:   "up [NODE...]",
+		Short: "Create and start the lab's machines, each with Docker ready",
+		Long: `Create the machines of the lab that do not exist, start those that are
+halted, and make each ready the moment that it answers: a Docker Engine
+present and running, the user in the docker group. With --swarm, form the
+swarm as well, as dcalab swarm bootstrap does.
+
+Running it again is harmless: it does what is missing.`,
+		Example:           "  dcalab up --swarm\n  dcalab up node02",
+		ValidArgsFunction: a.completeNodes,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.bringUp(c.Context(), args, form)
+		},
+	}
+	c.Flags().BoolVar(&form, "swarm", false, "form the swarm too")
+	return c
+}
+
+func (a *app) start() *cobra.Command {
+	return &cobra.Command{
+		Use:   "start [NODE...]",
+		Short: "Start machines that are halted",
+		Long: `Start machines of the lab that are halted. They come back with their
+disks, and their engines go back into the swarm that they were in.`,
+		Example:           "  dcalab start node02",
+		ValidArgsFunction: a.completeNodes,
+		RunE: func(c *cobra.Command, args []string) error {
+			s, err := a.open()
+			if err != nil {
+				return err
+			}
+			if err := s.needCreated(); err != nil {
+				return err
+			}
+			if s.asRoot() {
+				return s.sudo(c.Context())
+			}
+			_, err = s.power(c.Context(), args, s.driver.Start)
+			return err
+		},
+	}
+}
+
+func (a *app) bringUp(ctx context.Context, args []string, form bool) error {
+	s, err := a.open()
+	if err != nil {
+		return err
+	}
+	if s.asRoot() {
+		return s.sudo(ctx)
+	}
+	for _, w := range s.file.Warnings {
+		s.warn(w.String())
+	}
+	if _, err := s.pick(args); err != nil {
+		return err
+	}
+	// Before anything is written: what would stop it, stops it here.
+	if err := s.driver.Preflight(ctx); err != nil {
+		return err
+	}
+	if !s.created {
+		s.note("lab %s: %d nodes, driver %s, state in %s", s.lab.Name, len(s.lab.Nodes), s.driver.Name(), s.state.Dir())
+	}
+	done, err := s.power(ctx, args, s.driver.Up)
+	if err != nil {
+		return err
+	}
+	if limited, ok := s.driver.(machine.Limited); ok {
+		s.warn(limited.Limits(ctx)...)
+	}
+	if !form {
+		if done {
+			s.note("next: dcalab swarm bootstrap")
+		}
+		return nil
+	}
+	return a.bootstrapSwarm(ctx, bootstrapOptions{})
+}
+
+// power runs Up or Start of the driver and makes each node ready the moment
+// that it answers. It tells whether the whole lab was meant.
+func (s *session) power(ctx context.Context, args []string, run func(context.Context, machine.Observer, ...string) error) (whole bool, err error) {
+	nodes, err := s.pick(args)
+	if err != nil {
+		return false, err
+	}
+	release, err := s.change(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	if !s.created {
+		if err := s.state.WriteRecord(s.record); err != nil {
+			return false, err
+		}
+		s.created = true
+	}
+	p := s.progress(names(nodes))
+	defer p.Close()
+	var mu sync.Mutex
+	var failed []error
+	err = run(ctx, machine.Observer{
+		Step: p.Step,
+		Ready: func(ep machine.Endpoint) {
+			if err := s.prepare(ctx, ep, p); err != nil {
+				p.Fail(ep.Node, err)
+				mu.Lock()
+				failed = append(failed, err)
+				mu.Unlock()
+			}
+		},
+	}, names(nodes)...)
+	if err := s.writeSSHConfig(ctx); err != nil {
+		failed = append(failed, err)
+	}
+	return len(args) == 0, errors.Join(append(failed, err)...)
+}
+
+// prepare makes one node ready for the swarm.
+func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progress) error {
+	n, _ := s.lab.Node(ep.Node)
+	p.Step(ep.Node, "connecting")
+	node, facts, err := provision.Prepare(ctx, ep, s.dialOptions(), provision.Want{
+		Engine: s.lab.Engine, EngineLabels: n.EngineLabels, Hostname: s.lab.Hostname(n), Address: n.IP,
+	}, func(step string) { p.Step(ep.Node, step) })
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	for _, w := range facts.Warnings {
+		p.Note(ep.Node + ": " + w)
+	}
+	if facts.Interface != "" && facts.Interface != s.lab.Interface {
+		p.Note(fmt.Sprintf("%s: the lab's interface is %s there, not %s", ep.Node, facts.Interface, s.lab.Interface))
+	}
+	p.Done(ep.Node, "ready: Docker "+facts.Version+", "+n.IP.String())
+	return nil
+}
+
+// writeSSHConfig writes the lab's ssh_config for the nodes that run.
+func (s *session) writeSSHConfig(ctx context.Context) error {
+	text, err := s.renderSSHConfig(ctx)
+	if err != nil {
+		return err
+	}
+	return s.state.WriteFile("ssh_config", text, 0o600)
+}
+
+func (a *app) completeNodes(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	_, l, _, err := a.choice()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []cobra.Completion
+	for _, n := range l.Nodes {
+		if !contains(args, n.Name) {
+			out = append(out, cobra.CompletionWithDesc(n.Name, describe(n)))
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+func describe(n lab.Node) string { return string(n.Role) + " at " + n.IP.String() }
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,174 @@
+// Package engine is the Docker Engine API of one node, in dcalab's own terms.
+// It is the only package that touches Docker's client library, so that moving
+// to that library's successor is an afternoon's work. It knows neither SSH
+// nor labs: it is given a way to dial the engine's socket.
+//
+// Engines from 20.10 (API 1.41) to 29 are spoken to; the version is negotiated
+// once per Client, never pinned.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/docker/docker/client"
+)
+
+// How long one call may take, on top of whatever deadline the caller's
+// context has. A manager without a quorum keeps a caller waiting for 20 s
+// before it says so (moby, daemon/cluster, swarmRequestTimeout), so nothing
+// is ever called without a limit.
+const (
+	// dialTimeout bounds one connection to the engine's socket.
+	dialTimeout = 10 * time.Second
+	// infoTimeout bounds the calls that only ask.
+	infoTimeout = 5 * time.Second
+	// changeTimeout bounds the calls that change one object.
+	changeTimeout = 10 * time.Second
+	// joinTimeout bounds init, join, leave and unlock. The engine itself gives
+	// up waiting for a join after 20 s and carries on in the background.
+	joinTimeout = 30 * time.Second
+)
+
+// Client speaks to the engine of one node. It is safe for concurrent use.
+type Client struct {
+	node string
+	api  *client.Client
+	stop context.CancelFunc // ends the dials under way
+
+	negotiating sync.Mutex
+	negotiated  bool
+}
+
+// New makes a client for the engine of node (a name, used in errors), whose
+// socket dial connects to. Nothing is dialled yet. dial is called whenever a
+// new connection is wanted, from any goroutine, with a context that ends
+// after 10 s or at Close.
+func New(node string, dial func(ctx context.Context) (net.Conn, error)) (*Client, error) {
+	life, stop := context.WithCancel(context.Background())
+	c := &Client{node: node, stop: stop}
+	dialContext := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		// net/http dials on behalf of any request that waits, with a context
+		// cut off from the request's own end: it needs an end of its own.
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		defer context.AfterFunc(life, cancel)()
+		conn, err := dial(ctx)
+		if err != nil {
+			if note, ok := ctx.Value(dialNoteKey{}).(*dialNote); ok {
+				note.set(err)
+			}
+		}
+		return conn, err
+	}
+	// The host is only a name here. A unix one keeps Docker's client from
+	// sending the requests through HTTP_PROXY.
+	api, err := client.NewClientWithOpts(client.WithHost("unix:///var/run/docker.sock"), client.WithDialContext(dialContext))
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("%s: engine client: %w", node, err)
+	}
+	c.api = api
+	return c, nil
+}
+
+// Close ends the idle connections and the dials under way.
+func (c *Client) Close() error {
+	c.stop()
+	if err := c.api.Close(); err != nil {
+		return fmt.Errorf("%s: close: %w", c.node, err)
+	}
+	return nil
+}
+
+// Ping asks whether the engine answers.
+func (c *Client) Ping(ctx context.Context) error {
+	return c.raw(ctx, "ping", infoTimeout, func(ctx context.Context) error {
+		_, err := c.api.Ping(ctx)
+		return err
+	})
+}
+
+// Version gives the engine's version ("20.10.24").
+func (c *Client) Version(ctx context.Context) (string, error) {
+	var version string
+	err := c.call(ctx, "version", infoTimeout, func(ctx context.Context) error {
+		v, err := c.api.ServerVersion(ctx)
+		version = v.Version
+		return err
+	})
+	return version, err
+}
+
+// call runs do with the API version negotiated and turns what comes back into
+// an *Error. One ping is spent on it in a client's life. Docker's client can
+// do this by itself, but swallows the error of a failed ping and then goes on
+// with a version that an older engine refuses.
+func (c *Client) call(ctx context.Context, op string, limit time.Duration, do func(context.Context) error) error {
+	return c.raw(ctx, op, limit, func(ctx context.Context) error {
+		if err := c.negotiate(ctx); err != nil {
+			return err
+		}
+		return do(ctx)
+	})
+}
+
+func (c *Client) negotiate(ctx context.Context) error {
+	c.negotiating.Lock()
+	defer c.negotiating.Unlock()
+	if c.negotiated {
+		return nil
+	}
+	ping, err := c.api.Ping(ctx)
+	if err != nil {
+		return err
+	}
+	c.api.NegotiateAPIVersionPing(ping)
+	c.negotiated = true
+	return nil
+}
+
+func (c *Client) raw(ctx context.Context, op string, limit time.Duration, do func(context.Context) error) error {
+	var note dialNote
+	inner, cancel := context.WithTimeout(context.WithValue(ctx, dialNoteKey{}, &note), limit)
+	defer cancel()
+	start := time.Now()
+	err := do(inner)
+	if err == nil {
+		return nil
+	}
+	var own *Error
+	if errors.As(err, &own) {
+		return err
+	}
+	if note.get() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return &Error{Node: c.node, Op: op, Kind: ErrUnreachable, cause: context.DeadlineExceeded,
+			Message: "no answer within " + time.Since(start).Round(100*time.Millisecond).String()}
+	}
+	return classify(c.node, op, err, note.get())
+}
+
+// dialNote carries the error of a failed dial past Docker's client, which
+// replaces some of them by a guess of its own.
+type dialNote struct {
+	mu  sync.Mutex
+	err error
+}
+
+type dialNoteKey struct{}
+
+func (n *dialNote) set(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.err = err
+}
+
+func (n *dialNote) get() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.err
+}

@@ -1,0 +1,220 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"reflect"
+	"time"
+
+	"github.com/docker/docker/api/types/swarm"
+)
+
+const defaultListen = "0.0.0.0:2377"
+
+// Info asks the engine what it is, and its place in a swarm. It answers in
+// every state, but on a manager without a quorum only after the engine's own
+// 20 s or this call's 5 s.
+func (c *Client) Info(ctx context.Context) (Info, error) {
+	var out Info
+	err := c.call(ctx, "info", infoTimeout, func(ctx context.Context) error {
+		in, err := c.api.Info(ctx)
+		if err != nil {
+			return err
+		}
+		out = Info{
+			EngineVersion: in.ServerVersion,
+			Hostname:      in.Name,
+			State:         LocalNodeState(in.Swarm.LocalNodeState),
+			NodeID:        in.Swarm.NodeID,
+			Addr:          in.Swarm.NodeAddr,
+			Control:       in.Swarm.ControlAvailable,
+			Error:         plain(in.Swarm.Error),
+		}
+		for _, p := range in.Swarm.RemoteManagers {
+			out.Remotes = append(out.Remotes, Peer{ID: p.NodeID, Addr: p.Addr})
+		}
+		if cl := in.Swarm.Cluster; cl != nil && cl.ID != "" {
+			s := settings(*cl)
+			out.ClusterID, out.Settings = cl.ID, &s
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Swarm gives the settings of the swarm; on managers only.
+func (c *Client) Swarm(ctx context.Context) (SwarmSettings, error) {
+	var out SwarmSettings
+	err := c.call(ctx, "swarm inspect", infoTimeout, func(ctx context.Context) error {
+		sw, err := c.api.SwarmInspect(ctx)
+		out = settings(sw.ClusterInfo)
+		return err
+	})
+	return out, err
+}
+
+func settings(in swarm.ClusterInfo) SwarmSettings {
+	out := SwarmSettings{
+		ClusterID:    in.ID,
+		Version:      in.Version.Index,
+		SubnetSize:   int(in.SubnetSize),
+		DataPathPort: int(in.DataPathPort),
+		CertExpiry:   in.Spec.CAConfig.NodeCertExpiry,
+		Autolock:     in.Spec.EncryptionConfig.AutoLockManagers,
+	}
+	if h := in.Spec.Orchestration.TaskHistoryRetentionLimit; h != nil {
+		out.TaskHistory = int(*h)
+	}
+	for _, p := range in.DefaultAddrPool {
+		if pool, err := netip.ParsePrefix(p); err == nil {
+			out.Pools = append(out.Pools, pool)
+		}
+	}
+	return out
+}
+
+// Init starts a new swarm with this node as its only manager and gives the
+// node's id.
+func (c *Client) Init(ctx context.Context, o InitOptions) (nodeID string, err error) {
+	req := swarm.InitRequest{
+		ListenAddr:       o.Listen,
+		AdvertiseAddr:    o.Advertise,
+		DataPathPort:     uint32(o.DataPathPort),
+		AutoLockManagers: o.Autolock,
+		Availability:     swarm.NodeAvailability(o.Availability),
+		SubnetSize:       uint32(o.SubnetSize),
+	}
+	if req.ListenAddr == "" {
+		req.ListenAddr = defaultListen
+	}
+	for _, p := range o.Pools {
+		req.DefaultAddrPool = append(req.DefaultAddrPool, p.String())
+	}
+	req.Spec.CAConfig.NodeCertExpiry = o.CertExpiry
+	// Given twice, as docker swarm init does: the request locks this node's
+	// key, the spec those of the managers to come.
+	req.Spec.EncryptionConfig.AutoLockManagers = o.Autolock
+	if o.TaskHistory >= 0 {
+		limit := int64(o.TaskHistory)
+		req.Spec.Orchestration.TaskHistoryRetentionLimit = &limit
+	}
+	err = c.call(ctx, "swarm init", joinTimeout, func(ctx context.Context) error {
+		nodeID, err = c.api.SwarmInit(ctx, req)
+		return err
+	})
+	return nodeID, err
+}
+
+// Tokens gives the two join tokens; on managers only.
+func (c *Client) Tokens(ctx context.Context) (worker, manager Secret, err error) {
+	err = c.call(ctx, "join tokens", infoTimeout, func(ctx context.Context) error {
+		sw, err := c.api.SwarmInspect(ctx)
+		worker, manager = Secret(sw.JoinTokens.Worker), Secret(sw.JoinTokens.Manager)
+		return err
+	})
+	return worker, manager, err
+}
+
+// RotateToken makes a new join token for role; the old one is void at once.
+func (c *Client) RotateToken(ctx context.Context, role Role) error {
+	flags := swarm.UpdateFlags{RotateWorkerToken: role == RoleWorker, RotateManagerToken: role == RoleManager}
+	return c.updateSwarm(ctx, "rotate the join token", flags, func(*SwarmSettings) {})
+}
+
+// UpdateSwarm changes what edit changes of CertExpiry, Autolock and
+// TaskHistory, and nothing else: the whole spec is read and sent back, because
+// the engine takes what is left out as zero (and so would switch autolock
+// off). It sends nothing where edit changes nothing.
+func (c *Client) UpdateSwarm(ctx context.Context, edit func(*SwarmSettings)) error {
+	return c.updateSwarm(ctx, "swarm update", swarm.UpdateFlags{}, edit)
+}
+
+func (c *Client) updateSwarm(ctx context.Context, op string, flags swarm.UpdateFlags, edit func(*SwarmSettings)) error {
+	return c.retry(ctx, op, func(ctx context.Context) error {
+		sw, err := c.api.SwarmInspect(ctx)
+		if err != nil {
+			return err
+		}
+		before := settings(sw.ClusterInfo)
+		after := before
+		edit(&after)
+		if reflect.DeepEqual(before, after) && flags == (swarm.UpdateFlags{}) {
+			return nil
+		}
+		spec := sw.Spec
+		spec.CAConfig.NodeCertExpiry = after.CertExpiry
+		spec.EncryptionConfig.AutoLockManagers = after.Autolock
+		limit := int64(after.TaskHistory)
+		spec.Orchestration.TaskHistoryRetentionLimit = &limit
+		return c.api.SwarmUpdate(ctx, sw.Version, spec, flags)
+	})
+}
+
+// UnlockKey gives the key that unlocks a manager after its engine was
+// restarted, or an empty one where autolock is off; on managers only.
+func (c *Client) UnlockKey(ctx context.Context) (Secret, error) {
+	var key Secret
+	err := c.call(ctx, "unlock key", infoTimeout, func(ctx context.Context) error {
+		resp, err := c.api.SwarmGetUnlockKey(ctx)
+		key = Secret(resp.UnlockKey)
+		return err
+	})
+	return key, err
+}
+
+// Unlock gives a locked manager its key. It returns once the manager is back
+// in the swarm.
+func (c *Client) Unlock(ctx context.Context, key Secret) error {
+	return c.call(ctx, "swarm unlock", joinTimeout, func(ctx context.Context) error {
+		return c.api.SwarmUnlock(ctx, swarm.UnlockRequest{UnlockKey: key.Reveal()})
+	})
+}
+
+// Join takes the node into a swarm. ErrJoinTimeout, and ErrUnreachable too,
+// leave a join that may go on in the background: Info's state is pending then.
+func (c *Client) Join(ctx context.Context, o JoinOptions) error {
+	req := swarm.JoinRequest{
+		ListenAddr:    o.Listen,
+		AdvertiseAddr: o.Advertise,
+		RemoteAddrs:   o.Managers,
+		JoinToken:     o.Token.Reveal(),
+		Availability:  swarm.NodeAvailability(o.Availability),
+	}
+	if req.ListenAddr == "" {
+		req.ListenAddr = defaultListen
+	}
+	return c.call(ctx, "swarm join", joinTimeout, func(ctx context.Context) error {
+		return c.api.SwarmJoin(ctx, req)
+	})
+}
+
+// Leave takes the node out of its swarm and wipes its swarm state. A manager,
+// and a locked node, leave only with force. The swarm's own list keeps the
+// entry of the node.
+func (c *Client) Leave(ctx context.Context, force bool) error {
+	return c.call(ctx, "swarm leave", joinTimeout, func(ctx context.Context) error {
+		return c.api.SwarmLeave(ctx, force)
+	})
+}
+
+// retry runs one read-change-write, again from the start for as long as
+// somebody else's write comes in between. Heartbeats alone bump a node's
+// version, so this is ordinary.
+func (c *Client) retry(ctx context.Context, op string, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	wait := 5 * time.Millisecond
+	for {
+		err := c.call(ctx, op, changeTimeout, do)
+		if !errors.Is(err, ErrOutOfSequence) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(wait):
+			wait = min(2*wait, 200*time.Millisecond)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package lab
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// EnsureIdentity gives the public half of the lab's SSH key, as a line of
+// authorized_keys without its end. The key (ed25519, OpenSSH's format, no
+// passphrase) is made when there is none and then stays.
+func (s *State) EnsureIdentity() (authorized string, err error) {
+	data, err := s.ReadFile(identityFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		data, err = s.createIdentity()
+	}
+	if err != nil {
+		return "", fmt.Errorf("key of lab %s: %w", s.lab, err)
+	}
+	signer, err := ssh.ParsePrivateKey(data)
+	if err != nil {
+		return "", &trouble.Error{
+			ID:    "identity-corrupt",
+			Where: s.Identity(),
+			What:  "the key of lab " + s.lab + " cannot be read",
+			Why:   "this is not a private key without a passphrase",
+			Next:  []string{"restore the file; without it the nodes are out of reach, and only dcalab destroy is left"},
+		}
+	}
+	authorized = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey()))) + " dcalab-" + s.lab
+	public := s.Identity() + ".pub"
+	if old, err := s.ReadFile(identityFile + ".pub"); err == nil && string(old) == authorized+"\n" {
+		return authorized, nil
+	}
+	if err := s.WriteFile(identityFile+".pub", []byte(authorized+"\n"), 0o644); err != nil {
+		return "", fmt.Errorf("write %s: %w", public, err)
+	}
+	return authorized, nil
+}
+
+// createIdentity makes the key and gives what is in the file: if another call
+// was faster, its key.
+func (s *State) createIdentity() ([]byte, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	block, err := ssh.MarshalPrivateKey(private, "dcalab-"+s.lab)
+	if err != nil {
+		return nil, err
+	}
+	data := pem.EncodeToMemory(block)
+	dir, err := s.open(true)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	temporary, err := s.temporary(dir, identityFile, data, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	// A link, unlike a rename, does not replace a key that nodes know already.
+	switch err := dir.Link(temporary, identityFile); {
+	case err == nil:
+		return data, dir.Remove(temporary)
+	case errors.Is(err, fs.ErrExist):
+		if err := dir.Remove(temporary); err != nil {
+			return nil, err
+		}
+		return dir.ReadFile(identityFile)
+	default: // a file system without links; Lock keeps others out
+		return data, dir.Rename(temporary, identityFile)
+	}
+}
+
+// PinHost makes key the one host key of alias in the lab's known_hosts.
+func (s *State) PinHost(alias string, key ssh.PublicKey) error {
+	return s.editKnownHosts(alias, knownhosts.Line([]string{alias}, key)+"\n")
+}
+
+// ForgetHost removes the host key of alias from the lab's known_hosts.
+func (s *State) ForgetHost(alias string) error {
+	return s.editKnownHosts(alias, "")
+}
+
+// editKnownHosts drops the lines of alias, adds a new one, and leaves all the
+// others as they are.
+func (s *State) editKnownHosts(alias, add string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, err := s.ReadFile(knownHostsFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		if add == "" {
+			return nil
+		}
+		old, err = nil, nil
+	}
+	if err != nil {
+		return err
+	}
+	var edited bytes.Buffer
+	for text := range strings.Lines(string(old)) {
+		if hosts, _, _ := strings.Cut(strings.TrimSpace(text), " "); hosts == knownhosts.Normalize(alias) {
+			continue
+		}
+		edited.WriteString(strings.TrimRight(text, "\n") + "\n")
+	}
+	edited.WriteString(add)
+	if bytes.Equal(edited.Bytes(), old) {
+		return nil
+	}
+	return s.WriteFile(knownHostsFile, edited.Bytes(), 0o600)
+}

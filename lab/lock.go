@@ -1,0 +1,144 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// lockPoll is how often a lock that is held is tried again.
+const lockPoll = 100 * time.Millisecond
+
+// Holder is the dcalab process that holds a lab's lock, as it told itself. It
+// is zero in the moment between taking the lock and saying so.
+type Holder struct {
+	PID     int       `json:"pid"`
+	Command string    `json:"command"`
+	Since   time.Time `json:"since"`
+}
+
+// Lock keeps other dcalab processes, and other callers in this one, from
+// changing the lab until unlock is called. It waits for the lock at most for
+// within, and then gives up with a trouble.Error (trouble.ExitRefused) that
+// says who holds it. waiting, if not nil, is called once, when the lock turns
+// out to be held. command is what this process tells others about itself,
+// without secrets: "dcalab up". The operating system lets go of the lock when
+// the process ends, however it ends.
+func (s *State) Lock(ctx context.Context, command string, within time.Duration, waiting func(Holder)) (unlock func() error, err error) {
+	if err := s.makeLock(); err != nil {
+		return nil, fmt.Errorf("lock lab %s: %w", s.lab, err)
+	}
+	l := flock.New(s.path(lockFile), flock.SetFlag(os.O_RDWR)) // not O_CREATE: makeLock did
+	deadline := time.NewTimer(within)
+	defer deadline.Stop()
+	poll := time.NewTicker(lockPoll)
+	defer poll.Stop()
+	for told := false; ; {
+		got, err := l.TryLock()
+		if err != nil {
+			return nil, fmt.Errorf("lock lab %s: %w", s.lab, errors.Join(err, l.Close()))
+		}
+		if got {
+			break
+		}
+		if !told && waiting != nil {
+			waiting(s.holder())
+		}
+		told = true
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("lock lab %s: %w", s.lab, errors.Join(context.Cause(ctx), l.Close()))
+		case <-deadline.C:
+			return nil, errors.Join(s.held(), l.Close())
+		case <-poll.C:
+		}
+	}
+	unlock = func() error {
+		return errors.Join(s.remove(holderFile), l.Close())
+	}
+	if err := s.sayHolder(command); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock lab %s: %w", s.lab, err), unlock())
+	}
+	return unlock, nil
+}
+
+// makeLock makes the file that is locked, which stays for good: a lock on a
+// file that was removed keeps nobody out.
+func (s *State) makeLock() error {
+	dir, err := s.open(true)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	f, err := dir.OpenFile(lockFile, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		return errors.Join(s.give(f), f.Close())
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := dir.Lstat(lockFile)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a plain file", s.path(lockFile))
+	}
+	return nil
+}
+
+// sayHolder tells others who holds the lock, in a file beside it: Windows lets
+// nobody read the one that is locked.
+func (s *State) sayHolder(command string) error {
+	data, err := json.Marshal(Holder{PID: os.Getpid(), Command: command, Since: time.Now().UTC().Truncate(time.Second)})
+	if err != nil {
+		return err
+	}
+	return s.WriteFile(holderFile, append(data, '\n'), 0o600)
+}
+
+func (s *State) holder() Holder {
+	var h Holder
+	data, err := s.ReadFile(holderFile)
+	if err == nil && json.Unmarshal(data, &h) != nil {
+		return Holder{}
+	}
+	return h
+}
+
+func (s *State) held() error {
+	e := &trouble.Error{
+		ID:   "lab-locked",
+		What: "another dcalab is at work on the lab " + s.lab,
+		Why:  "it has not said which",
+		Next: []string{"wait until it ends, or stop it with Ctrl-C where it runs"},
+		Exit: trouble.ExitRefused,
+	}
+	if h := s.holder(); h.PID != 0 {
+		e.Why = fmt.Sprintf("%q, process %d, since %s", h.Command, h.PID, h.Since.Local().Format(time.DateTime))
+	}
+	return e
+}
+
+func (s *State) remove(name string) error {
+	dir, err := s.open(false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove %s: %w", s.path(name), err)
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package lab
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// Problem is one thing in a labs.yaml that is wrong, or worth a warning.
+type Problem struct {
+	// Line and Column count from 1, columns in characters.
+	Line   int `json:"line" yaml:"line"`
+	Column int `json:"column" yaml:"column"`
+	// What is wrong.
+	What string `json:"what" yaml:"what"`
+	// Expected is what should stand there. May be empty.
+	Expected string `json:"expected,omitempty" yaml:"expected,omitempty"`
+}
+
+// String gives line:column: what; expected this.
+func (p Problem) String() string {
+	s := fmt.Sprintf("%d:%d: %s", p.Line, p.Column, p.What)
+	if p.Expected != "" {
+		s += "; expected " + p.Expected
+	}
+	return s
+}
+
+// Invalid is a labs.yaml with every problem that it has, in the order of the
+// file. It is the cause of the trouble.Error that Parse returns.
+type Invalid struct {
+	// Name of the file as it is shown.
+	Name     string
+	Problems []Problem
+}
+
+// Error lists the problems, one a line, as name:line:column.
+func (e *Invalid) Error() string {
+	var b strings.Builder
+	noun := "problems"
+	if len(e.Problems) == 1 {
+		noun = "problem"
+	}
+	fmt.Fprintf(&b, "%d %s", len(e.Problems), noun)
+	for _, p := range e.Problems {
+		fmt.Fprintf(&b, "\n  %s:%s", e.Name, p)
+	}
+	return b.String()
+}
+
+// invalid makes the error of a file with problems.
+func invalid(name string, problems []Problem) error {
+	return &trouble.Error{
+		ID:   "labs-invalid",
+		What: name + " is not valid, and nothing was touched",
+		Exit: trouble.ExitConfig,
+		Err:  &Invalid{Name: name, Problems: sorted(problems)},
+	}
+}
+
+// sorted puts problems in the order of the file and tells each once.
+func sorted(problems []Problem) []Problem {
+	slices.SortStableFunc(problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.What, b.What))
+	})
+	return slices.Compact(problems)
+}
+
+// Nearest finds the candidate that word was probably meant to be; empty where
+// none is near.
+func Nearest(word string, candidates []string) string {
+	fold := func(s string) string {
+		return strings.ToLower(strings.NewReplacer("-", "", "_", "", " ", "").Replace(s))
+	}
+	best, least := "", 1+max(1, min(len(word)/3, 3))
+	for _, c := range candidates {
+		d := distance(fold(word), fold(c))
+		if d < least {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// distance counts the letters to insert, delete, replace or swap with their
+// neighbour between a and b (optimal string alignment).
+func distance(a, b string) int {
+	before, last := []int(nil), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range len(a) {
+		row := make([]int, len(b)+1)
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			row[j+1] = min(last[j+1]+1, row[j]+1, last[j]+cost)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}

@@ -1,0 +1,286 @@
+package lab
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+	"go.yaml.in/yaml/v3"
+)
+
+//go:embed schema.json
+var schemaJSON []byte
+
+// Schema is the JSON Schema (draft 2020-12) of labs.yaml, for editors. It is
+// also what Parse goes by: the keys, their types and their limits are said
+// there and nowhere else. Its own annotation x-expected is what a message
+// names as expected.
+func Schema() []byte { return bytes.Clone(schemaJSON) }
+
+// structure holds a document against the schema. Problems come with the nodes
+// that have them, which are not to be looked at further.
+type structure struct {
+	raw      map[string]any // the schema, for its annotations
+	root     *yaml.Node
+	problems []Problem
+	bad      map[*yaml.Node]bool
+}
+
+func checkStructure(root *yaml.Node) (*structure, error) {
+	parsed, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemaJSON))
+	if err != nil {
+		return nil, fmt.Errorf("read the schema of labs.yaml: %w", err)
+	}
+	raw, _ := parsed.(map[string]any)
+	id, _ := raw["$id"].(string)
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource(id, parsed); err != nil {
+		return nil, fmt.Errorf("read the schema of labs.yaml: %w", err)
+	}
+	schema, err := c.Compile(id)
+	if err != nil {
+		return nil, fmt.Errorf("compile the schema of labs.yaml: %w", err)
+	}
+	s := &structure{raw: raw, root: root, bad: map[*yaml.Node]bool{}}
+	var wrong *jsonschema.ValidationError
+	switch err := schema.Validate(instance(root)); {
+	case err == nil:
+	case errors.As(err, &wrong):
+		s.walk(wrong)
+	default:
+		return nil, fmt.Errorf("hold labs.yaml against its schema: %w", err)
+	}
+	return s, nil
+}
+
+func (s *structure) add(n *yaml.Node, what, expected string) {
+	s.problems = append(s.problems, Problem{max(n.Line, 1), max(n.Column, 1), what, expected})
+	s.bad[n] = true
+}
+
+// walk turns one error of the validator, and those below it, into problems.
+func (s *structure) walk(e *jsonschema.ValidationError) {
+	n := s.at(e.InstanceLocation)
+	if n.Kind == yaml.AliasNode {
+		return // already a problem, and no value
+	}
+	rules := s.rules(e.SchemaURL)
+	expected, _ := rules["x-expected"].(string)
+	name := label(e.InstanceLocation)
+	switch k := e.ErrorKind.(type) {
+	case *kind.AdditionalProperties:
+		known, _ := rules["properties"].(map[string]any)
+		for _, p := range k.Properties {
+			key, _ := entry(n, p)
+			if key == nil {
+				key = n
+			}
+			s.add(key, "unknown key "+strconv.Quote(p), meant(p, slices.Sorted(maps.Keys(known))))
+		}
+		return
+	case *kind.PropertyNames:
+		for _, cause := range leaves(e) {
+			expected, _ = s.rules(cause.SchemaURL)["x-expected"].(string)
+		}
+		for _, m := range s.named(e.SchemaURL) {
+			if key, _ := entry(m, k.Property); key != nil {
+				s.add(key, strconv.Quote(k.Property)+" is not a good name", expected)
+			}
+		}
+		return
+	case *kind.Required:
+		for _, m := range k.Missing {
+			s.add(n, fmt.Sprintf("%s has no %s", orFile(name), m), s.expectedOf(rules, m))
+		}
+		return
+	case *kind.Type:
+		s.wrongType(n, name, k, expected)
+		return
+	case *kind.Const:
+		s.add(n, fmt.Sprintf("%s %s is not supported", name, shown(n)), expected)
+		return
+	case *kind.Enum:
+		var words []string
+		for _, w := range k.Want {
+			words = append(words, fmt.Sprint(w))
+		}
+		s.add(n, fmt.Sprintf("%s is %s", name, shown(n)), meant(n.Value, words))
+		return
+	case *kind.MinItems, *kind.MinProperties:
+		s.add(n, name+" is empty", expected)
+		return
+	case *kind.MaxItems:
+		s.add(n, fmt.Sprintf("%s has %d entries", name, k.Got), expected)
+		return
+	case *kind.Minimum, *kind.Maximum, *kind.MaxLength, *kind.Pattern:
+		s.add(n, fmt.Sprintf("%s is %s", name, shown(n)), expected)
+		return
+	}
+	for _, cause := range e.Causes {
+		s.walk(cause)
+	}
+}
+
+// wrongType says what stands there instead. A number or a boolean where text
+// belongs only wants quotes, and is told so.
+func (s *structure) wrongType(n *yaml.Node, name string, k *kind.Type, expected string) {
+	got := map[string]string{"null": "empty", "array": "a list", "object": "a mapping"}[k.Got]
+	switch {
+	case k.Got == "number" && n.ShortTag() != "!!str":
+		got = fmt.Sprintf("the number %s", n.Value)
+	case k.Got == "boolean":
+		got = n.Value
+	case got == "" && isText(n):
+		got = "the text " + shown(n)
+	case got == "":
+		got = shown(n)
+	}
+	if k.Want[0] == "string" && (k.Got == "number" || k.Got == "boolean") {
+		expected = fmt.Sprintf("text: quote it, %q", n.Value)
+	}
+	if expected == "" {
+		expected = map[string]string{"boolean": "true or false", "string": "text", "object": "a mapping"}[k.Want[0]]
+	}
+	s.add(n, fmt.Sprintf("%s is %s", orFile(name), got), expected)
+}
+
+// at finds the node of an instance location, or the nearest that there is.
+func (s *structure) at(location []string) *yaml.Node {
+	n := s.root
+	for _, token := range location {
+		var next *yaml.Node
+		switch n.Kind {
+		case yaml.MappingNode:
+			next = value(n, token)
+		case yaml.SequenceNode:
+			if i, err := strconv.Atoi(token); err == nil && i < len(n.Content) {
+				next = n.Content[i]
+			}
+		}
+		if next == nil {
+			return n
+		}
+		n = next
+	}
+	return n
+}
+
+// named lists the mappings whose keys are held against a propertyNames. The
+// validator (v6.0.3) does not reliably say in which of them a bad key stands
+// (santhosh-tekuri/jsonschema pull request 269), but a key that is bad in one
+// is bad in all of them.
+func (s *structure) named(url string) []*yaml.Node {
+	labs := value(s.root, "labs")
+	if strings.HasSuffix(url, "/properties/labs/propertyNames") {
+		return []*yaml.Node{labs}
+	}
+	var out []*yaml.Node
+	if labs == nil || labs.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 1; i < len(labs.Content); i += 2 {
+		nodes := value(labs.Content[i], "nodes")
+		if nodes == nil || nodes.Kind != yaml.SequenceNode {
+			continue
+		}
+		for _, n := range nodes.Content {
+			out = append(out, value(n, "labels"), value(n, "engine_labels"))
+		}
+	}
+	return out
+}
+
+// rules looks up the part of the schema that an error comes from.
+func (s *structure) rules(url string) map[string]any {
+	_, pointer, _ := strings.Cut(url, "#")
+	here := s.raw
+	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
+		if token == "" {
+			continue
+		}
+		next, ok := here[token].(map[string]any)
+		if !ok {
+			return nil
+		}
+		here = next
+	}
+	return here
+}
+
+// expectedOf is what a property of an object should be, through its $ref.
+func (s *structure) expectedOf(rules map[string]any, property string) string {
+	properties, _ := rules["properties"].(map[string]any)
+	p, _ := properties[property].(map[string]any)
+	expected, ok := p["x-expected"].(string)
+	if !ok {
+		ref, _ := p["$ref"].(string)
+		expected, _ = s.rules(ref)["x-expected"].(string)
+	}
+	return expected
+}
+
+// leaves are the errors below e that have none below them.
+func leaves(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
+	if len(e.Causes) == 0 {
+		return []*jsonschema.ValidationError{e}
+	}
+	var out []*jsonschema.ValidationError
+	for _, c := range e.Causes {
+		out = append(out, leaves(c)...)
+	}
+	return out
+}
+
+// label names a value by its key, and an item of a list by the list's.
+func label(location []string) string {
+	if len(location) == 0 {
+		return ""
+	}
+	last := location[len(location)-1]
+	if _, err := strconv.Atoi(last); err == nil && len(location) > 1 {
+		if list := location[len(location)-2]; list == "nodes" || list == "default_addr_pool" {
+			return "an entry of " + list
+		}
+	}
+	return last
+}
+
+func orFile(name string) string {
+	if name == "" {
+		return "the file"
+	}
+	return name
+}
+
+// meant lists what is possible, led by what was probably meant.
+func meant(word string, possible []string) string {
+	list := strings.Join(possible, ", ")
+	if n := len(possible); n > 1 {
+		list = strings.Join(possible[:n-1], ", ") + " or " + possible[n-1]
+	}
+	if near := Nearest(word, possible); near != "" {
+		return fmt.Sprintf("%s (did you mean %s?)", list, near)
+	}
+	return list
+}
+
+func isText(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" }
+
+// shown is a scalar as a message quotes it, cut where it is long.
+func shown(n *yaml.Node) string {
+	v := n.Value
+	if r := []rune(v); len(r) > 80 {
+		v = string(r[:77]) + "..."
+	}
+	if n.Kind == yaml.ScalarNode && !isText(n) {
+		return v
+	}
+	return strconv.Quote(v)
+}

@@ -1,0 +1,403 @@
+package lab
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// StateFolder is the folder, beside labs.yaml, in which every lab has a folder
+// of its own.
+const StateFolder = ".dcalab"
+
+// Owner is the user that the state folder is given to when dcalab runs for
+// them as root (SUDO_UID and SUDO_GID). The zero value leaves files to the
+// user that dcalab runs as.
+type Owner struct{ UID, GID int }
+
+// State is the folder of one lab, .dcalab/<lab>/: what dcalab keeps between
+// runs. Everything in it is for its owner's eyes only. Its methods may be
+// called from several goroutines; other processes are kept out by Lock.
+//
+// Root may well write here for a user, in a folder where that user can plant
+// links. So folders are opened one below the other (os.Root), neither .dcalab
+// nor the lab's folder may be a link or somebody else's, and files are
+// replaced by renaming, never written through.
+type State struct {
+	root  string
+	lab   string
+	owner Owner
+
+	mu sync.Mutex // of read-modify-write on known_hosts
+}
+
+// StateRoot is the folder whose .dcalab holds the state of the labs of f: that
+// of labs.yaml or, for the embedded default, the nearest one at or above dir
+// that has a .dcalab of this user's, else dir.
+func StateRoot(f *File, dir string, owner Owner) (string, error) {
+	if f.Path != "" {
+		return filepath.Dir(f.Path), nil
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("look for %s: %w", StateFolder, err)
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		// One of somebody else's (/tmp is above many folders) is not meant.
+		info, err := os.Lstat(filepath.Join(at, StateFolder))
+		if err == nil && info.IsDir() && distrust(info, owner) == "" {
+			return at, nil
+		}
+		if at == filepath.Dir(at) {
+			return dir, nil
+		}
+	}
+}
+
+// OpenState gives the state of a lab below root, the folder of its labs.yaml.
+// It creates nothing: see Create. A folder that is there and not to be trusted
+// is an error.
+func OpenState(root, lab string, owner Owner) (*State, error) {
+	if lab == "" || lab == "." || !filepath.IsLocal(lab) || strings.ContainsAny(lab, `/\`) {
+		return nil, fmt.Errorf("open the state of lab %q: not a name of a lab", lab)
+	}
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return nil, fmt.Errorf("open the state of lab %s: %w", lab, err)
+	}
+	s := &State{root: root, lab: lab, owner: owner}
+	dir, err := s.open(false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, dir.Close()
+}
+
+// Dir is the lab's folder. Like all the paths of a State it is absolute and
+// may not exist yet.
+func (s *State) Dir() string { return filepath.Join(s.root, StateFolder, s.lab) }
+
+// The files and folders of a lab.
+const (
+	recordFile     = "lab.json"
+	lockFile       = "lock"
+	holderFile     = "lock.json"
+	logFile        = "dcalab.log"
+	knownHostsFile = "known_hosts"
+	identityFile   = "identity"
+	sshConfigFile  = "ssh_config"
+	vagrantfile    = "Vagrantfile"
+	nodesFolder    = "nodes"
+)
+
+func (s *State) path(elem ...string) string {
+	return filepath.Join(append([]string{s.Dir()}, elem...)...)
+}
+
+// SSHConfig is the configuration for plain ssh.
+func (s *State) SSHConfig() string { return s.path(sshConfigFile) }
+
+// KnownHosts holds the host keys of the lab's nodes.
+func (s *State) KnownHosts() string { return s.path(knownHostsFile) }
+
+// Identity is the lab's private key; Identity + ".pub" the public one.
+func (s *State) Identity() string { return s.path(identityFile) }
+
+// Log is the lab's log.
+func (s *State) Log() string { return s.path(logFile) }
+
+// Vagrantfile is the rendered one; its folder is where vagrant runs.
+func (s *State) Vagrantfile() string { return s.path(vagrantfile) }
+
+// NodesDir holds a folder per node, for the driver.
+func (s *State) NodesDir() string { return s.path(nodesFolder) }
+
+// NodeDir is the folder of one node, for the driver.
+func (s *State) NodeDir(node string) string { return s.path(nodesFolder, node) }
+
+// Exists tells whether the lab has a folder.
+func (s *State) Exists() (bool, error) {
+	dir, err := s.open(false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, dir.Close()
+}
+
+// Create makes the lab's folder, and the one for its nodes, where they are
+// missing.
+func (s *State) Create() error {
+	dir, err := s.open(true)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.mkdirAll(dir, nodesFolder), dir.Close())
+}
+
+// Forget removes everything of the lab but its log and its lock. Nothing may
+// be mounted below the folder any more; if something is, nothing is removed.
+func (s *State) Forget() error {
+	dir, err := s.open(false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	mounts, err := mountsBelow(s.Dir())
+	if err != nil {
+		return fmt.Errorf("look for mounts below %s: %w", s.Dir(), err)
+	}
+	if len(mounts) > 0 {
+		return &trouble.Error{
+			ID:   "state-mounted",
+			What: "remove " + s.Dir(),
+			Why:  "something is still mounted at " + strings.Join(mounts, ", "),
+			Next: []string{"dcalab destroy    # once more"},
+		}
+	}
+	entries, err := fs.ReadDir(dir.FS(), ".")
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", s.Dir(), err)
+	}
+	var errs []error
+	for _, e := range entries {
+		switch e.Name() {
+		case logFile, lockFile, holderFile:
+		default:
+			if err := dir.RemoveAll(e.Name()); err != nil {
+				errs = append(errs, fmt.Errorf("remove %s: %w", s.path(e.Name()), err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// WriteFile puts a file into the lab's folder, all of it or nothing, and gives
+// it to the owner. name is relative to the folder, with slashes; folders on
+// the way are made.
+func (s *State) WriteFile(name string, data []byte, perm fs.FileMode) error {
+	dir, err := s.open(true)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return s.write(dir, name, data, perm)
+}
+
+// ReadFile reads a file of the lab's folder; one that is absent is
+// fs.ErrNotExist.
+func (s *State) ReadFile(name string) ([]byte, error) {
+	dir, err := s.open(false)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	data, err := dir.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", s.path(name), err)
+	}
+	return data, nil
+}
+
+// OpenLog opens the lab's log to append to.
+func (s *State) OpenLog() (*os.File, error) {
+	dir, err := s.open(true)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	f, err := dir.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", s.Log(), err)
+	}
+	if err := s.give(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// write is WriteFile in a folder that is open already.
+func (s *State) write(dir *os.Root, name string, data []byte, perm fs.FileMode) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write %s: %w", s.path(name), err)
+		}
+	}()
+	if parent := path.Dir(name); parent != "." {
+		if err := s.mkdirAll(dir, parent); err != nil {
+			return err
+		}
+	}
+	temporary, err := s.temporary(dir, name, data, perm)
+	if err != nil {
+		return err
+	}
+	if err := dir.Rename(temporary, name); err != nil {
+		return errors.Join(err, dir.Remove(temporary))
+	}
+	return nil
+}
+
+// temporary writes data beside name, under a name that nobody can foresee.
+func (s *State) temporary(dir *os.Root, name string, data []byte, perm fs.FileMode) (string, error) {
+	temporary := name + ".new-" + randomHex(6)
+	f, err := dir.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(data)
+	if err == nil && perm != 0o600 {
+		err = f.Chmod(perm)
+	}
+	if err == nil {
+		err = s.give(f)
+	}
+	if err == nil {
+		err = f.Sync() // or a crash after the rename leaves an empty file
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", errors.Join(err, dir.Remove(temporary))
+	}
+	return temporary, nil
+}
+
+func (s *State) mkdirAll(dir *os.Root, name string) error {
+	at := ""
+	for elem := range strings.SplitSeq(name, "/") {
+		at = path.Join(at, elem)
+		err := dir.Mkdir(at, 0o700)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.giveNew(dir, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// give hands an open file to the owner.
+func (s *State) give(f *os.File) error {
+	if s.owner == (Owner{}) {
+		return nil
+	}
+	return f.Chown(s.owner.UID, s.owner.GID)
+}
+
+// giveNew hands a folder that was just made to the owner.
+func (s *State) giveNew(dir *os.Root, name string) error {
+	if s.owner == (Owner{}) {
+		return nil
+	}
+	return dir.Lchown(name, s.owner.UID, s.owner.GID)
+}
+
+// open opens the lab's folder and, if asked, makes it. Absence is
+// fs.ErrNotExist.
+func (s *State) open(create bool) (*os.Root, error) {
+	base, err := os.OpenRoot(s.root)
+	if err != nil {
+		return nil, fmt.Errorf("open the state of lab %s: %w", s.lab, err)
+	}
+	defer base.Close()
+	all, err := s.step(base, StateFolder, create)
+	if err != nil {
+		return nil, err
+	}
+	defer all.Close()
+	if create {
+		// Keys and tokens of labs are not for anybody's repository.
+		if _, err := all.Lstat(".gitignore"); errors.Is(err, fs.ErrNotExist) {
+			if err := s.ignore(all); err != nil {
+				return nil, fmt.Errorf("write %s: %w", filepath.Join(s.root, StateFolder, ".gitignore"), err)
+			}
+		}
+	}
+	return s.step(all, s.lab, create)
+}
+
+func (s *State) ignore(all *os.Root) error {
+	temporary, err := s.temporary(all, ".gitignore", []byte("*\n"), 0o600)
+	if err != nil {
+		return err
+	}
+	return all.Rename(temporary, ".gitignore")
+}
+
+// step opens a folder in a folder, after a look at what it is, and looks
+// again at what was opened: between the two it can have been swapped.
+func (s *State) step(in *os.Root, name string, create bool) (*os.Root, error) {
+	full := filepath.Join(in.Name(), name)
+	info, err := in.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) && create {
+		switch err := in.Mkdir(name, 0o700); {
+		case err == nil:
+			if err := s.giveNew(in, name); err != nil {
+				return nil, fmt.Errorf("give %s to its user: %w", full, err)
+			}
+		case !errors.Is(err, fs.ErrExist):
+			return nil, fmt.Errorf("make the state folder: %w", err)
+		}
+		info, err = in.Lstat(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the state of lab %s: %w", s.lab, err)
+	}
+	refuse := func(why string) error {
+		return &trouble.Error{
+			ID:   "state-not-trusted",
+			What: full + " is not used",
+			Why:  why,
+			Next: []string{"ls -ld " + full + "    # whose is it, and what for?", "move it away, or run dcalab as the user whose it is"},
+			Exit: trouble.ExitRefused,
+		}
+	}
+	if info.Mode()&fs.ModeSymlink != 0 {
+		return nil, refuse("it is a symbolic link")
+	}
+	if !info.IsDir() {
+		return nil, refuse("it is not a folder")
+	}
+	if why := distrust(info, s.owner); why != "" {
+		return nil, refuse(why)
+	}
+	dir, err := in.OpenRoot(name)
+	if err != nil {
+		return nil, fmt.Errorf("open the state of lab %s: %w", s.lab, err)
+	}
+	opened, err := dir.Stat(".")
+	if err == nil && !os.SameFile(info, opened) {
+		err = refuse("it changed while it was opened")
+	}
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	return dir, nil
+}
+
+// randomHex gives n random bytes as hexadecimal digits.
+func randomHex(n int) string {
+	b := make([]byte, n)
+	rand.Read(b) // never fails, as of Go 1.24
+	return hex.EncodeToString(b)
+}

@@ -1,0 +1,9 @@
+//go:build !unix
+
+package lab
+
+import "io/fs"
+
+// distrust trusts every folder: there is no sudo here that would write into
+// another user's.
+func distrust(fs.FileInfo, Owner) string { return "" }

@@ -1,0 +1,326 @@
+package provision
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// enginePatience is how long an engine may take to answer after a start: on an
+// emulated machine, the better part of a minute.
+const enginePatience = 2 * time.Minute
+
+// Want is what a node is to be like when it is ready.
+type Want struct {
+	Engine lab.Engine
+	// EngineLabels are set in the engine's daemon.json. Labels with other
+	// keys that stand there already are kept.
+	EngineLabels map[string]string
+	// Hostname is the full host name that kernel and engine are to report;
+	// empty leaves it alone.
+	Hostname string
+	// Address is the node's lab address, by which its interface is found.
+	Address netip.Addr
+}
+
+// EngineFacts is what Prepare found and did.
+type EngineFacts struct {
+	Version      string // of the running engine, "20.10.24+dfsg1"
+	InstalledNow bool
+	StartedNow   bool // it was there and stopped
+	Restarted    bool // for its labels, or its group
+	GroupAdded   bool // the user was put into the docker group
+	Reconnected  bool
+	HostnameSet  bool
+	// Interface has the lab address; empty where no interface has it (or no
+	// address was asked for).
+	Interface string
+	OS        string // "debian 12 (bookworm)"
+	Arch      string // "x86_64"
+	// Warnings are things that differ from what was wanted and were left so.
+	Warnings []string
+}
+
+// work is what is missing on a node, in the order in which it is done.
+type work struct {
+	Hostname   string // set it to this; empty when it is right
+	DaemonJSON []byte // write it; nil when it is right
+	Install    *recipe
+	Start      bool
+	Restart    bool
+	AddGroup   bool
+}
+
+// plan decides what to do to a node from what the probe found.
+func plan(p probe, want Want) (work, error) {
+	var w work
+	if want.Hostname != "" && p.Hostname != want.Hostname {
+		w.Hostname = want.Hostname
+	}
+	var err error
+	if w.DaemonJSON, err = mergeLabels(p.DaemonJSON, want.EngineLabels); err != nil {
+		return work{}, err
+	}
+	switch {
+	case p.Listening: // by whatever means it came, a snap for instance
+		w.Restart = w.DaemonJSON != nil
+	case p.Dockerd:
+		w.Start = true
+	default:
+		r, err := chooseRecipe(p.OS, want.Engine)
+		if err != nil {
+			return work{}, err
+		}
+		w.Install = &r
+		w.Start = true // RHEL's packages start nothing
+	}
+	w.AddGroup = p.UID != "0" && !slices.Contains(p.Groups, "docker") && !p.Writable
+	return w, nil
+}
+
+// Prepare connects to a node and makes it ready for a swarm: an engine
+// installed, running and answering, the user allowed to speak to it, labels
+// and host name as wanted. It asks first (one round trip) and then does only
+// what is missing. An engine of another version than the one pinned is left
+// alone, with a warning. step is told what is being done, in a few words in
+// the present participle; it may be nil. The returned Node is the caller's to
+// close.
+//
+// Besides Dial's errors: "no-network-in-node", "engine-install-failed",
+// "engine-version-unavailable", "distribution-unknown", "sudo-refused",
+// "engine-down", "engine-start-failed", "docker-group-missing",
+// "daemon-json-invalid".
+func Prepare(ctx context.Context, ep machine.Endpoint, o Options, want Want, step func(string)) (*Node, EngineFacts, error) {
+	if step == nil {
+		step = func(string) {}
+	}
+	step("connecting")
+	n, err := Dial(ctx, ep, o)
+	if err != nil {
+		return nil, EngineFacts{}, err
+	}
+	n, facts, err := prepare(ctx, n, o, want, step)
+	if err != nil {
+		_ = n.Close()
+		// The pure parts do not know which node they speak of.
+		if t := (*trouble.Error)(nil); errors.As(err, &t) && t.Where == "" {
+			t.Where = ep.Node
+		}
+		return nil, EngineFacts{}, err
+	}
+	return n, facts, nil
+}
+
+// prepare gives back the connection to go on with, also with an error: it may
+// be another than n.
+func prepare(ctx context.Context, n *Node, o Options, want Want, step func(string)) (*Node, EngineFacts, error) {
+	var facts EngineFacts
+	address := ""
+	if want.Address.IsValid() {
+		address = want.Address.String()
+	}
+	r, err := n.Run(ctx, script("probe.sh", address, engineSocket), nil)
+	if err != nil {
+		return n, facts, fmt.Errorf("look at the node: %w", err)
+	}
+	p, err := parseProbe(r.Stdout)
+	if err != nil {
+		return n, facts, fmt.Errorf("%s: %w", n.Name(), err)
+	}
+	facts.Interface, facts.OS, facts.Arch = p.Interface, p.OS.String(), p.Arch
+	w, err := plan(p, want)
+	if err != nil {
+		return n, facts, err
+	}
+	root := rooted{n: n, sudo: p.UID != "0"}
+
+	if w.Hostname != "" {
+		step("setting the host name")
+		if _, err := root.run(ctx, nil, "hostname.sh", w.Hostname); err != nil {
+			return n, facts, fmt.Errorf("set the host name: %w", err)
+		}
+		facts.HostnameSet = true
+	}
+	if w.DaemonJSON != nil {
+		step("setting engine labels")
+		if _, err := root.run(ctx, w.DaemonJSON, "daemon-json.sh", "write"); err != nil {
+			return n, facts, fmt.Errorf("write daemon.json: %w", err)
+		}
+	}
+	if w.Install != nil {
+		if w.Install.Note != "" {
+			facts.Warnings = append(facts.Warnings, w.Install.Note)
+		}
+		if err := root.install(ctx, *w.Install, step); err != nil {
+			return n, facts, err
+		}
+		facts.InstalledNow = true
+	}
+	if w.AddGroup {
+		step("adding " + n.endpoint.User + " to the docker group")
+		out, err := root.run(ctx, nil, "group.sh", n.endpoint.User)
+		if err != nil {
+			return n, facts, fmt.Errorf("add %s to the docker group: %w", n.endpoint.User, err)
+		}
+		facts.GroupAdded = true
+		if strings.Contains(out, "created") && p.Listening {
+			w.Restart = true // its socket belongs to a group that was not there
+		}
+	}
+	if w.Start || w.Restart {
+		verb := "start"
+		step("starting the engine")
+		if w.Restart {
+			verb = "restart"
+		}
+		if err := root.service(ctx, verb, w.DaemonJSON != nil); err != nil {
+			return n, facts, err
+		}
+		facts.StartedNow = w.Start && w.Install == nil
+		facts.Restarted = w.Restart
+	}
+	if w.AddGroup {
+		// A session on this connection would still lack the group: sshd gives
+		// it at login.
+		step("reconnecting")
+		fresh, err := Dial(ctx, n.endpoint, o)
+		if err != nil {
+			return n, facts, err
+		}
+		_ = n.Close()
+		n, facts.Reconnected = fresh, true
+	}
+	if facts.Version, err = n.awaitEngine(ctx, enginePatience); err != nil {
+		return n, facts, err
+	}
+	if pin := want.Engine.Version; pin != "" {
+		if _, same := pickVersion([]string{facts.Version}, pin); !same {
+			facts.Warnings = append(facts.Warnings, fmt.Sprintf(
+				"engine %s is there and labs.yaml pins %s: left as it is", facts.Version, pin))
+		}
+	}
+	return n, facts, nil
+}
+
+// rooted runs the scripts that need root on a node.
+type rooted struct {
+	n    *Node
+	sudo bool
+}
+
+// run gives what the script wrote to stdout, also with an error.
+func (r rooted) run(ctx context.Context, stdin []byte, name string, args ...string) (string, error) {
+	cmd := script(name, args...)
+	if r.sudo {
+		cmd = "sudo -n " + cmd
+	}
+	var result Result
+	var err error
+	if stdin != nil {
+		result, err = r.n.Run(ctx, cmd, bytes.NewReader(stdin))
+	} else {
+		result, err = r.n.Run(ctx, cmd, nil)
+	}
+	var failed *RunError
+	if errors.As(err, &failed) {
+		failed.Command = Quote(append([]string{name}, args...)...) // the text of the script says nothing to the reader
+		if r.sudo && sudoRefused(failed) {
+			return "", &trouble.Error{
+				ID: "sudo-refused", Where: r.n.Name(), What: "become root",
+				Why: "sudo on the node asks " + r.n.endpoint.User + " for a password, or is not there: " + failed.Stderr,
+				Next: []string{
+					"let the user run everything without one: " + r.n.endpoint.User + " ALL=(ALL) NOPASSWD:ALL in the node's /etc/sudoers.d/dcalab",
+				},
+				Err: err,
+			}
+		}
+	}
+	return string(result.Stdout), err
+}
+
+// sudoRefused tells sudo's own refusals from a failure of what it ran.
+func sudoRefused(e *RunError) bool {
+	switch e.Exit {
+	case 1:
+		return strings.Contains(e.Stderr, "sudo: a password is required") ||
+			strings.Contains(e.Stderr, "is not in the sudoers file") ||
+			strings.Contains(e.Stderr, "is not allowed to execute")
+	case 127:
+		return strings.Contains(e.Stderr, "sudo")
+	}
+	return false
+}
+
+// install follows the recipe.
+func (r rooted) install(ctx context.Context, how recipe, step func(string)) error {
+	step("finding an engine to install")
+	out, err := r.run(ctx, nil, how.Manager+"-prepare.sh", how.Source, how.Repository, how.Release, how.Package)
+	if err != nil {
+		return r.installFailed(ctx, out, err)
+	}
+	log, versions := splitVersions(out)
+	if len(versions) == 0 && noNetwork.MatchString(log) {
+		return explainInstall(r.n.Name(), log, nil) // apt-get update ends with 0 all the same
+	}
+	packages, err := how.packages(versions)
+	if err != nil {
+		return err
+	}
+	step("installing " + packages[0])
+	if out, err = r.run(ctx, nil, how.Manager+"-install.sh", packages...); err != nil {
+		return r.installFailed(ctx, log+"\n"+out, err)
+	}
+	return nil
+}
+
+func (r rooted) installFailed(ctx context.Context, out string, err error) error {
+	var failed *RunError
+	if ctx.Err() != nil || !errors.As(err, &failed) {
+		return err
+	}
+	var refused *trouble.Error
+	if errors.As(err, &refused) {
+		return err
+	}
+	return explainInstall(r.n.Name(), out+"\n"+failed.Stderr, err)
+}
+
+// service starts or restarts the engine. An engine that refuses its new
+// configuration gets the one before back.
+func (r rooted) service(ctx context.Context, verb string, configured bool) error {
+	out, err := r.run(ctx, nil, "service.sh", verb)
+	var failed *RunError
+	if !errors.As(err, &failed) {
+		return err // nil as well
+	}
+	var refused *trouble.Error
+	if errors.As(err, &refused) {
+		return err
+	}
+	e := &trouble.Error{
+		ID: "engine-start-failed", Where: r.n.Name(), What: verb + " the engine",
+		Why:  lastLines(out+"\n"+failed.Stderr, 6),
+		Next: []string{"dcalab ssh " + r.n.Name() + " -- sudo service docker status"},
+		Err:  err,
+	}
+	if configured {
+		_, undo := r.run(ctx, nil, "daemon-json.sh", "undo")
+		if undo == nil {
+			_, undo = r.run(ctx, nil, "service.sh", verb)
+		}
+		e.Why += "\n(with the labels of labs.yaml; daemon.json is as it was before)"
+		if undo != nil {
+			e.Why += "\nand it does not start without them either"
+		}
+	}
+	return e
+}

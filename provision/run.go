@@ -1,0 +1,289 @@
+package provision
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/dcalab/dcalab/trouble"
+)
+
+const (
+	// openPatience is how long a session that sshd refuses is asked for
+	// again: one that has just ended may still count against MaxSessions.
+	openPatience = 2 * time.Second
+	// cancelPatience is how long a command that was told to stop may take
+	// before it is left behind.
+	cancelPatience = 300 * time.Millisecond
+)
+
+// Result is what a command left behind.
+type Result struct {
+	Stdout, Stderr []byte
+	// Exit is the status; 128+n for a command that signal n ended.
+	Exit int
+}
+
+// RunError is a command that ran on a node and did not exit with 0.
+type RunError struct {
+	Node    string
+	Command string // redacted, and shortened to its first line
+	Exit    int
+	Stderr  string // the last lines, redacted
+}
+
+func (e *RunError) Error() string {
+	s := fmt.Sprintf("%s: %s: exit status %d", e.Node, e.Command, e.Exit)
+	if e.Stderr != "" {
+		s += ": " + e.Stderr
+	}
+	return s
+}
+
+// Run runs one command line with the login shell of the node's user and
+// collects what it writes. stdin may be nil. When the command ends with
+// another status than 0 the error is a *RunError, and the Result is complete
+// all the same. When ctx ends first, the command is sent SIGTERM (which sshd
+// does not pass on to commands of root), the session is closed, and the error
+// is ctx's.
+func (n *Node) Run(ctx context.Context, cmd string, stdin io.Reader) (Result, error) {
+	var stdout, stderr bytes.Buffer
+	exit, err := n.Stream(ctx, cmd, stdin, &stdout, &stderr)
+	if err != nil {
+		return Result{}, err
+	}
+	r := Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), Exit: exit}
+	if exit != 0 {
+		return r, &RunError{Node: n.Name(), Command: shortCommand(cmd), Exit: exit, Stderr: lastLines(stderr.String(), 5)}
+	}
+	return r, nil
+}
+
+// Stream runs one command line with the three streams connected, without a
+// terminal. Any of them may be nil. It returns the exit status as Result.Exit
+// describes it; the error is only for a command that could not be run or
+// whose status was lost ("connection-lost"). Nothing is written to stdout and
+// stderr after it has returned; a Read of stdin may still be under way.
+func (n *Node) Stream(ctx context.Context, cmd string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
+	exit, err := n.exec(ctx, func(s *ssh.Session) error { return s.Start(cmd) }, stdin, stdout, stderr)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %s: %w", n.Name(), shortCommand(cmd), err)
+	}
+	return exit, nil
+}
+
+// exec opens a session, starts what start starts, and waits for its status.
+func (n *Node) exec(ctx context.Context, start func(*ssh.Session) error, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
+	s, release, err := n.session(ctx)
+	if err != nil {
+		return 0, err
+	}
+	outGate, errGate := &gate{w: stdout}, &gate{w: stderr}
+	if stdout != nil {
+		s.Stdout = outGate
+	}
+	if stderr != nil {
+		s.Stderr = errGate
+	}
+	// Not Session.Stdin: Wait would wait for a Read that only the next key
+	// press of a person ends.
+	var pipe io.WriteCloser
+	if stdin != nil {
+		if pipe, err = s.StdinPipe(); err != nil {
+			release()
+			return 0, err
+		}
+	}
+	ended := make(chan error, 1)
+	go func() {
+		defer release()
+		err := start(s)
+		if err == nil {
+			if stdin != nil {
+				go func() {
+					_, _ = io.Copy(pipe, stdin)
+					_ = pipe.Close()
+				}()
+			}
+			err = s.Wait()
+		}
+		ended <- err
+	}()
+
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		// Closing the session alone would leave a silent command running
+		// there: sshd tells only a terminal's processes.
+		go func() {
+			_ = s.Signal(ssh.SIGTERM)
+			_ = s.Close()
+		}()
+		patience := time.NewTimer(cancelPatience)
+		defer patience.Stop()
+		select {
+		case <-ended:
+		case <-patience.C:
+		}
+		outGate.shut()
+		errGate.shut()
+		return 0, context.Cause(ctx)
+	}
+	var status *ssh.ExitError
+	switch {
+	case err == nil:
+		return 0, nil
+	case errors.As(err, &status):
+		return status.ExitStatus(), nil
+	}
+	return 0, n.lost(err)
+}
+
+// session opens a session, waiting for its turn.
+func (n *Node) session(ctx context.Context) (*ssh.Session, func(), error) {
+	select {
+	case n.sessions <- struct{}{}:
+	case <-n.done:
+		return nil, nil, n.lost(io.EOF)
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
+	free := func() { <-n.sessions }
+
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval = 20 * time.Millisecond
+	b.MaxInterval = 200 * time.Millisecond
+	alone := time.Now()
+	s, err := backoff.Retry(ctx, func() (*ssh.Session, error) {
+		s, err := n.openSession(ctx)
+		if err == nil {
+			n.open.Add(1)
+			return s, nil
+		}
+		if n.open.Load() > 0 { // a server that allows fewer: wait for one of ours to end
+			alone = time.Now()
+		}
+		refused := (*ssh.OpenChannelError)(nil)
+		if !errors.As(err, &refused) || time.Since(alone) > openPatience {
+			return nil, backoff.Permanent(err)
+		}
+		return nil, err
+	}, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(0))
+	if err != nil {
+		free()
+		if p := (*backoff.PermanentError)(nil); errors.As(err, &p) {
+			err = p.Err
+		}
+		var refused *ssh.OpenChannelError
+		switch {
+		case ctx.Err() != nil:
+			return nil, nil, context.Cause(ctx)
+		case errors.As(err, &refused):
+			return nil, nil, &trouble.Error{
+				ID: "session-refused", Where: n.Name(), What: "open a session on the connection",
+				Why:  "sshd refuses it: " + refused.Error(),
+				Next: []string{"see MaxSessions in the node's /etc/ssh/sshd_config: dcalab needs 8, the default is 10"},
+				Err:  err,
+			}
+		}
+		return nil, nil, n.lost(err)
+	}
+	var once sync.Once
+	return s, func() { once.Do(func() { _ = s.Close(); n.open.Add(-1); free() }) }, nil
+}
+
+// openSession is NewSession that ends with ctx. A session that is granted too
+// late is closed by the goroutine left behind, which ends with the connection
+// at the latest.
+func (n *Node) openSession(ctx context.Context) (*ssh.Session, error) {
+	type opened struct {
+		s   *ssh.Session
+		err error
+	}
+	ch := make(chan opened)
+	go func() {
+		s, err := n.client.NewSession()
+		select {
+		case ch <- opened{s, err}:
+		case <-ctx.Done():
+			if s != nil {
+				_ = s.Close()
+			}
+		}
+	}()
+	select {
+	case o := <-ch:
+		return o.s, o.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// lost is the error of a connection that ended in the middle of something.
+func (n *Node) lost(err error) error {
+	return &trouble.Error{
+		ID: "connection-lost", Where: n.Name(), What: "keep the SSH connection",
+		Why:  "it ended before the command did",
+		Next: []string{"dcalab status    # is the machine still running?"},
+		Err:  err,
+	}
+}
+
+// gate passes writes on until it is shut, so that a caller's buffer is its own
+// again when the call has returned.
+type gate struct {
+	mu   sync.Mutex
+	done atomic.Bool
+	w    io.Writer
+}
+
+func (g *gate) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.done.Load() {
+		return 0, io.ErrClosedPipe
+	}
+	return g.w.Write(p)
+}
+
+// shut waits for a Write under way, but not for ever: it may be one to a pipe
+// that nobody reads.
+func (g *gate) shut() {
+	g.done.Store(true)
+	free := make(chan struct{})
+	go func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		close(free)
+	}()
+	patience := time.NewTimer(cancelPatience)
+	defer patience.Stop()
+	select {
+	case <-free:
+	case <-patience.C:
+	}
+}
+
+// shortCommand is a command line as an error shows it.
+func shortCommand(cmd string) string {
+	line, rest, more := strings.Cut(strings.TrimSpace(Redact(cmd)), "\n")
+	if more && strings.TrimSpace(rest) != "" {
+		line += " …"
+	}
+	return line
+}
+
+// lastLines is the tail of an output as an error shows it.
+func lastLines(s string, n int) string {
+	lines := strings.Split(strings.TrimSpace(Redact(s)), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}

@@ -1,0 +1,46 @@
+#!/bin/sh
+# probe.sh ADDRESS SOCKET: everything that dcalab wants to know of a node
+# before it does anything to it, as key=value lines. It changes nothing, needs
+# no rights, and starts as few programs as it can.
+set -u
+address=$1
+socket=$2
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin
+
+echo "uid=$(id -u)"
+echo "groups=$(id -nG)"
+echo "arch=$(uname -m)"
+if command -v dockerd >/dev/null; then echo dockerd=1; fi
+
+real=$(readlink -f "$socket")
+# 00010000 is SO_ACCEPTCON: somebody listens (proc_net_unix(5)). A file alone
+# may be what an engine that died left behind.
+if grep -q -E "^[^ ]+ [^ ]+ [^ ]+ 00010000 .* ($socket|$real)\$" /proc/net/unix; then echo listening=1; fi
+if [ -w "$socket" ]; then echo writable=1; fi
+if [ -d /run/systemd/system ]; then echo systemd=1; fi
+
+# The host name as the kernel, and so the engine, has it. Not hostname -f,
+# which may ask a name server that is not there.
+read -r hostname </proc/sys/kernel/hostname && echo "hostname=$hostname"
+
+if [ -n "$address" ] && command -v ip >/dev/null; then
+	# 2: enp0s8    inet 10.20.20.100/24 brd … scope global enp0s8
+	ip -o addr show 2>/dev/null | while read -r _ name _ cidr _; do
+		if [ "${cidr%/*}" = "$address" ]; then echo "interface=${name%@*}"; fi
+	done
+fi
+
+if [ -r /etc/os-release ]; then
+	while read -r line; do
+		case $line in
+		ID=* | ID_LIKE=* | VERSION_ID=* | VERSION_CODENAME=* | UBUNTU_CODENAME=* | DEBIAN_CODENAME=*) echo "os.$line" ;;
+		esac
+	done </etc/os-release
+fi
+if [ -s /etc/docker/daemon.json ]; then
+	if [ -r /etc/docker/daemon.json ]; then
+		echo "daemon.json=$(base64 /etc/docker/daemon.json | tr -d '\n')"
+	else
+		echo "daemon.json=$(sudo -n base64 /etc/docker/daemon.json | tr -d '\n')"
+	fi
+fi

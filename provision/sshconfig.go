@@ -1,0 +1,200 @@
+package provision
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/kevinburke/ssh_config"
+
+	"github.com/dcalab/dcalab/machine"
+)
+
+// HostEntry is one node in an ssh_config.
+type HostEntry struct {
+	// Names that the node answers to: short name first, then the full one.
+	Names    []string
+	Endpoint machine.Endpoint
+}
+
+// SSHConfigOptions is what the entries of an ssh_config share.
+type SSHConfigOptions struct {
+	// KnownHosts is the path of the lab's known_hosts file.
+	KnownHosts string
+	// Dcalab is the path of the dcalab program, which ssh runs as
+	// `dcalab ssh-proxy SOCKET` for a node that is behind a socket.
+	Dcalab string
+}
+
+// WriteSSHConfig renders the ssh_config with which ssh, scp, Ansible and
+// docker -H ssh:// reach the nodes. Paths should be absolute. One with a
+// character that ssh_config cannot carry (a double quote, a backslash, "${",
+// a control character) is an error, and nothing is written.
+func WriteSSHConfig(w io.Writer, hosts []HostEntry, o SSHConfigOptions) error {
+	var b bytes.Buffer
+	b.WriteString("# Written by dcalab, again and again: changes are lost.\n")
+	for _, h := range hosts {
+		if err := writeHost(&b, h, o); err != nil {
+			return err
+		}
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+func writeHost(b *bytes.Buffer, h HostEntry, o SSHConfigOptions) error {
+	ep := h.Endpoint
+	alias := ep.HostKeyAlias
+	if alias == "" {
+		alias = ep.Node
+	}
+	if len(h.Names) == 0 {
+		return fmt.Errorf("ssh_config of %q: a node needs a name", ep.Node)
+	}
+	for _, word := range append([]string{alias, ep.User}, h.Names...) {
+		if word == "" || strings.ContainsFunc(word, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`*?!,"'\#%$=`, r) }) {
+			return fmt.Errorf("ssh_config of %q: %q cannot stand there", ep.Node, word)
+		}
+	}
+	host, port, proxy := alias, "22", ""
+	switch ep.Network {
+	case "tcp":
+		var err error
+		if host, port, err = net.SplitHostPort(ep.Address); err != nil {
+			return fmt.Errorf("ssh_config of %q: %w", ep.Node, err)
+		}
+	case "unix":
+		// ssh hands the rest of the line to the user's shell, after its own
+		// % tokens.
+		for _, path := range []string{o.Dcalab, ep.Address} {
+			if err := carriable(path); err != nil {
+				return fmt.Errorf("ssh_config of %q: %w", ep.Node, err)
+			}
+		}
+		proxy = percent(Quote(o.Dcalab, "ssh-proxy", ep.Address))
+	default:
+		return fmt.Errorf("ssh_config of %q: unknown network %q", ep.Node, ep.Network)
+	}
+	identity, err := pathValue(ep.IdentityFile)
+	if err != nil {
+		return fmt.Errorf("ssh_config of %q: %w", ep.Node, err)
+	}
+	known, err := pathValue(o.KnownHosts)
+	if err != nil {
+		return fmt.Errorf("ssh_config of %q: %w", ep.Node, err)
+	}
+
+	fmt.Fprintf(b, "\nHost %s\n", strings.Join(h.Names, " "))
+	for _, line := range []struct{ key, value string }{
+		{"HostName", percent(host)},
+		{"Port", port},
+		{"User", ep.User},
+		{"IdentityFile", identity},
+		{"IdentitiesOnly", "yes"},
+		{"UserKnownHostsFile", known},
+		{"HostKeyAlias", alias},
+		{"StrictHostKeyChecking", "yes"},
+		{"ProxyCommand", proxy},
+		{"LogLevel", "ERROR"},
+	} {
+		if line.value != "" {
+			fmt.Fprintf(b, "  %s %s\n", line.key, line.value)
+		}
+	}
+	return nil
+}
+
+// pathValue is a path as ssh_config(5) wants it: in double quotes, with the %
+// of its tokens doubled.
+func pathValue(path string) (string, error) {
+	path = filepath.ToSlash(path)
+	if err := carriable(path); err != nil {
+		return "", err
+	}
+	return `"` + percent(path) + `"`, nil
+}
+
+// carriable refuses what ssh_config has no sure way to escape, in every
+// version of OpenSSH in use.
+func carriable(path string) error {
+	bad := path == "" || strings.ContainsAny(path, `"\`) || strings.Contains(path, "${") ||
+		strings.ContainsFunc(path, func(r rune) bool { return r < ' ' || r == 0x7f })
+	if bad {
+		return fmt.Errorf("ssh_config cannot carry the path %q", path)
+	}
+	return nil
+}
+
+func percent(s string) string { return strings.ReplaceAll(s, "%", "%%") }
+
+// ParseSSHConfig reads what `vagrant ssh-config` prints: a block per machine.
+// Endpoint.HostKeyAlias is the Host name. Blocks with a wildcard are passed
+// over.
+func ParseSSHConfig(text []byte) (endpoints []machine.Endpoint, err error) {
+	for line := range bytes.Lines(text) {
+		// The library would read the files that are named there.
+		if word := strings.ToLower(strings.TrimLeft(string(line), " \t\v\f\r\"")); strings.HasPrefix(word, "include") {
+			return nil, fmt.Errorf("read ssh-config: Include has no place in it")
+		}
+	}
+	// The library forgets a last line without an end.
+	config, err := ssh_config.DecodeBytes(append(bytes.TrimRight(text, "\n"), '\n'))
+	if err != nil {
+		return nil, fmt.Errorf("read ssh-config: %w", err)
+	}
+	for _, host := range config.Hosts {
+		if len(host.Patterns) == 0 || strings.ContainsAny(host.Patterns[0].String(), "*?!") {
+			continue
+		}
+		ep, err := parseHost(host)
+		if err != nil {
+			return nil, fmt.Errorf("read ssh-config of %q: %w", host.Patterns[0], err)
+		}
+		endpoints = append(endpoints, ep)
+	}
+	return endpoints, nil
+}
+
+func parseHost(host *ssh_config.Host) (machine.Endpoint, error) {
+	name := strings.Trim(host.Patterns[0].String(), `"`)
+	values := map[string]string{"port": "22"}
+	seen := map[string]bool{}
+	for _, node := range host.Nodes {
+		kv, ok := node.(*ssh_config.KV)
+		if !ok {
+			continue
+		}
+		key := strings.ToLower(kv.Key)
+		if seen[key] { // the first one counts, ssh_config(5)
+			continue
+		}
+		seen[key] = true
+		if kv.Comment != "" || strings.Contains(kv.Value, `"`) {
+			return machine.Endpoint{}, fmt.Errorf("cannot tell where the value of %s ends", kv.Key)
+		}
+		values[key] = kv.Value
+	}
+	port, err := strconv.ParseUint(values["port"], 10, 16)
+	switch {
+	case name == "":
+		return machine.Endpoint{}, fmt.Errorf("it has no name")
+	case err != nil || port == 0:
+		return machine.Endpoint{}, fmt.Errorf("port %q is not one", values["port"])
+	case values["hostname"] == "":
+		return machine.Endpoint{}, fmt.Errorf("it has no HostName")
+	case values["user"] == "":
+		return machine.Endpoint{}, fmt.Errorf("it has no User")
+	}
+	return machine.Endpoint{
+		Node:         name,
+		Network:      "tcp",
+		Address:      net.JoinHostPort(values["hostname"], strconv.FormatUint(port, 10)),
+		User:         values["user"],
+		IdentityFile: values["identityfile"],
+		HostKeyAlias: name,
+	}, nil
+}

@@ -1,0 +1,603 @@
+//go:build unix
+
+package provision
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+	"golang.org/x/term"
+
+	"github.com/dcalab/dcalab/machine"
+)
+
+// realSSHD is the machine's own OpenSSH: each connection to the socket gets an
+// sshd of its own (sshd -i), which ends with it.
+type realSSHD struct {
+	dir    string
+	socket string
+	opts   Options
+	ep     machine.Endpoint
+
+	mu    sync.Mutex
+	conns int
+}
+
+// startSSHD takes more lines for sshd_config and the program to run in front
+// of sshd (nsenter and its arguments).
+func startSSHD(t *testing.T, network, config string, before ...string) *realSSHD {
+	t.Helper()
+	sshd := "/usr/sbin/sshd"
+	if _, err := os.Stat(sshd); err != nil {
+		t.Skip("no sshd here (package openssh-server)")
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("sshd logs in only as itself: this test needs root")
+	}
+	if err := os.MkdirAll("/run/sshd", 0o755); err != nil { // sshd's own demand
+		t.Fatal(err)
+	}
+	s := &realSSHD{dir: t.TempDir()}
+	for _, name := range []string{"host", "id"} {
+		public := writeKey(t, filepath.Join(s.dir, name))
+		if name == "id" {
+			if err := os.WriteFile(filepath.Join(s.dir, "authorized_keys"), ssh.MarshalAuthorizedKey(public), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	text := fmt.Sprintf("HostKey %[1]s/host\nAuthorizedKeysFile %[1]s/authorized_keys\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nAcceptEnv NOTHING\nPrintMotd no\n%[2]s\n", s.dir, config)
+	file := filepath.Join(s.dir, "sshd_config")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{s.dir, filepath.Dir(s.dir)} { // sshd reads authorized_keys as the user
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	address := "127.0.0.1:0"
+	if network == "unix" {
+		address = filepath.Join(s.dir, "node.sock")
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.socket = l.Addr().String()
+	argv := append(before, sshd, "-i", "-e", "-f", file)
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.conns++
+			s.mu.Unlock()
+			running.Go(func() { serveSSHD(t, c, argv) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		running.Wait()
+	})
+	s.ep = machine.Endpoint{Node: "node01", Network: network, Address: s.socket, User: "root", IdentityFile: filepath.Join(s.dir, "id"), HostKeyAlias: "node01.test"}
+	known := filepath.Join(s.dir, "known hosts")
+	s.opts = Options{KnownHosts: known, LearnHostKey: LearnTo(known)}
+	return s
+}
+
+func serveSSHD(t *testing.T, c net.Conn, argv []string) {
+	f, err := c.(interface{ File() (*os.File, error) }).File()
+	_ = c.Close()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer f.Close()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stdin, cmd.Stdout = f, f
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	_ = cmd.Run()
+	if testing.Verbose() && t.Failed() {
+		t.Logf("sshd: %s", log.String())
+	}
+}
+
+func (s *realSSHD) connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conns
+}
+
+func (s *realSSHD) dial(t *testing.T) *Node {
+	t.Helper()
+	n, err := Dial(t.Context(), s.ep, s.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.Close() })
+	return n
+}
+
+func writeKey(t *testing.T, path string) ssh.PublicKey {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !done() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within 10 s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func TestRun(t *testing.T) {
+	for _, network := range []string{"unix", "tcp"} {
+		t.Run(network, func(t *testing.T) {
+			n := startSSHD(t, network, "").dial(t)
+			r, err := n.Run(t.Context(), "cat; echo oops >&2", strings.NewReader("hello"))
+			if err != nil || string(r.Stdout) != "hello" || string(r.Stderr) != "oops\n" || r.Exit != 0 {
+				t.Errorf("got %q, %q, %d, %v", r.Stdout, r.Stderr, r.Exit, err)
+			}
+			r, err = n.Run(t.Context(), "echo out; echo one >&2; echo SWMTKN-1-a-b >&2; exit 7", nil)
+			var failed *RunError
+			if !errors.As(err, &failed) || failed.Exit != 7 || failed.Node != "node01" || r.Exit != 7 || string(r.Stdout) != "out\n" {
+				t.Errorf("got %+v, %v", r, err)
+			}
+			if s := err.Error(); strings.Contains(s, "a-b") || !strings.Contains(s, "exit status 7") || !strings.Contains(s, "one") {
+				t.Errorf("the error reads %q", s)
+			}
+			if exit, err := n.Stream(t.Context(), "kill -TERM $$", nil, nil, nil); exit != 128+15 || err != nil {
+				t.Errorf("a command ended by SIGTERM: %d, %v", exit, err)
+			}
+			if exit, err := n.Stream(t.Context(), "no-such-program", nil, nil, nil); exit != 127 || err != nil {
+				t.Errorf("a command that is not there: %d, %v", exit, err)
+			}
+		})
+	}
+}
+
+func TestRunCarriesMuchData(t *testing.T) {
+	n := startSSHD(t, "unix", "").dial(t)
+	want := make([]byte, 5<<20)
+	_, _ = rand.Read(want)
+	r, err := n.Run(t.Context(), "cat", bytes.NewReader(want))
+	if err != nil || !bytes.Equal(r.Stdout, want) {
+		t.Errorf("%d bytes came back of %d, %v", len(r.Stdout), len(want), err)
+	}
+}
+
+// A command that ends while stdin is still open must not wait for stdin.
+func TestRunDoesNotWaitForStdin(t *testing.T) {
+	n := startSSHD(t, "unix", "").dial(t)
+	r, w := io.Pipe()
+	defer w.Close()
+	if _, err := n.Run(t.Context(), "true", r); err != nil {
+		t.Error(err)
+	}
+}
+
+// More sessions at once than sshd allows, on one connection.
+func TestManySessionsShareOneConnection(t *testing.T) {
+	for name, config := range map[string]string{"as sshd comes": "", "of a server that allows fewer": "MaxSessions 3"} {
+		t.Run(name, func(t *testing.T) {
+			s := startSSHD(t, "unix", config)
+			n := s.dial(t)
+			var all sync.WaitGroup
+			for i := range 40 {
+				all.Go(func() {
+					want := fmt.Sprint("session ", i)
+					if r, err := n.Run(t.Context(), Quote("echo", want), nil); err != nil || string(r.Stdout) != want+"\n" {
+						t.Errorf("%q: %q, %v", want, r.Stdout, err)
+					}
+				})
+			}
+			all.Wait()
+			if c := s.connections(); c != 1 {
+				t.Errorf("%d connections", c)
+			}
+		})
+	}
+}
+
+func TestSessionsRefusedIsExplained(t *testing.T) {
+	n := startSSHD(t, "unix", "MaxSessions 0").dial(t)
+	_, err := n.Run(t.Context(), "true", nil)
+	wantTrouble(t, err, "session-refused")
+}
+
+func TestHostKeyIsPinned(t *testing.T) {
+	s := startSSHD(t, "unix", "")
+	strict := Options{KnownHosts: s.opts.KnownHosts}
+	_, err := Dial(t.Context(), s.ep, strict)
+	wantTrouble(t, err, "host-key-unknown")
+
+	s.dial(t) // learns
+	n, err := Dial(t.Context(), s.ep, strict)
+	if err != nil {
+		t.Fatalf("a learnt key: %v", err)
+	}
+	_ = n.Close()
+
+	writeKey(t, filepath.Join(s.dir, "host"))
+	_, err = Dial(t.Context(), s.ep, s.opts)
+	wantTrouble(t, err, "host-key-changed")
+
+	if err := ForgetHostKeys(s.opts.KnownHosts, "other", s.ep.HostKeyAlias); err != nil {
+		t.Fatal(err)
+	}
+	s.dial(t)
+}
+
+// A node with several host keys is not a stranger because it names another
+// first.
+func TestHostKeyOfThePinnedKindIsAskedFor(t *testing.T) {
+	dir := t.TempDir()
+	for _, kind := range []string{"rsa", "ecdsa"} {
+		if out, err := exec.Command("ssh-keygen", "-q", "-t", kind, "-N", "", "-f", filepath.Join(dir, kind)).CombinedOutput(); err != nil {
+			t.Skipf("no ssh-keygen: %v %s", err, out)
+		}
+	}
+	s := startSSHD(t, "unix", "HostKey "+dir+"/rsa\nHostKey "+dir+"/ecdsa")
+	for _, file := range []string{filepath.Join(s.dir, "host"), dir + "/rsa", dir + "/ecdsa"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signer, err := ssh.ParsePrivateKey(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(signer.PublicKey().Type(), func(t *testing.T) {
+			known := filepath.Join(t.TempDir(), "known_hosts")
+			if err := LearnTo(known)(s.ep.HostKeyAlias, signer.PublicKey()); err != nil {
+				t.Fatal(err)
+			}
+			n, err := Dial(t.Context(), s.ep, Options{KnownHosts: known})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = n.Close()
+		})
+	}
+	t.Run("a kind that is gone", func(t *testing.T) {
+		file := filepath.Join(dir, "p384")
+		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ecdsa", "-b", "384", "-N", "", "-f", file).CombinedOutput(); err != nil {
+			t.Fatalf("%v %s", err, out)
+		}
+		text, _ := os.ReadFile(file)
+		signer, _ := ssh.ParsePrivateKey(text)
+		known := filepath.Join(t.TempDir(), "known_hosts")
+		if err := LearnTo(known)(s.ep.HostKeyAlias, signer.PublicKey()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Dial(t.Context(), s.ep, Options{KnownHosts: known})
+		wantTrouble(t, err, "host-key-changed")
+	})
+}
+
+func TestKeys(t *testing.T) {
+	s := startSSHD(t, "unix", "")
+	stranger := filepath.Join(t.TempDir(), "id")
+	writeKey(t, stranger)
+
+	ep := s.ep
+	ep.IdentityFile = stranger
+	_, err := Dial(t.Context(), ep, s.opts)
+	wantTrouble(t, err, "key-refused")
+
+	wait := s.opts
+	wait.Wait = true
+	_, err = Dial(t.Context(), ep, wait)
+	wantTrouble(t, err, "key-refused") // at once: no waiting for what cannot come
+
+	ep.IdentityFile = filepath.Join(s.dir, "nowhere")
+	_, err = Dial(t.Context(), ep, s.opts)
+	wantTrouble(t, err, "identity-unreadable")
+
+	// The agent has the right key, and is asked last and first.
+	keys := agent.NewKeyring()
+	text, _ := os.ReadFile(filepath.Join(s.dir, "id"))
+	private, err := ssh.ParseRawPrivateKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.Add(agent.AddedKey{PrivateKey: private}); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(t.TempDir(), "agent")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _ = agent.ServeAgent(keys, c); _ = c.Close() }()
+		}
+	}()
+	o := s.opts
+	o.AgentSocket = socket
+	for name, file := range map[string]string{"after a refused file": stranger, "without a file": "", "after an unreadable one": ep.IdentityFile} {
+		t.Run(name, func(t *testing.T) {
+			ep.IdentityFile = file
+			n, err := Dial(t.Context(), ep, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = n.Close()
+		})
+	}
+}
+
+func TestDialWaitsForANodeThatBoots(t *testing.T) {
+	s := startSSHD(t, "unix", "")
+	late := s.ep
+	late.Address = filepath.Join(t.TempDir(), "late.sock")
+	_, err := Dial(t.Context(), late, s.opts)
+	wantTrouble(t, err, "node-unreachable")
+
+	o := s.opts
+	o.Wait = true
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = Dial(short, late, o)
+	if e := wantTrouble(t, err, "node-unreachable"); !errors.Is(e, context.DeadlineExceeded) {
+		t.Errorf("the deadline is not in %v", e)
+	}
+	type dialled struct {
+		n   *Node
+		err error
+	}
+	got := make(chan dialled)
+	go func() {
+		n, err := Dial(t.Context(), late, o)
+		got <- dialled{n, err}
+	}()
+	if err := os.Symlink(s.ep.Address, late.Address); err != nil {
+		t.Fatal(err)
+	}
+	d := <-got
+	if d.err != nil {
+		t.Fatal(d.err)
+	}
+	_ = d.n.Close()
+	_ = d.n.Close()
+}
+
+func TestDialEndsWithContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ep := machine.Endpoint{Node: "node01", Network: "unix", Address: filepath.Join(t.TempDir(), "none"), User: "u", IdentityFile: filepath.Join(t.TempDir(), "id")}
+	writeKey(t, ep.IdentityFile)
+	time.AfterFunc(20*time.Millisecond, cancel)
+	if _, err := Dial(ctx, ep, Options{Wait: true}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// pair is a person's terminal: the test holds the far end.
+func pair(t *testing.T) (far, near *os.File) {
+	t.Helper()
+	far, near, err := pty.Open()
+	if err != nil {
+		t.Skipf("no pseudo terminal here: %v", err)
+	}
+	t.Cleanup(func() { _, _ = far.Close(), near.Close() })
+	return far, near
+}
+
+// screen collects what a terminal shows.
+type screen struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (s *screen) follow(r io.Reader) {
+	buf := make([]byte, 4096)
+	for {
+		k, err := r.Read(buf)
+		s.mu.Lock()
+		s.all.Write(buf[:k])
+		s.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (s *screen) shows(text string) func() bool {
+	return func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return strings.Contains(s.all.String(), text)
+	}
+}
+
+func TestInteractive(t *testing.T) {
+	n := startSSHD(t, "unix", "").dial(t)
+	far, near := pair(t)
+	if err := pty.Setsize(far, &pty.Winsize{Rows: 33, Cols: 99}); err != nil {
+		t.Fatal(err)
+	}
+	before, err := term.GetState(int(near.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s screen
+	go s.follow(far)
+	type ended struct {
+		exit int
+		err  error
+	}
+	done := make(chan ended)
+	go func() {
+		exit, err := n.Interactive(t.Context(), Terminal{In: near, Out: near, Type: "vt220"})
+		done <- ended{exit, err}
+	}()
+	typed := func(line string) {
+		if _, err := far.WriteString(line + "\n"); err != nil {
+			t.Error(err)
+		}
+	}
+	typed("stty size; echo term-$TERM-")
+	eventually(t, "the size and type of the terminal", func() bool { return s.shows("33 99")() && s.shows("term-vt220-\r")() })
+
+	if err := pty.Setsize(far, &pty.Winsize{Rows: 44, Cols: 111}); err != nil {
+		t.Fatal(err)
+	}
+	// The kernel tells only a terminal's foreground group; the test has none.
+	self, _ := os.FindProcess(os.Getpid())
+	if err := self.Signal(winch); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the new size", func() bool {
+		typed("stty size")
+		return s.shows("44 111")()
+	})
+	typed("exit 9")
+	if e := <-done; e.exit != 9 || e.err != nil {
+		t.Errorf("the shell ended with %d, %v", e.exit, e.err)
+	}
+	after, err := term.GetState(int(near.Fd()))
+	if err != nil || *after != *before {
+		t.Errorf("the terminal was not restored (%v)", err)
+	}
+}
+
+func TestInteractiveCommandAndCancel(t *testing.T) {
+	n := startSSHD(t, "unix", "").dial(t)
+	far, near := pair(t)
+	before, err := term.GetState(int(near.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s screen
+	go s.follow(far)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := n.Interactive(ctx, Terminal{In: near, Out: near, Command: "tty; sleep 1000"})
+		done <- err
+	}()
+	eventually(t, "a terminal on the node", s.shows("/dev/pts/"))
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if after, err := term.GetState(int(near.Fd())); err != nil || *after != *before {
+		t.Errorf("the terminal was not restored (%v)", err)
+	}
+}
+
+func TestInteractiveWithoutATerminal(t *testing.T) {
+	n := startSSHD(t, "unix", "").dial(t)
+	in, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = w.WriteString("echo hello; tty; exit 3\n")
+	_ = w.Close()
+	exit, err := n.Interactive(t.Context(), Terminal{In: in, Out: out, Err: io.Discard})
+	_ = out.Close()
+	text, _ := io.ReadAll(r)
+	if exit != 3 || err != nil || string(text) != "hello\nnot a tty\n" {
+		t.Errorf("got %d, %v, %q", exit, err, text)
+	}
+}
+
+// Plain ssh reads the ssh_config that is written, comes through the proxy, and
+// knows the host key that was learnt.
+func TestPlainSSHThroughTheProxy(t *testing.T) {
+	program, err := exec.LookPath("ssh")
+	if err != nil {
+		t.Skip("no ssh here (package openssh-client)")
+	}
+	s := startSSHD(t, "unix", "")
+	s.dial(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := WriteSSHConfig(&b, []HostEntry{{Names: []string{"node01", "node01.test"}, Endpoint: s.ep}}, SSHConfigOptions{KnownHosts: s.opts.KnownHosts, Dcalab: self}); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(s.dir, "ssh_config")
+	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "-F", file, "node01.test", "cat; exit 5")
+	cmd.Stdin = strings.NewReader("through the proxy")
+	out, err := cmd.CombinedOutput()
+	var status *exec.ExitError
+	if !errors.As(err, &status) || status.ExitCode() != 5 || string(out) != "through the proxy" {
+		t.Errorf("got %q, %v", out, err)
+	}
+}
+
+func TestProxyEndsWithContext(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	r, w := io.Pipe()
+	defer w.Close()
+	if err := Proxy(ctx, socket, r, io.Discard); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if err := Proxy(t.Context(), socket+"x", r, io.Discard); err == nil {
+		t.Error("no error for a socket that is not there")
+	}
+}

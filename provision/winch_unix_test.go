@@ -1,0 +1,7 @@
+//go:build unix
+
+package provision
+
+import "syscall"
+
+const winch = syscall.SIGWINCH

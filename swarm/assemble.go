@@ -1,0 +1,352 @@
+package swarm
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+)
+
+// unknownCluster stands for a swarm whose id nobody could tell.
+const unknownCluster = "(unknown)"
+
+// assemble puts together what the nodes said. Nodes in taken are not counted
+// when it is decided which swarm is the lab's: they are to leave theirs.
+func assemble(targets []Target, facts []fact, taken []string) View {
+	v := View{Nodes: make([]NodeView, len(targets)), targets: targets, facts: facts}
+	for i, t := range targets {
+		v.Nodes[i] = identify(t, facts[i], facts)
+	}
+	v.Swarms = halves(v.Nodes, func(NodeView) bool { return true })
+	v.Cluster, v.Rivals = choose(v.Nodes, taken)
+
+	list, haveList := v.list()
+	for i := range v.Nodes {
+		n := &v.Nodes[i]
+		n.State = judge(*n, facts[i], v, list, haveList)
+	}
+	v.readList(list)
+	v.Quorum = v.quorum(haveList)
+	for i, f := range facts {
+		if f.info.Settings != nil && f.info.ClusterID == v.Cluster && (v.Settings == nil || v.Nodes[i].Leader) {
+			v.Settings = f.info.Settings
+		}
+	}
+	v.Warnings = v.warnings()
+	return v
+}
+
+// identify finds the node's id, swarm and role: from its own engine, from the
+// managers' lists, from its certificate, from the managers that it knows.
+func identify(t Target, f fact, all []fact) NodeView {
+	n := NodeView{Name: t.Name, Hostname: t.Hostname, Addr: t.Addr, Want: t.Role, Err: f.err}
+	if !f.answered() {
+		n.NodeID, n.Cluster, n.Role = f.cert.NodeID, f.cert.Cluster, f.cert.Role
+		return n
+	}
+	in := f.info
+	n.Engine, n.Control, n.engineState = in.EngineVersion, in.Control, in.State
+	if in.Error != "" {
+		n.Err = errors.New(in.Error)
+	} else if f.nodesErr != nil {
+		n.Err = f.nodesErr
+	}
+	if in.State == engine.StateInactive {
+		n.Err = nil
+		return n
+	}
+	n.NodeID = in.NodeID
+	if n.NodeID == "" {
+		n.NodeID = f.cert.NodeID
+	}
+	for _, c := range []string{in.ClusterID, clusterListing(n.NodeID, all), f.cert.Cluster, clusterOfPeers(in.Remotes, all)} {
+		if n.Cluster == "" {
+			n.Cluster = c
+		}
+	}
+	active := in.State == engine.StateActive
+	switch {
+	case in.Control:
+		n.Role = lab.RoleManager
+	case f.cert.Role != "":
+		n.Role = f.cert.Role
+	case active:
+		n.Role = lab.RoleWorker
+	}
+	if n.Cluster == "" && (active || in.Control) {
+		n.Cluster = unknownCluster
+	}
+	return n
+}
+
+func clusterOfPeers(peers []engine.Peer, all []fact) string {
+	for _, p := range peers {
+		if c := clusterListing(p.ID, all); c != "" {
+			return c
+		}
+	}
+	return ""
+}
+
+// choose finds the lab's swarm: the one in which a node that labs.yaml calls
+// manager is a member, whatever its role there. An engine that gave up on its
+// swarm (error) counts only where no other does.
+func choose(nodes []NodeView, taken []string) (cluster string, rivals []Half) {
+	candidate := func(n NodeView) bool {
+		return n.Want == lab.RoleManager && n.Cluster != "" && !slices.Contains(taken, n.Name)
+	}
+	found := halves(nodes, func(n NodeView) bool { return candidate(n) && !n.failed() })
+	if len(found) == 0 {
+		found = halves(nodes, candidate)
+	}
+	switch len(found) {
+	case 0:
+		return "", nil
+	case 1:
+		return found[0].Cluster, nil
+	}
+	for _, f := range found {
+		rivals = append(rivals, halves(nodes, func(n NodeView) bool { return n.Cluster == f.Cluster })...)
+	}
+	return "", rivals
+}
+
+// failed: the engine gave up on its swarm. A silent node is not one.
+func (n NodeView) failed() bool { return n.engineState == engine.StateError }
+
+func halves(nodes []NodeView, keep func(NodeView) bool) []Half {
+	by := map[string][]string{}
+	for _, n := range nodes {
+		if n.Cluster != "" && keep(n) {
+			by[n.Cluster] = append(by[n.Cluster], n.Name)
+		}
+	}
+	var out []Half
+	for _, c := range slices.Sorted(maps.Keys(by)) {
+		out = append(out, Half{Cluster: c, Nodes: by[c]})
+	}
+	return out
+}
+
+// list gives the list of nodes of the lab's swarm. Every manager gets it from
+// the leader, so that the first is as good as any.
+func (v View) list() ([]engine.Node, bool) {
+	for _, f := range v.facts {
+		if f.listed && v.Cluster != "" && f.info.ClusterID == v.Cluster {
+			return f.nodes, true
+		}
+	}
+	return nil, false
+}
+
+func judge(n NodeView, f fact, v View, list []engine.Node, haveList bool) State {
+	switch {
+	case !f.answered() && !f.reached:
+		return StateUnreachable
+	case !f.answered():
+		return StateEngineDown
+	case f.info.State == engine.StateInactive:
+		return StateInactive
+	}
+	ours := n.Cluster == v.Cluster || n.Cluster == ""
+	if v.Cluster == "" && n.Cluster != "" {
+		ours = slices.ContainsFunc(v.Rivals, func(h Half) bool { return h.Cluster == n.Cluster })
+	}
+	if !ours {
+		return StateForeign
+	}
+	switch f.info.State {
+	case engine.StatePending:
+		return StatePending
+	case engine.StateLocked:
+		return StateLocked
+	case engine.StateError:
+		return StateError
+	}
+	if haveList && n.NodeID != "" && find(list, n.NodeID) < 0 {
+		return StateRemoved
+	}
+	return StateMember
+}
+
+// readList gives each node what the swarm's list says of it, and sorts the
+// rest of the list into stale and unknown entries.
+func (v *View) readList(list []engine.Node) {
+	used := map[string]bool{}
+	take := func(n *NodeView, e engine.Node) {
+		used[e.ID] = true
+		n.Listed = true
+		n.NodeID = e.ID
+		n.WantedRole = lab.Role(e.Role)
+		n.Role = lab.RoleWorker
+		if e.IsManager() {
+			n.Role = lab.RoleManager
+		}
+		n.Leader, n.Reachability = e.Leader, e.Reachability
+		n.Availability, n.Status, n.Labels = e.Availability, e.Status, e.Labels
+		if n.Engine == "" {
+			n.Engine = e.EngineVersion
+		}
+		if e.Leader {
+			v.Leader = n.Name
+		}
+	}
+	for i := range v.Nodes {
+		n := &v.Nodes[i]
+		if at := find(list, n.NodeID); at >= 0 && n.NodeID != "" {
+			n.Cluster = v.Cluster
+			take(n, list[at])
+		}
+	}
+	for i := range v.Nodes {
+		n := &v.Nodes[i]
+		if n.State.Answered() || n.NodeID != "" {
+			continue
+		}
+		if e, ok := v.guess(*n, list, used); ok {
+			n.Cluster = v.Cluster
+			take(n, e)
+		}
+	}
+	for _, e := range list {
+		if used[e.ID] {
+			continue
+		}
+		at := slices.IndexFunc(v.Nodes, func(n NodeView) bool { return n.named(e.Hostname) })
+		if at < 0 {
+			v.Unknown = append(v.Unknown, Entry{Node: e})
+			if e.Leader {
+				v.Leader = e.Hostname
+			}
+			continue
+		}
+		if n := v.Nodes[at]; n.settled() && (e.Status != engine.NodeReady || e.Addr == "" || e.Addr == n.Addr.String()) {
+			v.Stale = append(v.Stale, Entry{Node: e, Lab: n.Name})
+		}
+	}
+}
+
+func (n NodeView) named(hostname string) bool {
+	return strings.EqualFold(hostname, n.Hostname) || strings.EqualFold(hostname, n.Name)
+}
+
+// settled: the node's own engine told who it is, so that another entry with
+// its host name is certainly not it. The list alone would not do: a node that
+// left stays Ready there until its heartbeats are missed, 13 to 17 s.
+func (n NodeView) settled() bool {
+	switch n.State {
+	case StateInactive, StateForeign, StateRemoved:
+		return true
+	case StateMember:
+		return n.NodeID != ""
+	case StatePending, StateLocked, StateError:
+		return n.NodeID != "" && n.Listed
+	}
+	return false
+}
+
+// guess finds the entry of a node that does not answer, by its host name: of
+// several the one that takes part in raft, else the one that is not down.
+func (v View) guess(n NodeView, list []engine.Node, used map[string]bool) (engine.Node, bool) {
+	var named []engine.Node
+	for _, e := range list {
+		if !used[e.ID] && n.named(e.Hostname) {
+			named = append(named, e)
+		}
+	}
+	for _, better := range []func(engine.Node) bool{
+		engine.Node.IsManager,
+		func(e engine.Node) bool { return e.Status == engine.NodeReady },
+	} {
+		if some := slices.DeleteFunc(slices.Clone(named), func(e engine.Node) bool { return !better(e) }); len(some) > 0 {
+			named = some
+		}
+	}
+	if len(named) != 1 {
+		return engine.Node{}, false
+	}
+	return named[0], true
+}
+
+func (v View) quorum(haveList bool) Quorum {
+	if v.Cluster == "" {
+		return Quorum{}
+	}
+	if haveList {
+		managers, reachable := 0, 0
+		for _, e := range v.entries() {
+			if e.IsManager() {
+				managers++
+				if e.Reachability == engine.ReachabilityReachable {
+					reachable++
+				}
+			}
+		}
+		return QuorumOf(managers, reachable)
+	}
+	// Without a leader, nobody has the list; but every node knows the managers.
+	managers := map[string]bool{}
+	reachable := 0
+	for i, n := range v.Nodes {
+		if n.Cluster != v.Cluster {
+			continue
+		}
+		for _, p := range v.facts[i].info.Remotes {
+			managers[p.ID] = true
+		}
+		if n.Role == lab.RoleManager {
+			managers[n.NodeID] = true
+			if n.Control {
+				reachable++
+			}
+		}
+	}
+	q := QuorumOf(len(managers), reachable)
+	q.HasQuorum = false
+	return q
+}
+
+func (v View) entries() []engine.Node {
+	list, _ := v.list()
+	return list
+}
+
+func (v View) warnings() []string {
+	out := v.Quorum.Warnings()
+	if len(v.Rivals) > 0 {
+		out = append(out, "the lab is in two halves: "+describeHalves(v.Rivals))
+	}
+	if v.Cluster != "" && !v.Quorum.HasQuorum {
+		out = append(out, fmt.Sprintf("the swarm has no quorum: %d of %s answer, and %d are needed; services go on, but nothing can be changed",
+			v.Quorum.Reachable, count(v.Quorum.Managers, "manager"), v.Quorum.Majority))
+	}
+	for _, n := range v.Nodes {
+		switch {
+		case n.State == StateForeign && n.Want != lab.RoleNone:
+			out = append(out, fmt.Sprintf("%s is in a swarm that is not the lab's (%s)", n.Name, n.Cluster))
+		case n.State == StateMember && n.Want == lab.RoleNone:
+			out = append(out, fmt.Sprintf("%s is in the swarm, although labs.yaml gives it no role there", n.Name))
+		case n.State == StateMember && n.Want == lab.RoleWorker && n.Role == lab.RoleManager && n.WantedRole != lab.RoleWorker:
+			out = append(out, fmt.Sprintf("%s is a manager, and labs.yaml calls it a worker; it stays one until: dcalab demote %s", n.Name, n.Name))
+		}
+	}
+	for _, e := range v.Stale {
+		out = append(out, fmt.Sprintf("the swarm's list has a stale entry of %s (%s)", e.Lab, e.ID))
+	}
+	for _, e := range v.Unknown {
+		out = append(out, fmt.Sprintf("the swarm's list has a node that is not the lab's: %s (%s)", e.Hostname, e.ID))
+	}
+	return out
+}
+
+func describeHalves(hs []Half) string {
+	var parts []string
+	for _, h := range hs {
+		parts = append(parts, fmt.Sprintf("%s in swarm %s", strings.Join(h.Nodes, ", "), h.Cluster))
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,109 @@
+package swarm
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// AfterRemoving is the quorum once these managers have been taken out of raft
+// (demoted, removed): the majority shrinks with them.
+func (v View) AfterRemoving(nodes ...string) Quorum {
+	hit, reachable := v.managersAmong(nodes)
+	return QuorumOf(v.Quorum.Managers-len(hit), v.Quorum.Reachable-reachable)
+}
+
+// AfterStopping is the quorum once these managers no longer answer (halted,
+// killed, cut off): they stay members of raft, so that the majority stays what
+// it is.
+func (v View) AfterStopping(nodes ...string) Quorum {
+	_, reachable := v.managersAmong(nodes)
+	return QuorumOf(v.Quorum.Managers, v.Quorum.Reachable-reachable)
+}
+
+// GuardRemoval refuses to take managers out of raft (demote, remove, leave)
+// where the rest would be no quorum, or nobody. Nodes are short names, full
+// names or ids; those that are no managers count for nothing. The error is a
+// *trouble.Error with ID "quorum-would-be-lost" or "last-manager" and the
+// arithmetic in it. Where there is no quorum already, nothing can be lost, and
+// nothing is refused but the last manager.
+func (v View) GuardRemoval(nodes ...string) error {
+	hit, reachable := v.managersAmong(nodes)
+	if len(hit) == 0 {
+		return nil
+	}
+	who := strings.Join(hit, ", ")
+	if len(hit) >= v.Quorum.Managers {
+		return &trouble.Error{
+			ID: "last-manager", Exit: trouble.ExitRefused,
+			What: "refused to take " + who + " out of the managers",
+			Why:  "a swarm without a manager is lost, with everything that runs in it",
+			Next: []string{"make another node a manager first: dcalab promote NODE"},
+		}
+	}
+	after := v.AfterRemoving(nodes...)
+	if !v.Quorum.HasQuorum || after.HasQuorum {
+		return nil
+	}
+	return &trouble.Error{
+		ID: "quorum-would-be-lost", Exit: trouble.ExitRefused,
+		What: "refused to take " + who + " out of the managers",
+		Why: fmt.Sprintf("the swarm has %s, %d reachable; without %s it has %d, %d reachable, of which a majority of %d is needed",
+			count(v.Quorum.Managers, "manager"), v.Quorum.Reachable, who, after.Managers, v.Quorum.Reachable-reachable, after.Majority),
+		Next: []string{"bring the managers back that do not answer, or demote one of those instead: dcalab status"},
+	}
+}
+
+// GuardStopping refuses to stop managers (halt, destroy, kill, partition)
+// where those that stay reachable would be no quorum. Otherwise as
+// GuardRemoval.
+func (v View) GuardStopping(nodes ...string) error {
+	hit, reachable := v.managersAmong(nodes)
+	after := v.AfterStopping(nodes...)
+	if reachable == 0 || !v.Quorum.HasQuorum || after.HasQuorum {
+		return nil
+	}
+	who := strings.Join(hit, ", ")
+	return &trouble.Error{
+		ID: "quorum-would-be-lost", Exit: trouble.ExitRefused,
+		What: "refused to stop " + who,
+		Why: fmt.Sprintf("the swarm has %s, %d reachable; without %s %d would be reachable, and the majority of %d is %d",
+			count(v.Quorum.Managers, "manager"), v.Quorum.Reachable, who, after.Reachable, after.Managers, after.Majority),
+		Next: []string{"demote it first, so that the majority shrinks with it: dcalab demote " + strings.Join(hit, " ")},
+	}
+}
+
+// managersAmong gives the names of the managers that nodes mean, each once,
+// and how many of them are reachable.
+func (v View) managersAmong(nodes []string) (names []string, reachable int) {
+	seen := map[string]bool{}
+	add := func(id, name string, r engine.Reachability) {
+		if seen[id] {
+			return
+		}
+		seen[id] = true
+		names = append(names, name)
+		if r == engine.ReachabilityReachable {
+			reachable++
+		}
+	}
+	for _, e := range v.entries() {
+		if !e.IsManager() {
+			continue
+		}
+		name := e.Hostname
+		at := slices.IndexFunc(v.Nodes, func(n NodeView) bool { return n.NodeID == e.ID })
+		if at >= 0 {
+			name = v.Nodes[at].Name
+		}
+		if slices.ContainsFunc(nodes, func(want string) bool {
+			return want == e.ID || at >= 0 && (want == v.Nodes[at].Name || want == v.Nodes[at].Hostname)
+		}) {
+			add(e.ID, name, e.Reachability)
+		}
+	}
+	return names, reachable
+}

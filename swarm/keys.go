@@ -1,0 +1,128 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// Token gives the join token for a role, from a manager of the lab's swarm.
+// Errors are those of Promote: no-swarm, two-swarms, no-quorum.
+func Token(ctx context.Context, targets []Target, role engine.Role) (engine.Secret, error) {
+	r, err := keeper(ctx, targets)
+	if err != nil {
+		return "", err
+	}
+	return r.joinTokens(ctx, role)
+}
+
+// RotateToken makes a new join token for a role and gives it. The old one is
+// void at once; nodes that have joined stay.
+func RotateToken(ctx context.Context, targets []Target, role engine.Role) (engine.Secret, error) {
+	r, err := keeper(ctx, targets)
+	if err != nil {
+		return "", err
+	}
+	if err := r.through(ctx, func(e Engine) error { return e.RotateToken(ctx, role) }); err != nil {
+		return "", err
+	}
+	return r.joinTokens(ctx, role)
+}
+
+// UnlockKey gives the key that unlocks a restarted manager; empty where
+// autolock is off.
+func UnlockKey(ctx context.Context, targets []Target) (engine.Secret, error) {
+	r, err := keeper(ctx, targets)
+	if err != nil {
+		return "", err
+	}
+	var key engine.Secret
+	err = r.through(ctx, func(e Engine) error {
+		var err error
+		key, err = e.UnlockKey(ctx)
+		return err
+	})
+	return key, err
+}
+
+func keeper(ctx context.Context, targets []Target) (*runner, error) {
+	v, err := usable(ctx, targets, nil)
+	if err != nil {
+		return nil, err
+	}
+	r := newRunner(targets, nil, 0)
+	r.begin(v)
+	return r, nil
+}
+
+// Unlock gives key to every locked node of the lab, all at once (one alone is
+// not unlocked before enough others are for a quorum), and names those that it
+// unlocked: none where none was locked. An empty key is fetched from a manager
+// that is not locked. Errors are of type *trouble.Error: wrong-key, no-key.
+func Unlock(ctx context.Context, targets []Target, key engine.Secret) ([]string, error) {
+	v := Observe(ctx, targets)
+	var locked []Target
+	for i := range v.Nodes {
+		// By the engine's own word: a locked node of another swarm is unlocked by
+		// its key just the same.
+		if v.facts[i].info.State == engine.StateLocked {
+			locked = append(locked, targets[i])
+		}
+	}
+	if len(locked) == 0 {
+		return nil, ctx.Err()
+	}
+	if key == "" {
+		r := newRunner(targets, nil, 0)
+		r.begin(v)
+		err := r.through(ctx, func(e Engine) error {
+			var err error
+			key, err = e.UnlockKey(ctx)
+			return err
+		})
+		if err != nil || key == "" {
+			return nil, &trouble.Error{ID: "no-key", Exit: trouble.ExitRefused, What: "unlock the swarm",
+				Why: "no manager that is not locked has the key", Err: err,
+				Next: []string{"give the key that docker swarm unlock-key showed when autolock was switched on"}}
+		}
+	}
+	errs := make([]error, len(locked))
+	each(len(locked), func(i int) { errs[i] = unlock(ctx, locked[i], key) })
+	var done, wrong []string
+	var other []error
+	for i, err := range errs {
+		switch {
+		case err == nil:
+			done = append(done, locked[i].Name)
+		case errors.Is(err, engine.ErrWrongKey):
+			wrong = append(wrong, locked[i].Name)
+		default:
+			other = append(other, err)
+		}
+	}
+	if len(wrong) > 0 {
+		other = append(other, &trouble.Error{ID: "wrong-key", Exit: trouble.ExitFailure, Where: strings.Join(wrong, ", "),
+			What: "unlock the swarm", Why: "the key is not the right one",
+			Next: []string{"the key begins with SWMKEY-1-; a manager that is not locked shows it: docker swarm unlock-key"}})
+	}
+	return done, errors.Join(other...)
+}
+
+// unlock unlocks one node. The engine answers only once the node is back in
+// its swarm, which may need others to be unlocked or started: a node that is
+// no longer locked has taken its key.
+func unlock(ctx context.Context, t Target, key engine.Secret) error {
+	err := t.Engine.Unlock(ctx, key)
+	if err == nil || errors.Is(err, engine.ErrNotLocked) {
+		return nil
+	}
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		if info, infoErr := t.Engine.Info(ctx); infoErr == nil && info.State != engine.StateLocked {
+			return nil
+		}
+	}
+	return err
+}

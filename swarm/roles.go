@@ -1,0 +1,340 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// ChangeOptions of Promote and Demote.
+type ChangeOptions struct {
+	// Force leaves the refusal of a demotion that costs the quorum to the swarm
+	// itself. The last manager is never demoted.
+	Force bool
+	// View is what was observed just now; nil makes it observe first.
+	View *View
+	// Patience is how long to wait for the effect; zero means a minute.
+	Patience time.Duration
+	Progress func(Event)
+}
+
+// Changed is one node that was to be promoted or demoted.
+type Changed struct {
+	Name string // short name, or host name where it is none of the lab's
+	ID   string
+	// Already: it had the role before; nothing was done.
+	Already bool
+}
+
+// Change is what Promote or Demote did.
+type Change struct {
+	Before, After Quorum
+	Nodes         []Changed
+	Warnings      []string
+	View          View // at the end
+}
+
+// Promote makes managers of the named nodes (short name, full name, node id or
+// the unique beginning of one) and waits until each is Reachable. A node that
+// is a manager already is a success. Errors are of type *trouble.Error:
+// no-swarm, two-swarms, no-quorum, no-such-node, ambiguous-node, not-in-swarm,
+// node-down, change-unfinished.
+func Promote(ctx context.Context, targets []Target, names []string, o ChangeOptions) (Change, error) {
+	r, ch, err := beginChange(ctx, targets, names, o)
+	if err != nil {
+		return ch, err
+	}
+	var todo []member
+	for i, m := range r.members {
+		switch {
+		case m.IsManager() && m.Role == engine.RoleManager:
+			ch.Nodes[i].Already = true
+			if m.Reachability != engine.ReachabilityReachable {
+				ch.Warnings = append(ch.Warnings, m.name+" is a manager already, and does not answer the leader ("+string(m.Reachability)+")")
+			}
+		case m.Status != engine.NodeReady:
+			return ch, &trouble.Error{ID: "node-down", Exit: trouble.ExitRefused, Where: m.name,
+				What: "refused to promote " + m.name,
+				Why:  fmt.Sprintf("its status in the swarm is %s: as a manager that does not answer it would count against the quorum", m.Status),
+				Next: []string{"start it first: dcalab up " + m.name}}
+		default:
+			todo = append(todo, m)
+		}
+	}
+	errs := make([]error, len(todo))
+	each(len(todo), func(i int) {
+		m := todo[i]
+		errs[i] = r.change(ctx, m, promoteStep{on(m.name), m.ID}, engine.RoleManager)
+	})
+	return r.endChange(ctx, ch, errs)
+}
+
+// Demote makes workers of the named nodes, one after the other, and waits
+// until each has left raft. A manager that does not answer can be demoted too:
+// with three managers and one dead, that is the right thing to do. A node that
+// is a worker already is a success. Errors are those of Promote, and the
+// refusals of GuardRemoval.
+func Demote(ctx context.Context, targets []Target, names []string, o ChangeOptions) (Change, error) {
+	r, ch, err := beginChange(ctx, targets, names, o)
+	if err != nil {
+		return ch, err
+	}
+	var todo []member
+	var ids []string
+	for i, m := range r.members {
+		if !m.IsManager() && m.Role == engine.RoleWorker {
+			ch.Nodes[i].Already = true
+			continue
+		}
+		todo = append(todo, m)
+		ids = append(ids, m.ID)
+	}
+	if err := r.view.GuardRemoval(ids...); err != nil {
+		var t *trouble.Error
+		if !o.Force || errors.As(err, &t) && t.ID == "last-manager" {
+			return ch, err
+		}
+	}
+	// Asking managers that stay spares following the change through one that
+	// stops answering in the middle of it.
+	slices.SortStableFunc(r.via, func(a, b string) int {
+		goes := func(name string) int {
+			if slices.ContainsFunc(todo, func(m member) bool { return m.name == name }) {
+				return 1
+			}
+			return 0
+		}
+		return goes(a) - goes(b)
+	})
+	var errs []error
+	for _, m := range todo {
+		err := r.change(ctx, m, demoteStep{on(m.name), m.ID}, engine.RoleWorker)
+		errs = append(errs, err)
+		if err != nil {
+			break
+		}
+	}
+	return r.endChange(ctx, ch, errs)
+}
+
+// member is a node of the swarm that a user named.
+type member struct {
+	engine.Node
+	name string
+}
+
+type changer struct {
+	*runner
+	members []member
+}
+
+func beginChange(ctx context.Context, targets []Target, names []string, o ChangeOptions) (*changer, Change, error) {
+	var ch Change
+	v, err := usable(ctx, targets, o.View)
+	ch.View, ch.Before, ch.After = v, v.Quorum, v.Quorum
+	if err != nil {
+		return nil, ch, err
+	}
+	r := &changer{runner: newRunner(targets, o.Progress, o.Patience)}
+	r.begin(v)
+	for _, name := range names {
+		m, err := v.resolve(name)
+		if err != nil {
+			return nil, ch, err
+		}
+		if slices.ContainsFunc(r.members, func(have member) bool { return have.ID == m.ID }) {
+			continue
+		}
+		r.members = append(r.members, m)
+		ch.Nodes = append(ch.Nodes, Changed{Name: m.name, ID: m.ID})
+	}
+	return r, ch, nil
+}
+
+// usable gives a view of a swarm that can be changed, or says why it cannot.
+func usable(ctx context.Context, targets []Target, have *View) (View, error) {
+	var v View
+	if have != nil {
+		v = *have
+	} else {
+		v = Observe(ctx, targets)
+	}
+	if err := ctx.Err(); err != nil {
+		return v, err
+	}
+	p := planner{lab: &lab.Lab{}, v: v}
+	switch {
+	case len(v.Rivals) > 0:
+		return v, p.refuseStrangers()
+	case v.Cluster == "":
+		why := "no node of the lab is in one"
+		var silent []string
+		for _, n := range v.Nodes {
+			if !n.State.Answered() {
+				silent = append(silent, n.Name+" does not answer ("+reason(n)+")")
+			}
+		}
+		if len(silent) > 0 {
+			why = "no node that answers is in one; " + strings.Join(silent, ", ")
+		}
+		return v, &trouble.Error{ID: "no-swarm", Exit: trouble.ExitFailure, What: "the lab has no swarm", Why: why,
+			Next: []string{"make one: dcalab swarm bootstrap"}}
+	case !v.Quorum.HasQuorum:
+		if err := p.leaderless(); err != nil {
+			return v, err
+		}
+		return v, &trouble.Error{ID: "no-quorum", Exit: trouble.ExitRefused, What: "the swarm has no leader at this moment",
+			Why: v.Quorum.String(), Next: []string{"an election takes 10 to 20 seconds; then try again"}}
+	}
+	return v, nil
+}
+
+// resolve finds the entry of the swarm's list that a user means: a node of the
+// lab by the id that its own engine tells, else an id, the unique beginning of
+// one, or a host name.
+func (v View) resolve(name string) (member, error) {
+	list := v.entries()
+	if n, ok := v.Node(name); ok {
+		if at := find(list, n.NodeID); at >= 0 && n.Listed {
+			return member{list[at], n.Name}, nil
+		}
+		why := "its state is " + string(n.State)
+		if n.Err != nil {
+			why += ": " + n.Err.Error()
+		}
+		return member{}, &trouble.Error{ID: "not-in-swarm", Exit: trouble.ExitFailure, Where: n.Name,
+			What: n.Name + " is not in the lab's swarm", Why: why, Next: []string{"take it in: dcalab swarm bootstrap"}}
+	}
+	var found []engine.Node
+	for _, e := range list {
+		if e.ID == name || strings.EqualFold(e.Hostname, name) {
+			found = append(found, e)
+		}
+	}
+	if len(found) == 0 && name != "" {
+		for _, e := range list {
+			if strings.HasPrefix(e.ID, name) {
+				found = append(found, e)
+			}
+		}
+	}
+	var known []string
+	for _, n := range v.Nodes {
+		known = append(known, n.Name)
+	}
+	switch len(found) {
+	case 0:
+		return member{}, &trouble.Error{ID: "no-such-node", Exit: trouble.ExitUsage, What: "there is no node " + name,
+			Why:  "it is neither a name in the lab nor a node id in its swarm",
+			Next: []string{"nodes of the lab: " + strings.Join(known, ", ")}}
+	case 1:
+		m := member{found[0], found[0].Hostname}
+		for _, n := range v.Nodes {
+			if n.NodeID == m.ID {
+				m.name = n.Name
+			}
+		}
+		return m, nil
+	}
+	var ids []string
+	for _, e := range found {
+		ids = append(ids, e.ID+" ("+e.Hostname+")")
+	}
+	return member{}, &trouble.Error{ID: "ambiguous-node", Exit: trouble.ExitUsage, What: name + " means more than one node",
+		Why: strings.Join(ids, ", "), Next: []string{"name it by its whole id"}}
+}
+
+// change sets the role that the swarm is to give m, and waits until it has.
+func (r *changer) change(ctx context.Context, m member, s Step, role engine.Role) error {
+	r.progress(Event{Node: m.name, Kind: s.Kind(), Step: s.String()})
+	err := r.setRole(ctx, m, role)
+	r.progress(Event{Node: m.name, Kind: s.Kind(), Step: s.String(), Done: true, Err: err})
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return err
+	case errors.Is(err, engine.ErrQuorumLoss), errors.Is(err, engine.ErrLastManager):
+		return &trouble.Error{ID: "quorum-would-be-lost", Exit: trouble.ExitRefused, Where: m.name,
+			What: "the swarm refused to " + s.String(), Why: cause(m.name, err), Err: err}
+	}
+	return &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: m.name,
+		What: s.String(), Why: cause(m.name, err), Next: []string{"see where it stands: dcalab status"}, Err: err}
+}
+
+func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error {
+	if err := r.through(ctx, func(e Engine) error {
+		return e.UpdateNode(ctx, m.ID, func(spec *engine.NodeSpec) { spec.Role = role })
+	}); err != nil {
+		return err
+	}
+	// A node that answers is asked itself, too: the list tells that it has left
+	// raft before its own engine has stopped taking calls for the swarm.
+	own, _ := r.view.Node(m.name)
+	last := errors.New("the swarm has not changed its role yet")
+	return r.poll(ctx, func() (bool, error) {
+		var list []engine.Node
+		if err := r.through(ctx, func(e Engine) error {
+			var err error
+			list, err = e.Nodes(ctx)
+			return err
+		}); err != nil {
+			last = err
+			return false, nil
+		}
+		at := find(list, m.ID)
+		if at < 0 {
+			return false, fmt.Errorf("%s: %w", m.ID, engine.ErrNotFound)
+		}
+		if role == engine.RoleManager {
+			if r := list[at].Reachability; r != engine.ReachabilityReachable {
+				last = errors.New("the leader does not reach it as a manager yet, at " + net.JoinHostPort(list[at].Addr, RaftPort))
+				return false, nil
+			}
+		} else if list[at].IsManager() {
+			last = errors.New("it takes part in raft still")
+			return false, nil
+		}
+		if !own.State.Answered() || own.State == "" {
+			return true, nil
+		}
+		e, err := r.engine(m.name)
+		if err != nil {
+			return true, nil
+		}
+		info, err := e.Info(ctx)
+		if err != nil {
+			last = err
+			return errors.Is(err, engine.ErrUnreachable) && role == engine.RoleWorker, nil
+		}
+		last = errors.New("its own engine has not taken the new role yet")
+		return info.Control == (role == engine.RoleManager), nil
+	}, func() error { return last })
+}
+
+func (r *changer) endChange(ctx context.Context, ch Change, errs []error) (Change, error) {
+	if len(errs) > 0 {
+		ch.View = Observe(ctx, r.targets)
+		ch.After = ch.View.Quorum
+	}
+	ch.Warnings = append(ch.Warnings, ch.After.Warnings()...)
+	if err := interruptedChange(ctx); err != nil {
+		return ch, err
+	}
+	return ch, errors.Join(errs...)
+}
+
+func interruptedChange(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return &trouble.Error{ID: "interrupted", Exit: trouble.ExitInterrupted, What: "interrupted",
+			Why:  "a role that was asked for still changes on the nodes",
+			Next: []string{"see where it stands: dcalab status"}, Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,55 @@
+package swarm
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+)
+
+// Engine is what this package asks of the engine of one node; *engine.Client
+// is one.
+type Engine interface {
+	Info(context.Context) (engine.Info, error)
+	Nodes(context.Context) ([]engine.Node, error)
+	Init(context.Context, engine.InitOptions) (string, error)
+	Join(context.Context, engine.JoinOptions) error
+	Leave(ctx context.Context, force bool) error
+	Tokens(context.Context) (worker, manager engine.Secret, err error)
+	RotateToken(context.Context, engine.Role) error
+	UnlockKey(context.Context) (engine.Secret, error)
+	Unlock(context.Context, engine.Secret) error
+	UpdateSwarm(context.Context, func(*engine.SwarmSettings)) error
+	UpdateNode(ctx context.Context, id string, edit func(*engine.NodeSpec)) error
+	RemoveNode(ctx context.Context, id string, force bool) error
+}
+
+// Target is one node of the lab and the way to its engine.
+type Target struct {
+	// Name is the short name, Hostname the full one; a swarm's list may show
+	// either.
+	Name     string
+	Hostname string
+	// Addr is the node's address in the lab: it is what the node advertises.
+	Addr netip.Addr
+	// Role is the one that labs.yaml wants.
+	Role lab.Role
+	// Engine is nil where the node cannot be asked; Unreachable says why
+	// (halted, not created, SSH refused).
+	Engine      Engine
+	Unreachable error
+	// Certificate reads the node's swarm certificate, PEM, from
+	// /var/lib/docker/swarm/certificates/swarm-node.crt: it alone says which
+	// swarm a worker, a locked manager or one without a quorum belongs to. An
+	// error for which errors.Is(err, fs.ErrNotExist) holds means that there is
+	// none. May be nil. It is read only where the managers' lists do not
+	// already tell.
+	Certificate func(context.Context) ([]byte, error)
+}
+
+// TargetFor gives the target of a node of a lab, without a way to its engine:
+// the caller sets Engine and Certificate, or Unreachable.
+func TargetFor(l *lab.Lab, n lab.Node) Target {
+	return Target{Name: n.Name, Hostname: l.Hostname(n), Addr: n.IP, Role: n.Role}
+}
