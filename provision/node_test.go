@@ -132,6 +132,22 @@ func (b *box) mustRoot(cmd string) string {
 	return out
 }
 
+// dockerCommand puts a docker command into the box that knows dial-stdio.
+func (b *box) dockerCommand() {
+	b.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.mustRoot("install -m 755 " + Quote(self) + ` /usr/local/sbin/stand-in
+cat >/usr/local/sbin/docker <<'END'
+#!/bin/sh
+[ "$*" = "system dial-stdio" ] && exec /usr/local/sbin/stand-in ssh-proxy /var/run/docker.sock
+END
+chmod 755 /usr/local/sbin/docker
+mount --bind /usr/local/sbin /usr/local/bin`)
+}
+
 // startEngine starts the stand-in and waits until it listens.
 func (b *box) startEngine() {
 	b.t.Helper()
@@ -361,9 +377,7 @@ func TestDialEngine(t *testing.T) {
 		b := newBox(t, "AllowStreamLocalForwarding no")
 		b.mustRoot("usermod -aG docker vagrant")
 		b.startEngine()
-		self, _ := os.Executable()
-		b.mustRoot("printf '#!/bin/sh\\n[ \"$*\" = \"system dial-stdio\" ] && exec %s ssh-proxy /var/run/docker.sock\\n' " + Quote(self) + " >/usr/local/sbin/docker; chmod +x /usr/local/sbin/docker; ln -s /usr/local/sbin/docker /run/docker")
-		b.mustRoot("mount --bind /usr/local/sbin /usr/local/bin")
+		b.dockerCommand()
 		n := b.dial(t)
 		askVersion(t, n)
 		if !n.useStdio.Load() {

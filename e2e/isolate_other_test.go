@@ -1,0 +1,7 @@
+//go:build !linux
+
+package e2e
+
+import "errors"
+
+func isolate() error { return errors.New("network namespaces need Linux") }
