@@ -143,8 +143,11 @@ func row(n nodeReport) []string {
 	if n.Swarm.State == swarm.StateMember && n.Swarm.Status != "" {
 		state = title(n.Swarm.Status)
 	}
-	if n.Swarm.Status == "down" {
+	switch {
+	case n.Swarm.Status == "down":
 		state = "Down"
+	case n.Machine != machine.StatusRunning:
+		state = ""
 	}
 	return []string{n.Name, string(n.Machine), dash(n.Engine), dash(role), dash(title(n.Swarm.Availability)), dash(state), n.IP}
 }
@@ -166,7 +169,7 @@ func quorumLine(v swarm.View) string {
 	switch {
 	case q.Managers == 0:
 	case !q.HasQuorum:
-		line += fmt.Sprintf("; NO QUORUM: %d of %d managers are needed, start those that are down (dcalab start)", q.Majority, q.Managers)
+		line += "; bring managers back: dcalab start"
 	case q.Tolerates == 0:
 		line += "; three managers would bear the loss of one (dcalab promote)"
 	}

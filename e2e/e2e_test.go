@@ -156,12 +156,18 @@ func jsonEquals(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// labID sets ID to the id of a lab of the working folder.
+// labID sets ID to the id of a lab of the working folder, or to the ids that
+// a file holds.
 //
 //	lab-id dca
+//	lab-id file ids
 func labID(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) == 2 && args[0] == "file" {
+		ts.Setenv("ID", strings.Join(strings.Fields(ts.ReadFile(args[1])), " "))
+		return
+	}
 	if len(args) != 1 {
-		ts.Fatalf("usage: lab-id LAB")
+		ts.Fatalf("usage: lab-id LAB | lab-id file NAME")
 	}
 	ts.Setenv("ID", readID(ts.MkAbs(filepath.Join(".dcalab", args[0]))))
 }
@@ -176,15 +182,19 @@ func readID(dir string) string {
 	return r.ID
 }
 
-// traces fails when anything of the lab with that id is left on this machine
-// (or, negated, when nothing is).
+// traces fails when anything of the labs with these ids is left on this
+// machine (or, negated, when nothing is).
 func traces(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 1 || args[0] == "" {
-		ts.Fatalf("usage: traces ID")
+	if len(args) == 0 {
+		ts.Fatalf("usage: traces ID...")
 	}
-	found := findTraces(args[0])
-	if (len(found) > 0) != neg {
-		ts.Fatalf("traces of lab %s:\n%s", args[0], strings.Join(found, "\n"))
+	for id := range strings.FieldsSeq(strings.Join(args, " ")) {
+		if len(id) != 12 {
+			ts.Fatalf("%q is no id of a lab", id)
+		}
+		if found := findTraces(id); (len(found) > 0) != neg {
+			ts.Fatalf("traces of lab %s:\n%s", id, strings.Join(found, "\n"))
+		}
 	}
 }
 
@@ -195,6 +205,9 @@ func findTraces(id string) []string {
 	for _, p := range procs {
 		cmdline, _ := os.ReadFile(p + "/cmdline")
 		cgroup, _ := os.ReadFile(p + "/cgroup")
+		if len(cmdline) == 0 {
+			continue // a zombie, which only waits for the host's PID 1 to collect it
+		}
 		if strings.Contains(string(cmdline), "sandbox-init\x00"+id) || strings.Contains(string(cgroup), "/dcalab/"+id) {
 			found = append(found, "process "+p+" "+strings.ReplaceAll(string(cmdline), "\x00", " "))
 		}

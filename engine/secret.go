@@ -24,7 +24,8 @@ func (s Secret) GoString() string { return redacted }
 // Format hides the secret from every verb of package fmt, %x and %d included.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 
-// MarshalText hides the secret, also as a map key.
+// MarshalText hides the secret. (encoding/json does not ask it about the keys
+// of a map: a Secret is no key.)
 func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // MarshalJSON hides the secret.

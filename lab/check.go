@@ -116,7 +116,7 @@ func (d *decoder) checkNodes(l *Lab, from source) {
 		}
 		if n.Name != "" {
 			if first, ok := names[n.Name]; ok {
-				d.problem(from.near(path+"name"), fmt.Sprintf("a second node has the name %s", n.Name), fmt.Sprintf("a name of its own (the first is in line %d)", line(first, "name")))
+				d.problem(from.near(path+"name"), "a second node has the name "+n.Name, fmt.Sprintf("a name of its own (the first is in line %d)", line(first, "name")))
 			} else {
 				names[n.Name] = i
 			}
@@ -152,7 +152,7 @@ func (d *decoder) checkAddress(l *Lab, ip netip.Addr, from source, path string) 
 	if lowest == highest {
 		expected = lowest.String() + ", the only one in this subnet"
 	}
-	what := ""
+	var what string
 	switch {
 	case !l.Subnet.Contains(ip):
 		what = "is outside the subnet " + l.Subnet.String()

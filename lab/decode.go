@@ -224,7 +224,7 @@ func (d *decoder) swarm(s section, subnet netip.Prefix) Swarm {
 	if n, ok := s.scalar("cert_expiry"); ok {
 		expiry, err := parseExpiry(n.Value)
 		if err != nil {
-			d.problem(n, fmt.Sprintf("cert_expiry is %s", shown(n)), "a duration such as 2160h or 90d")
+			d.problem(n, "cert_expiry is "+shown(n), "a duration such as 2160h or 90d")
 		}
 		w.CertExpiry = expiry
 	}
@@ -273,7 +273,7 @@ func (d *decoder) node(s section, box string, cpus, memory int) Node {
 	if v, ok := s.scalar("ip"); ok {
 		ip, err := netip.ParseAddr(v.Value)
 		if err != nil || !ip.Is4() {
-			d.problem(v, fmt.Sprintf("ip is %s", shown(v)), "an IPv4 address such as 10.20.20.100")
+			d.problem(v, "ip is "+shown(v), "an IPv4 address such as 10.20.20.100")
 		} else {
 			n.IP = ip
 		}

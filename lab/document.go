@@ -148,16 +148,17 @@ func unsupported(n *yaml.Node) []Problem {
 		problems = append(problems, Problem{n.Line, n.Column, what, expected})
 	}
 	switch n.Kind {
+	case yaml.DocumentNode: // never inside a document
 	case yaml.AliasNode:
 		// Without them every value stands in one place, which is the place
 		// that a message can name, and a small file stays small.
-		add(n, fmt.Sprintf("the alias *%s", n.Value), "the value itself: labs.yaml has no aliases (a lab's box, cpus and memory are meant for all its nodes)")
+		add(n, "the alias *"+n.Value, "the value itself: labs.yaml has no aliases (a lab's box, cpus and memory are meant for all its nodes)")
 		return problems
 	case yaml.ScalarNode:
 		switch n.ShortTag() {
 		case "!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp", "!!merge":
 		default:
-			add(n, fmt.Sprintf("the tag %s", n.Tag), "a plain value")
+			add(n, "the tag "+n.Tag, "a plain value")
 		}
 	case yaml.MappingNode:
 		first := map[string]*yaml.Node{}
@@ -224,6 +225,7 @@ func instance(n *yaml.Node) any {
 				return f
 			}
 		}
+	case yaml.AliasNode, yaml.DocumentNode:
 	}
 	return n.Value
 }

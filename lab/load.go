@@ -66,7 +66,7 @@ func Load(path string) (*File, error) {
 
 // Parse reads a labs.yaml. name is what messages call it. The file is valid as
 // a whole or the error is a *trouble.Error (trouble.ExitConfig) that lists
-// every problem with its position; the *Invalid in its chain has them as data.
+// every problem with its position; the *InvalidError in its chain has them as data.
 // File.Path stays empty.
 func Parse(name string, data []byte) (*File, error) {
 	root, problems := readDocument(data)

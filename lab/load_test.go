@@ -25,9 +25,9 @@ func problemsOf(t *testing.T, data string) []string {
 	if err == nil {
 		return nil
 	}
-	var bad *Invalid
+	var bad *InvalidError
 	if !errors.As(err, &bad) {
-		t.Fatalf("error %v (%T) is not Invalid", err, err)
+		t.Fatalf("error %v (%T) is not InvalidError", err, err)
 	}
 	if got := trouble.ExitStatus(err); got != trouble.ExitConfig {
 		t.Errorf("exit status %d, want %d", got, trouble.ExitConfig)
@@ -108,44 +108,46 @@ func TestProblems(t *testing.T) {
 		"a tag":                      {inNode("labels: {a: «!!binary aGk=}"), []string{"the tag !!binary"}},
 
 		// Structure.
-		"no version":          {"«labs:\n  dca:\n    subnet: 10.20.20.0/24\n    nodes:\n" + master, []string{"the file has no version; expected version: 1"}},
-		"a later version":     {strings.Replace(withNodes(master), "1", "«2", 1), []string{"version 2 is not supported; expected version: 1"}},
-		"version as text":     {strings.Replace(withNodes(master), "1", `«"1"`, 1), []string{`version "1" is not supported`}},
-		"no labs":             {"«version: 1\n", []string{"the file has no labs"}},
-		"labs empty":          {"version: 1\nlabs: «{}\n", []string{"labs is empty; expected at least one lab"}},
-		"labs null":           {"version: 1\nlabs:«\n", []string{"labs is empty; expected at least one lab"}},
-		"unknown key at top":  {"version: 1\n«defualt: dca\nlabs:\n  dca:\n    subnet: 10.20.20.0/24\n    nodes:\n" + master, []string{`unknown key "defualt"; expected default, driver, labs or version (did you mean default?)`}},
-		"unknown key in lab":  {inLab("«sub_net: x"), []string{`unknown key "sub_net"`}},
-		"unknown key in node": {inNode("«Memory: 1024"), []string{`(did you mean memory?)`}},
-		"unknown and unlike":  {inNode("«zzzzzz: 1"), []string{"memory, name or role"}},
-		"unknown in engine":   {inLab("engine: {«versoin: \"28.2\"}"), []string{"did you mean version?"}},
-		"unknown in swarm":    {inLab("swarm: {«autlock: true}"), []string{"did you mean autolock?"}},
-		"a role misspelt":     {withNodes("      - {name: m, ip: 10.20.20.100, role: «Manager}\n"), []string{`role is "Manager"; expected manager, worker or none (did you mean manager?)`}},
-		"role key misspelt":   {withNodes("      - {name: m, ip: 10.20.20.100, «rol: manager}\n"), []string{"did you mean role?"}},
-		"availability":        {inNode("availability: «paused"), []string{`expected active, pause or drain (did you mean pause?)`}},
-		"driver":              {inLab("driver: «docker"), []string{`driver is "docker"; expected auto, sandbox or vagrant`}},
-		"driver of the file":  {"driver: «sandbx\n" + withNodes(master), []string{"did you mean sandbox?"}},
-		"provider":            {inLab("provider: «vmware"), []string{`provider is "vmware"; expected virtualbox`}},
-		"engine source":       {inLab("engine: {source: «apt}"), []string{"expected distribution or docker"}},
-		"nodes as a mapping":  {"version: 1\nlabs:\n  dca:\n    subnet: 10.20.20.0/24\n    nodes:\n      «master: {ip: 10.20.20.100}\n", []string{"nodes is a mapping; expected a list of 1 to 250 nodes"}},
-		"no nodes":            {"version: 1\nlabs:\n  dca:\n    subnet: 10.20.20.0/24\n    nodes: «[]\n", []string{"nodes is empty"}},
-		"a node as text":      {withNodes(master + "      - «node01\n"), []string{`an entry of nodes is the text "node01"; expected a mapping with name and ip`}},
-		"a node without name": {withNodes(master + "      - «ip: 10.20.20.110\n"), []string{"an entry of nodes has no name; expected a host name"}},
-		"a node without ip":   {withNodes(master + "      - «name: node01\n"), []string{"an entry of nodes has no ip; expected an IPv4 address"}},
-		"a lab without all":   {"version: 1\nlabs:\n  dca: «{}\n", []string{"dca has no nodes", "dca has no subnet; expected an IPv4 network"}},
-		"a lab null":          {"version: 1\nlabs:\n  dca:«\n", []string{"dca is empty; expected a mapping with subnet and nodes"}},
-		"autolock yes":        {inLab("swarm: {autolock: «yes}"), []string{`autolock is the text "yes"; expected true or false`}},
-		"autolock number":     {inLab("swarm: {autolock: «1}"), []string{"autolock is the number 1; expected true or false"}},
-		"memory with a unit":  {inNode("memory: «2GB"), []string{`memory is the text "2GB"; expected a whole number of MiB`}},
-		"memory a fraction":   {inNode("memory: «1024.5"), []string{"memory is the number 1024.5"}},
-		"cpus not a number":   {inNode("cpus: «.nan"), []string{"cpus is .nan"}},
-		"version unquoted":    {inLab("engine: {version: «20.10}"), []string{`version is the number 20.10; expected text: quote it, "20.10"`}},
-		"label a number":      {inNode("labels: {Rack: «7}"), []string{`Rack is the number 7; expected text: quote it, "7"`}},
-		"label a boolean":     {inNode("engine_labels: {ssd: «true}"), []string{`ssd is true; expected text: quote it, "true"`}},
-		"label a list":        {inNode("labels: {a: «[b]}"), []string{"a is a list"}},
-		"label key":           {inNode("labels: {«\"a b\": c}"), []string{`"a b" is not a good name; expected a label key`}},
-		"label two lines":     {inNode("labels: {a: «\"b\\nc\"}"), []string{`a is "b\nc"; expected text on one line`}},
-		"engine label ours":   {inNode("engine_labels: {Com.Docker.x: «y}"), []string{"the label Com.Docker.x is in a namespace"}},
+		"no version":             {"«labs:\n  dca:\n    subnet: 10.20.20.0/24\n    nodes:\n" + master, []string{"the file has no version; expected version: 1"}},
+		"a later version":        {strings.Replace(withNodes(master), "1", "«2", 1), []string{"version 2 is not supported; expected version: 1"}},
+		"version as text":        {strings.Replace(withNodes(master), "1", `«"1"`, 1), []string{`version "1" is not supported`}},
+		"no labs":                {"«version: 1\n", []string{"the file has no labs"}},
+		"labs empty":             {"version: 1\nlabs: «{}\n", []string{"labs is empty; expected at least one lab"}},
+		"labs null":              {"version: 1\nlabs:«\n", []string{"labs is empty; expected at least one lab"}},
+		"unknown key at top":     {"version: 1\n«defalut: dca\nlabs:\n  dca:\n    subnet: 10.20.20.0/24\n    nodes:\n" + master, []string{`unknown key "defalut"; expected default, driver, labs or version (did you mean default?)`}},
+		"unknown key in lab":     {inLab("«sub_net: x"), []string{`unknown key "sub_net"`}},
+		"unknown key in node":    {inNode("«Memory: 1024"), []string{`(did you mean memory?)`}},
+		"unknown and unlike":     {inNode("«zzzzzz: 1"), []string{"memory, name or role"}},
+		"unknown in engine":      {inLab("engine: {«versionn: \"28.2\"}"), []string{"did you mean version?"}},
+		"unknown in swarm":       {inLab("swarm: {«autlock: true}"), []string{"did you mean autolock?"}},
+		"a role misspelt":        {withNodes("      - {name: m, ip: 10.20.20.100, role: «Manager}\n"), []string{`role is "Manager"; expected manager, worker or none (did you mean manager?)`}},
+		"role key misspelt":      {withNodes("      - {name: m, ip: 10.20.20.100, «rol: manager}\n"), []string{"did you mean role?"}},
+		"availability":           {inNode("availability: «paused"), []string{`expected active, pause or drain (did you mean pause?)`}},
+		"driver":                 {inLab("driver: «docker"), []string{`driver is "docker"; expected auto, sandbox or vagrant`}},
+		"driver of the file":     {"driver: «sandbx\n" + withNodes(master), []string{"did you mean sandbox?"}},
+		"provider":               {inLab("provider: «vmware"), []string{`provider is "vmware"; expected virtualbox`}},
+		"engine source":          {inLab("engine: {source: «apt}"), []string{"expected distribution or docker"}},
+		"nodes as a mapping":     {"version: 1\nlabs:\n  dca:\n    subnet: 10.20.20.0/24\n    nodes:\n      «master: {ip: 10.20.20.100}\n", []string{"nodes is a mapping; expected a list of 1 to 250 nodes"}},
+		"no nodes":               {"version: 1\nlabs:\n  dca:\n    subnet: 10.20.20.0/24\n    nodes: «[]\n", []string{"nodes is empty"}},
+		"a node as text":         {withNodes(master + "      - «node01\n"), []string{`an entry of nodes is the text "node01"; expected a mapping with name and ip`}},
+		"a node without name":    {withNodes(master + "      - «ip: 10.20.20.110\n"), []string{"an entry of nodes has no name; expected a host name"}},
+		"a node without ip":      {withNodes(master + "      - «name: node01\n"), []string{"an entry of nodes has no ip; expected an IPv4 address"}},
+		"a lab without all":      {"version: 1\nlabs:\n  dca: «{}\n", []string{"dca has no nodes", "dca has no subnet; expected an IPv4 network"}},
+		"a lab null":             {"version: 1\nlabs:\n  dca:«\n", []string{"dca is empty; expected a mapping with subnet and nodes"}},
+		"autolock yes":           {inLab("swarm: {autolock: «yes}"), []string{`autolock is the text "yes"; expected true or false`}},
+		"autolock number":        {inLab("swarm: {autolock: «1}"), []string{"autolock is the number 1; expected true or false"}},
+		"memory with a unit":     {inNode("memory: «2GB"), []string{`memory is the text "2GB"; expected a whole number of MiB`}},
+		"memory a fraction":      {inNode("memory: «1024.5"), []string{"memory is the number 1024.5"}},
+		"cpus not a number":      {inNode("cpus: «.nan"), []string{"cpus is .nan"}},
+		"version unquoted":       {inLab("engine: {version: «20.10}"), []string{`version is the number 20.10; expected text: quote it, "20.10"`}},
+		"label a number":         {inNode("labels: {Rack: «7}"), []string{`Rack is the number 7; expected text: quote it, "7"`}},
+		"label a boolean":        {inNode("engine_labels: {ssd: «true}"), []string{`ssd is true; expected text: quote it, "true"`}},
+		"label a list":           {inNode("labels: {a: «[b]}"), []string{"a is a list"}},
+		"label key":              {inNode("labels: {«\"a b\": c}"), []string{`"a b" is not a good name; expected a label key`}},
+		"label key in two nodes": {withNodes("      - {name: m, ip: 10.20.20.100, role: manager, labels: {«a=b: c}}\n      - {name: n, ip: 10.20.20.110, engine_labels: {«a=b: c}}\n"), []string{`"a=b" is not`, `"a=b" is not`}},
+		"long and ill-formed":    {withNodes("      - {name: «_" + long + ", ip: 10.20.20.100, role: manager}\n"), []string{"expected a host name"}},
+		"label two lines":        {inNode("labels: {a: «\"b\\nc\"}"), []string{`a is "b\nc"; expected text on one line`}},
+		"engine label ours":      {inNode("engine_labels: {Com.Docker.x: «y}"), []string{"the label Com.Docker.x is in a namespace"}},
 
 		// Sizes.
 		"no cpus":              {inNode("cpus: «0"), []string{"cpus is 0; expected a whole number from 1 to 256"}},
@@ -368,7 +370,7 @@ func TestFindAndLoad(t *testing.T) {
 }
 
 // embedded parses the default that the program carries.
-func embedded(t testing.TB) *File {
+func embedded(t *testing.T) *File {
 	t.Helper()
 	data, err := os.ReadFile("../labs.yaml")
 	if err != nil {
@@ -400,7 +402,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, err := Parse("labs.yaml", data)
 		if err != nil {
-			var bad *Invalid
+			var bad *InvalidError
 			if !errors.As(err, &bad) || len(bad.Problems) == 0 {
 				t.Fatalf("error without a problem: %v", err)
 			}

@@ -29,16 +29,16 @@ func (p Problem) String() string {
 	return s
 }
 
-// Invalid is a labs.yaml with every problem that it has, in the order of the
+// InvalidError is a labs.yaml with every problem that it has, in the order of the
 // file. It is the cause of the trouble.Error that Parse returns.
-type Invalid struct {
+type InvalidError struct {
 	// Name of the file as it is shown.
 	Name     string
 	Problems []Problem
 }
 
 // Error lists the problems, one a line, as name:line:column.
-func (e *Invalid) Error() string {
+func (e *InvalidError) Error() string {
 	var b strings.Builder
 	noun := "problems"
 	if len(e.Problems) == 1 {
@@ -57,7 +57,7 @@ func invalid(name string, problems []Problem) error {
 		ID:   "labs-invalid",
 		What: name + " is not valid, and nothing was touched",
 		Exit: trouble.ExitConfig,
-		Err:  &Invalid{Name: name, Problems: sorted(problems)},
+		Err:  &InvalidError{Name: name, Problems: sorted(problems)},
 	}
 }
 

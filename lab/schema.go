@@ -134,7 +134,7 @@ func (s *structure) wrongType(n *yaml.Node, name string, k *kind.Type, expected 
 	got := map[string]string{"null": "empty", "array": "a list", "object": "a mapping"}[k.Got]
 	switch {
 	case k.Got == "number" && n.ShortTag() != "!!str":
-		got = fmt.Sprintf("the number %s", n.Value)
+		got = "the number " + n.Value
 	case k.Got == "boolean":
 		got = n.Value
 	case got == "" && isText(n):
@@ -156,13 +156,10 @@ func (s *structure) at(location []string) *yaml.Node {
 	n := s.root
 	for _, token := range location {
 		var next *yaml.Node
-		switch n.Kind {
-		case yaml.MappingNode:
+		if n.Kind == yaml.MappingNode {
 			next = value(n, token)
-		case yaml.SequenceNode:
-			if i, err := strconv.Atoi(token); err == nil && i < len(n.Content) {
-				next = n.Content[i]
-			}
+		} else if i, err := strconv.Atoi(token); err == nil && n.Kind == yaml.SequenceNode && i < len(n.Content) {
+			next = n.Content[i]
 		}
 		if next == nil {
 			return n

@@ -22,8 +22,9 @@ import (
 // faulty is an SSH server in this process that can misbehave in ways that a
 // real sshd would have to be broken for. It needs no rights.
 type faulty struct {
-	ep   machine.Endpoint
-	opts Options
+	ep     machine.Endpoint
+	opts   Options
+	config *ssh.ServerConfig
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -34,7 +35,8 @@ type faulty struct {
 	exec func(cmd string, ch ssh.Channel) int
 }
 
-func startFaulty(t *testing.T) *faulty {
+// newFaulty makes a server that behaves; set what it is to do otherwise, and start it.
+func newFaulty(t *testing.T) *faulty {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "faulty") // short: a socket's path has 108 bytes, on macOS 104
 	if err != nil {
@@ -61,8 +63,13 @@ func startFaulty(t *testing.T) *faulty {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := &ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) { return nil, nil }}
-	config.AddHostKey(signer)
+	f.config = &ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) { return nil, nil }}
+	f.config.AddHostKey(signer)
+	return f
+}
+
+func (f *faulty) start(t *testing.T) {
+	t.Helper()
 	l, err := net.Listen("unix", f.ep.Address)
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +84,7 @@ func startFaulty(t *testing.T) *faulty {
 			f.mu.Lock()
 			f.conns = append(f.conns, c)
 			f.mu.Unlock()
-			running.Go(func() { f.serve(c, config, &running) })
+			running.Go(func() { f.serve(c, &running) })
 		}
 	})
 	t.Cleanup(func() {
@@ -85,7 +92,6 @@ func startFaulty(t *testing.T) *faulty {
 		f.cut()
 		running.Wait()
 	})
-	return f
 }
 
 // cut ends every connection without a word.
@@ -97,12 +103,12 @@ func (f *faulty) cut() {
 	}
 }
 
-func (f *faulty) serve(c net.Conn, config *ssh.ServerConfig, running *sync.WaitGroup) {
+func (f *faulty) serve(c net.Conn, running *sync.WaitGroup) {
 	defer c.Close()
 	if f.greet != nil && !f.greet(c) {
 		return
 	}
-	_, chans, reqs, err := ssh.NewServerConn(c, config)
+	_, chans, reqs, err := ssh.NewServerConn(c, f.config)
 	if err != nil {
 		return
 	}
@@ -145,10 +151,11 @@ func (f *faulty) dial(t *testing.T) *Node {
 }
 
 func TestServerThatSaysNothing(t *testing.T) {
-	f := startFaulty(t)
+	f := newFaulty(t)
 	f.greet = func(c net.Conn) bool { _, _ = io.Copy(io.Discard, c); return false }
 	o := f.opts
 	o.Timeout = 50 * time.Millisecond
+	f.start(t)
 	_, err := Dial(t.Context(), f.ep, o)
 	wantTrouble(t, err, "node-unreachable")
 
@@ -163,7 +170,7 @@ func TestServerThatSaysNothing(t *testing.T) {
 
 // A relay that is there before its sshd is: hangs up, and hangs up again.
 func TestServerThatHangsUpAtFirst(t *testing.T) {
-	f := startFaulty(t)
+	f := newFaulty(t)
 	calls := 0
 	f.greet = func(net.Conn) bool {
 		f.mu.Lock()
@@ -171,6 +178,7 @@ func TestServerThatHangsUpAtFirst(t *testing.T) {
 		calls++
 		return calls > 3
 	}
+	f.start(t)
 	_, err := Dial(t.Context(), f.ep, f.opts)
 	wantTrouble(t, err, "node-unreachable")
 	o := f.opts
@@ -183,12 +191,13 @@ func TestServerThatHangsUpAtFirst(t *testing.T) {
 }
 
 func TestConnectionCutInTheMiddleOfACommand(t *testing.T) {
-	f := startFaulty(t)
+	f := newFaulty(t)
 	f.exec = func(_ string, ch ssh.Channel) int {
 		_, _ = io.WriteString(ch, "half of it")
 		f.cut()
 		return -1
 	}
+	f.start(t)
 	n := f.dial(t)
 	_, err := n.Run(t.Context(), "x", nil)
 	wantTrouble(t, err, "connection-lost")
@@ -200,8 +209,9 @@ func TestConnectionCutInTheMiddleOfACommand(t *testing.T) {
 }
 
 func TestCommandThatEndsWithoutAStatus(t *testing.T) {
-	f := startFaulty(t)
+	f := newFaulty(t)
 	f.exec = func(string, ssh.Channel) int { return -1 }
+	f.start(t)
 	_, err := f.dial(t).Run(t.Context(), "x", nil)
 	wantTrouble(t, err, "connection-lost")
 }
@@ -209,7 +219,8 @@ func TestCommandThatEndsWithoutAStatus(t *testing.T) {
 // A machine that was suspended: its kernel acknowledges nothing, no packet
 // says so.
 func TestKeepAliveEndsASilentConnection(t *testing.T) {
-	f := startFaulty(t)
+	f := newFaulty(t)
+	f.start(t)
 	stuck := f.ep
 	stuck.Address += "2"
 	l, err := net.Listen("unix", stuck.Address)
@@ -266,13 +277,14 @@ func TestKeepAliveEndsASilentConnection(t *testing.T) {
 }
 
 func TestCloseEndsWhatRuns(t *testing.T) {
-	f := startFaulty(t)
+	f := newFaulty(t)
 	began := make(chan struct{})
 	f.exec = func(_ string, ch ssh.Channel) int {
 		close(began)
 		_, _ = io.Copy(io.Discard, ch)
 		return 0
 	}
+	f.start(t)
 	n := f.dial(t)
 	r, w := io.Pipe()
 	defer w.Close()
@@ -286,7 +298,7 @@ func TestCloseEndsWhatRuns(t *testing.T) {
 // The server refuses forwarding, the node's own look says that all is well,
 // and the engine is reached over a command; and its failure is told.
 func TestForwardingRefused(t *testing.T) {
-	f := startFaulty(t)
+	f := newFaulty(t)
 	var asked []string
 	f.exec = func(cmd string, ch ssh.Channel) int {
 		f.mu.Lock()
@@ -304,6 +316,7 @@ func TestForwardingRefused(t *testing.T) {
 		_, _ = io.WriteString(ch.Stderr(), "cannot connect to the Docker daemon\n")
 		return 1
 	}
+	f.start(t)
 	n := f.dial(t)
 	for range 2 {
 		conn, err := n.DialEngine(t.Context())

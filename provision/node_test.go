@@ -45,6 +45,7 @@ mount -t tmpfs none /run
 mkdir /run/sshd
 [ -L /var/run ] || mount --bind /run /var/run
 mount -t tmpfs none /home
+mount -t tmpfs none /var/log
 mount -t tmpfs none /usr/local/sbin
 if [ -d /var/lib/apt/lists ]; then mount -t tmpfs none /var/lib/apt/lists; mount -t tmpfs none /var/cache/apt; fi
 mkdir -p /var/lib/docker

@@ -73,14 +73,18 @@ func Apply(ctx context.Context, l *lab.Lab, targets []Target, o Options) (Result
 		if err != nil {
 			return res, err
 		}
+		if len(taken) > 0 {
+			// Which swarm is the lab's may hang on who leaves.
+			res.View = assemble(targets, res.View.facts, taken)
+		}
 		res.Unfinished, res.Warnings = plan.Unfinished, plan.Warnings
 		if plan.Empty() {
 			return res, unfinished(res.Unfinished, nil)
 		}
-		// A node that has left is taken over no more: it joins the lab's swarm
-		// in the same round.
+		// From now on these are in the lab's swarm, and nobody's to take over.
 		for _, s := range plan.Steps() {
-			if s.Kind() == KindLeave {
+			switch s.Kind() {
+			case KindLeave, KindInit, KindJoin:
 				taken = slices.DeleteFunc(slices.Clone(taken), func(name string) bool { return name == s.Node() })
 			}
 		}
@@ -123,7 +127,11 @@ func unfinished(left, failed []Unfinished) error {
 	}
 	var why []string
 	var errs []error
+	next := []string{"see where it stands: dcalab status", "then go on: dcalab swarm bootstrap"}
 	for _, u := range all {
+		if u.next != "" {
+			next = append(next, u.next)
+		}
 		if u.Node != "" {
 			why = append(why, u.Node+": "+u.Why)
 		} else {
@@ -133,8 +141,7 @@ func unfinished(left, failed []Unfinished) error {
 	}
 	return &trouble.Error{ID: "swarm-unfinished", Exit: trouble.ExitUnfinished,
 		What: "the swarm is not yet what labs.yaml asks for", Why: strings.Join(why, "; "),
-		Next: []string{"see where it stands: dcalab status", "then go on: dcalab swarm bootstrap"},
-		Err:  errors.Join(errs...)}
+		Next: next, Err: errors.Join(errs...)}
 }
 
 // runner does the steps of one Apply, Promote or Demote.
@@ -200,10 +207,12 @@ func (r *runner) managers() []string {
 	return slices.Clone(r.via)
 }
 
+var errNoManager = errors.New("no manager answers")
+
 // through calls f with a manager's engine; where that one is no manager any
 // more, has lost its leader, or does not answer, with the next one's.
 func (r *runner) through(ctx context.Context, f func(Engine) error) error {
-	err := errors.New("no manager answers")
+	err := errNoManager
 	for _, name := range r.managers() {
 		var e Engine
 		if e, err = r.engine(name); err != nil {
@@ -248,7 +257,11 @@ func (r *runner) run(ctx context.Context, plan Plan, res *Result) []Unfinished {
 				continue
 			}
 			s := steps[i]
-			failed = append(failed, Unfinished{Node: s.Node(), Why: s.String() + ": " + cause(s.Node(), err), Err: err})
+			u := Unfinished{Node: s.Node(), Why: s.String() + ": " + cause(s.Node(), err), Err: err}
+			if s.Kind() == KindWait || s.Kind() == KindUnlock {
+				u.next = "if " + s.Node() + " cannot come back by itself, it can leave and join anew: dcalab swarm bootstrap --take-over " + s.Node()
+			}
+			failed = append(failed, u)
 			if s.Node() != "" {
 				out[s.Node()] = true
 			}
@@ -350,7 +363,7 @@ func (r *runner) poll(ctx context.Context, look func() (done bool, err error), w
 }
 
 func (r *runner) awaitQuorum(ctx context.Context) error {
-	err := errors.New("no manager answers")
+	err := errNoManager
 	return r.poll(ctx, func() (bool, error) {
 		var list []engine.Node
 		err = r.through(ctx, func(e Engine) error {
@@ -565,6 +578,9 @@ func (r *runner) ask(ctx context.Context, node string) {
 // await waits until every node is Ready and every manager Reachable, going by
 // the ids that the nodes' own engines tell.
 func (r *runner) await(ctx context.Context, s awaitStep) error {
+	if len(r.managers()) == 0 {
+		return errNoManager
+	}
 	var missing []Unfinished
 	var lastErr error
 	return r.poll(ctx, func() (bool, error) {

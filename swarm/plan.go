@@ -29,7 +29,8 @@ type Unfinished struct {
 	Why  string
 	Err  error
 
-	again bool // the node's own engine is to be asked again
+	again bool   // the node's own engine is to be asked again
+	next  string // what a person can do about it
 }
 
 // Plan is what has to be done, in order. Printed, it is the dry run.
@@ -207,15 +208,15 @@ func (p *planner) leftOut() {
 		if n.Want != lab.RoleNone && !n.State.Answered() {
 			p.out.Unfinished = append(p.out.Unfinished, Unfinished{Node: n.Name, Why: reason(n), Err: n.Err})
 		}
-		if slices.Contains(p.taken, n.Name) && n.State != StateForeign {
-			p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("%s need not be taken over: it is in no other swarm", n.Name))
+		if slices.Contains(p.taken, n.Name) && n.State != StateForeign && !p.leaves(n) {
+			p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("%s is not taken over: it is %s, and in no other swarm", n.Name, n.State))
 		}
 	}
 }
 
 func reason(n NodeView) string {
 	if n.Err != nil {
-		return n.Err.Error()
+		return cause(n.Name, n.Err)
 	}
 	return string(n.State)
 }
@@ -379,7 +380,7 @@ func (p *planner) leaderless() error {
 		}
 	}
 	why := fmt.Sprintf("%d of %s answer, and %d are needed", q.Reachable, count(q.Managers, "manager"), q.Majority)
-	if q.Managers == 0 {
+	if q.Reachable == 0 {
 		why = "none of its managers answers"
 	}
 	if len(missing) > 0 {
@@ -435,10 +436,11 @@ func (p *planner) grow() {
 		if n.Want == lab.RoleNone {
 			continue
 		}
-		switch n.State {
-		case StateLocked:
+		switch {
+		case p.leaves(n):
+		case n.State == StateLocked:
 			settle = append(settle, unlockStep{on(n.Name)})
-		case StatePending:
+		case n.State == StatePending:
 			settle = append(settle, waitStep{on(n.Name)})
 		}
 	}
@@ -468,7 +470,7 @@ func (p *planner) drop() []Step {
 		steps = append(steps, dropStep{on(e.Lab), e.ID, e.IsManager() || e.Role == engine.RoleManager})
 	}
 	for _, n := range p.v.Nodes {
-		if n.State == StateError && n.Listed && n.Want != lab.RoleNone {
+		if n.State != StateForeign && n.Listed && p.leaves(n) {
 			steps = append(steps, dropStep{on(n.Name), n.NodeID, n.Role == lab.RoleManager || n.WantedRole == lab.RoleManager})
 		}
 	}
@@ -492,7 +494,13 @@ func (p *planner) leave() []Step {
 		if !p.leaves(n) {
 			continue
 		}
-		why := map[State]string{StateForeign: "taken over", StateRemoved: "it was removed from there", StateError: "in error: " + reason(n)}[n.State]
+		why := "taken over"
+		switch n.State {
+		case StateRemoved:
+			why = "it was removed from there"
+		case StateError:
+			why = "in error: " + reason(n)
+		}
 		steps = append(steps, leaveStep{on(n.Name), n.Cluster, why})
 	}
 	return steps
@@ -509,6 +517,10 @@ func (p *planner) leaves(n NodeView) bool {
 		return true
 	case StateError:
 		return p.v.GuardRemoval(n.NodeID) == nil
+	case StatePending, StateLocked:
+		// Raft may have let go of it while it was down, or its key may be lost:
+		// then it never comes back by itself. Only the user can know.
+		return slices.Contains(p.taken, n.Name) && p.v.Quorum.HasQuorum && p.v.GuardRemoval(n.NodeID) == nil
 	}
 	return false
 }
@@ -627,7 +639,9 @@ func nodesOf(steps []Step) []string {
 // Options of MakePlan and Apply.
 type Options struct {
 	// TakeOver names nodes (short names) that may be taken out of the swarm
-	// that they are in, where that is not the lab's.
+	// that they are in, where that is not the lab's; and nodes that are pending
+	// or locked and will not come back into the lab's by themselves, where it
+	// keeps its quorum without them. They leave, and join anew.
 	TakeOver []string
 	// View is what was observed just now, for Apply to start from; nil makes it
 	// observe first. MakePlan ignores it.

@@ -47,13 +47,22 @@ type identity struct {
 func probeAll(ctx context.Context, targets []Target) []fact {
 	facts := make([]fact, len(targets))
 	each(len(targets), func(i int) { facts[i] = probe(ctx, targets[i]) })
-	need := make([]bool, len(targets))
+	cert := make([]bool, len(targets))
+	again := false
 	for i, f := range facts {
-		need[i] = targets[i].Certificate != nil && needsCertificate(f, facts)
+		cert[i] = targets[i].Certificate != nil && needsCertificate(f, facts)
+		again = again || f.answered() && f.info.NodeID != "" && clusterListing(f.info.NodeID, facts) == ""
 	}
 	each(len(targets), func(i int) {
-		if need[i] {
+		if cert[i] {
 			facts[i].cert, facts[i].noCert = readCertificate(ctx, targets[i])
+		}
+		// A node that no list holds may have joined after the list was read:
+		// before it is called removed, the list is read after it spoke.
+		if f := &facts[i]; again && f.listed {
+			if nodes, err := targets[i].Engine.Nodes(ctx); err == nil {
+				f.nodes = nodes
+			}
 		}
 	})
 	return facts

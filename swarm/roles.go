@@ -60,10 +60,10 @@ func Promote(ctx context.Context, targets []Target, names []string, o ChangeOpti
 			if m.Reachability != engine.ReachabilityReachable {
 				ch.Warnings = append(ch.Warnings, m.name+" is a manager already, and does not answer the leader ("+string(m.Reachability)+")")
 			}
-		case m.Status != engine.NodeReady:
+		case r.down(m) != "":
 			return ch, &trouble.Error{ID: "node-down", Exit: trouble.ExitRefused, Where: m.name,
 				What: "refused to promote " + m.name,
-				Why:  fmt.Sprintf("its status in the swarm is %s: as a manager that does not answer it would count against the quorum", m.Status),
+				Why:  r.down(m) + ": as a manager that does not answer it would count against the quorum",
 				Next: []string{"start it first: dcalab up " + m.name}}
 		default:
 			todo = append(todo, m)
@@ -134,6 +134,18 @@ type member struct {
 type changer struct {
 	*runner
 	members []member
+}
+
+// down says why a node cannot be promoted now, if so. Its own engine is asked
+// first: the list calls a dead node Ready for up to 17 s.
+func (r *changer) down(m member) string {
+	if n, ok := r.view.Node(m.name); ok && !n.State.Answered() {
+		return "it does not answer (" + reason(n) + ")"
+	}
+	if m.Status != engine.NodeReady {
+		return "its status in the swarm is " + string(m.Status)
+	}
+	return ""
 }
 
 func beginChange(ctx context.Context, targets []Target, names []string, o ChangeOptions) (*changer, Change, error) {
@@ -208,7 +220,7 @@ func (v View) resolve(name string) (member, error) {
 		}
 		why := "its state is " + string(n.State)
 		if n.Err != nil {
-			why += ": " + n.Err.Error()
+			why += ": " + reason(n)
 		}
 		return member{}, &trouble.Error{ID: "not-in-swarm", Exit: trouble.ExitFailure, Where: n.Name,
 			What: n.Name + " is not in the lab's swarm", Why: why, Next: []string{"take it in: dcalab swarm bootstrap"}}
