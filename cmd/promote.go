@@ -88,12 +88,13 @@ func (a *app) changeRole(ctx context.Context, args []string, already string, cha
 func tell(p *ui.Progress) func(swarm.Event) {
 	return func(e swarm.Event) {
 		switch {
-		case !e.Done:
-			p.Step(e.Node, e.Step)
-		case e.Err != nil:
+		case e.Done && e.Err != nil:
 			p.Fail(e.Node, e.Err)
+		case e.Done:
 		case e.Node == "":
-			p.Done("", e.Step)
+			p.Detail("", e.Step) // of the whole swarm: the nodes' lines tell enough
+		default:
+			p.Step(e.Node, e.Step)
 		}
 	}
 }

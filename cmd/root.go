@@ -39,7 +39,7 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
 	err := root.ExecuteContext(ctx)
-	var remote remoteExit
+	var remote remoteError
 	if errors.As(err, &remote) {
 		return int(remote)
 	}
@@ -56,11 +56,11 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	return trouble.ExitStatus(err)
 }
 
-// remoteExit is the exit status of a command that ran on a node: it becomes
+// remoteError is the exit status of a command that ran on a node: it becomes
 // dcalab's own, and nothing is said about it.
-type remoteExit int
+type remoteError int
 
-func (e remoteExit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+func (e remoteError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{

@@ -29,7 +29,7 @@ func (a *app) sandboxService() *cobra.Command {
 			}
 			fmt.Fprintln(a.streams.Out, state)
 			if args[0] == "status" && state != "active" {
-				return remoteExit(3) // as systemctl and LSB init scripts do
+				return remoteError(3) // as systemctl and LSB init scripts do
 			}
 			return nil
 		},

@@ -462,7 +462,7 @@ func (s *session) sudo(ctx context.Context) error {
 	err = cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() > 0 {
-		return remoteExit(exit.ExitCode())
+		return remoteError(exit.ExitCode())
 	}
 	return err
 }

@@ -41,7 +41,7 @@ shell of the node.`,
 				return &trouble.Error{Err: err, Next: trouble.Advice(err), Exit: exitConnection}
 			}
 			defer node.Close()
-			exit := 0
+			var exit int
 			if len(args) > 1 {
 				exit, err = node.Stream(ctx, strings.Join(args[1:], " "), a.streams.In, a.streams.Out, a.streams.Err)
 			} else {
@@ -56,7 +56,7 @@ shell of the node.`,
 				return &trouble.Error{Err: err, Next: trouble.Advice(err), Exit: exitConnection}
 			}
 			if exit != 0 {
-				return remoteExit(exit)
+				return remoteError(exit)
 			}
 			return nil
 		},

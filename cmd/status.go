@@ -170,8 +170,10 @@ func quorumLine(v swarm.View) string {
 	case q.Managers == 0:
 	case !q.HasQuorum:
 		line += "; bring managers back: dcalab start"
-	case q.Tolerates == 0:
-		line += "; three managers would bear the loss of one (dcalab promote)"
+	case q.Managers == 1:
+		line += "\n  three managers would bear the loss of one: dcalab promote NODE NODE"
+	case q.Managers == 2:
+		line += "\n  a third manager would let the swarm bear the loss of one: dcalab promote NODE"
 	}
 	return line
 }

@@ -114,6 +114,7 @@ func TestErrorsAreToldApartByTheEnginesOwnTexts(t *testing.T) {
 		{"last manager", 400, "rpc error: code = FailedPrecondition desc = attempting to demote the last manager of the swarm", engine.ErrLastManager},
 		{"remove a manager", 400, "rpc error: code = FailedPrecondition desc = node pq8 is a cluster manager and is a member of the raft cluster. It must be demoted to worker before removal", engine.ErrStillManager},
 		{"remove a living node", 400, "rpc error: code = FailedPrecondition desc = node pq8 is not down and can't be removed", engine.ErrNotDown},
+		{"promotion not come true", 404, "rpc error: code = NotFound desc = can't find manager in raft memberlist", engine.ErrNotInRaft},
 		{"ambiguous", 400, "node node02 is ambiguous (2 matches found)", engine.ErrAmbiguous},
 		{"out of sequence", 500, "rpc error: code = Unknown desc = update out of sequence", engine.ErrOutOfSequence},
 		{"unknown node", 404, "node node09 not found", engine.ErrNotFound},

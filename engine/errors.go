@@ -31,9 +31,12 @@ var (
 	// ErrNoLeader: a manager without a quorum, or one that waits for an election.
 	ErrNoLeader = errors.New("the swarm has no leader")
 	// ErrQuorumLoss: refused by the swarm, because it would lose its quorum.
-	ErrQuorumLoss    = errors.New("the swarm would lose its quorum")
-	ErrLastManager   = errors.New("the last manager cannot be demoted")
-	ErrStillManager  = errors.New("a manager must be demoted before it is removed")
+	ErrQuorumLoss   = errors.New("the swarm would lose its quorum")
+	ErrLastManager  = errors.New("the last manager cannot be demoted")
+	ErrStillManager = errors.New("a manager must be demoted before it is removed")
+	// ErrNotInRaft: promoted, and not taken into raft yet, so that it cannot be
+	// demoted.
+	ErrNotInRaft     = errors.New("the node does not take part in raft")
 	ErrNotDown       = errors.New("the node is not down")
 	ErrAmbiguous     = errors.New("the name means more than one node")
 	ErrOutOfSequence = errors.New("changed by somebody else at the same time")
@@ -73,6 +76,7 @@ var texts = []struct {
 	{"must be demoted", ErrStillManager},
 	{"is not down and can't be removed", ErrNotDown},
 	{"is ambiguous", ErrAmbiguous},
+	{"can't find manager in raft memberlist", ErrNotInRaft},
 	{"update out of sequence", ErrOutOfSequence},
 	// The engine's own 20 s are over: it waited for a leader.
 	{"context deadline exceeded", ErrNoLeader},

@@ -350,17 +350,14 @@ func loginKeys(ctx context.Context, identity ssh.Signer, socket string) (keys fu
 			return all, nil
 		}
 		var d net.Dialer
-		c, err := d.DialContext(ctx, "unix", socket)
-		if err != nil {
-			return all, nil
+		if c, err := d.DialContext(ctx, "unix", socket); err == nil {
+			conn = c
+			_ = c.SetDeadline(time.Now().Add(agentTimeout))
+			if more, err := agent.NewClient(c).Signers(); err == nil {
+				all = append(all, more...)
+			}
 		}
-		conn = c
-		_ = c.SetDeadline(time.Now().Add(agentTimeout))
-		more, err := agent.NewClient(c).Signers()
-		if err != nil {
-			return all, nil
-		}
-		return append(all, more...), nil
+		return all, nil
 	}
 	return keys, func() {
 		if conn != nil {

@@ -36,7 +36,7 @@ func (n *Node) DialEngine(ctx context.Context) (net.Conn, error) {
 	}
 	conn, err := n.client.DialContext(ctx, "unix", engineSocket)
 	if err == nil {
-		return &engineConn{Conn: conn, closeWrite: conn.(interface{ CloseWrite() error }).CloseWrite}, nil
+		return newEngineConn(conn), nil
 	}
 	var refused *ssh.OpenChannelError
 	if !errors.As(err, &refused) {
@@ -115,7 +115,7 @@ func (n *Node) dialStdio(ctx context.Context) (net.Conn, error) {
 		return nil, fmt.Errorf("%s: docker system dial-stdio: %w", n.Name(), err)
 	}
 	c.wait = sync.OnceValue(s.Wait)
-	return &engineConn{Conn: c, closeWrite: c.in.Close}, nil
+	return newEngineConn(c), nil
 }
 
 // engineConn gives a connection over SSH what net.Conn promises and an SSH
@@ -127,6 +127,14 @@ type engineConn struct {
 
 	mu    sync.Mutex
 	timer *time.Timer
+}
+
+func newEngineConn(conn net.Conn) *engineConn {
+	c := &engineConn{Conn: conn, closeWrite: conn.Close}
+	if half, ok := conn.(interface{ CloseWrite() error }); ok { // of an SSH channel, it has
+		c.closeWrite = half.CloseWrite
+	}
+	return c
 }
 
 func (c *engineConn) CloseWrite() error { return c.closeWrite() }
@@ -164,6 +172,7 @@ type stdioConn struct {
 }
 
 func (c *stdioConn) Write(p []byte) (int, error) { return c.in.Write(p) }
+func (c *stdioConn) CloseWrite() error           { return c.in.Close() }
 
 // Read turns the end of a command that failed into its error.
 func (c *stdioConn) Read(p []byte) (int, error) {

@@ -38,7 +38,7 @@ type faulty struct {
 // newFaulty makes a server that behaves; set what it is to do otherwise, and start it.
 func newFaulty(t *testing.T) *faulty {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "faulty") // short: a socket's path has 108 bytes, on macOS 104
+	dir, err := os.MkdirTemp("", "faulty") //nolint:usetesting // short: a socket's path has 108 bytes, on macOS 104
 	if err != nil {
 		t.Fatal(err)
 	}

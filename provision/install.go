@@ -176,8 +176,6 @@ func splitVersions(out string) (log string, versions []string) {
 // noNetwork are the ways in which apt, dnf and curl say that they reach
 // nobody. Patterns, because "Failed to fetch" alone is also what apt says of a
 // mirror in the middle of an update.
-//
-//nolint:gochecknoglobals // compiled once, never written
 var noNetwork = regexp.MustCompile(`(?i)temporary failure (?:in name )?resol|could ?n[o']t resolve|could not resolve|network is unreachable|no route to host|failed to connect to|could not connect to|unable to connect to|connection timed out|curl: \((?:5|6|7|28)\)|curl error \((?:5|6|7|28)\)`)
 
 // explainInstall makes an error of the output of a package manager that ended

@@ -13,12 +13,11 @@ import (
 // passed on as the end of what is written to the socket. It returns when the
 // socket's side has ended, or ctx; a Read of in may still be under way then.
 func Proxy(ctx context.Context, socket string, in io.Reader, out io.Writer) error {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", socket)
+	// A unix socket connects at once or not at all: there is no ctx to honour.
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Net: "unix", Name: socket})
 	if err != nil {
 		return fmt.Errorf("the node does not answer: %w", err)
 	}
-	conn := c.(*net.UnixConn)
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()

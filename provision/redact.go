@@ -13,8 +13,6 @@ const (
 // version, digest in base 36, secret in base 36; "SWMKEY-1-" and base64) and
 // RFC 7468's. Each is taken wider than it is, so that a version yet to come is
 // masked too; a block that was cut off is masked to the end of the text.
-//
-//nolint:gochecknoglobals // compiled once, never written
 var (
 	joinToken  = regexp.MustCompile(`(?i)SWMTKN-[0-9A-Za-z+/=_-]+`)
 	unlockKey  = regexp.MustCompile(`(?i)SWMKEY-[0-9A-Za-z+/=_-]+`)

@@ -94,26 +94,14 @@ func (n *Node) exec(ctx context.Context, start func(*ssh.Session) error, stdin i
 	if stderr != nil {
 		s.Stderr = errGate
 	}
-	// Not Session.Stdin: Wait would wait for a Read that only the next key
-	// press of a person ends.
-	var pipe io.WriteCloser
 	if stdin != nil {
-		if pipe, err = s.StdinPipe(); err != nil {
-			release()
-			return 0, err
-		}
+		s.Stdin = stdin // Wait does not wait for its end
 	}
 	ended := make(chan error, 1)
 	go func() {
 		defer release()
 		err := start(s)
 		if err == nil {
-			if stdin != nil {
-				go func() {
-					_, _ = io.Copy(pipe, stdin)
-					_ = pipe.Close()
-				}()
-			}
 			err = s.Wait()
 		}
 		ended <- err
@@ -131,7 +119,7 @@ func (n *Node) exec(ctx context.Context, start func(*ssh.Session) error, stdin i
 		patience := time.NewTimer(cancelPatience)
 		defer patience.Stop()
 		select {
-		case <-ended:
+		case <-ended: //nolint:errcheck // it was told to end: ctx's error is the one
 		case <-patience.C:
 		}
 		outGate.shut()

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -138,7 +139,7 @@ func ParseSSHConfig(text []byte) (endpoints []machine.Endpoint, err error) {
 	for line := range bytes.Lines(text) {
 		// The library would read the files that are named there.
 		if word := strings.ToLower(strings.TrimLeft(string(line), " \t\v\f\r\"")); strings.HasPrefix(word, "include") {
-			return nil, fmt.Errorf("read ssh-config: Include has no place in it")
+			return nil, errors.New("read ssh-config: Include has no place in it")
 		}
 	}
 	// The library forgets a last line without an end.
@@ -181,13 +182,13 @@ func parseHost(host *ssh_config.Host) (machine.Endpoint, error) {
 	port, err := strconv.ParseUint(values["port"], 10, 16)
 	switch {
 	case name == "":
-		return machine.Endpoint{}, fmt.Errorf("it has no name")
+		return machine.Endpoint{}, errors.New("it has no name")
 	case err != nil || port == 0:
 		return machine.Endpoint{}, fmt.Errorf("port %q is not one", values["port"])
 	case values["hostname"] == "":
-		return machine.Endpoint{}, fmt.Errorf("it has no HostName")
+		return machine.Endpoint{}, errors.New("it has no HostName")
 	case values["user"] == "":
-		return machine.Endpoint{}, fmt.Errorf("it has no User")
+		return machine.Endpoint{}, errors.New("it has no User")
 	}
 	return machine.Endpoint{
 		Node:         name,

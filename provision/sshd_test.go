@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -86,7 +87,7 @@ func startSSHD(t *testing.T, network, config string, before ...string) *realSSHD
 		// Away from root's own shell start-up files, and from the log of logins.
 		before = []string{"unshare", "-m", "sh", "-c", `mount -t tmpfs none /root; mount -t tmpfs none /var/log; exec "$@"`, "sh"}
 	}
-	argv := append(before, sshd, "-i", "-e", "-f", file)
+	argv := slices.Concat(before, []string{sshd, "-i", "-e", "-f", file})
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
@@ -111,6 +112,7 @@ func startSSHD(t *testing.T, network, config string, before ...string) *realSSHD
 }
 
 func serveSSHD(t *testing.T, c net.Conn, argv []string) {
+	t.Helper()
 	f, err := c.(interface{ File() (*os.File, error) }).File()
 	_ = c.Close()
 	if err != nil {

@@ -155,6 +155,7 @@ type runner struct {
 
 	mu    sync.Mutex    // guards what follows
 	facts []fact        // what the nodes said, as far as is known by now
+	asked []int         // how often each node was asked anew
 	via   []string      // managers that take calls on the swarm, the best first
 	list  []engine.Node // the last list that an await saw
 	// raft is held while managers are taken out, one after the other.
@@ -175,6 +176,7 @@ func newRunner(targets []Target, progress func(Event), patience time.Duration) *
 // begin takes what was observed as the ground for the next steps.
 func (r *runner) begin(v View) {
 	r.view, r.facts, r.list, r.tokens, r.via = v, slices.Clone(v.facts), nil, nil, nil
+	r.asked = make([]int, len(v.facts))
 	for _, leader := range []bool{true, false} {
 		for i, n := range v.Nodes {
 			if v.Cluster != "" && n.Cluster == v.Cluster && n.Control && n.Leader == leader && (v.facts[i].listed || !v.Quorum.HasQuorum) {
@@ -434,15 +436,21 @@ func (r *runner) unlock(ctx context.Context, node string) error {
 // drop demotes an entry where it is a manager's, waits until it has left raft,
 // and removes it.
 func (r *runner) drop(ctx context.Context, s dropStep) error {
+	// Somebody may have been at work since the list was read: what the node
+	// itself is now is never removed.
+	if e, err := r.engine(s.Node()); err == nil {
+		if info, err := e.Info(ctx); err == nil && info.State == engine.StateActive && info.NodeID == s.ID {
+			return nil
+		}
+	}
 	r.raft.Lock()
 	defer r.raft.Unlock()
 	return r.through(ctx, func(e Engine) error {
 		if s.Manager {
+			// A node that was promoted and never came into raft cannot be demoted,
+			// and need not be.
 			err := e.UpdateNode(ctx, s.ID, func(spec *engine.NodeSpec) { spec.Role = engine.RoleWorker })
-			if errors.Is(err, engine.ErrNotFound) {
-				return nil
-			}
-			if err != nil {
+			if err != nil && !errors.Is(err, engine.ErrNotInRaft) && !errors.Is(err, engine.ErrNotFound) {
 				return err
 			}
 		}
@@ -567,11 +575,17 @@ func (r *runner) ask(ctx context.Context, node string) {
 	if at < 0 || r.targets[at].Engine == nil {
 		return
 	}
+	r.mu.Lock()
+	r.asked[at]++
+	turn := r.asked[at]
+	r.mu.Unlock()
 	r.asking.Go(func() {
 		info, err := r.targets[at].Engine.Info(ctx)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.facts[at] = fact{info: info, err: err, reached: true}
+		if r.asked[at] == turn { // else a later answer counts
+			r.facts[at] = fact{info: info, err: err, reached: true}
+		}
 	})
 }
 
@@ -626,6 +640,9 @@ func lacking(s awaitStep, targets []Target, facts []fact, list []engine.Node) []
 		switch {
 		case f.err != nil:
 			why, again = f.err.Error(), true
+		case f.info.State == engine.StateError, f.info.State == engine.StateInactive:
+			// It has lost its swarm meanwhile: that is for the next plan.
+			continue
 		case f.info.NodeID == "" || at < 0:
 			why, again = "not in the swarm's list", true
 			if f.info.Error != "" {

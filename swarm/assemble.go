@@ -22,7 +22,15 @@ func assemble(targets []Target, facts []fact, taken []string) View {
 		v.Nodes[i] = identify(t, facts[i], facts)
 	}
 	v.Swarms = halves(v.Nodes, func(NodeView) bool { return true })
-	v.Cluster, v.Rivals = choose(v.Nodes, taken)
+	v.Cluster, v.Rivals = choose(v.Nodes, nil)
+	// Which of several swarms is kept is decided by who is taken over, and so is
+	// whether to stay in one that strangers manage. A swarm that is plainly the
+	// lab's own is never given up that way.
+	if len(taken) > 0 && (len(v.Rivals) > 0 || !slices.ContainsFunc(v.Nodes, func(n NodeView) bool {
+		return n.Cluster == v.Cluster && n.Role == lab.RoleManager
+	})) {
+		v.Cluster, v.Rivals = choose(v.Nodes, taken)
+	}
 
 	list, haveList := v.list()
 	for i := range v.Nodes {

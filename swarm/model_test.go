@@ -485,6 +485,9 @@ func (e *modelEngine) UpdateNode(_ context.Context, id string, edit func(*engine
 	}
 	spec := engine.NodeSpec{Role: n.Role, Availability: n.Availability, Labels: maps.Clone(n.Labels)}
 	edit(&spec)
+	if spec.Role == engine.RoleWorker && n.Role == engine.RoleManager && !n.raft {
+		return e.fail(engine.ErrNotInRaft, "can't find manager in raft memberlist")
+	}
 	if spec.Role == engine.RoleWorker && n.raft {
 		managers, alive := 0, 0
 		for _, m := range s.nodes {

@@ -618,7 +618,10 @@ func (p *planner) await(arriving []string) {
 		}
 		s.Ready = append(s.Ready, n.Name)
 		lacking = lacking || n.Status != engine.NodeReady
-		if n.Want == lab.RoleManager {
+		// A node that is only coming in may come as a worker; then the next plan
+		// promotes it.
+		coming := settles && n.Role != lab.RoleManager && n.WantedRole != lab.RoleManager
+		if n.Want == lab.RoleManager && !coming {
 			s.Reachable = append(s.Reachable, n.Name)
 			lacking = lacking || n.Reachability != engine.ReachabilityReachable
 		}

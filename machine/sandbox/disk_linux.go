@@ -25,17 +25,21 @@ import (
 // installer makes, as in Vagrant's boxes.
 const userID = 1000
 
-// hidden are the folders of the host that a node sees empty: they hold what
-// people own, what the host's own engine keeps, and the host's identity.
-var hidden = []struct {
+type folder struct {
 	path string
 	mode os.FileMode
-}{
-	{"/home", 0o755}, {"/root", 0o700}, {"/mnt", 0o755}, {"/media", 0o755}, {"/srv", 0o755},
-	{"/etc/docker", 0o755}, {"/etc/ssh", 0o755}, {"/etc/sudoers.d", 0o750},
-	{"/var/lib/docker", 0o710}, {"/var/lib/containerd", 0o711}, {"/var/lib/kubelet", 0o755},
-	{"/var/lib/libvirt", 0o755}, {"/var/log", 0o755}, {"/var/spool/cron", 0o755},
-	{"/var/tmp", 0o777 | os.ModeSticky},
+}
+
+// hidden are the folders of the host that a node sees empty: they hold what
+// people own, what the host's own engine keeps, and the host's identity.
+func hidden() []folder {
+	return []folder{
+		{"/home", 0o755}, {"/root", 0o700}, {"/mnt", 0o755}, {"/media", 0o755}, {"/srv", 0o755},
+		{"/etc/docker", 0o755}, {"/etc/ssh", 0o755}, {"/etc/sudoers.d", 0o750},
+		{"/var/lib/docker", 0o710}, {"/var/lib/containerd", 0o711}, {"/var/lib/kubelet", 0o755},
+		{"/var/lib/libvirt", 0o755}, {"/var/log", 0o755}, {"/var/spool/cron", 0o755},
+		{"/var/tmp", 0o777 | os.ModeSticky},
+	}
 }
 
 // disk is a node's folder below Config.Dir.
@@ -77,7 +81,7 @@ func (d *Driver) create(n lab.Node) error {
 		return err
 	}
 	defer t.root.Close()
-	for _, h := range hidden {
+	for _, h := range hidden() {
 		t.hide(h.path, h.mode)
 	}
 	for _, p := range d.cfg.Hidden {
@@ -381,8 +385,10 @@ func (t *tree) mkdir(path string) {
 	t.mkdir(filepath.Dir(path))
 	uid, gid, mode := 0, 0, os.FileMode(0o755)
 	if fi, err := os.Stat(path); err == nil && fi.IsDir() {
-		st := fi.Sys().(*syscall.Stat_t)
-		uid, gid, mode = int(st.Uid), int(st.Gid), fi.Mode()
+		mode = fi.Mode()
+		if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+			uid, gid = int(st.Uid), int(st.Gid)
+		}
 	}
 	t.try(
 		func() error { return t.root.Mkdir(inside(path), 0o700) },

@@ -335,14 +335,15 @@ func Service(action, unit string) (string, error) {
 // host reaches a node without a route, and when the lab's network is cut.
 func listenRelay() error {
 	_ = os.Remove(relaySocket)
-	l, err := net.Listen("unix", relaySocket)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: relaySocket, Net: "unix"})
 	if err != nil {
 		return err
 	}
 	if fi, err := os.Stat(filepath.Dir(relaySocket)); err == nil {
-		st := fi.Sys().(*syscall.Stat_t)
-		if err := os.Chown(relaySocket, int(st.Uid), int(st.Gid)); err != nil {
-			return err
+		if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+			if err := os.Chown(relaySocket, int(st.Uid), int(st.Gid)); err != nil {
+				return err
+			}
 		}
 	}
 	if err := os.Chmod(relaySocket, 0o600); err != nil {
@@ -350,11 +351,11 @@ func listenRelay() error {
 	}
 	go func() {
 		for {
-			c, err := l.Accept()
+			c, err := l.AcceptUnix()
 			if err != nil {
 				return
 			}
-			go relay(c.(*net.UnixConn))
+			go relay(c)
 		}
 	}()
 	return nil
@@ -363,10 +364,10 @@ func listenRelay() error {
 // relay joins one connection to sshd, which may still be starting.
 func relay(from *net.UnixConn) {
 	defer from.Close()
-	var to net.Conn
+	var to *net.TCPConn
 	for deadline := time.Now().Add(sshdTimeout); ; time.Sleep(5 * time.Millisecond) {
 		var err error
-		if to, err = net.Dial("tcp", "127.0.0.1:22"); err == nil {
+		if to, err = net.DialTCP("tcp", nil, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 22}); err == nil {
 			break
 		}
 		if time.Now().After(deadline) {
@@ -377,7 +378,7 @@ func relay(from *net.UnixConn) {
 	done := make(chan struct{}, 2)
 	go func() {
 		_, _ = io.Copy(to, from)
-		_ = to.(*net.TCPConn).CloseWrite()
+		_ = to.CloseWrite()
 		done <- struct{}{}
 	}()
 	go func() {
