@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -34,9 +35,16 @@ func (d *Driver) needRoot() error {
 type program struct{ name, debian, redhat string }
 
 func programs() []program {
+	// Distributions that package the docker command apart from the engine call
+	// it docker-cli; where there is an engine and no command, it is one of them.
+	cli := "docker.io"
+	if _, err := find("dockerd"); err == nil {
+		cli = "docker-cli"
+	}
 	return []program{
 		{"runc", "runc", "runc"},
 		{"dockerd", "docker.io", "moby-engine"},
+		{"docker", cli, "docker-cli"},
 		{"containerd", "containerd", "containerd"},
 		{"iptables", "iptables", "iptables"},
 		{"sshd", "openssh-server", "openssh-server"},
@@ -62,6 +70,7 @@ func (d *Driver) Preflight(context.Context) error {
 		}
 	}
 	if len(debian) > 0 {
+		debian, redhat = slices.Compact(debian), slices.Compact(redhat)
 		if _, err := exec.LookPath("apt-get"); err == nil {
 			next = append(next, "sudo apt-get install --no-install-recommends "+strings.Join(debian, " "))
 		} else {
