@@ -235,7 +235,7 @@ func (s *session) Write(p []byte) (int, error) {
 	if s.log == nil {
 		return len(p), nil
 	}
-	if _, err := io.WriteString(s.log, provision.Redact(string(p))); err != nil {
+	if _, err := io.WriteString(s.log, trouble.Redact(string(p))); err != nil {
 		return 0, err
 	}
 	return len(p), nil

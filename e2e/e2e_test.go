@@ -8,6 +8,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -63,6 +64,7 @@ func TestScenarios(t *testing.T) {
 			"lab-id":     labID,
 			"traces":     traces,
 			"sh":         shell,
+			"exits":      exits,
 		},
 	})
 }
@@ -118,6 +120,26 @@ func shell(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if !neg {
 		ts.Check(err)
+	}
+}
+
+// exits runs a program that must end with this exit status:
+//
+//	exits 5 dcalab demote master
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits STATUS PROGRAM [ARG...]")
+	}
+	status := 0
+	err := ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		status = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if fmt.Sprint(status) != args[0] {
+		ts.Fatalf("exit status %d, want %s", status, args[0])
 	}
 }
 

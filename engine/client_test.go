@@ -128,7 +128,7 @@ func TestErrorsAreToldApartByTheEnginesOwnTexts(t *testing.T) {
 			if !errors.As(err, &e) {
 				t.Fatalf("got %T %v, want an *engine.Error", err, err)
 			}
-			if e.Kind != tt.want {
+			if !errors.Is(e.Kind, tt.want) {
 				t.Errorf("kind %v, want %v", e.Kind, tt.want)
 			}
 			if !strings.HasPrefix(err.Error(), "node01: node rm: ") || strings.Contains(err.Error(), "rpc error") || strings.Contains(err.Error(), "daemon") {
@@ -164,7 +164,7 @@ func TestNoSecretIsInAnError(t *testing.T) {
 
 func walk(err error, f func(error)) {
 	f(err)
-	switch u := err.(type) {
+	switch u := err.(type) { //nolint:errorlint // it walks the whole tree
 	case interface{ Unwrap() error }:
 		if in := u.Unwrap(); in != nil {
 			walk(in, f)

@@ -48,38 +48,42 @@ var (
 )
 
 // texts maps what an engine writes to what it means; the first match counts.
-var texts = []struct {
+func texts() []meaning {
+	return []meaning{
+		{"already part of a swarm", ErrAlreadyInSwarm},
+		{"not part of a swarm", ErrNotInSwarm},
+		{`Use "docker swarm init" or "docker swarm join" to connect this node`, ErrNotInSwarm},
+		{"Manager is being prepared", ErrPreparing},
+		{"Swarm is encrypted and needs to be unlocked", ErrLocked},
+		{"Swarm is encrypted and locked", ErrLocked},
+		{"swarm is not locked", ErrNotLocked},
+		{"invalid key provided", ErrWrongKey},
+		{"invalid unlock key", ErrWrongKey},
+		{"certificates have expired", ErrCertExpired},
+		{"not a swarm manager", ErrNotManager},
+		{"Timeout was reached before node joined", ErrJoinTimeout},
+		{"invalid join token", ErrBadToken},
+		{"A valid join token is necessary", ErrBadToken},
+		{"remote CA does not match fingerprint", ErrBadToken},
+		{"does not have a leader", ErrNoLeader},
+		{"loss of quorum", ErrQuorumLoss},
+		// Only the prompt of "swarm leave" without force says these.
+		{"lose the consensus of your cluster", ErrQuorumLoss},
+		{"Without a Raft quorum", ErrQuorumLoss},
+		{"last manager", ErrLastManager},
+		{"must be demoted", ErrStillManager},
+		{"is not down and can't be removed", ErrNotDown},
+		{"is ambiguous", ErrAmbiguous},
+		{"can't find manager in raft memberlist", ErrNotInRaft},
+		{"update out of sequence", ErrOutOfSequence},
+		// The engine's own 20 s are over: it waited for a leader.
+		{"context deadline exceeded", ErrNoLeader},
+	}
+}
+
+type meaning struct {
 	text string
 	kind error
-}{
-	{"already part of a swarm", ErrAlreadyInSwarm},
-	{"not part of a swarm", ErrNotInSwarm},
-	{`Use "docker swarm init" or "docker swarm join" to connect this node`, ErrNotInSwarm},
-	{"Manager is being prepared", ErrPreparing},
-	{"Swarm is encrypted and needs to be unlocked", ErrLocked},
-	{"Swarm is encrypted and locked", ErrLocked},
-	{"swarm is not locked", ErrNotLocked},
-	{"invalid key provided", ErrWrongKey},
-	{"invalid unlock key", ErrWrongKey},
-	{"certificates have expired", ErrCertExpired},
-	{"not a swarm manager", ErrNotManager},
-	{"Timeout was reached before node joined", ErrJoinTimeout},
-	{"invalid join token", ErrBadToken},
-	{"A valid join token is necessary", ErrBadToken},
-	{"remote CA does not match fingerprint", ErrBadToken},
-	{"does not have a leader", ErrNoLeader},
-	{"loss of quorum", ErrQuorumLoss},
-	// Only the prompt of "swarm leave" without force says these.
-	{"lose the consensus of your cluster", ErrQuorumLoss},
-	{"Without a Raft quorum", ErrQuorumLoss},
-	{"last manager", ErrLastManager},
-	{"must be demoted", ErrStillManager},
-	{"is not down and can't be removed", ErrNotDown},
-	{"is ambiguous", ErrAmbiguous},
-	{"can't find manager in raft memberlist", ErrNotInRaft},
-	{"update out of sequence", ErrOutOfSequence},
-	// The engine's own 20 s are over: it waited for a leader.
-	{"context deadline exceeded", ErrNoLeader},
 }
 
 // Error is a call that failed on a node. Kind, where it is not nil, is one of
@@ -129,7 +133,7 @@ func classify(node, op string, err, dialErr error) error {
 		return e
 	}
 	e.Message = plain(err.Error())
-	for _, t := range texts {
+	for _, t := range texts() {
 		if strings.Contains(e.Message, t.text) {
 			e.Kind = t.kind
 			return e

@@ -40,8 +40,8 @@ type Options struct {
 	// is an empty one. The user's ~/.ssh/known_hosts is never looked at.
 	KnownHosts string
 	// LearnHostKey is called with the key of a node that KnownHosts does not
-	// name, and the connection goes on if it returns nil. LearnTo(KnownHosts)
-	// is the usual one, for a machine that was just created. When nil, an
+	// name, and the connection goes on if it returns nil: for a
+	// machine that was just created, whose key it writes there. When nil, an
 	// unknown key is an error ("host-key-unknown"). A changed key is an error
 	// always ("host-key-changed").
 	LearnHostKey func(alias string, key ssh.PublicKey) error

@@ -47,7 +47,7 @@ func newFaulty(t *testing.T) *faulty {
 		ep: machine.Endpoint{Node: "node01", Network: "unix", Address: filepath.Join(dir, "s"), User: "vagrant", IdentityFile: filepath.Join(dir, "id"), HostKeyAlias: "node01.test"},
 	}
 	known := filepath.Join(dir, "known_hosts")
-	f.opts = Options{KnownHosts: known, LearnHostKey: LearnTo(known)}
+	f.opts = Options{KnownHosts: known, LearnHostKey: learnTo(known)}
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)

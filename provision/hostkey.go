@@ -1,15 +1,11 @@
 package provision
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -139,54 +135,3 @@ type noKey struct{}
 func (noKey) Type() string                        { return "none" }
 func (noKey) Marshal() []byte                     { return []byte("none") }
 func (noKey) Verify([]byte, *ssh.Signature) error { return errors.New("not a key") }
-
-// LearnTo gives an Options.LearnHostKey that appends the key to the
-// known_hosts file at path, made with mode 0600 where it does not exist. It is
-// safe for several nodes at once.
-func LearnTo(path string) func(alias string, key ssh.PublicKey) error {
-	return func(alias string, key ssh.PublicKey) error {
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return err
-		}
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-		if err != nil {
-			return err
-		}
-		// One write of one line: appends do not mix on a local file system.
-		_, err = f.WriteString(knownhosts.Line([]string{alias}, key) + "\n")
-		return errors.Join(err, f.Close())
-	}
-}
-
-// ForgetHostKeys removes every line of the known_hosts file at path that
-// belongs to one of the aliases: what destroying a node does. A missing file
-// is fine. Lines of several names go whole; hashed names are not found (dcalab
-// writes neither). It is not safe beside LearnTo on the same file: a lab's
-// lock keeps destroy and up apart.
-func ForgetHostKeys(path string, aliases ...string) error {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	gone := map[string]bool{}
-	for _, a := range aliases {
-		gone[knownhosts.Normalize(a)] = true
-	}
-	var kept bytes.Buffer
-	for line := range strings.Lines(string(text)) {
-		if names, _, _ := strings.Cut(line, " "); !slices.ContainsFunc(strings.Split(names, ","), func(n string) bool { return gone[n] }) {
-			kept.WriteString(line)
-		}
-	}
-	if kept.Len() == len(text) {
-		return nil
-	}
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, kept.Bytes(), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
-}

@@ -205,7 +205,7 @@ func explainInstall(node, output string, err error) error {
 func firstMatch(re *regexp.Regexp, text string) string {
 	for line := range strings.Lines(text) {
 		if re.MatchString(line) {
-			return strings.TrimSpace(Redact(line))
+			return strings.TrimSpace(trouble.Redact(line))
 		}
 	}
 	return ""

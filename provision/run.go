@@ -263,7 +263,7 @@ func (g *gate) shut() {
 
 // shortCommand is a command line as an error shows it.
 func shortCommand(cmd string) string {
-	line, rest, more := strings.Cut(strings.TrimSpace(Redact(cmd)), "\n")
+	line, rest, more := strings.Cut(strings.TrimSpace(trouble.Redact(cmd)), "\n")
 	if more && strings.TrimSpace(rest) != "" {
 		line += " …"
 	}
@@ -272,6 +272,6 @@ func shortCommand(cmd string) string {
 
 // lastLines is the tail of an output as an error shows it.
 func lastLines(s string, n int) string {
-	lines := strings.Split(strings.TrimSpace(Redact(s)), "\n")
+	lines := strings.Split(strings.TrimSpace(trouble.Redact(s)), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

@@ -339,9 +339,10 @@ func (r *runner) do(ctx context.Context, s Step) error {
 	panic(fmt.Sprintf("swarm: no way to do a %T", s))
 }
 
-// poll calls look, soon and then ever more rarely, until it is done, fails, or
-// patience is over; then the error is why's.
-func (r *runner) poll(ctx context.Context, look func() (done bool, err error), why func() error) error {
+// poll looks, soon and then ever more rarely, until look gives nil, or an
+// error marked by giveUp. Any other error is the reason to look again, and the
+// last one is the answer when patience is over.
+func (r *runner) poll(ctx context.Context, look func() error) error {
 	end := time.Now().Add(r.patience)
 	wait := firstPoll
 	timer := time.NewTimer(0)
@@ -352,42 +353,47 @@ func (r *runner) poll(ctx context.Context, look func() (done bool, err error), w
 			return ctx.Err()
 		case <-timer.C:
 		}
-		done, err := look()
-		if done || err != nil {
-			return err
+		err := look()
+		if err == nil {
+			return nil
+		}
+		var fatal giveUp
+		if errors.As(err, &fatal) {
+			return fatal.error
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("after %s: %w", r.patience, why())
+			return fmt.Errorf("after %s: %w", r.patience, err)
 		}
 		timer.Reset(wait)
 		wait = min(wait*3/2, lastPoll)
 	}
 }
 
+// giveUp marks an error that no further look will mend.
+type giveUp struct{ error }
+
+// nodes gives the swarm's list, through the first manager that has it.
+func (r *runner) nodes(ctx context.Context) ([]engine.Node, error) {
+	var list []engine.Node
+	err := r.through(ctx, func(e Engine) error {
+		var err error
+		list, err = e.Nodes(ctx)
+		return err
+	})
+	return list, err
+}
+
 func (r *runner) awaitQuorum(ctx context.Context) error {
-	err := errNoManager
-	return r.poll(ctx, func() (bool, error) {
-		var list []engine.Node
-		err = r.through(ctx, func(e Engine) error {
-			var err error
-			list, err = e.Nodes(ctx)
-			return err
-		})
+	return r.poll(ctx, func() error {
+		list, err := r.nodes(ctx)
 		if err != nil {
-			return false, nil
+			return err
 		}
-		managers, reachable := 0, 0
-		for _, n := range list {
-			if n.IsManager() {
-				managers++
-			}
-			if n.Reachability == engine.ReachabilityReachable {
-				reachable++
-			}
+		if q := quorumOf(list); !q.HasQuorum {
+			return errors.New(q.String())
 		}
-		err = errors.New(QuorumOf(managers, reachable).String())
-		return reachable >= Majority(managers), nil
-	}, func() error { return err })
+		return nil
+	})
 }
 
 // settle waits until a pending node is in its swarm. One that turns out to be
@@ -397,18 +403,18 @@ func (r *runner) settle(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	last := errors.New("it is still joining")
-	return r.poll(ctx, func() (bool, error) {
+	return r.poll(ctx, func() error {
 		info, err := e.Info(ctx)
-		if err != nil {
-			last = err
-			return false, nil
+		switch {
+		case err != nil:
+			return err
+		case info.State != engine.StatePending:
+			return nil
+		case info.Error != "":
+			return errors.New("its engine says: " + info.Error)
 		}
-		if info.Error != "" {
-			last = errors.New(info.Error)
-		}
-		return info.State != engine.StatePending, nil
-	}, func() error { return last })
+		return errors.New("it is still joining")
+	})
 }
 
 func (r *runner) unlock(ctx context.Context, node string) error {
@@ -456,16 +462,16 @@ func (r *runner) drop(ctx context.Context, s dropStep) error {
 		}
 		// Raft lets go of a demoted node a moment after its role has changed;
 		// until then its entry cannot be removed.
-		return r.poll(ctx, func() (bool, error) {
+		return r.poll(ctx, func() error {
 			err := e.RemoveNode(ctx, s.ID, true)
-			if errors.Is(err, engine.ErrStillManager) {
-				return false, nil
+			switch {
+			case err == nil, errors.Is(err, engine.ErrNotFound):
+				return nil
+			case errors.Is(err, engine.ErrStillManager):
+				return err
 			}
-			if errors.Is(err, engine.ErrNotFound) {
-				return true, nil
-			}
-			return err == nil, err
-		}, func() error { return engine.ErrStillManager })
+			return giveUp{err}
+		})
 	})
 }
 
@@ -595,33 +601,27 @@ func (r *runner) await(ctx context.Context, s awaitStep) error {
 	if len(r.managers()) == 0 {
 		return errNoManager
 	}
-	var missing []Unfinished
-	var lastErr error
-	return r.poll(ctx, func() (bool, error) {
+	return r.poll(ctx, func() error {
 		r.asking.Wait()
-		var list []engine.Node
-		if lastErr = r.through(ctx, func(e Engine) error {
-			var err error
-			list, err = e.Nodes(ctx)
+		list, err := r.nodes(ctx)
+		if err != nil {
 			return err
-		}); lastErr != nil {
-			return false, nil
 		}
 		r.mu.Lock()
 		r.list = list
-		missing = lacking(s, r.targets, r.facts, list)
+		missing := lacking(s, r.targets, r.facts, list)
 		r.mu.Unlock()
+		var why []string
 		for _, m := range missing {
 			if m.again {
 				r.ask(ctx, m.Node)
 			}
+			why = append(why, m.Node+": "+m.Why)
 		}
-		return len(missing) == 0, nil
-	}, func() error {
-		if lastErr != nil {
-			return lastErr
+		if len(missing) > 0 {
+			return errors.New(strings.Join(why, "; "))
 		}
-		return unfinished(nil, missing)
+		return nil
 	})
 }
 

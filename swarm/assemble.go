@@ -141,14 +141,26 @@ func halves(nodes []NodeView, keep func(NodeView) bool) []Half {
 }
 
 // list gives the list of nodes of the lab's swarm. Every manager gets it from
-// the leader, so that the first is as good as any.
-func (v View) list() ([]engine.Node, bool) {
+// the leader, but not at the same moment: while a node joins, one list may
+// hold it and another not yet. The one that knows most of the lab's nodes is
+// the newest.
+func (v View) list() (list []engine.Node, ok bool) {
+	most := -1
 	for _, f := range v.facts {
-		if f.listed && v.Cluster != "" && f.info.ClusterID == v.Cluster {
-			return f.nodes, true
+		if !f.listed || v.Cluster == "" || f.info.ClusterID != v.Cluster {
+			continue
+		}
+		known := 0
+		for _, n := range v.Nodes {
+			if n.NodeID != "" && find(f.nodes, n.NodeID) >= 0 {
+				known++
+			}
+		}
+		if known > most {
+			most, list, ok = known, f.nodes, true
 		}
 	}
-	return nil, false
+	return list, ok
 }
 
 func judge(n NodeView, f fact, v View, list []engine.Node, haveList bool) State {
@@ -175,7 +187,7 @@ func judge(n NodeView, f fact, v View, list []engine.Node, haveList bool) State 
 	case engine.StateError:
 		return StateError
 	}
-	if haveList && n.NodeID != "" && find(list, n.NodeID) < 0 {
+	if haveList && n.NodeID != "" && find(list, n.NodeID) < 0 && clusterListing(n.NodeID, v.facts) == "" {
 		return StateRemoved
 	}
 	return StateMember
@@ -285,16 +297,7 @@ func (v View) quorum(haveList bool) Quorum {
 		return Quorum{}
 	}
 	if haveList {
-		managers, reachable := 0, 0
-		for _, e := range v.entries() {
-			if e.IsManager() {
-				managers++
-				if e.Reachability == engine.ReachabilityReachable {
-					reachable++
-				}
-			}
-		}
-		return QuorumOf(managers, reachable)
+		return quorumOf(v.entries())
 	}
 	// Without a leader, nobody has the list; but every node knows the managers.
 	managers := map[string]bool{}
@@ -318,6 +321,20 @@ func (v View) quorum(haveList bool) Quorum {
 	return q
 }
 
+// quorumOf counts the managers of a swarm's list.
+func quorumOf(list []engine.Node) Quorum {
+	managers, reachable := 0, 0
+	for _, n := range list {
+		if n.IsManager() {
+			managers++
+			if n.Reachability == engine.ReachabilityReachable {
+				reachable++
+			}
+		}
+	}
+	return QuorumOf(managers, reachable)
+}
+
 func (v View) entries() []engine.Node {
 	list, _ := v.list()
 	return list
@@ -330,7 +347,7 @@ func (v View) warnings() []string {
 	}
 	if v.Cluster != "" && !v.Quorum.HasQuorum {
 		out = append(out, fmt.Sprintf("the swarm has no quorum: %d of %s answer, and %d are needed; services go on, but nothing can be changed",
-			v.Quorum.Reachable, count(v.Quorum.Managers, "manager"), v.Quorum.Majority))
+			v.Quorum.Reachable, managers(v.Quorum.Managers), v.Quorum.Majority))
 	}
 	for _, n := range v.Nodes {
 		switch {

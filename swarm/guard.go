@@ -52,7 +52,7 @@ func (v View) GuardRemoval(nodes ...string) error {
 		ID: "quorum-would-be-lost", Exit: trouble.ExitRefused,
 		What: "refused to take " + who + " out of the managers",
 		Why: fmt.Sprintf("the swarm has %s, %d reachable; without %s it has %d, %d reachable, of which a majority of %d is needed",
-			count(v.Quorum.Managers, "manager"), v.Quorum.Reachable, who, after.Managers, v.Quorum.Reachable-reachable, after.Majority),
+			managers(v.Quorum.Managers), v.Quorum.Reachable, who, after.Managers, v.Quorum.Reachable-reachable, after.Majority),
 		Next: []string{"bring the managers back that do not answer, or demote one of those instead: dcalab status"},
 	}
 }
@@ -71,7 +71,7 @@ func (v View) GuardStopping(nodes ...string) error {
 		ID: "quorum-would-be-lost", Exit: trouble.ExitRefused,
 		What: "refused to stop " + who,
 		Why: fmt.Sprintf("the swarm has %s, %d reachable; without %s %d would be reachable, and the majority of %d is %d",
-			count(v.Quorum.Managers, "manager"), v.Quorum.Reachable, who, after.Reachable, after.Managers, after.Majority),
+			managers(v.Quorum.Managers), v.Quorum.Reachable, who, after.Reachable, after.Managers, after.Majority),
 		Next: []string{"demote it first, so that the majority shrinks with it: dcalab demote " + strings.Join(hit, " ")},
 	}
 }

@@ -135,7 +135,7 @@ func (w *world) act(what string, change func() error) error {
 		// A swarm that is taken over loses its quorum as its managers go.
 		kept := slices.ContainsFunc(w.engines, func(e *modelEngine) bool {
 			n, _ := w.lab.Node(e.name)
-			return e.swarm == id && n.Role == lab.RoleManager && !slices.Contains(w.taken, e.name)
+			return e.up && e.swarm == id && n.Role == lab.RoleManager && !slices.Contains(w.taken, e.name)
 		})
 		if before[id] && !w.quorum(s) && (kept || !strings.HasPrefix(what, "leave")) {
 			w.violate("%s cost swarm %s its quorum", what, id)
@@ -389,7 +389,7 @@ func (e *modelEngine) Join(_ context.Context, o engine.JoinOptions) error {
 	return e.fail(engine.ErrBadToken, "invalid join token")
 }
 
-func (e *modelEngine) Leave(_ context.Context, force bool) error {
+func (e *modelEngine) Leave(context.Context, bool) error {
 	w := e.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -635,6 +635,6 @@ func (w *world) breakDown(i int) { // the engine gives up on its swarm
 	}
 }
 
-func (w *world) autolock(i int, on bool) {
-	_ = w.engines[i].UpdateSwarm(context.Background(), func(s *engine.SwarmSettings) { s.Autolock = on })
+func (w *world) autolock(i int) {
+	_ = w.engines[i].UpdateSwarm(context.Background(), func(s *engine.SwarmSettings) { s.Autolock = true })
 }

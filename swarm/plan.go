@@ -379,7 +379,7 @@ func (p *planner) leaderless() error {
 			missing = append(missing, addr+" (not a node of the lab)")
 		}
 	}
-	why := fmt.Sprintf("%d of %s answer, and %d are needed", q.Reachable, count(q.Managers, "manager"), q.Majority)
+	why := fmt.Sprintf("%d of %s answer, and %d are needed", q.Reachable, managers(q.Managers), q.Majority)
 	if q.Reachable == 0 {
 		why = "none of its managers answers"
 	}
@@ -465,25 +465,25 @@ func (p *planner) grow() {
 // leave the lab's own swarm. A dead manager counts against the quorum until
 // it is demoted, so that this comes before any join.
 func (p *planner) drop() []Step {
-	var steps []Step
+	var drops []dropStep
 	for _, e := range p.v.Stale {
-		steps = append(steps, dropStep{on(e.Lab), e.ID, e.IsManager() || e.Role == engine.RoleManager})
+		drops = append(drops, dropStep{on(e.Lab), e.ID, e.IsManager() || e.Role == engine.RoleManager})
 	}
 	for _, n := range p.v.Nodes {
 		if n.State != StateForeign && n.Listed && p.leaves(n) {
-			steps = append(steps, dropStep{on(n.Name), n.NodeID, n.Role == lab.RoleManager || n.WantedRole == lab.RoleManager})
+			drops = append(drops, dropStep{on(n.Name), n.NodeID, n.Role == lab.RoleManager || n.WantedRole == lab.RoleManager})
 		}
 	}
 	// What the swarm itself would refuse is left out, one entry at a time.
+	var steps []Step
 	var ids []string
-	return slices.DeleteFunc(steps, func(s Step) bool {
-		d := s.(dropStep)
-		if p.v.GuardRemoval(append(ids, d.ID)...) != nil {
-			return true
+	for _, d := range drops {
+		if p.v.GuardRemoval(append(ids, d.ID)...) == nil {
+			ids = append(ids, d.ID)
+			steps = append(steps, d)
 		}
-		ids = append(ids, d.ID)
-		return false
-	})
+	}
+	return steps
 }
 
 // leave plans the leaving of nodes that have to join again: those taken over,
@@ -613,7 +613,7 @@ func (p *planner) await(arriving []string) {
 	for _, n := range p.v.Nodes {
 		arrives := slices.Contains(arriving, n.Name)
 		settles := n.State == StatePending || n.State == StateLocked
-		if n.Want == lab.RoleNone || !(arrives || settles || n.State == StateMember) {
+		if n.Want == lab.RoleNone || !arrives && !settles && n.State != StateMember {
 			continue
 		}
 		s.Ready = append(s.Ready, n.Name)

@@ -15,14 +15,14 @@ import (
 )
 
 // planFor plays in a model of a lab and plans for what came of it.
-func planFor(roles string, takeOver []string, play func(*world)) (*world, View, Plan, error) {
+func planFor(roles string, takeOver []string, play func(*world)) (*world, Plan, error) {
 	w := newWorld(testLab(roles))
 	if play != nil {
 		play(w)
 	}
 	v := Observe(context.Background(), w.targets())
 	p, err := MakePlan(w.lab, v, Options{TakeOver: takeOver})
-	return w, v, p, err
+	return w, p, err
 }
 
 // formed is a swarm as labs.yaml wants it.
@@ -100,10 +100,10 @@ func TestPlans(t *testing.T) {
 			n3: leave swarm swarm01 (in error: swarm: it gave up)
 			n3: join as manager, advertising 10.20.20.13
 			wait until n1, n2, n3 are Ready and n1, n2, n3 are Reachable as managers`},
-		{name: "locked, and another manager has the key", roles: "mmm", play: func(w *world) { formed(w); w.autolock(0, true); w.lab.Swarm.Autolock = true; w.restart(2) }, want: `
+		{name: "locked, and another manager has the key", roles: "mmm", play: func(w *world) { formed(w); w.autolock(0); w.lab.Swarm.Autolock = true; w.restart(2) }, want: `
 			n3: unlock with the key that the other managers hold
 			wait until n1, n2, n3 are Ready and n1, n2, n3 are Reachable as managers`},
-		{name: "locked for good, taken over", roles: "mmm", takeOver: []string{"n3"}, play: func(w *world) { formed(w); w.autolock(0, true); w.lab.Swarm.Autolock = true; w.restart(2) }, want: `
+		{name: "locked for good, taken over", roles: "mmm", takeOver: []string{"n3"}, play: func(w *world) { formed(w); w.autolock(0); w.lab.Swarm.Autolock = true; w.restart(2) }, want: `
 			n3: demote and remove its old entry node07
 			n3: leave swarm swarm01 (taken over)
 			n3: join as manager, advertising 10.20.20.13
@@ -183,7 +183,7 @@ func TestPlans(t *testing.T) {
 			wait until n1, n2 are Ready and n1 is Reachable as a manager`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w, v, p, err := planFor(tt.roles, tt.takeOver, tt.play)
+			w, p, err := planFor(tt.roles, tt.takeOver, tt.play)
 			if err != nil {
 				t.Fatalf("refused: %v%s", err, w.describe())
 			}
@@ -202,7 +202,6 @@ func TestPlans(t *testing.T) {
 					t.Errorf("step %T %v has kind %q and node %q", s, s, s.Kind(), s.Node())
 				}
 			}
-			_ = v
 		})
 	}
 }
@@ -242,7 +241,7 @@ func TestRefusals(t *testing.T) {
 			id: "no-quorum", exit: trouble.ExitRefused, says: []string{"1 of 3 managers answer, and 2 are needed", "n2 (the machine is halted)", "n3 (call: connection refused)"}},
 		{name: "the managers are not the lab's, and gone", roles: "mw", play: func(w *world) { w.init(1); w.join(0, 1, engine.RoleWorker); w.halt(1) },
 			id: "no-quorum", exit: trouble.ExitRefused, says: []string{"none of its managers answers"}},
-		{name: "the only manager is locked", roles: "mw", play: func(w *world) { formed(w); w.autolock(0, true); w.restart(0) },
+		{name: "the only manager is locked", roles: "mw", play: func(w *world) { formed(w); w.autolock(0); w.restart(0) },
 			id: "locked", exit: trouble.ExitRefused, says: []string{"dcalab swarm unlock"}},
 		{name: "the only manager is in error", roles: "mw", play: func(w *world) { formed(w); w.breakDown(0) },
 			id: "no-quorum", exit: trouble.ExitRefused, says: []string{"n1 (in error: swarm: it gave up)"}},
@@ -250,7 +249,7 @@ func TestRefusals(t *testing.T) {
 		{name: "no manager is wanted", roles: "w", id: "no-manager", exit: trouble.ExitConfig},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w, _, p, err := planFor(tt.roles, tt.takeOver, tt.play)
+			w, p, err := planFor(tt.roles, tt.takeOver, tt.play)
 			var tr *trouble.Error
 			if !errors.As(err, &tr) {
 				t.Fatalf("plan %q, error %v, want a refusal%s", p, err, w.describe())

@@ -39,6 +39,7 @@ func TestFromAnywhereTheSwarmComesRight(t *testing.T) {
 }
 
 func bootstrapAfterPlay(t *testing.T, rt *rapid.T, outcomes map[string]int) {
+	t.Helper()
 	// Everything is drawn before the bubble: rapid ends a check by a panic.
 	roles := rapid.StringMatching(`[mw]{0,2}m[mw-]{0,2}`).Draw(rt, "roles")
 	n := len(roles)
@@ -96,7 +97,7 @@ func (m move) String() string { return fmt.Sprintf("%s n%d via n%d", m.kind, m.n
 
 // moves a student may make; the ones that build come up more often.
 var moves = []string{"init", "init", "join", "join", "join", "join manager", "join manager", "promote", "demote", "leave",
-	"strike", "stop", "halt", "restart", "break", "pending", "autolock", "label", "drain"}
+	"strike", "stop", "halt", "restart", "restart all", "break", "pending", "autolock", "autolock", "label", "drain"}
 
 func (m move) make(w *world) {
 	switch m.kind {
@@ -120,12 +121,19 @@ func (m move) make(w *world) {
 		w.halt(m.node)
 	case "restart":
 		w.restart(m.node)
+	case "restart all":
+		for i := range w.engines {
+			w.stop(i)
+		}
+		for i := range w.engines {
+			w.restart(i)
+		}
 	case "break":
 		w.breakDown(m.node)
 	case "pending":
 		w.pendingJoin(m.node, m.via)
 	case "autolock":
-		w.autolock(m.node, true)
+		w.autolock(m.node)
 	case "label":
 		_ = w.engines[m.via].UpdateNode(context.Background(), w.engines[m.node].id, func(s *engine.NodeSpec) { s.Labels["Own"] = "kept" })
 	case "drain":

@@ -41,9 +41,9 @@ func (q Quorum) MayFail() int { return max(0, q.Reachable-q.Majority) }
 // String reads "3 managers, 3 reachable, majority 2, 1 more may fail".
 func (q Quorum) String() string {
 	if !q.HasQuorum {
-		return fmt.Sprintf("%s, %d reachable, majority %d: no quorum", count(q.Managers, "manager"), q.Reachable, q.Majority)
+		return fmt.Sprintf("%s, %d reachable, majority %d: no quorum", managers(q.Managers), q.Reachable, q.Majority)
 	}
-	return fmt.Sprintf("%s, %d reachable, majority %d, %d more may fail", count(q.Managers, "manager"), q.Reachable, q.Majority, q.MayFail())
+	return fmt.Sprintf("%s, %d reachable, majority %d, %d more may fail", managers(q.Managers), q.Reachable, q.Majority, q.MayFail())
 }
 
 // Warnings are sentences on a number of managers that is unwise.
@@ -63,9 +63,9 @@ func (q Quorum) Warnings() []string {
 	return out
 }
 
-func count(n int, noun string) string {
+func managers(n int) string {
 	if n == 1 {
-		return "1 " + noun
+		return "1 manager"
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return fmt.Sprintf("%d managers", n)
 }

@@ -288,46 +288,36 @@ func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error
 	}
 	// A node that answers is asked itself, too: the list tells that it has left
 	// raft before its own engine has stopped taking calls for the swarm.
-	own, _ := r.view.Node(m.name)
-	last := errors.New("the swarm has not changed its role yet")
-	return r.poll(ctx, func() (bool, error) {
-		var list []engine.Node
-		if err := r.through(ctx, func(e Engine) error {
-			var err error
-			list, err = e.Nodes(ctx)
+	own, ours := r.view.Node(m.name)
+	return r.poll(ctx, func() error {
+		list, err := r.nodes(ctx)
+		if err != nil {
 			return err
-		}); err != nil {
-			last = err
-			return false, nil
 		}
 		at := find(list, m.ID)
-		if at < 0 {
-			return false, fmt.Errorf("%s: %w", m.ID, engine.ErrNotFound)
-		}
-		if role == engine.RoleManager {
-			if r := list[at].Reachability; r != engine.ReachabilityReachable {
-				last = errors.New("the leader does not reach it as a manager yet, at " + net.JoinHostPort(list[at].Addr, RaftPort))
-				return false, nil
-			}
-		} else if list[at].IsManager() {
-			last = errors.New("it takes part in raft still")
-			return false, nil
-		}
-		if !own.State.Answered() || own.State == "" {
-			return true, nil
+		switch {
+		case at < 0:
+			return giveUp{fmt.Errorf("%s: %w", m.ID, engine.ErrNotFound)}
+		case role == engine.RoleManager && list[at].Reachability != engine.ReachabilityReachable:
+			return errors.New("the leader does not reach it as a manager yet, at " + net.JoinHostPort(list[at].Addr, RaftPort))
+		case role == engine.RoleWorker && list[at].IsManager():
+			return errors.New("it takes part in raft still")
 		}
 		e, err := r.engine(m.name)
-		if err != nil {
-			return true, nil
+		if err != nil || !ours || !own.State.Answered() {
+			return nil //nolint:nilerr // it cannot be asked: the list is all there is
 		}
 		info, err := e.Info(ctx)
-		if err != nil {
-			last = err
-			return errors.Is(err, engine.ErrUnreachable) && role == engine.RoleWorker, nil
+		switch {
+		case role == engine.RoleWorker && errors.Is(err, engine.ErrUnreachable):
+			return nil
+		case err != nil:
+			return err
+		case info.Control != (role == engine.RoleManager):
+			return errors.New("its own engine has not taken the new role yet")
 		}
-		last = errors.New("its own engine has not taken the new role yet")
-		return info.Control == (role == engine.RoleManager), nil
-	}, func() error { return last })
+		return nil
+	})
 }
 
 func (r *changer) endChange(ctx context.Context, ch Change, errs []error) (Change, error) {

@@ -14,10 +14,10 @@ import (
 const isolated = "DCALAB_TEST_ISOLATED"
 
 // Isolate runs the calling test program again in a network namespace of its
-// own, which has a loopback interface and no way out, and gives its exit
-// status. Inside it, or when the user is not root, it returns done=false and
-// the caller goes on. It is for TestMain, so that no lab of a test can ever
-// reach the real network.
+// own, which has a loopback interface and no way out, and with a /run of its
+// own, and gives its exit status. Inside it, or when the user is not root, it
+// returns done=false and the caller goes on. It is for TestMain, so that no
+// lab of a test can ever reach the real network, and none meets another's.
 func Isolate() (status int, done bool) {
 	if os.Geteuid() != 0 {
 		return 0, false
@@ -26,6 +26,11 @@ func Isolate() (status int, done bool) {
 		lo, err := netlink.LinkByName("lo")
 		if err == nil {
 			err = netlink.LinkSetUp(lo)
+		}
+		if err == nil && os.Getenv(isolated) == "new" {
+			err = unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755")
+			// What the tests start goes on in here.
+			os.Setenv(isolated, "entered")
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "isolate:", err)
@@ -37,8 +42,8 @@ func Isolate() (status int, done bool) {
 	runtime.LockOSThread()
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), isolated+"=1")
-	cmd.SysProcAttr = &unix.SysProcAttr{Unshareflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
+	cmd.Env = append(os.Environ(), isolated+"=new")
+	cmd.SysProcAttr = &unix.SysProcAttr{Unshareflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {

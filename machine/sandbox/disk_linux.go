@@ -35,9 +35,9 @@ type folder struct {
 func hidden() []folder {
 	return []folder{
 		{"/home", 0o755}, {"/root", 0o700}, {"/mnt", 0o755}, {"/media", 0o755}, {"/srv", 0o755},
-		{"/etc/docker", 0o755}, {"/etc/ssh", 0o755}, {"/etc/sudoers.d", 0o750},
+		{"/etc/docker", 0o755}, {"/etc/ssh", 0o755}, {"/etc/ssl/private", 0o710}, {"/etc/sudoers.d", 0o750},
 		{"/var/lib/docker", 0o710}, {"/var/lib/containerd", 0o711}, {"/var/lib/kubelet", 0o755},
-		{"/var/lib/libvirt", 0o755}, {"/var/log", 0o755}, {"/var/spool/cron", 0o755},
+		{"/var/lib/libvirt", 0o755}, {"/var/backups", 0o755}, {"/var/log", 0o755}, {"/var/spool/cron", 0o755},
 		{"/var/tmp", 0o777 | os.ModeSticky},
 	}
 }
@@ -49,6 +49,11 @@ func (d disk) upper() string  { return filepath.Join(d.dir, "upper") }
 func (d disk) work() string   { return filepath.Join(d.dir, "work") }
 func (d disk) docker() string { return filepath.Join(d.dir, "docker") }
 func (d disk) log() string    { return filepath.Join(d.dir, "init.log") }
+
+// half is the same disk while it is being made: no node's name has a dot.
+func (d disk) half() disk { return disk{d.dir + halfSuffix} }
+
+const halfSuffix = ".new"
 
 func (d disk) exists() bool {
 	fi, err := os.Stat(d.upper())
@@ -62,7 +67,7 @@ func (d *Driver) create(n lab.Node) error {
 	if final.exists() {
 		return nil
 	}
-	half := disk{final.dir + ".new"}
+	half := final.half()
 	for _, old := range []string{half.dir, final.dir} {
 		if err := removeDisk(old); err != nil {
 			return err
@@ -159,6 +164,9 @@ func hosts(l *lab.Lab, old string) string {
 	}
 	before, rest, found := strings.Cut(old, hostsBegin+"\n")
 	b.WriteString(before)
+	if before != "" && !strings.HasSuffix(before, "\n") {
+		b.WriteString("\n")
+	}
 	b.WriteString(hostsBegin + "\n")
 	for _, n := range l.Nodes {
 		names := n.Name
@@ -216,6 +224,10 @@ func (d *Driver) users(t *tree, key ssh.PublicKey) {
 	t.write("/etc/gshadow", 0o600, locked(group, ":*::\n"))
 	for _, f := range []string{"/etc/subuid", "/etc/subgid"} {
 		t.write(f, 0o644, "")
+	}
+	// What useradd keeps of the time before the last change: the host's hashes.
+	for _, f := range []string{"/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-"} {
+		t.write(f, 0o600, "")
 	}
 	t.write("/etc/sudoers", 0o440, `# Made by dcalab for this node.
 Defaults env_reset

@@ -55,7 +55,7 @@ func (d *Driver) runtime(elem ...string) string {
 }
 func (d *Driver) socket(node string) string { return d.runtime(node, "run", "ssh.sock") }
 
-// pick turns names into nodes of the lab; none named means all.
+// pick turns names into nodes of the lab, each once; none named means all.
 func (d *Driver) pick(names []string) ([]lab.Node, error) {
 	if len(names) == 0 {
 		return d.cfg.Lab.Nodes, nil
@@ -66,7 +66,9 @@ func (d *Driver) pick(names []string) ([]lab.Node, error) {
 		if !ok {
 			return nil, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
 		}
-		nodes = append(nodes, n)
+		if !slices.ContainsFunc(nodes, func(have lab.Node) bool { return have.Name == n.Name }) {
+			nodes = append(nodes, n)
+		}
 	}
 	return nodes, nil
 }
@@ -84,6 +86,9 @@ func (d *Driver) Start(ctx context.Context, o machine.Observer, names ...string)
 func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, create bool) error {
 	nodes, err := d.pick(names)
 	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if err := d.Preflight(ctx); err != nil {
@@ -111,44 +116,56 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	if len(alive) == 0 {
-		g.Go(func() error { return d.allow(nat) })
-	}
+	g.Go(func() error { return d.allow(nat) })
 	// Booting is work for the processors, waiting is not: only the first is
 	// limited.
 	boots := make(chan struct{}, 2*runtime.NumCPU())
 	for _, n := range nodes {
 		g.Go(func() error {
-			pid, ok := alive[n.Name]
-			if !ok {
-				select {
-				case boots <- struct{}{}:
-				case <-ctx.Done():
-					return ctx.Err()
+			if pid, ok := alive[n.Name]; ok {
+				err := d.mend(n, pid)
+				if err == nil {
+					err = d.ready(ctx, o, n, pid)
 				}
-				var err error
-				pid, err = d.boot(ctx, o, n, nat)
-				<-boots
-				if err != nil {
-					return fmt.Errorf("%s: %w", n.Name, err)
-				}
-			}
-			step(o, n.Name, "waiting for sshd")
-			if err := d.await(ctx, n, pid); err != nil {
-				return err
-			}
-			if o.Ready != nil {
-				ep, err := d.Endpoint(ctx, n.Name)
-				if err != nil {
+				if err == nil || !ended(pid) {
 					return err
 				}
-				o.Ready(ep)
+				// A halt that was cut short was still taking it down.
 			}
-			return nil
+			select {
+			case boots <- struct{}{}:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			pid, err := d.boot(ctx, o, n, nat)
+			<-boots
+			if err != nil {
+				return fmt.Errorf("%s: %w", n.Name, err)
+			}
+			return d.ready(ctx, o, n, pid)
 		})
 	}
 	return g.Wait()
 }
+
+// ready waits until a node whose PID 1 is pid can be logged in to, and says so.
+func (d *Driver) ready(ctx context.Context, o machine.Observer, n lab.Node, pid int) error {
+	step(o, n.Name, "waiting for sshd")
+	if err := d.await(ctx, n, pid); err != nil {
+		return err
+	}
+	if o.Ready != nil {
+		ep, err := d.Endpoint(ctx, n.Name)
+		if err != nil {
+			return err
+		}
+		o.Ready(ep)
+	}
+	return nil
+}
+
+// ended tells whether a process is gone.
+func ended(pid int) bool { return errors.Is(unix.Kill(pid, 0), unix.ESRCH) }
 
 func step(o machine.Observer, node, what string) {
 	if o.Step != nil {
@@ -179,7 +196,7 @@ func (d *Driver) ground() error {
 	return replaceFile(d.initCopy(), d.cfg.Executable, self.ModTime())
 }
 
-func (d *Driver) initCopy() string { return filepath.Join(d.storage(), "init") }
+func (d *Driver) initCopy() string { return filepath.Join(d.storage(), ".init") }
 
 // replaceFile copies a program to a path, in one step for those who look.
 func replaceFile(to, from string, mtime time.Time) error {
@@ -188,7 +205,7 @@ func replaceFile(to, from string, mtime time.Time) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.CreateTemp(filepath.Dir(to), "init-*")
+	out, err := os.CreateTemp(filepath.Dir(to), ".init-*")
 	if err != nil {
 		return err
 	}
@@ -243,7 +260,7 @@ func (d *Driver) await(ctx context.Context, n lab.Node, pid int) error {
 			}
 			return err
 		}
-		if err := unix.Kill(pid, 0); errors.Is(err, unix.ESRCH) {
+		if ended(pid) {
 			return &trouble.Error{
 				ID: "node-died", Where: n.Name, What: "boot", Why: lastLine(d.disk(n.Name).log()),
 				Next: []string{"read the node's log: " + d.disk(n.Name).log()},
@@ -361,7 +378,8 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 			if err := d.sweep(gctx, name); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
-			if err := removeDisk(d.disk(name).dir); err != nil {
+			disk := d.disk(name)
+			if err := errors.Join(removeDisk(disk.dir), removeDisk(disk.half().dir)); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 			host := name
@@ -390,8 +408,8 @@ func (d *Driver) remains() []string {
 			continue
 		}
 		for _, e := range entries {
-			if e.IsDir() && e.Name() != "runc" && e.Name() != "storage" {
-				found[strings.TrimSuffix(e.Name(), ".new")] = true
+			if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+				found[strings.TrimSuffix(e.Name(), halfSuffix)] = true
 			}
 		}
 	}
@@ -421,7 +439,7 @@ func (d *Driver) vanish(ctx context.Context) error {
 	if err := d.fell(); err != nil {
 		return err
 	}
-	if err := d.releaseStorage(); err != nil {
+	if err := errors.Join(d.releaseStorage(), d.dropProbes()); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(d.runtime()); err != nil {

@@ -243,6 +243,8 @@ func (s *supervisor) stop(v *service, signals <-chan os.Signal) {
 
 // shutdown stops every service; the engine, which comes last, first.
 func (s *supervisor) shutdown(signals <-chan os.Signal) {
+	// From here on nobody shall take this node for one that is up.
+	_ = os.Remove(relaySocket)
 	for i := len(s.services) - 1; i >= 0; i-- {
 		s.stop(s.services[i], signals)
 	}

@@ -87,7 +87,10 @@ func (d *Driver) clash() (string, error) {
 	return "", nil
 }
 
-const aliasPrefix = "dcalab lab "
+const (
+	aliasPrefix = "dcalab lab "
+	aliasMax    = 255 // bytes; one less than the kernel's IFALIASZ
+)
 
 // raise makes the lab's bridge and tells whether the host has an uplink, so
 // that nodes can be given a way out. It may be called again at any time.
@@ -106,8 +109,9 @@ func (d *Driver) raise() (nat bool, err error) {
 		return false, fmt.Errorf("bridge %s: %w", name, err)
 	}
 	// The alias tells whoever lists the host's links what this one is for.
-	if err := netlink.LinkSetAlias(br, aliasPrefix+d.cfg.Lab.Name+" in "+filepath.Dir(d.cfg.Dir)); err != nil {
-		return false, err
+	alias := aliasPrefix + d.cfg.Lab.Name + " in " + filepath.Dir(d.cfg.Dir)
+	if err := netlink.LinkSetAlias(br, alias[:min(len(alias), aliasMax)]); err != nil {
+		return false, fmt.Errorf("alias of bridge %s: %w", name, err)
 	}
 	addr := &netlink.Addr{IPNet: &net.IPNet{
 		IP:   d.cfg.Lab.Gateway().AsSlice(),
@@ -182,7 +186,8 @@ func (d *Driver) entrances() []rule {
 	}
 }
 
-// allow lets the lab's traffic through the host's firewall.
+// allow lets the lab's traffic through the host's firewall. Rules that are
+// there already stay, so that it may be called while nodes run.
 func (d *Driver) allow(nat bool) error {
 	if nat {
 		if err := forward(); err != nil {
@@ -197,12 +202,15 @@ func (d *Driver) allow(nat bool) error {
 	for _, r := range d.rules(nat) {
 		if !made[r.table] {
 			made[r.table] = true
-			// ClearChain makes the chain when it is not there.
-			if err := ipt.ClearChain(r.table, r.chain); err != nil {
+			ok, err := ipt.ChainExists(r.table, r.chain)
+			if err == nil && !ok {
+				err = ipt.NewChain(r.table, r.chain)
+			}
+			if err != nil {
 				return fmt.Errorf("iptables: %w", err)
 			}
 		}
-		if err := ipt.Append(r.table, r.chain, r.spec...); err != nil {
+		if err := ipt.AppendUnique(r.table, r.chain, r.spec...); err != nil {
 			return fmt.Errorf("iptables: %w", err)
 		}
 	}
@@ -231,8 +239,19 @@ func (d *Driver) disallow() error {
 		if !ok {
 			continue
 		}
-		if err := ipt.DeleteIfExists(r.table, r.chain, r.spec...); err != nil {
+		// Found by where they lead: the subnet in labs.yaml may be another by now.
+		rules, err := ipt.List(r.table, r.chain)
+		if err != nil {
 			return fmt.Errorf("iptables: %w", err)
+		}
+		for _, line := range rules {
+			f := strings.Fields(line) // -A POSTROUTING -s 10.20.20.0/24 -j DCALAB-…
+			if len(f) < 4 || f[0] != "-A" || f[len(f)-1] != d.chain() {
+				continue
+			}
+			if err := ipt.Delete(r.table, r.chain, f[2:]...); err != nil {
+				return fmt.Errorf("iptables: %w", err)
+			}
 		}
 		if err := ipt.ClearAndDeleteChain(r.table, d.chain()); err != nil {
 			return fmt.Errorf("iptables: %w", err)
@@ -245,17 +264,35 @@ func (d *Driver) disallow() error {
 func (d *Driver) fell() error {
 	br, err := netlink.LinkByName(d.bridge())
 	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		// Rules may be there all the same, when somebody else removed the
+		// bridge; where iptables does not work, there are none.
+		_ = d.disallow()
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	// The rules go before the bridge: as long as it is there, a later destroy
-	// knows that there may be some.
 	if err := d.disallow(); err != nil {
 		return err
 	}
 	return netlink.LinkDel(br)
+}
+
+// mend plugs in a running node that has no interface, or one that leads
+// nowhere: Up was killed before plug, or somebody removed the bridge.
+func (d *Driver) mend(n lab.Node, pid int) error {
+	br, err := netlink.LinkByName(d.bridge())
+	if err != nil {
+		return fmt.Errorf("bridge %s: %w", d.bridge(), err)
+	}
+	link, err := netlink.LinkByName(d.veth(n.Name))
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return d.plug(n, pid)
+	}
+	if err != nil || link.Attrs().MasterIndex == br.Attrs().Index {
+		return err
+	}
+	return netlink.LinkSetMaster(link, br)
 }
 
 // plug gives a node, whose PID 1 is pid, its interface on the bridge. The

@@ -64,7 +64,7 @@ func (d *Driver) Preflight(context.Context) error {
 	}
 	var debian, redhat []string
 	for _, p := range programs() {
-		if _, err := find(p.name); err != nil {
+		if _, err := find(searchPath, p.name); err != nil {
 			lack(p.name + " is not installed")
 			debian, redhat = append(debian, p.debian), append(redhat, p.redhat)
 		}
@@ -83,7 +83,7 @@ func (d *Driver) Preflight(context.Context) error {
 	if err := probeKernel(); err != nil {
 		lack(err.Error(), "sudo modprobe -a bridge veth vxlan br_netfilter")
 	}
-	if err := probeOverlay(d.probeDir()); err != nil {
+	if err := d.probeOverlay(d.probeDir()); err != nil {
 		lack("overlay over the host's root: "+err.Error(), "sudo modprobe overlay")
 	}
 	if route, err := d.clash(); err != nil {
@@ -101,12 +101,12 @@ func (d *Driver) Preflight(context.Context) error {
 	}
 }
 
-// find looks for a program where nodes do.
-func find(name string) (string, error) {
-	for _, dir := range strings.Split(searchPath, ":") {
-		path := filepath.Join(dir, name)
-		if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
-			return path, nil
+// find looks for a program in a search path; searchPath is where nodes look.
+func find(path, name string) (string, error) {
+	for _, dir := range strings.Split(path, ":") {
+		file := filepath.Join(dir, name)
+		if fi, err := os.Stat(file); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+			return file, nil
 		}
 	}
 	return "", exec.ErrNotFound
@@ -144,8 +144,8 @@ func probeKernel() error {
 
 // probeOverlay mounts, for a moment and seen by nobody, the overlay of a node
 // whose disk would be in dir.
-func probeOverlay(dir string) error {
-	tmp, err := os.MkdirTemp(dir, ".probe-*")
+func (d *Driver) probeOverlay(dir string) error {
+	tmp, err := os.MkdirTemp(dir, d.probePrefix()+"*")
 	if err != nil {
 		return err
 	}

@@ -27,8 +27,8 @@ func (d *Driver) container(node string) string { return d.cfg.ID + "-" + node }
 // runc's record, processes, cgroups and the runtime folder. A node that runs
 // is switched off hard.
 func (d *Driver) sweep(ctx context.Context, node string) error {
-	if _, err := os.Stat(d.runtime("runc", d.container(node))); err == nil {
-		if out, err := exec.CommandContext(ctx, "runc", "--root", d.runtime("runc"), "delete", "--force", d.container(node)).CombinedOutput(); err != nil {
+	if _, err := os.Stat(d.runtime(".runc", d.container(node))); err == nil {
+		if out, err := exec.CommandContext(ctx, "runc", "--root", d.runtime(".runc"), "delete", "--force", d.container(node)).CombinedOutput(); err != nil {
 			// The cgroup below is what counts; the record goes with the folder.
 			fmt.Fprintf(d.cfg.Log, "runc delete %s: %v: %s\n", node, err, out)
 		}
@@ -37,7 +37,7 @@ func (d *Driver) sweep(ctx context.Context, node string) error {
 		return err
 	}
 	return errors.Join(
-		os.RemoveAll(d.runtime("runc", d.container(node))),
+		os.RemoveAll(d.runtime(".runc", d.container(node))),
 		os.RemoveAll(d.runtime(node)),
 	)
 }
@@ -73,7 +73,7 @@ func (d *Driver) run(ctx context.Context, n lab.Node) (int, error) {
 	}
 	defer log.Close()
 	pidFile := filepath.Join(bundle, "pid")
-	cmd := exec.CommandContext(ctx, "runc", "--root", d.runtime("runc"), "run", "--detach",
+	cmd := exec.CommandContext(ctx, "runc", "--root", d.runtime(".runc"), "run", "--detach",
 		"--bundle", bundle, "--pid-file", pidFile, d.container(n.Name))
 	cmd.Stdout, cmd.Stderr = log, log
 	// A runc whose dcalab is killed must not finish its work behind the back

@@ -15,7 +15,7 @@ import (
 // they are in a tmpfs of the lab's own, below /run. Which of the two it is
 // can be read off the mounts, and is not recorded.
 
-func (d *Driver) tmpfs() string { return d.runtime("storage") }
+func (d *Driver) tmpfs() string { return d.runtime(".storage") }
 
 // onTmpfs tells whether the disks are in memory.
 func (d *Driver) onTmpfs() bool { return separateFrom(d.tmpfs(), d.runtime()) }
@@ -47,7 +47,7 @@ func (d *Driver) prepareStorage() error {
 	if err := os.MkdirAll(d.cfg.Dir, 0o711); err != nil {
 		return err
 	}
-	if probeOverlay(d.cfg.Dir) == nil {
+	if d.probeOverlay(d.cfg.Dir) == nil {
 		return nil
 	}
 	if err := os.MkdirAll(d.tmpfs(), 0o711); err != nil {
@@ -72,18 +72,45 @@ func (d *Driver) releaseStorage() error {
 // probeDir is where Preflight tries an overlay: the nearest folder to the
 // disks-to-be that exists, or memory where that one cannot carry it.
 func (d *Driver) probeDir() string {
+	dir := d.nearestDir()
+	if d.probeOverlay(dir) == nil {
+		return dir
+	}
+	return probeInMemory
+}
+
+const probeInMemory = "/run"
+
+// nearestDir is Config.Dir, or the nearest folder above it that exists.
+func (d *Driver) nearestDir() string {
 	dir := d.cfg.Dir
 	for {
 		if fi, err := os.Stat(dir); err == nil && fi.IsDir() {
-			break
+			return dir
 		}
 		dir = filepath.Dir(dir)
 	}
-	if probeOverlay(dir) == nil {
-		return dir
-	}
-	return "/run"
 }
+
+// dropProbes removes what a probe leaves behind when it is killed.
+func (d *Driver) dropProbes() error {
+	for _, dir := range []string{d.nearestDir(), probeInMemory} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if strings.HasPrefix(e.Name(), d.probePrefix()) {
+				if err := removeDisk(filepath.Join(dir, e.Name())); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (d *Driver) probePrefix() string { return ".probe-" + d.cfg.ID + "-" }
 
 func separateFrom(path, parent string) bool {
 	var a, b unix.Stat_t

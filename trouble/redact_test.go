@@ -1,4 +1,4 @@
-package provision
+package trouble
 
 import (
 	"encoding/pem"

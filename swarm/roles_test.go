@@ -1,0 +1,245 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+func TestPromoteAndDemote(t *testing.T) {
+	promote := func(ctx context.Context, w *world, names ...string) (Change, error) {
+		return Promote(ctx, w.targets(), names, ChangeOptions{})
+	}
+	demote := func(ctx context.Context, w *world, names ...string) (Change, error) {
+		return Demote(ctx, w.targets(), names, ChangeOptions{})
+	}
+	force := func(ctx context.Context, w *world, names ...string) (Change, error) {
+		return Demote(ctx, w.targets(), names, ChangeOptions{Force: true})
+	}
+	for _, tt := range []struct {
+		name    string
+		roles   string
+		play    func(*world)
+		do      func(context.Context, *world, ...string) (Change, error)
+		nodes   []string
+		id      string // of the refusal
+		says    string // in the message
+		before  int
+		after   int // managers
+		already bool
+		warns   string
+		actions int
+	}{
+		{name: "promote by short name", roles: "mww", do: promote, nodes: []string{"n2"}, before: 1, after: 2, warns: "odd number", actions: 1},
+		{name: "promote two, by full name and by id", roles: "mww", do: promote, nodes: []string{"n2.lab.example", "node07"}, before: 1, after: 3, actions: 2},
+		{name: "the same node twice", roles: "mww", do: promote, nodes: []string{"n2", "node06"}, before: 1, after: 2, actions: 1},
+		{name: "the beginning of an id", roles: "mw", play: func(w *world) { w.swarms["swarm01"].nodes[1].ID = "abc123"; w.engines[1].id = "abc123" }, do: promote, nodes: []string{"ab"}, before: 1, after: 2, actions: 1},
+		{name: "promote a manager", roles: "mmm", do: promote, nodes: []string{"n3"}, before: 3, after: 3, already: true},
+		{name: "promote a dead manager", roles: "mmm", play: func(w *world) { w.stop(2) }, do: promote, nodes: []string{"n3"}, before: 3, after: 3, already: true, warns: "does not answer the leader"},
+		{name: "promote a dead worker", roles: "mmmw", play: func(w *world) { w.stop(3) }, do: promote, nodes: []string{"n4"}, id: "node-down", says: "connection refused", before: 3, after: 3},
+		{name: "promote a node that the list still calls ready", roles: "mw", play: func(w *world) { w.halt(1); w.swarms["swarm01"].nodes[1].seen = 9 }, do: promote, nodes: []string{"n2"}, id: "node-down", says: "the machine is halted", before: 1, after: 1},
+		{name: "promote nobody we know", roles: "mw", do: promote, nodes: []string{"n9"}, id: "no-such-node", before: 1, after: 1},
+		{name: "an ambiguous beginning", roles: "mww", do: promote, nodes: []string{"node"}, id: "ambiguous-node", before: 1, after: 1},
+		{name: "promote a node outside", roles: "mw-", do: promote, nodes: []string{"n3"}, id: "not-in-swarm", says: "inactive", before: 1, after: 1},
+		{name: "demote", roles: "mmm", do: demote, nodes: []string{"n2"}, before: 3, after: 2, warns: "odd number", actions: 1},
+		{name: "demote the leader", roles: "mmm", do: demote, nodes: []string{"n1"}, before: 3, after: 2, actions: 1},
+		{name: "demote two, the leader first", roles: "mmm", do: demote, nodes: []string{"n1", "n2"}, before: 3, after: 1, actions: 2},
+		{name: "demote a worker", roles: "mw", do: demote, nodes: []string{"n2"}, before: 1, after: 1, already: true},
+		{name: "demote the dead one of three", roles: "mmm", play: func(w *world) { w.stop(2) }, do: demote, nodes: []string{"n3"}, before: 3, after: 2, actions: 1},
+		{name: "demote a living one while one is dead", roles: "mmm", play: func(w *world) { w.stop(2) }, do: demote, nodes: []string{"n2"},
+			id: "quorum-would-be-lost", says: "the swarm has 3 managers, 2 reachable; without n2 it has 2, 1 reachable, of which a majority of 2 is needed", before: 3, after: 3},
+		{name: "forced, it is the swarm that refuses", roles: "mmm", play: func(w *world) { w.stop(2) }, do: force, nodes: []string{"n2"}, id: "quorum-would-be-lost", says: "the swarm refused", before: 3, after: 3},
+		{name: "demote the last manager", roles: "mw", do: demote, nodes: []string{"n1"}, id: "last-manager", before: 1, after: 1},
+		{name: "demote all, forced", roles: "mm", do: force, nodes: []string{"n1", "n2"}, id: "last-manager", before: 2, after: 2},
+		{name: "without a quorum", roles: "mmm", play: func(w *world) { w.stop(1); w.stop(2) }, do: demote, nodes: []string{"n3"}, id: "no-quorum", before: 3, after: 3},
+		{name: "without a swarm", roles: "m", play: func(w *world) { _ = w.engines[0].Leave(context.Background(), true) }, do: promote, nodes: []string{"n1"}, id: "no-swarm"},
+		{name: "in two halves", roles: "mm", play: func(w *world) { _ = w.engines[1].Leave(context.Background(), true); w.init(1) }, do: promote, nodes: []string{"n1"}, id: "two-swarms"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(testLab(tt.roles))
+				formed(w)
+				w.slow = 3
+				if tt.play != nil {
+					tt.play(w)
+				}
+				w.acting = true
+				ch, err := tt.do(t.Context(), w, tt.nodes...)
+				var tr *trouble.Error
+				if errors.As(err, &tr); (err == nil) != (tt.id == "") || err != nil && tr.ID != tt.id {
+					t.Fatalf("got %v, want %q%s", err, tt.id, w.describe())
+				}
+				if err != nil && !strings.Contains(err.Error(), tt.says) {
+					t.Errorf("does not say %q: %v", tt.says, err)
+				}
+				if ch.Before.Managers != tt.before || ch.After.Managers != tt.after {
+					t.Errorf("quorum %s, then %s; want %d managers, then %d", ch.Before, ch.After, tt.before, tt.after)
+				}
+				if len(w.violated) > 0 || len(w.actions) != tt.actions {
+					t.Errorf("did %v, violated %v", w.actions, w.violated)
+				}
+				if !strings.Contains(strings.Join(ch.Warnings, "\n"), tt.warns) {
+					t.Errorf("warnings %q", ch.Warnings)
+				}
+				if err == nil && ch.Nodes[0].Already != tt.already {
+					t.Errorf("got %+v", ch.Nodes)
+				}
+				for _, n := range ch.Nodes {
+					if raft := w.swarms["swarm01"].node(n.ID).raft; err == nil && raft == strings.HasPrefix(tt.name, "demote") {
+						t.Errorf("%s takes part in raft: %v", n.Name, raft)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestQuorumArithmetic(t *testing.T) {
+	for n, want := range map[int][2]int{1: {1, 0}, 2: {2, 0}, 3: {2, 1}, 4: {3, 1}, 5: {3, 2}, 6: {4, 2}, 7: {4, 3}, 9: {5, 4}} {
+		if Majority(n) != want[0] || Tolerates(n) != want[1] {
+			t.Errorf("%d managers: majority %d, tolerates %d, want %v", n, Majority(n), Tolerates(n), want)
+		}
+	}
+	for _, tt := range []struct {
+		managers, reachable int
+		quorum              bool
+		more                int
+		warnings            []string
+	}{
+		{1, 1, true, 0, nil},
+		{2, 2, true, 0, []string{"2 managers tolerate no more failures than 1 would (0)"}},
+		{2, 1, false, 0, []string{"odd"}},
+		{3, 3, true, 1, nil},
+		{3, 2, true, 0, nil},
+		{3, 1, false, 0, nil},
+		{4, 4, true, 1, []string{"than 3 would (1)"}},
+		{5, 5, true, 2, nil},
+		{6, 6, true, 2, []string{"odd", "more than five"}},
+		{7, 7, true, 3, []string{"more than five"}},
+		{9, 9, true, 4, []string{"no more than seven"}},
+		{0, 0, false, 0, nil},
+	} {
+		q := QuorumOf(tt.managers, tt.reachable)
+		if q.HasQuorum != tt.quorum || q.MayFail() != tt.more {
+			t.Errorf("%d of %d: %+v, %d more may fail", tt.reachable, tt.managers, q, q.MayFail())
+		}
+		w := q.Warnings()
+		if len(w) != len(tt.warnings) {
+			t.Errorf("%d managers: %q", tt.managers, w)
+			continue
+		}
+		for i := range w {
+			if !strings.Contains(w[i], tt.warnings[i]) {
+				t.Errorf("%d managers: %q does not say %q", tt.managers, w[i], tt.warnings[i])
+			}
+		}
+	}
+}
+
+func TestGuards(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		roles          string
+		dead           []int
+		nodes          []string
+		removal, stops string // the error's id
+	}{
+		{"one of three", "mmm", nil, []string{"n2"}, "", ""},
+		{"two of three", "mmm", nil, []string{"n2", "n3"}, "", "quorum-would-be-lost"},
+		{"all of three", "mmm", nil, []string{"n1", "n2", "n3"}, "last-manager", "quorum-would-be-lost"},
+		{"a living one of three while one is dead", "mmm", []int{2}, []string{"n2"}, "quorum-would-be-lost", "quorum-would-be-lost"},
+		{"the dead one of three", "mmm", []int{2}, []string{"n3"}, "", ""},
+		{"one of two", "mm", nil, []string{"n1"}, "", "quorum-would-be-lost"},
+		{"the only one", "mw", nil, []string{"n1"}, "last-manager", "quorum-would-be-lost"},
+		{"a worker", "mw", nil, []string{"n2"}, "", ""},
+		{"by full name and id, once each", "mmm", nil, []string{"n2.lab.example", "node06", "n2"}, "", ""},
+		{"nobody", "m", nil, nil, "", ""},
+		{"without a quorum nothing can be lost", "mmm", []int{1, 2}, []string{"n1"}, "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(testLab(tt.roles))
+			formed(w)
+			for _, i := range tt.dead {
+				w.stop(i)
+			}
+			v := Observe(t.Context(), w.targets())
+			for _, g := range []struct {
+				name string
+				err  error
+				want string
+			}{{"GuardRemoval", v.GuardRemoval(tt.nodes...), tt.removal}, {"GuardStopping", v.GuardStopping(tt.nodes...), tt.stops}} {
+				id := ""
+				var tr *trouble.Error
+				if errors.As(g.err, &tr) {
+					id = tr.ID
+					if tr.Exit != trouble.ExitRefused || len(tr.Next) == 0 {
+						t.Errorf("%s: %+v", g.name, tr)
+					}
+				}
+				if id != g.want {
+					t.Errorf("%s: %v, want %q", g.name, g.err, g.want)
+				}
+			}
+		})
+	}
+}
+
+func TestTokensStaySecretUntilAskedFor(t *testing.T) {
+	w := newWorld(testLab("mw"))
+	formed(w)
+	first, err := Token(t.Context(), w.targets(), engine.RoleWorker)
+	if err != nil || first.Reveal() != w.swarms["swarm01"].tokens[engine.RoleWorker] {
+		t.Fatal(first.Reveal(), err)
+	}
+	second, err := RotateToken(t.Context(), w.targets(), engine.RoleWorker)
+	if err != nil || second.Reveal() == first.Reveal() || second.Reveal() != w.swarms["swarm01"].tokens[engine.RoleWorker] {
+		t.Errorf("rotated to %s, %v", second.Reveal(), err)
+	}
+}
+
+func TestUnlock(t *testing.T) {
+	lockedLab := func() *world {
+		w := newWorld(testLab("mmm"))
+		formed(w)
+		w.autolock(0)
+		return w
+	}
+	t.Run("all locked, with the key", func(t *testing.T) {
+		w := lockedLab()
+		key, err := UnlockKey(t.Context(), w.targets())
+		if err != nil || key == "" {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			w.restart(i)
+		}
+		var tr *trouble.Error
+		if done, err := Unlock(t.Context(), w.targets(), "wrong"); !errors.As(err, &tr) || tr.ID != "wrong-key" || len(done) > 0 {
+			t.Errorf("with a wrong key: %v, %v", done, err)
+		}
+		if done, err := Unlock(t.Context(), w.targets(), ""); !errors.As(err, &tr) || tr.ID != "no-key" || len(done) > 0 {
+			t.Errorf("without a key: %v, %v", done, err)
+		}
+		if done, err := Unlock(t.Context(), w.targets(), key); err != nil || len(done) != 3 {
+			t.Errorf("got %v, %v", done, err)
+		}
+	})
+	t.Run("one locked, the key is fetched", func(t *testing.T) {
+		w := lockedLab()
+		w.restart(2)
+		if done, err := Unlock(t.Context(), w.targets(), ""); err != nil || strings.Join(done, " ") != "n3" {
+			t.Errorf("got %v, %v", done, err)
+		}
+	})
+	t.Run("none locked", func(t *testing.T) {
+		w := lockedLab()
+		if done, err := Unlock(t.Context(), w.targets(), "x"); err != nil || len(done) > 0 {
+			t.Errorf("got %v, %v", done, err)
+		}
+	})
+}
