@@ -49,6 +49,7 @@ func three(t *testing.T, tab *table) {
 
 	var warm table // the same lines, not counted
 	for round := range *rounds + 1 {
+		t.Logf("round %d of %d", round, *rounds)
 		tab := tab
 		if round == 0 {
 			tab = &warm
@@ -244,6 +245,7 @@ func up(t *testing.T, tab *table) {
 	ours := tab.line("up, 3 nodes from nothing")
 	floor := tab.floor(ours, "floor: the same engines and sshd, bare script", 1.25)
 	for round := range *rounds + 1 {
+		t.Logf("round %d of %d", round, *rounds)
 		m := newLab(t, class, "")
 		took := m.dcalab("up")
 		m.dcalab("destroy", "--force")

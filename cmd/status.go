@@ -198,6 +198,9 @@ func (s *session) examine(ctx context.Context) (report, swarm.View, error) {
 				Reachability: string(n.Reachability), Availability: string(n.Availability), Status: string(n.Status),
 			},
 		}
+		if !n.State.Answered() {
+			nr.Engine = "" // the version that the swarm remembers is no sign of life
+		}
 		if n.Err != nil {
 			nr.Error = oneLine(n.Err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 func (a *app) swarm() *cobra.Command {
@@ -211,13 +212,15 @@ or read from standard input.`,
 				return err
 			}
 			defer crew.Close()
-			key, err := swarm.UnlockKey(ctx, crew.targets)
-			if err != nil || key == "" {
+			done, err := swarm.Unlock(ctx, crew.targets, "")
+			var t *trouble.Error
+			if errors.As(err, &t) && t.ID == "no-key" {
+				var key engine.Secret
 				if key, err = a.readKey(); err != nil {
 					return err
 				}
+				done, err = swarm.Unlock(ctx, crew.targets, key)
 			}
-			done, err := swarm.Unlock(ctx, crew.targets, key)
 			if err != nil {
 				return err
 			}

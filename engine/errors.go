@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/dcalab/dcalab/trouble"
+
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/client"
 )
@@ -123,13 +125,13 @@ func classify(node, op string, err, dialErr error) error {
 		e.cause, e.Message = context.Canceled, "interrupted"
 		return e
 	case dialErr != nil:
-		e.Kind, e.cause, e.Message = ErrUnreachable, dialErr, Redact(dialErr.Error())
+		e.Kind, e.cause, e.Message = ErrUnreachable, dialErr, trouble.Redact(dialErr.Error())
 		return e
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Kind, e.cause, e.Message = ErrUnreachable, context.DeadlineExceeded, "no answer in time"
 		return e
 	case client.IsErrConnectionFailed(err):
-		e.Kind, e.Message = ErrUnreachable, Redact(err.Error())
+		e.Kind, e.Message = ErrUnreachable, trouble.Redact(err.Error())
 		return e
 	}
 	e.Message = plain(err.Error())
@@ -160,5 +162,5 @@ func plain(s string) string {
 		}
 		s = s[:at] + s[at+desc+len(" desc = "):]
 	}
-	return Redact(strings.TrimSpace(s))
+	return trouble.Redact(strings.TrimSpace(s))
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"maps"
 
 	"github.com/docker/docker/api/types/swarm"
@@ -53,7 +54,15 @@ func nodeFrom(in swarm.Node) Node {
 // sends nothing where edit changes nothing. Promotion and demotion only become
 // the node's wished-for role here; they come true later.
 func (c *Client) UpdateNode(ctx context.Context, id string, edit func(*NodeSpec)) error {
-	return c.retry(ctx, "node update", func(ctx context.Context) error {
+	roleKept := false
+	// A role that was changed between our read and our write reads like a wish
+	// of ours to change it back, and swarmkit looks at that before it looks at
+	// the version (controlapi, UpdateNode).
+	again := func(err error) bool {
+		return errors.Is(err, ErrOutOfSequence) ||
+			roleKept && (errors.Is(err, ErrNotInRaft) || errors.Is(err, ErrQuorumLoss) || errors.Is(err, ErrLastManager))
+	}
+	return c.retry(ctx, "node update", again, func(ctx context.Context) error {
 		n, _, err := c.api.NodeInspectWithRaw(ctx, id)
 		if err != nil {
 			return err
@@ -67,6 +76,7 @@ func (c *Client) UpdateNode(ctx context.Context, id string, edit func(*NodeSpec)
 			spec.Labels = map[string]string{}
 		}
 		edit(&spec)
+		roleKept = spec.Role == Role(n.Spec.Role)
 		if spec.Role == Role(n.Spec.Role) && spec.Availability == Availability(n.Spec.Availability) && maps.Equal(spec.Labels, n.Spec.Labels) {
 			return nil
 		}

@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"fmt"
-	"regexp"
-)
+import "fmt"
 
 // Secret is a join token or an unlock key. However it is printed, formatted
 // or marshalled, "(redacted)" is what comes out; Reveal gives the text, for
@@ -30,11 +27,3 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // MarshalJSON hides the secret.
 func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
-
-// secretText matches the join tokens and unlock keys that an engine's own
-// message might repeat (swarmkit, ca.GenerateJoinToken and
-// encryption.HumanReadableKey).
-var secretText = regexp.MustCompile(`(?i)SWM(TKN|KEY)-[^\s"',;)]+`)
-
-// Redact replaces every join token and unlock key in s.
-func Redact(s string) string { return secretText.ReplaceAllString(s, redacted) }

@@ -131,7 +131,8 @@ func (c *Client) UpdateSwarm(ctx context.Context, edit func(*SwarmSettings)) err
 }
 
 func (c *Client) updateSwarm(ctx context.Context, op string, flags swarm.UpdateFlags, edit func(*SwarmSettings)) error {
-	return c.retry(ctx, op, func(ctx context.Context) error {
+	again := func(err error) bool { return errors.Is(err, ErrOutOfSequence) }
+	return c.retry(ctx, op, again, func(ctx context.Context) error {
 		sw, err := c.api.SwarmInspect(ctx)
 		if err != nil {
 			return err
@@ -199,15 +200,15 @@ func (c *Client) Leave(ctx context.Context, force bool) error {
 }
 
 // retry runs one read-change-write, again from the start for as long as
-// somebody else's write comes in between. Heartbeats alone bump a node's
-// version, so this is ordinary.
-func (c *Client) retry(ctx context.Context, op string, do func(context.Context) error) error {
+// somebody else's write comes in between (again tells by the error). Heartbeats
+// alone bump a node's version, so this is ordinary.
+func (c *Client) retry(ctx context.Context, op string, again func(error) bool, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	wait := 5 * time.Millisecond
 	for {
 		err := c.call(ctx, op, changeTimeout, do)
-		if !errors.Is(err, ErrOutOfSequence) {
+		if err == nil || !again(err) {
 			return err
 		}
 		select {

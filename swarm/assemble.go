@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -125,6 +126,11 @@ func choose(nodes []NodeView, taken []string) (cluster string, rivals []Half) {
 
 // failed: the engine gave up on its swarm. A silent node is not one.
 func (n NodeView) failed() bool { return n.engineState == engine.StateError }
+
+// hung: a manager, by its certificate, that let a call run out of time.
+func (n NodeView) hung() bool {
+	return n.State == StateEngineDown && n.Role == lab.RoleManager && n.Cluster != "" && errors.Is(n.Err, context.DeadlineExceeded)
+}
 
 func halves(nodes []NodeView, keep func(NodeView) bool) []Half {
 	by := map[string][]string{}

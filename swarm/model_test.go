@@ -45,6 +45,7 @@ type modelSwarm struct {
 	nodes    []*modelNode
 	settings engine.SwarmSettings
 	key      string // unlock key
+	election int    // looks until there is a leader again
 	tokens   map[engine.Role]string
 }
 
@@ -52,8 +53,9 @@ type modelSwarm struct {
 type modelNode struct {
 	engine.Node
 	raft  bool
-	delay int // looks until raft follows Role
-	seen  int // looks for which a dead node still counts as ready
+	delay int  // looks until raft follows Role
+	seen  int  // looks for which a dead node still counts as ready
+	cut   bool // its heartbeats do not arrive, although its engine answers
 }
 
 type modelEngine struct {
@@ -179,6 +181,10 @@ func (s *modelSwarm) node(id string) *modelNode {
 func (w *world) tick() {
 	for _, id := range slices.Sorted(maps.Keys(w.swarms)) {
 		s := w.swarms[id]
+		if s.election > 0 {
+			s.election--
+			continue
+		}
 		if !w.quorum(s) {
 			continue
 		}
@@ -211,12 +217,12 @@ func (w *world) tick() {
 		}
 		s := w.swarms[e.swarm]
 		if e.joining != nil {
-			if s == nil || !w.quorum(s) {
+			if s == nil || !w.quorum(s) || s.election > 0 {
 				e.state, e.joining = engine.StateError, nil
 				continue
 			}
 			_ = e.enter(s, *e.joining)
-		} else if s != nil && w.quorum(s) {
+		} else if s != nil && w.quorum(s) && s.election == 0 {
 			e.state = engine.StateActive
 		}
 	}
@@ -239,7 +245,7 @@ func (e *modelEngine) control() (*modelSwarm, error) {
 		return nil, e.fail(engine.ErrNotManager, "worker")
 	}
 	s := e.w.swarms[e.swarm]
-	if s == nil || !e.w.quorum(s) {
+	if s == nil || !e.w.quorum(s) || s.election > 0 {
 		return nil, e.fail(engine.ErrNoLeader, "does not have a leader")
 	}
 	return s, nil
@@ -301,7 +307,7 @@ func (e *modelEngine) Nodes(context.Context) ([]engine.Node, error) {
 		x.Labels = maps.Clone(n.Labels)
 		alive := w.alive(s, n)
 		x.Status = engine.NodeDown
-		if alive || n.seen > 0 {
+		if (alive || n.seen > 0) && !n.cut {
 			x.Status = engine.NodeReady
 		}
 		if n.raft {

@@ -152,7 +152,14 @@ func TestPlans(t *testing.T) {
 			n1: start a new swarm, advertising 10.20.20.11
 			wait until n1 is Ready and n1 is Reachable as a manager`},
 		{name: "a node without a role in a foreign swarm is nobody's business", roles: "m-", play: func(w *world) { w.init(0); w.init(1) }},
-		{name: "an election is under way", roles: "mmm", play: func(w *world) {
+		{name: "an election is under way", roles: "mmm", play: func(w *world) { formed(w); w.swarms["swarm01"].election = 99 }, want: `
+			wait until the managers have elected a leader`},
+		{name: "one that may come in as a worker is promoted by the next plan", roles: "mm", play: func(w *world) { w.init(0); w.pendingJoin(1, 0); w.engines[1].delay = 9 }, want: `
+			n2: wait until it is in the swarm (it is joining, or coming back)
+			wait until n1, n2 are Ready and n1 is Reachable as a manager`},
+		{name: "a member that is not Ready", roles: "mw", play: func(w *world) { formed(w); w.swarms["swarm01"].nodes[1].cut = true }, want: `
+			wait until n1, n2 are Ready and n1 is Reachable as a manager`},
+		{name: "all managers come back at once", roles: "mmm", play: func(w *world) {
 			formed(w)
 			w.stop(0)
 			w.stop(1)
@@ -245,6 +252,8 @@ func TestRefusals(t *testing.T) {
 			id: "locked", exit: trouble.ExitRefused, says: []string{"dcalab swarm unlock"}},
 		{name: "the only manager is in error", roles: "mw", play: func(w *world) { formed(w); w.breakDown(0) },
 			id: "no-quorum", exit: trouble.ExitRefused, says: []string{"n1 (in error: swarm: it gave up)"}},
+		{name: "an engine that gave up on another swarm makes no two halves", roles: "mm", play: func(w *world) { w.init(0); w.init(1); w.breakDown(1) },
+			id: "foreign-swarm", exit: trouble.ExitRefused, says: []string{"n2 in swarm swarm06"}},
 		{name: "taking over a node that is none", roles: "m", takeOver: []string{"n9"}, id: "no-such-node", exit: trouble.ExitUsage, says: []string{"n9", "n1"}},
 		{name: "no manager is wanted", roles: "w", id: "no-manager", exit: trouble.ExitConfig},
 	} {
@@ -268,6 +277,40 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The list may call a manager reachable that is gone. Where the rest would be
+// no quorum without it, its entry is left to a later plan.
+func TestAStaleManagerIsNotDroppedWhereThatWouldCostTheQuorum(t *testing.T) {
+	w := newWorld(testLab("mmm"))
+	formed(w)
+	_ = w.engines[2].Leave(context.Background(), true)
+	facts := probeAll(t.Context(), w.targets())
+	for i := range facts {
+		for j := range facts[i].nodes {
+			n := &facts[i].nodes[j]
+			n.Reachability = engine.ReachabilityReachable
+			if n.ID == w.engines[1].id {
+				n.Reachability = engine.ReachabilityUnreachable
+			}
+		}
+	}
+	p, err := MakePlan(w.lab, assemble(w.targets(), facts, nil), Options{})
+	if err != nil || strings.Contains(p.String(), "old entry") || !strings.Contains(p.String(), "n3: join as manager") {
+		t.Errorf("plan:\n%s%v", p, err)
+	}
+}
+
+func TestANodeThatNeverGetsReadyIsNamedWithTheReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(testLab("mw"))
+		formed(w)
+		w.swarms["swarm01"].nodes[1].cut = true
+		_, err := Apply(t.Context(), w.lab, w.targets(), Options{Patience: 3 * time.Second})
+		if trouble.ExitStatus(err) != trouble.ExitUnfinished || !strings.Contains(err.Error(), "after 3s: n2: its status is down") {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 func TestAManagerInErrorThatMayHoldTheOnlyCopyIsLeftAlone(t *testing.T) {
@@ -300,6 +343,7 @@ func TestWarnings(t *testing.T) {
 			w.lab.Swarm.DefaultAddrPool = []netip.Prefix{netip.MustParsePrefix("10.200.0.0/16")}
 			w.swarms["swarm01"].settings.Pools = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 		}, "only a new swarm can change that"},
+		{"autolock that a locked-out manager still needs", "mmm", nil, func(w *world) { formed(w); w.autolock(0); w.halt(2) }, "n3 could not be unlocked any more"},
 		{"a node that is not the lab's", "m", nil, func(w *world) {
 			formed(w)
 			s := w.swarms["swarm01"]

@@ -128,6 +128,10 @@ func TestAManagerThatHangsIsKnownByItsCertificate(t *testing.T) {
 	if n.State != StateEngineDown || n.Cluster != "swarm01" || n.Role != lab.RoleManager || v.Cluster != "swarm01" || v.Quorum.HasQuorum {
 		t.Errorf("got %+v in %q, %s", n, v.Cluster, v.Quorum)
 	}
+	p, err := MakePlan(w.lab, v, Options{})
+	if err != nil || p.String() != "n1: wait until it answers (its swarm may be electing a leader)\n" {
+		t.Errorf("plan %q, %v", p, err)
+	}
 	if n2, _ := v.Node("n2"); n2.State != StateMember {
 		t.Errorf("the worker is %s", n2.State)
 	}

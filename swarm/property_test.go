@@ -128,6 +128,9 @@ func (m move) make(w *world) {
 		for i := range w.engines {
 			w.restart(i)
 		}
+		for _, s := range w.swarms {
+			s.election = 4 * w.slow
+		}
 	case "break":
 		w.breakDown(m.node)
 	case "pending":

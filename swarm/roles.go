@@ -297,7 +297,7 @@ func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error
 		at := find(list, m.ID)
 		switch {
 		case at < 0:
-			return giveUp{fmt.Errorf("%s: %w", m.ID, engine.ErrNotFound)}
+			return finalError{fmt.Errorf("%s: %w", m.ID, engine.ErrNotFound)}
 		case role == engine.RoleManager && list[at].Reachability != engine.ReachabilityReachable:
 			return errors.New("the leader does not reach it as a manager yet, at " + net.JoinHostPort(list[at].Addr, RaftPort))
 		case role == engine.RoleWorker && list[at].IsManager():

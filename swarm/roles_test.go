@@ -64,7 +64,7 @@ func TestPromoteAndDemote(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(testLab(tt.roles))
 				formed(w)
-				w.slow = 3
+				w.slow = 20 // more looks than an observation takes
 				if tt.play != nil {
 					tt.play(w)
 				}
@@ -97,6 +97,36 @@ func TestPromoteAndDemote(t *testing.T) {
 			})
 		})
 	}
+}
+
+// lagging is an engine that takes calls on the swarm for some looks longer
+// than the swarm counts it as a manager.
+type lagging struct {
+	*modelEngine
+	looks int
+}
+
+func (l *lagging) Info(ctx context.Context) (engine.Info, error) {
+	in, err := l.modelEngine.Info(ctx)
+	if l.looks > 0 && !in.Control {
+		l.looks--
+		in.Control = true
+	}
+	return in, err
+}
+
+func TestDemoteWaitsForTheNodesOwnEngine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(testLab("mmm"))
+		formed(w)
+		slow := &lagging{w.engines[1], 5}
+		targets := w.targets()
+		targets[1].Engine = slow
+		ch, err := Demote(t.Context(), targets, []string{"n2"}, ChangeOptions{})
+		if n, _ := ch.View.Node("n2"); err != nil || slow.looks > 0 || n.Control {
+			t.Errorf("%v, %d looks to go", err, slow.looks)
+		}
+	})
 }
 
 func TestQuorumArithmetic(t *testing.T) {

@@ -53,10 +53,16 @@ type unlockStep struct{ on }
 func (unlockStep) Kind() Kind       { return KindUnlock }
 func (s unlockStep) String() string { return "unlock with the key that the other managers hold" }
 
-type waitStep struct{ on }
+type waitStep struct {
+	on
+	hung bool
+}
 
 func (waitStep) Kind() Kind { return KindWait }
-func (waitStep) String() string {
+func (s waitStep) String() string {
+	if s.hung {
+		return "wait until it answers (its swarm may be electing a leader)"
+	}
 	return "wait until it is in the swarm (it is joining, or coming back)"
 }
 

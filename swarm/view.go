@@ -23,7 +23,8 @@ const (
 	StateForeign     State = "foreign"     // in a swarm that is not the lab's
 	StateMember      State = "member"      // in the lab's swarm
 	// StateRemoved is a node that believes to be in the lab's swarm, while the
-	// swarm struck it from its list (docker node rm --force).
+	// swarm struck it from its list (docker node rm --force). Its engine calls
+	// itself active for as long as one cares to look (20.10, measured).
 	StateRemoved State = "removed"
 )
 

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -23,17 +22,14 @@ func (d *Driver) cgroup(node string) string {
 
 // hierarchies lists where cgroup file systems are mounted on this host.
 func hierarchies() ([]string, error) {
-	f, err := os.Open("/proc/self/mountinfo")
+	info, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	var out []string
-	for sc := bufio.NewScanner(f); sc.Scan(); {
-		before, after, ok := strings.Cut(sc.Text(), " - ")
-		fields := strings.Fields(before)
-		if ok && len(fields) > 4 && (strings.HasPrefix(after, "cgroup ") || strings.HasPrefix(after, "cgroup2 ")) {
-			out = append(out, fields[4])
+	for _, m := range mounts(string(info)) {
+		if m.kind == "cgroup" || m.kind == "cgroup2" {
+			out = append(out, m.point)
 		}
 	}
 	return out, nil

@@ -155,33 +155,38 @@ const (
 	hostsEnd   = "# dcalab: end"
 )
 
-// hosts gives the node's /etc/hosts: the lab's block made anew, everything
-// else in old kept.
+// hosts gives the node's /etc/hosts: the lab's block made anew, where it was
+// or at the end; every other line of old is kept.
 func hosts(l *lab.Lab, old string) string {
-	var b strings.Builder
 	if old == "" {
 		old = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 	}
-	before, rest, found := strings.Cut(old, hostsBegin+"\n")
-	b.WriteString(before)
-	if before != "" && !strings.HasSuffix(before, "\n") {
-		b.WriteString("\n")
+	var before, after strings.Builder
+	to := &before
+	for rest := old; rest != ""; {
+		var line string
+		line, rest, _ = strings.Cut(rest, "\n")
+		switch line {
+		case hostsBegin:
+			to = &after
+			// A block that somebody left without its end ends here.
+			if _, behind, ok := strings.Cut("\n"+rest, "\n"+hostsEnd+"\n"); ok {
+				rest = behind
+			}
+		case hostsEnd:
+		default:
+			to.WriteString(line + "\n")
+		}
 	}
-	b.WriteString(hostsBegin + "\n")
+	var block strings.Builder
 	for _, n := range l.Nodes {
 		names := n.Name
 		if full := l.Hostname(n); full != n.Name {
 			names = full + " " + n.Name
 		}
-		fmt.Fprintf(&b, "%s %s\n", n.IP, names)
+		fmt.Fprintf(&block, "%s %s\n", n.IP, names)
 	}
-	b.WriteString(hostsEnd + "\n")
-	if found {
-		if _, after, ok := strings.Cut(rest, hostsEnd+"\n"); ok {
-			b.WriteString(after)
-		}
-	}
-	return b.String()
+	return before.String() + hostsBegin + "\n" + block.String() + hostsEnd + "\n" + after.String()
 }
 
 // resolvers gives a resolv.conf that works outside the host's own network
@@ -349,7 +354,7 @@ exec %s sandbox-service "$action" "$unit"
 	t.write("/usr/local/sbin/service", 0o755, fmt.Sprintf(shim, "service UNIT ACTION", `$1`, `$2`, "/usr/sbin/service", initPath))
 	t.write("/usr/local/bin/systemctl", 0o755, fmt.Sprintf(shim, "systemctl ACTION [--now] UNIT",
 		`$(for a; do case $a in -*) ;; *) last=$a ;; esac; done; printf %s "$last")`,
-		`$(case $* in *enable*--now*|*--now*enable*) echo start ;; *disable*--now*) echo stop ;; *) for a; do case $a in -*) ;; *) echo "$a"; break ;; esac; done ;; esac)`,
+		`$(case $* in *enable*--now*|*--now*enable*) echo start ;; *disable*--now*|*--now*disable*) echo stop ;; *) for a; do case $a in -*) ;; *) echo "$a"; break ;; esac; done ;; esac)`,
 		"/usr/bin/systemctl", initPath))
 	t.write("/usr/sbin/policy-rc.d", 0o755, "#!/bin/sh\n# Made by dcalab: PID 1 starts what this node runs.\nexit 101\n")
 	t.write(initPath, 0o755, "") // the mount point of this program

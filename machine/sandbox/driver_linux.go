@@ -245,14 +245,14 @@ func (d *Driver) boot(ctx context.Context, o machine.Observer, n lab.Node, nat b
 
 // await waits until the sshd of the node whose PID 1 is pid answers.
 func (d *Driver) await(ctx context.Context, n lab.Node, pid int) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	waiting, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
-		if greets(ctx, d.socket(n.Name)) {
+		if greets(waiting, d.socket(n.Name)) {
 			return nil
 		}
-		if err := pause(ctx, 5*time.Millisecond); err != nil {
-			if errors.Is(err, context.DeadlineExceeded) {
+		if err := pause(waiting, 5*time.Millisecond); err != nil {
+			if ctx.Err() == nil { // the minute is over, not the caller's patience
 				return &trouble.Error{
 					ID: "sshd-silent", Where: n.Name, What: "boot", Why: "its sshd did not answer within a minute",
 					Next: []string{"read the node's log: " + d.disk(n.Name).log()},
@@ -382,11 +382,8 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 			if err := errors.Join(removeDisk(disk.dir), removeDisk(disk.half().dir)); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
-			host := name
-			if n, ok := d.cfg.Lab.Node(name); ok {
-				host = d.cfg.Lab.Hostname(n)
-			}
-			return d.cfg.ForgetHostKey(host)
+			// Also for one that labs.yaml no longer names.
+			return d.cfg.ForgetHostKey(d.cfg.Lab.Hostname(lab.Node{Name: name}))
 		})
 	}
 	if err := g.Wait(); err != nil {

@@ -34,14 +34,15 @@ func (d *Driver) needRoot() error {
 // bring it.
 type program struct{ name, debian, redhat string }
 
-func programs() []program {
+// missing lists the programs that nodes run and that are not in a search path.
+func missing(path string) []program {
 	// Distributions that package the docker command apart from the engine call
 	// it docker-cli; where there is an engine and no command, it is one of them.
 	cli := "docker.io"
-	if _, err := find("dockerd"); err == nil {
+	if _, err := find(path, "dockerd"); err == nil {
 		cli = "docker-cli"
 	}
-	return []program{
+	needed := []program{
 		{"runc", "runc", "runc"},
 		{"dockerd", "docker.io", "moby-engine"},
 		{"docker", cli, "docker-cli"},
@@ -50,6 +51,10 @@ func programs() []program {
 		{"sshd", "openssh-server", "openssh-server"},
 		{"sudo", "sudo", "sudo"},
 	}
+	return slices.DeleteFunc(needed, func(p program) bool {
+		_, err := find(path, p.name)
+		return err == nil
+	})
 }
 
 // Preflight finds everything that this host lacks and reports it at once.
@@ -63,11 +68,9 @@ func (d *Driver) Preflight(context.Context) error {
 		next = append(next, fix...)
 	}
 	var debian, redhat []string
-	for _, p := range programs() {
-		if _, err := find(searchPath, p.name); err != nil {
-			lack(p.name + " is not installed")
-			debian, redhat = append(debian, p.debian), append(redhat, p.redhat)
-		}
+	for _, p := range missing(searchPath) {
+		lack(p.name + " is not installed")
+		debian, redhat = append(debian, p.debian), append(redhat, p.redhat)
 	}
 	if len(debian) > 0 {
 		debian, redhat = slices.Compact(debian), slices.Compact(redhat)
@@ -101,7 +104,7 @@ func (d *Driver) Preflight(context.Context) error {
 	}
 }
 
-// find looks for a program in a search path; searchPath is where nodes look.
+// find looks for a program in a search path. Nodes look in searchPath.
 func find(path, name string) (string, error) {
 	for _, dir := range strings.Split(path, ":") {
 		file := filepath.Join(dir, name)

@@ -139,14 +139,30 @@ func mountsBelow(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 	var out []string
-	for line := range strings.Lines(string(info)) {
-		if f := strings.Fields(line); len(f) > 4 {
-			if at := unescape.Replace(f[4]); strings.HasPrefix(at, dir+"/") {
-				out = append(out, at)
-			}
+	for _, m := range mounts(string(info)) {
+		if strings.HasPrefix(m.point, dir+"/") {
+			out = append(out, m.point)
 		}
 	}
 	return out, nil
+}
+
+// mount is one line of a mountinfo file: where, and the type of file system.
+type mount struct{ point, kind string }
+
+// mounts reads the text of a mountinfo file (proc(5)). A line that is none is
+// passed over.
+func mounts(info string) []mount {
+	// seq_path() of the kernel escapes these four.
+	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	var out []mount
+	for line := range strings.Lines(info) {
+		before, after, ok := strings.Cut(line, " - ")
+		where, what := strings.Fields(before), strings.Fields(after)
+		if ok && len(where) > 4 && len(what) > 0 {
+			out = append(out, mount{unescape.Replace(where[4]), what[0]})
+		}
+	}
+	return out
 }

@@ -1,0 +1,225 @@
+package sandbox
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/dcalab/dcalab/machine"
+)
+
+// observerThatFails is for an Up that must not get as far as any node.
+func observerThatFails(t *testing.T) machine.Observer {
+	t.Helper()
+	return machine.Observer{
+		Step:  func(node, step string) { t.Errorf("step of %s: %s", node, step) },
+		Ready: func(ep machine.Endpoint) { t.Errorf("%s is ready", ep.Node) },
+	}
+}
+
+func pidOf(t *testing.T, f *fixture, node string) int {
+	t.Helper()
+	alive, err := running(f.ID)
+	if err != nil || alive[node] == 0 {
+		t.Fatalf("no process of %s: %v, %v", node, alive, err)
+	}
+	return alive[node]
+}
+
+// What somebody did to a lab behind dcalab's back. Whatever it was, status
+// answers, up mends it, and destroy leaves nothing.
+func TestBehindItsBack(t *testing.T) {
+	removeLink := func(t *testing.T, name string) {
+		t.Helper()
+		link, err := netlink.LinkByName(name)
+		if err == nil {
+			err = netlink.LinkDel(link)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove := func(path func(*fixture) string) func(*testing.T, *fixture) {
+		return func(t *testing.T, f *fixture) {
+			t.Helper()
+			if _, err := os.Stat(path(f)); err != nil {
+				t.Fatal(err) // there is nothing to remove, so nothing is tested
+			}
+			if err := os.RemoveAll(path(f)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, test := range []struct {
+		name string
+		harm func(*testing.T, *fixture)
+		// mend says that an up after the harm gives a whole lab again without
+		// a destroy in between.
+		mend bool
+	}{
+		{"nothing", func(*testing.T, *fixture) {}, true},
+		{"the runtime folder removed", remove(func(f *fixture) string { return f.driver().runtime() }), false},
+		{"the runtime folder of all labs removed", func(t *testing.T, f *fixture) {
+			remove(func(*fixture) string { return runtimeRoot })(t, f)
+			// With it goes the note that it was dcalab that switched forwarding on.
+			if err := os.WriteFile(forwardSwitch, []byte("0"), 0); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+		{"runc's state removed", remove(func(f *fixture) string { return f.driver().runtime(".runc") }), true},
+		{"the node's disk removed", remove(func(f *fixture) string { return f.Nodes + "/master" }), false},
+		{"all disks removed", remove(func(f *fixture) string { return f.Nodes }), false},
+		{"the bridge removed", func(t *testing.T, f *fixture) { removeLink(t, f.driver().bridge()) }, true},
+		{"the node's interface removed", func(t *testing.T, f *fixture) { removeLink(t, f.driver().veth("master")) }, false},
+		{"PID 1 of the node killed", func(t *testing.T, f *fixture) {
+			if err := unix.Kill(pidOf(t, f, "master"), unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the node is down", 5*time.Second, func() bool {
+				status, err := f.driver().Status(t.Context())
+				return err == nil && status["master"] == machine.StatusHalted
+			})
+		}, true},
+		{"the firewall flushed", func(t *testing.T, f *fixture) {
+			d := f.driver()
+			if err := d.disallow(); err != nil {
+				t.Fatal(err)
+			}
+		}, true},
+		{"another subnet in labs.yaml", func(_ *testing.T, f *fixture) {
+			f.Lab.Subnet = netip.MustParsePrefix("10.20.30.0/24")
+			f.Lab.Nodes[0].IP = netip.MustParseAddr("10.20.30.100")
+		}, false},
+		{"the node no longer in labs.yaml", func(_ *testing.T, f *fixture) {
+			f.Lab.Nodes[0].Name = "other"
+		}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFixture(t, "master")
+			fakeUplink(t)
+			f.up(t)
+			test.harm(t, f)
+			if _, err := f.driver().Status(t.Context()); err != nil {
+				t.Errorf("status: %v", err)
+			}
+			if test.mend {
+				f.up(t)
+				eventually(t, "the node answers on the lab's network", 5*time.Second, func() bool {
+					out, err := f.try(t, "master", "timeout 1 bash -c 'exec 3<>/dev/tcp/10.20.20.1/1' 2>&1; ip -4 -o addr show dev enp0s8; ip route show default")
+					return err == nil && strings.Contains(out, "refused") && strings.Contains(out, "10.20.20.100/24") && strings.Contains(out, "via 10.20.20.1")
+				})
+				var rules []string
+				for _, l := range f.leftovers(t) {
+					if strings.HasPrefix(l, "iptables -A") {
+						rules = append(rules, l)
+					}
+				}
+				if len(rules) != 5 { // two jumps, two of the filter's, one of nat's
+					t.Errorf("the lab's rules are %q", rules)
+				}
+			}
+			f.destroy(t)
+			f.wantNothing(t)
+			f.destroy(t) // and again, of nothing
+		})
+	}
+}
+
+// A kill in the middle of making a disk leaves half of one.
+func TestHalfMadeDisk(t *testing.T) {
+	for name, nodes := range map[string][]string{"destroy all": nil, "destroy the node": {"master"}} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, "master")
+			half := disk{filepath.Join(f.Nodes, "master")}.half()
+			halve := func() {
+				if err := errors.Join(os.MkdirAll(half.upper()+"/etc", 0o755), os.WriteFile(half.upper()+"/etc/hosts", nil, 0o644)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			halve()
+			d := f.driver()
+			if status, err := d.Status(t.Context()); err != nil || status["master"] != machine.StatusAbsent {
+				t.Errorf("status is %v (%v), want absent", status, err)
+			}
+			if err := d.Destroy(t.Context(), machine.Observer{}, nodes...); err != nil {
+				t.Fatal(err)
+			}
+			f.wantNothing(t)
+			halve()
+			f.up(t)
+		})
+	}
+}
+
+// Where disks cannot carry an overlay, they are in memory; and nodes may have
+// any name, also those of things that the driver keeps beside them.
+func TestDisksInMemory(t *testing.T) {
+	f := newFixture(t, "storage", "runc", "init")
+	on := f.path("overlay")
+	for _, dir := range []string{"lower", "upper", "work", "overlay"} {
+		if err := os.Mkdir(f.path(dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Mount("overlay", on, "overlay", 0, "lowerdir="+f.path("lower")+",upperdir="+f.path("upper")+",workdir="+f.path("work")); err != nil {
+		t.Fatal(err)
+	}
+	f.Nodes = on + "/nodes"
+	defer func() {
+		f.destroy(t)
+		f.Nodes = f.path("nodes")
+		if err := unix.Unmount(on, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	d := f.driver()
+	if err := d.Preflight(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.up(t)
+	if limits := strings.Join(d.Limits(t.Context()), "\n"); !strings.Contains(limits, "in memory (3072 MiB at most)") || !strings.Contains(limits, on) {
+		t.Errorf("the limits do not say that disks are in memory: %s", limits)
+	}
+	f.sh(t, "storage", "echo kept >kept")
+	if err := d.Halt(t.Context(), machine.Observer{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Start(t.Context(), machine.Observer{}, "storage"); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.sh(t, "storage", "cat kept"); got != "kept" {
+		t.Errorf("after halt and start the file reads %q", got)
+	}
+	for _, name := range f.Lab.NodeNames() {
+		if err := d.Destroy(t.Context(), machine.Observer{}, name); err != nil {
+			t.Fatal(err)
+		}
+		if status, err := d.Status(t.Context()); err != nil || status[name] != machine.StatusAbsent {
+			t.Errorf("status is %v (%v)", status, err)
+		}
+	}
+	if left := f.leftovers(t); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+// The same names on disk.
+func TestNamesOfTheDriversOwn(t *testing.T) {
+	f := newFixture(t, "storage", "runc", "init")
+	d := f.up(t)
+	for _, name := range f.Lab.NodeNames() {
+		if got := f.sh(t, name, "hostname -s"); got != name {
+			t.Errorf("%s calls itself %s", name, got)
+		}
+	}
+	if limits := strings.Join(d.Limits(t.Context()), "\n"); strings.Contains(limits, "in memory") {
+		t.Errorf("disks are said to be in memory: %s", limits)
+	}
+}

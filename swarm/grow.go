@@ -1,0 +1,229 @@
+package swarm
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+)
+
+// grow plans for a swarm that can be changed.
+func (p *planner) grow() {
+	var settle []Step
+	for _, n := range p.v.Nodes {
+		if n.Want == lab.RoleNone {
+			continue
+		}
+		switch {
+		case p.leaves(n):
+		case n.State == StateLocked:
+			settle = append(settle, unlockStep{on(n.Name)})
+		case n.State == StatePending:
+			settle = append(settle, waitStep{on: on(n.Name)})
+		}
+	}
+	drop := p.drop()
+	leaving := p.leave()
+	joining := p.join("")
+	var promote []Step
+	for _, n := range p.v.Nodes {
+		if n.Want == lab.RoleManager && n.State == StateMember && n.Listed && n.Role == lab.RoleWorker && n.WantedRole != lab.RoleManager {
+			promote = append(promote, promoteStep{on(n.Name), n.NodeID})
+		}
+	}
+	p.out.stage("settle", settle)
+	p.out.stage("clear", append(drop, leaving...))
+	p.out.stage("join", joining)
+	p.out.stage("promote", promote)
+	p.out.stage("update", p.update(joining))
+	p.out.stage("configure", p.configure())
+	p.await(nodesOf(joining))
+}
+
+// drop plans to strike stale entries, and those of nodes that are about to
+// leave the lab's own swarm. A dead manager counts against the quorum until
+// it is demoted, so that this comes before any join.
+func (p *planner) drop() []Step {
+	var drops []dropStep
+	for _, e := range p.v.Stale {
+		drops = append(drops, dropStep{on(e.Lab), e.ID, e.IsManager() || e.Role == engine.RoleManager})
+	}
+	for _, n := range p.v.Nodes {
+		if n.State != StateForeign && n.Listed && p.leaves(n) {
+			drops = append(drops, dropStep{on(n.Name), n.NodeID, n.Role == lab.RoleManager || n.WantedRole == lab.RoleManager})
+		}
+	}
+	// What the swarm itself would refuse is left out, one entry at a time.
+	var steps []Step
+	var ids []string
+	for _, d := range drops {
+		if p.v.GuardRemoval(append(ids, d.ID)...) == nil {
+			ids = append(ids, d.ID)
+			steps = append(steps, d)
+		}
+	}
+	return steps
+}
+
+// leave plans the leaving of nodes that have to join again: those taken over,
+// those that the swarm struck from its list, and those whose engine gave up.
+func (p *planner) leave() []Step {
+	var steps []Step
+	for _, n := range p.v.Nodes {
+		if !p.leaves(n) {
+			continue
+		}
+		why := "taken over"
+		switch n.State {
+		case StateRemoved:
+			why = "it was removed from there"
+		case StateError:
+			why = "in error: " + reason(n)
+		}
+		steps = append(steps, leaveStep{on(n.Name), n.Cluster, why})
+	}
+	return steps
+}
+
+func (p *planner) leaves(n NodeView) bool {
+	if n.Want == lab.RoleNone {
+		return false
+	}
+	switch n.State {
+	case StateForeign:
+		return slices.Contains(p.taken, n.Name)
+	case StateRemoved:
+		return true
+	case StateError:
+		return p.v.GuardRemoval(n.NodeID) == nil
+	case StatePending, StateLocked:
+		// It may never come back by itself: its key is lost, or it was killed right
+		// after its promotion and demoted while it was down (measured on 20.10: its
+		// raft log is empty, so that it never learns that raft let go of it; one
+		// that had been a manager for longer comes back as a worker). Only the user
+		// can know.
+		return slices.Contains(p.taken, n.Name) && p.v.Quorum.HasQuorum && p.v.GuardRemoval(n.NodeID) == nil
+	}
+	return false
+}
+
+// join plans the joins, straight into the role that labs.yaml wants. Without a
+// swarm that can be changed there is nobody to join, but for the one that is
+// about to be started by the node named except.
+func (p *planner) join(except string) []Step {
+	var steps []Step
+	for _, n := range p.v.Nodes {
+		if n.Name == except || n.Want == lab.RoleNone || n.State != StateInactive && !p.leaves(n) {
+			continue
+		}
+		steps = append(steps, joinStep{on(n.Name), engine.Role(n.Want), n.Addr.String(), engine.Availability(p.node(n).Availability)})
+	}
+	return steps
+}
+
+// update plans the labels and the availability of members and of nodes that
+// are about to be. Labels that labs.yaml does not name are left alone.
+func (p *planner) update(arriving []Step) []Step {
+	var steps []Step
+	for _, n := range p.v.Nodes {
+		w := p.node(n)
+		s := updateStep{on: on(n.Name)}
+		switch {
+		case slices.ContainsFunc(arriving, func(a Step) bool { return a.Node() == n.Name }):
+			// The availability goes with the init or the join.
+			s.Labels = maps.Clone(w.Labels)
+		case n.Want != lab.RoleNone && n.State == StateMember && n.Listed:
+			s.ID = n.NodeID
+			s.Labels = map[string]string{}
+			for k, val := range w.Labels {
+				if have, ok := n.Labels[k]; !ok || have != val {
+					s.Labels[k] = val
+				}
+			}
+			if w.Availability != "" && engine.Availability(w.Availability) != n.Availability {
+				s.Availability = engine.Availability(w.Availability)
+			}
+		}
+		if len(s.Labels) > 0 || s.Availability != "" {
+			steps = append(steps, s)
+		}
+	}
+	return steps
+}
+
+// configure plans the settings that can be changed, and warns of those that
+// only the start of a swarm can set.
+func (p *planner) configure() []Step {
+	have := p.v.Settings
+	if have == nil {
+		return nil
+	}
+	want := p.lab.Swarm
+	var set settings
+	if want.CertExpiry > 0 && want.CertExpiry != have.CertExpiry {
+		set.CertExpiry = &want.CertExpiry
+	}
+	if want.TaskHistory >= 0 && want.TaskHistory != have.TaskHistory {
+		set.TaskHistory = &want.TaskHistory
+	}
+	if cut := p.pick(func(n NodeView) bool {
+		return n.Role == lab.RoleManager && (n.State == StateLocked || !n.State.Answered())
+	}); have.Autolock && !want.Autolock && len(cut) > 0 {
+		// With autolock goes the key that these still need.
+		p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("autolock is not switched off yet: %s could not be unlocked any more", named(cut)))
+	} else if want.Autolock != have.Autolock {
+		set.Autolock = &want.Autolock
+	}
+	warn := func(what string, wanted, is any) {
+		p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("labs.yaml wants %s %v, and the swarm has %v: only a new swarm can change that (dcalab destroy, dcalab up --swarm)", what, wanted, is))
+	}
+	if len(want.DefaultAddrPool) > 0 && !slices.Equal(want.DefaultAddrPool, have.Pools) {
+		warn("the address pools", want.DefaultAddrPool, have.Pools)
+	}
+	if want.SubnetSize > 0 && have.SubnetSize > 0 && want.SubnetSize != have.SubnetSize {
+		warn("the subnet size", want.SubnetSize, have.SubnetSize)
+	}
+	if want.DataPathPort > 0 && have.DataPathPort > 0 && want.DataPathPort != have.DataPathPort {
+		warn("the data path port", want.DataPathPort, have.DataPathPort)
+	}
+	if set.empty() {
+		return nil
+	}
+	return []Step{configureStep{Want: set}}
+}
+
+// await plans the end: every node that answers Ready, every wanted manager
+// Reachable. It is there only where something else is, or somebody is not.
+func (p *planner) await(arriving []string) {
+	s := awaitStep{}
+	lacking := false
+	for _, n := range p.v.Nodes {
+		arrives := slices.Contains(arriving, n.Name)
+		settles := n.State == StatePending || n.State == StateLocked
+		if n.Want == lab.RoleNone || !arrives && !settles && n.State != StateMember {
+			continue
+		}
+		s.Ready = append(s.Ready, n.Name)
+		lacking = lacking || n.Status != engine.NodeReady
+		// A node that is only coming in may come as a worker; then the next plan
+		// promotes it.
+		coming := settles && n.Role != lab.RoleManager && n.WantedRole != lab.RoleManager
+		if n.Want == lab.RoleManager && !coming {
+			s.Reachable = append(s.Reachable, n.Name)
+			lacking = lacking || n.Reachability != engine.ReachabilityReachable
+		}
+	}
+	if !p.out.Empty() || lacking && len(s.Ready) > 0 {
+		p.out.stage("await", []Step{s})
+	}
+}
+
+func nodesOf(steps []Step) []string {
+	var out []string
+	for _, s := range steps {
+		out = append(out, s.Node())
+	}
+	return out
+}

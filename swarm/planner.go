@@ -1,0 +1,305 @@
+package swarm
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+type planner struct {
+	lab   *lab.Lab
+	v     View
+	taken []string
+	out   Plan
+}
+
+func (p *planner) checkTaken() error {
+	for _, name := range p.taken {
+		if n, ok := p.lab.Node(name); !ok || n.Name != name {
+			return &trouble.Error{ID: "no-such-node", Exit: trouble.ExitUsage,
+				What: "take over " + name, Why: "the lab has no node of that name",
+				Next: []string{"nodes of the lab: " + strings.Join(p.lab.NodeNames(), ", ")}}
+		}
+	}
+	return nil
+}
+
+// refuseStrangers: two swarms that could both be the lab's, or nodes in a
+// swarm that is not.
+func (p *planner) refuseStrangers() error {
+	if len(p.v.Rivals) > 0 {
+		var next []string
+		for _, h := range p.v.Rivals {
+			var others []string
+			for _, other := range p.v.Rivals {
+				if other.Cluster != h.Cluster {
+					others = append(others, other.Nodes...)
+				}
+			}
+			next = append(next, fmt.Sprintf("to keep the swarm of %s: dcalab swarm bootstrap --take-over %s",
+				strings.Join(h.Nodes, ", "), strings.Join(others, ",")))
+		}
+		return &trouble.Error{ID: "two-swarms", Exit: trouble.ExitRefused,
+			What: "refused to choose between two swarms",
+			Why:  "managers of the lab are in more than one: " + describeHalves(p.v.Rivals) + "; what runs in the one that is not kept is lost",
+			Next: next}
+	}
+	foreign := halves(p.v.Nodes, func(n NodeView) bool {
+		return n.State == StateForeign && n.Want != lab.RoleNone && !slices.Contains(p.taken, n.Name)
+	})
+	if len(foreign) == 0 {
+		return nil
+	}
+	var names []string
+	for _, h := range foreign {
+		names = append(names, h.Nodes...)
+	}
+	return &trouble.Error{ID: "foreign-swarm", Exit: trouble.ExitRefused, Where: strings.Join(names, ", "),
+		What: "refused to take a node out of another swarm",
+		Why:  describeHalves(foreign) + ", which is not the lab's; what runs there would be lost",
+		Next: []string{
+			"to take it over all the same: dcalab swarm bootstrap --take-over " + strings.Join(names, ","),
+			"or leave that swarm by hand: docker swarm leave",
+		}}
+}
+
+// leftOut names the nodes that do not answer, and the nodes that are taken
+// over although they need not be.
+func (p *planner) leftOut() {
+	for _, n := range p.v.Nodes {
+		if n.Want != lab.RoleNone && !n.State.Answered() {
+			p.out.Unfinished = append(p.out.Unfinished, Unfinished{Node: n.Name, Why: reason(n), Err: n.Err})
+		}
+		if slices.Contains(p.taken, n.Name) && n.State != StateForeign && !p.leaves(n) {
+			p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("%s is not taken over: it is %s, and in no other swarm", n.Name, n.State))
+		}
+	}
+}
+
+func reason(n NodeView) string {
+	if n.Err != nil {
+		return cause(n.Name, n.Err)
+	}
+	return string(n.State)
+}
+
+func (p *planner) pick(keep func(NodeView) bool) []NodeView {
+	var out []NodeView
+	for _, n := range p.v.Nodes {
+		if keep(n) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func (p *planner) node(n NodeView) lab.Node {
+	w, _ := p.lab.Node(n.Name)
+	return w
+}
+
+func named(nodes []NodeView) string {
+	var names []string
+	for _, n := range nodes {
+		names = append(names, n.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+func wanted(role lab.Role) func(NodeView) bool {
+	return func(n NodeView) bool { return n.Want == role }
+}
+
+// fresh plans a new swarm, where no node that labs.yaml calls manager is in
+// one. A wanted manager that cannot be asked may hold the lab's swarm: a
+// second one is never started beside it.
+func (p *planner) fresh() error {
+	managers := p.pick(wanted(lab.RoleManager))
+	var silent, locked, pending, broken []NodeView
+	for _, n := range managers {
+		switch n.State {
+		case StateUnreachable, StateEngineDown:
+			silent = append(silent, n)
+		case StateLocked:
+			locked = append(locked, n)
+		case StatePending:
+			pending = append(pending, n)
+		case StateError:
+			if !p.neverMember(n) {
+				broken = append(broken, n)
+			}
+		}
+	}
+	switch {
+	case len(silent) > 0:
+		var errs []error
+		for _, n := range silent {
+			errs = append(errs, n.Err)
+		}
+		return &trouble.Error{ID: "manager-not-answering", Exit: trouble.ExitRefused, Where: named(silent),
+			What: "refused to start a new swarm",
+			Why:  fmt.Sprintf("%s may hold the lab's swarm already, and does not answer: %s", named(silent), reason(silent[0])),
+			Next: []string{"start it: dcalab up " + strings.ReplaceAll(named(silent), ", ", " "), "or, if it is gone for good: dcalab destroy " + strings.ReplaceAll(named(silent), ", ", " ")},
+			Err:  errors.Join(errs...)}
+	case len(locked) > 0:
+		return lockedError(locked)
+	case len(broken) > 0:
+		return inErrorError(broken)
+	case len(pending) > 0:
+		p.waitFor(pending)
+		return nil
+	}
+	leaving := p.leave()
+	var first *NodeView
+	for _, clean := range []bool{true, false} {
+		for i := range managers {
+			if n := &managers[i]; first == nil && (n.State == StateInactive) == clean {
+				first = n
+			}
+		}
+	}
+	if first == nil {
+		return &trouble.Error{ID: "no-manager", Exit: trouble.ExitConfig, What: "start a swarm",
+			Why: "labs.yaml calls no node a manager"}
+	}
+	s, w := p.lab.Swarm, p.node(*first)
+	opts := engine.InitOptions{
+		Advertise:    first.Addr.String(),
+		Pools:        s.DefaultAddrPool,
+		SubnetSize:   s.SubnetSize,
+		DataPathPort: s.DataPathPort,
+		Autolock:     s.Autolock,
+		Availability: engine.Availability(w.Availability),
+		CertExpiry:   s.CertExpiry,
+		TaskHistory:  s.TaskHistory,
+	}
+	p.out.stage("leave", leaving)
+	p.out.stage("init", []Step{initStep{on(first.Name), opts}})
+	joining := p.join(first.Name)
+	p.out.stage("join", joining)
+	p.out.stage("update", p.update(append(joining, initStep{on: on(first.Name)})))
+	p.await(append([]string{first.Name}, nodesOf(joining)...))
+	return nil
+}
+
+// neverMember: the node certainly holds no swarm's state, so that leaving
+// loses nothing but a join that failed.
+func (p *planner) neverMember(n NodeView) bool {
+	at := slices.IndexFunc(p.v.targets, func(t Target) bool { return t.Name == n.Name })
+	return at >= 0 && p.v.facts[at].noCert
+}
+
+func (p *planner) waitFor(nodes []NodeView) {
+	var steps []Step
+	for _, n := range nodes {
+		steps = append(steps, waitStep{on(n.Name), n.hung()})
+	}
+	p.out.stage("wait", steps)
+}
+
+// leaderless plans to wait for an election, where enough managers answer for
+// one to come, and refuses otherwise.
+func (p *planner) leaderless() error {
+	q := p.v.Quorum
+	ours := func(s State) []NodeView {
+		return p.pick(func(n NodeView) bool {
+			return n.State == s && (n.Cluster == p.v.Cluster || n.Cluster == "") && n.Want != lab.RoleNone
+		})
+	}
+	locked, broken, pending := ours(StateLocked), ours(StateError), ours(StatePending)
+	if q.Managers > 0 && q.Reachable >= q.Majority {
+		p.out.stage("wait", []Step{awaitQuorumStep{}})
+		return nil
+	}
+	// A call that is under way when the leader is lost gets no answer for 20 s;
+	// the next one tells more.
+	if hung := p.pick(func(n NodeView) bool { return n.hung() && n.Cluster == p.v.Cluster }); len(hung) > 0 {
+		p.waitFor(hung)
+		return nil
+	}
+	// Pending nodes that have not become managers yet may be coming back.
+	comingBack := 0
+	for _, n := range pending {
+		if !n.Control && n.Role == lab.RoleManager {
+			comingBack++
+		}
+	}
+	switch {
+	case q.Managers > 0 && q.Reachable+comingBack >= q.Majority:
+		p.waitFor(pending)
+		return nil
+	case len(locked) > 0:
+		return lockedError(locked)
+	}
+	var missing []string
+	known := map[string]bool{}
+	for _, n := range p.v.Nodes {
+		known[n.Addr.String()] = true
+		if !n.State.Answered() && n.Want == lab.RoleManager {
+			missing = append(missing, fmt.Sprintf("%s (%s)", n.Name, reason(n)))
+		}
+	}
+	for _, n := range broken {
+		missing = append(missing, fmt.Sprintf("%s (in error: %s)", n.Name, reason(n)))
+	}
+	for _, addr := range p.peers() {
+		if !known[addr] {
+			missing = append(missing, addr+" (not a node of the lab)")
+		}
+	}
+	why := fmt.Sprintf("%d of %s answer, and %d are needed", q.Reachable, managers(q.Managers), q.Majority)
+	if q.Reachable == 0 {
+		why = "none of its managers answers"
+	}
+	if len(missing) > 0 {
+		why += "; missing: " + strings.Join(missing, ", ")
+	}
+	return &trouble.Error{ID: "no-quorum", Exit: trouble.ExitRefused,
+		What: "refused to change a swarm without a quorum", Why: why,
+		Next: []string{
+			"bring the missing managers back: dcalab up",
+			"if they are lost for good, on a manager that is left: docker swarm init --force-new-cluster --advertise-addr ADDRESS",
+		}}
+}
+
+// peers are the addresses of all the managers that nodes of the lab's swarm
+// know of.
+func (p *planner) peers() []string {
+	seen := map[string]bool{}
+	for i, n := range p.v.Nodes {
+		if n.Cluster != p.v.Cluster {
+			continue
+		}
+		for _, peer := range p.v.facts[i].info.Remotes {
+			if host, _, err := net.SplitHostPort(peer.Addr); err == nil {
+				seen[host] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+func lockedError(nodes []NodeView) error {
+	return &trouble.Error{ID: "locked", Exit: trouble.ExitRefused, Where: named(nodes),
+		What: "the swarm is locked",
+		Why:  "its managers were restarted with autolock on, and no other manager holds the key",
+		Next: []string{"give the key: dcalab swarm unlock"}}
+}
+
+func inErrorError(nodes []NodeView) error {
+	return &trouble.Error{ID: "manager-in-error", Exit: trouble.ExitRefused, Where: named(nodes),
+		What: "refused to start a new swarm",
+		Why:  fmt.Sprintf("the engine of %s gave up on its swarm, whose only copy it may hold: %s", nodes[0].Name, reason(nodes[0])),
+		Next: []string{
+			"look into the engine's log: dcalab ssh " + nodes[0].Name + " -- sudo journalctl -u docker",
+			"to give that swarm up: dcalab ssh " + nodes[0].Name + " -- docker swarm leave --force",
+		},
+		Err: nodes[0].Err}
+}

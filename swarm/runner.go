@@ -1,0 +1,232 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/dcalab/dcalab/engine"
+)
+
+// runner does the steps of one Apply, Promote or Demote.
+type runner struct {
+	targets  []Target
+	progress func(Event)
+	patience time.Duration
+
+	view   View
+	asking sync.WaitGroup
+
+	mu    sync.Mutex    // guards what follows
+	facts []fact        // what the nodes said, as far as is known by now
+	asked []int         // how often each node was asked anew
+	via   []string      // managers that take calls on the swarm, the best first
+	list  []engine.Node // the last list that an await saw
+	// raft is held while managers are taken out, one after the other.
+	raft   sync.Mutex
+	tokens func() (worker, manager engine.Secret, err error)
+}
+
+func newRunner(targets []Target, progress func(Event), patience time.Duration) *runner {
+	if patience <= 0 {
+		patience = defaultPatience
+	}
+	if progress == nil {
+		progress = func(Event) {}
+	}
+	return &runner{targets: targets, progress: progress, patience: patience}
+}
+
+// begin takes what was observed as the ground for the next steps.
+func (r *runner) begin(v View) {
+	r.view, r.facts, r.list, r.tokens, r.via = v, slices.Clone(v.facts), nil, nil, nil
+	r.asked = make([]int, len(v.facts))
+	for _, leader := range []bool{true, false} {
+		for i, n := range v.Nodes {
+			if v.Cluster != "" && n.Cluster == v.Cluster && n.Control && n.Leader == leader && (v.facts[i].listed || !v.Quorum.HasQuorum) {
+				r.via = append(r.via, n.Name)
+			}
+		}
+	}
+}
+
+func (r *runner) target(name string) Target {
+	at := slices.IndexFunc(r.targets, func(t Target) bool { return t.Name == name })
+	if at < 0 {
+		return Target{Name: name}
+	}
+	return r.targets[at]
+}
+
+// engine gives a node's engine; a step is only planned for one that answers.
+func (r *runner) engine(name string) (Engine, error) {
+	t := r.target(name)
+	if t.Engine == nil {
+		return nil, fmt.Errorf("%s: its engine cannot be asked", name)
+	}
+	return t.Engine, nil
+}
+
+func (r *runner) managers() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.via)
+}
+
+var errNoManager = errors.New("no manager answers")
+
+// through calls f with a manager's engine; where that one is no manager any
+// more, has lost its leader, or does not answer, with the next one's.
+func (r *runner) through(ctx context.Context, f func(Engine) error) error {
+	err := errNoManager
+	for _, name := range r.managers() {
+		var e Engine
+		if e, err = r.engine(name); err != nil {
+			continue
+		}
+		if err = f(e); err == nil || !elsewhere(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// elsewhere: another manager may do better.
+func elsewhere(err error) bool {
+	for _, kind := range []error{engine.ErrUnreachable, engine.ErrNotManager, engine.ErrPreparing, engine.ErrNoLeader, engine.ErrNotInSwarm, engine.ErrLocked} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// run does the stages in order, the steps of each at once. A node whose step
+// failed is left alone from then on, the others go on; where the swarm could
+// not be started, nothing does.
+func (r *runner) run(ctx context.Context, plan Plan, res *Result) []Unfinished {
+	var failed []Unfinished
+	out := map[string]bool{}
+	defer r.asking.Wait()
+	for _, stage := range plan.Stages {
+		var steps []Step
+		for _, s := range stage.Steps {
+			if !out[s.Node()] {
+				steps = append(steps, without(s, out))
+			}
+		}
+		res.Steps = append(res.Steps, steps...)
+		errs := make([]error, len(steps))
+		each(len(steps), func(i int) { errs[i] = r.step(ctx, steps[i]) })
+		for i, err := range errs {
+			if err == nil {
+				continue
+			}
+			s := steps[i]
+			u := Unfinished{Node: s.Node(), Why: s.String() + ": " + cause(s.Node(), err), Err: err}
+			if s.Kind() == KindWait || s.Kind() == KindUnlock {
+				u.next = "if " + s.Node() + " cannot come back by itself, it can leave and join anew: dcalab swarm bootstrap --take-over " + s.Node()
+			}
+			failed = append(failed, u)
+			if s.Node() != "" {
+				out[s.Node()] = true
+			}
+			if s.Kind() == KindInit || ctx.Err() != nil {
+				return failed
+			}
+		}
+	}
+	return failed
+}
+
+// without takes the nodes that failed out of what the last step waits for.
+func without(s Step, out map[string]bool) Step {
+	a, ok := s.(awaitStep)
+	if !ok {
+		return s
+	}
+	gone := func(name string) bool { return out[name] }
+	a.Ready = slices.DeleteFunc(slices.Clone(a.Ready), gone)
+	a.Reachable = slices.DeleteFunc(slices.Clone(a.Reachable), gone)
+	return a
+}
+
+func (r *runner) step(ctx context.Context, s Step) error {
+	r.progress(Event{Node: s.Node(), Kind: s.Kind(), Step: s.String()})
+	err := r.do(ctx, s)
+	switch s.Kind() {
+	case KindInit, KindJoin, KindLeave, KindUnlock, KindWait, KindPromote:
+		r.ask(ctx, s.Node())
+	case KindConfigure:
+		for _, m := range r.managers() {
+			r.ask(ctx, m)
+		}
+	}
+	r.progress(Event{Node: s.Node(), Kind: s.Kind(), Step: s.String(), Done: true, Err: err})
+	return err
+}
+
+func (r *runner) do(ctx context.Context, s Step) error {
+	switch s := s.(type) {
+	case awaitQuorumStep:
+		return r.awaitQuorum(ctx)
+	case waitStep:
+		return r.settle(ctx, s.Node())
+	case unlockStep:
+		return r.unlock(ctx, s.Node())
+	case dropStep:
+		return r.drop(ctx, s)
+	case leaveStep:
+		e, err := r.engine(s.Node())
+		if err != nil {
+			return err
+		}
+		if err := e.Leave(ctx, true); !errors.Is(err, engine.ErrNotInSwarm) {
+			return err
+		}
+		return nil
+	case initStep:
+		return r.init(ctx, s)
+	case joinStep:
+		return r.join(ctx, s)
+	case promoteStep:
+		return r.through(ctx, func(e Engine) error {
+			return e.UpdateNode(ctx, s.ID, func(spec *engine.NodeSpec) { spec.Role = engine.RoleManager })
+		})
+	case updateStep:
+		return r.update(ctx, s)
+	case configureStep:
+		return r.through(ctx, func(e Engine) error { return e.UpdateSwarm(ctx, s.Want.apply) })
+	case awaitStep:
+		return r.await(ctx, s)
+	}
+	panic(fmt.Sprintf("swarm: no way to do a %T", s))
+}
+
+// look gives the view after a round: what the last await saw, where it saw
+// everything, else a new observation.
+func (r *runner) look(ctx context.Context, plan Plan, failed bool) View {
+	last := plan.Stages[len(plan.Stages)-1].Steps
+	if _, ok := last[len(last)-1].(awaitStep); !ok || failed || r.list == nil {
+		return Observe(ctx, r.targets)
+	}
+	facts := r.facts
+	cluster := ""
+	for i, t := range r.targets {
+		f := &facts[i]
+		if slices.Contains(r.via, t.Name) && f.answered() && f.info.ClusterID != "" {
+			cluster = f.info.ClusterID
+		}
+		f.listed, f.nodes, f.nodesErr = false, nil, nil
+	}
+	for i := range facts {
+		if facts[i].answered() && facts[i].info.Control && facts[i].info.ClusterID == cluster && cluster != "" {
+			facts[i].listed, facts[i].nodes = true, r.list
+			return assemble(r.targets, facts, nil)
+		}
+	}
+	return Observe(ctx, r.targets)
+}
