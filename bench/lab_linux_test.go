@@ -79,8 +79,8 @@ func (m *measured) run(env []string, name string, args ...string) time.Duration 
 	return took
 }
 
-// sockets finds the engines' own sockets, by the nodes' PID 1.
-func (m *measured) sockets() map[string]string {
+// id is what the lab's processes, links and cgroups are known by.
+func (m *measured) id() string {
 	m.t.Helper()
 	records, _ := filepath.Glob(m.dir + "/.dcalab/*/lab.json")
 	if len(records) != 1 {
@@ -94,18 +94,25 @@ func (m *measured) sockets() map[string]string {
 	if err := json.Unmarshal(text, &record); err != nil {
 		m.t.Fatal(err)
 	}
+	return record.ID
+}
+
+// sockets finds the engines' own sockets, by the nodes' PID 1.
+func (m *measured) sockets() map[string]string {
+	m.t.Helper()
+	id := m.id()
 	sockets := map[string]string{}
 	procs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, p := range procs {
 		cmdline, _ := os.ReadFile(p + "/cmdline")
 		args := strings.Split(strings.TrimSuffix(string(cmdline), "\x00"), "\x00")
-		if len(args) == 4 && args[1] == "sandbox-init" && args[2] == record.ID {
+		if len(args) == 4 && args[1] == "sandbox-init" && args[2] == id {
 			sockets[args[3]] = p + "/root/run/docker.sock"
 		}
 	}
 	for _, n := range m.nodes {
 		if sockets[n.name] == "" {
-			m.t.Fatalf("no PID 1 of node %s of lab %s", n.name, record.ID)
+			m.t.Fatalf("no PID 1 of node %s of lab %s", n.name, id)
 		}
 	}
 	return sockets
