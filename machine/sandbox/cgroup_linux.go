@@ -90,16 +90,14 @@ func clearCgroup(dir string) bool {
 	return errors.Is(err, os.ErrNotExist)
 }
 
-// dropCgroups removes the lab's own cgroups and, after the last lab's, ours.
-func (d *Driver) dropCgroups() {
+// dropCgroups removes the cgroup of the lab with that id, or with none given
+// that of all labs, where it is empty.
+func dropCgroups(id string) error {
 	roots, err := hierarchies()
-	if err != nil {
-		return
-	}
 	for _, root := range roots {
-		_ = unix.Rmdir(filepath.Join(root, "dcalab", d.cfg.ID))
-		_ = unix.Rmdir(filepath.Join(root, "dcalab")) // fails while other labs live
+		_ = unix.Rmdir(filepath.Join(root, "dcalab", id)) // not there, or in use by others
 	}
+	return err
 }
 
 // running finds the PID 1 of every running node of the lab with that id, by

@@ -177,10 +177,7 @@ func step(o machine.Observer, node, what string) {
 // that is their PID 1 (a copy, so that rebuilding dcalab leaves running nodes
 // alone; not below /run, which is mounted noexec on many hosts).
 func (d *Driver) ground() error {
-	if err := os.MkdirAll(runtimeRoot, 0o755); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(d.runtime(), 0o711); err != nil {
+	if err := d.claim(); err != nil {
 		return err
 	}
 	if err := d.prepareStorage(); err != nil {
@@ -432,7 +429,9 @@ func (d *Driver) vanish(ctx context.Context) error {
 	if err := reapCgroup(ctx, filepath.Join("/dcalab", d.cfg.ID)); err != nil {
 		return err
 	}
-	d.dropCgroups()
+	if err := dropCgroups(d.cfg.ID); err != nil {
+		return err
+	}
 	if err := d.fell(); err != nil {
 		return err
 	}
@@ -442,14 +441,67 @@ func (d *Driver) vanish(ctx context.Context) error {
 	if err := os.RemoveAll(d.runtime()); err != nil {
 		return err
 	}
-	// Other labs keep these two.
-	if left, err := os.ReadDir(runtimeRoot); err == nil && !slices.ContainsFunc(left, os.DirEntry.IsDir) {
-		if err := unforward(); err != nil {
+	return d.leave()
+}
+
+// claim makes the lab's runtime folder. As long as it is there, no other
+// lab's destroy takes away what all labs share.
+func (d *Driver) claim() error {
+	for {
+		if err := os.MkdirAll(runtimeRoot, 0o755); err != nil {
 			return err
 		}
-		_ = os.Remove(runtimeRoot)
+		root, err := lockedDir(runtimeRoot, unix.LOCK_SH)
+		if err == nil {
+			err = unix.Mkdirat(int(root.Fd()), d.cfg.ID, 0o711)
+			root.Close()
+		}
+		switch {
+		case err == nil, errors.Is(err, unix.EEXIST):
+			return nil
+		case errors.Is(err, unix.ENOENT): // another lab, the last one then, has just left
+		default:
+			return fmt.Errorf("make %s: %w", d.runtime(), err)
+		}
 	}
-	return nil
+}
+
+// leave removes what all labs share, when there is no other.
+func (d *Driver) leave() error {
+	root, err := lockedDir(runtimeRoot, unix.LOCK_EX)
+	if errors.Is(err, unix.ENOENT) {
+		return dropCgroups("")
+	}
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if left, err := root.ReadDir(-1); err != nil || slices.ContainsFunc(left, os.DirEntry.IsDir) {
+		return err
+	}
+	if err := errors.Join(unforward(), dropCgroups("")); err != nil {
+		return err
+	}
+	return unix.Rmdir(runtimeRoot)
+}
+
+// lockedDir opens a folder and locks it, until it is closed, against others
+// that do the same.
+func lockedDir(path string, how int) (*os.File, error) {
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := unix.Flock(int(dir.Fd()), how)
+		if err == nil {
+			return dir, nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			dir.Close()
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+	}
 }
 
 // Status tells which nodes run, which are halted, and which do not exist.

@@ -3,23 +3,39 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"iter"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"os/exec"
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/dcalab/dcalab/machine"
 )
 
-// rounds of each kind of interruption; -short takes a few.
-func rounds(n int) int {
+// rounds counts up to n, or for as long as a busy machine is to be kept; -short
+// takes a few.
+func rounds(t *testing.T, n int, most time.Duration) iter.Seq[int] {
+	t.Helper()
 	if testing.Short() {
-		return n / 5
+		n /= 5
 	}
-	return n
+	return func(yield func(int) bool) {
+		began := time.Now()
+		for i := range n {
+			if i > 0 && time.Since(began) > most {
+				t.Logf("%d of %d rounds in %v: enough", i, n, most)
+				return
+			}
+			if !yield(i) {
+				return
+			}
+		}
+	}
 }
 
 // dice gives a source of randomness whose seed is told, so that a failure can
@@ -63,7 +79,7 @@ func TestUpKilledAnywhere(t *testing.T) {
 	whole := time.Since(began)
 	f.destroy(t)
 	random := dice(t)
-	for i := range rounds(30) {
+	for i := range rounds(t, 30, 45*time.Second) {
 		after := time.Duration(random.Int64N(int64(whole)))
 		cmd := start()
 		timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
@@ -94,7 +110,7 @@ func TestUpCancelledAnywhere(t *testing.T) {
 	whole := time.Since(began)
 	f.destroy(t)
 	random := dice(t)
-	for i := range rounds(15) {
+	for i := range rounds(t, 15, 15*time.Second) {
 		after := time.Duration(random.Int64N(int64(whole)))
 		ctx, cancel := context.WithTimeout(t.Context(), after)
 		began := time.Now()
@@ -117,4 +133,37 @@ func TestUpCancelledAnywhere(t *testing.T) {
 			return
 		}
 	}
+}
+
+// Labs come and go side by side: the last to leave takes what they share, and
+// never from under another that is coming.
+func TestLabsSideBySide(t *testing.T) {
+	last := newFixture(t) // looks after what is left in the end
+	fakeUplink(t)
+	g, ctx := errgroup.WithContext(t.Context())
+	for i := range 3 {
+		f := newFixtureBeside(t, "master")
+		f.Lab.Subnet = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 20, byte(30 + i), 0}), 24)
+		f.Lab.Nodes[0].IP = netip.AddrFrom4([4]byte{10, 20, byte(30 + i), 100})
+		g.Go(func() error {
+			for range rounds(t, 10, 8*time.Second) {
+				d := f.driver()
+				if err := d.Up(ctx, machine.Observer{}); err != nil {
+					return errors.Join(err, d.Destroy(context.WithoutCancel(ctx), machine.Observer{}))
+				}
+				forwarding := readFirst(forwardSwitch)
+				if err := d.Destroy(ctx, machine.Observer{}); err != nil {
+					return err
+				}
+				if forwarding != "1\n" {
+					return errors.New("another lab's destroy switched forwarding off")
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
+	last.wantNothing(t)
 }
