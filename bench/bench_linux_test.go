@@ -40,6 +40,7 @@ func TestBench(t *testing.T) {
 
 // three measures what is done to three nodes that are up.
 func three(t *testing.T, tab *table) {
+	t.Helper()
 	m := newLab(t, class, "")
 	m.dcalab("up")
 	sockets := m.sockets()
@@ -199,6 +200,7 @@ func count(ctx context.Context, c *engine.Client) (ready, reachable int, err err
 
 // up measures three nodes from nothing until their engines answer.
 func up(t *testing.T, tab *table) {
+	t.Helper()
 	ours := tab.line("up, 3 nodes from nothing")
 	floor := tab.floor(ours, "floor: the same engines and sshd, bare script", 1.25)
 	for round := range *rounds + 1 {
@@ -207,7 +209,7 @@ func up(t *testing.T, tab *table) {
 		took := m.dcalab("up")
 		m.dcalab("destroy", "--force")
 
-		dir, err := os.MkdirTemp(os.Getenv(folderKey), "bare-")
+		dir, err := os.MkdirTemp(os.Getenv(folderKey), "bare-") //nolint:usetesting // guard must find it when this process has died
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -224,6 +226,7 @@ func up(t *testing.T, tab *table) {
 
 // thirty brings up thirty nodes and takes them into one swarm, once.
 func thirty(t *testing.T, tab *table) []string {
+	t.Helper()
 	const managers, workers = 3, 27
 	var nodes []node
 	var b strings.Builder

@@ -35,7 +35,7 @@ type measured struct {
 // up yet. An empty labsYAML is the embedded one.
 func newLab(t *testing.T, nodes []node, labsYAML string) *measured {
 	t.Helper()
-	dir, err := os.MkdirTemp(os.Getenv(folderKey), "lab-")
+	dir, err := os.MkdirTemp(os.Getenv(folderKey), "lab-") //nolint:usetesting // guard must find it when this process has died
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,14 @@
 package sandbox
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -156,6 +159,94 @@ func TestHalfMadeDisk(t *testing.T) {
 			f.up(t)
 		})
 	}
+}
+
+// A kill in the middle of trying out an overlay leaves its folders.
+func TestKilledProbe(t *testing.T) {
+	f := newFixture(t, "master")
+	for _, dir := range []string{f.Root, probeInMemory} {
+		if err := os.MkdirAll(filepath.Join(dir, f.driver().probePrefix()+"1", "upper"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left := f.leftovers(t); len(left) != 2 {
+		t.Fatalf("the folders are not found: %q", left)
+	}
+	f.destroy(t)
+	f.wantNothing(t)
+}
+
+// The last lab to go takes the folder that labs share, and not from under one
+// that is coming.
+func TestClaim(t *testing.T) {
+	f := newFixture(t)
+	d := f.driver()
+	if err := os.Mkdir(runtimeRoot, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	leaving, err := lockedDir(runtimeRoot, unix.LOCK_EX)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claimed := make(chan error, 1)
+	go func() { claimed <- d.claim() }()
+	// The claim waits for the lock, which is the case when it can be seen to.
+	eventually(t, "the claim waits or is done", 5*time.Second, func() bool {
+		return len(claimed) > 0 || strings.Contains(readFirst("/proc/locks"), "-> FLOCK")
+	})
+	if err := unix.Rmdir(runtimeRoot); err != nil {
+		t.Errorf("a lab came while the folder was locked: %v", err)
+	}
+	leaving.Close()
+	if err := <-claimed; err != nil {
+		t.Fatal(err)
+	}
+	if err := newFixtureBeside(t).driver().leave(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(d.runtime()); err != nil {
+		t.Errorf("the claim does not hold: %v", err)
+	}
+}
+
+// A node that is on its way down is not taken for one that is up.
+func TestUpDuringHalt(t *testing.T) {
+	f := newFixture(t, "master")
+	d := f.up(t)
+	old := pidOf(t, f, "master")
+	engine := 0
+	eventually(t, "the engine runs", 10*time.Second, func() bool {
+		procs, err := filepath.Glob("/proc/[0-9]*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range procs {
+			if readFirst(p+"/comm") == "dockerd\n" && strings.Contains(readFirst(p+"/cgroup"), f.ID) {
+				engine, _ = strconv.Atoi(filepath.Base(p))
+			}
+		}
+		return engine != 0
+	})
+	// An engine that is stopped like this takes its time to end, until it may.
+	if err := unix.Kill(engine, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := d.Halt(ctx, machine.Observer{Step: func(string, string) { cancel() }}); !errors.Is(err, context.Canceled) {
+		t.Errorf("halt gives %v, want %v", err, context.Canceled)
+	}
+	var letGo sync.Once
+	o := machine.Observer{Step: func(string, string) {
+		letGo.Do(func() { time.AfterFunc(300*time.Millisecond, func() { _ = unix.Kill(engine, unix.SIGCONT) }) })
+	}}
+	if err := d.Up(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if now := pidOf(t, f, "master"); now == old {
+		t.Error("up took the node that goes down for one that is up")
+	}
+	f.sh(t, "master", "true")
 }
 
 // Where disks cannot carry an overlay, they are in memory; and nodes may have
