@@ -91,6 +91,8 @@ func tell(p *ui.Progress) func(swarm.Event) {
 		case e.Done && e.Err != nil:
 			p.Fail(e.Node, e.Err)
 		case e.Done:
+		case e.Kind == swarm.KindConfigure:
+			p.Note(e.Step) // no node's line would tell it
 		case e.Node == "":
 			p.Detail("", e.Step) // of the whole swarm: the nodes' lines tell enough
 		default:

@@ -115,7 +115,7 @@ func (s *session) statusText(ctx context.Context, format string) ([]byte, error)
 	fmt.Fprintf(&b, "\n%s\n", quorumLine(v))
 	for _, n := range r.Nodes {
 		if n.Error != "" && n.Machine == machine.StatusRunning {
-			ui.PrintWarning(&b, n.Error, color)
+			ui.PrintWarning(&b, n.Name+": "+strings.TrimPrefix(n.Error, n.Name+": "), color)
 		}
 	}
 	for _, w := range r.Warnings {
@@ -144,8 +144,8 @@ func row(n nodeReport) []string {
 		state = title(n.Swarm.Status)
 	}
 	switch {
-	case n.Swarm.Status == "down":
-		state = "Down"
+	case n.Swarm.Status == "down" && !n.Swarm.State.Answered():
+		state = "Down" // a node that answers knows better: locked, pending, error
 	case n.Machine != machine.StatusRunning:
 		state = ""
 	}

@@ -268,6 +268,9 @@ func (n *Node) awaitEngine(ctx context.Context, patience time.Duration) (string,
 		}
 		if err != nil && ctx.Err() == nil {
 			last = err
+			// The node watches its socket by itself, which costs no round trips;
+			// a failure is the next attempt's to tell.
+			_, _ = n.Run(ctx, script("await.sh", engineSocket, "200"), nil)
 		}
 		return v, err
 	}, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(0))

@@ -56,8 +56,11 @@ type work struct {
 	DaemonJSON []byte // write it; nil when it is right
 	Install    *recipe
 	Start      bool
-	Restart    bool
-	AddGroup   bool
+	// Patient: an engine runs and may be about to listen (a node that has just
+	// booted); it is started only when it does not.
+	Patient  bool
+	Restart  bool
+	AddGroup bool
 }
 
 // plan decides what to do to a node from what the probe found.
@@ -75,6 +78,7 @@ func plan(p probe, want Want) (work, error) {
 		w.Restart = w.DaemonJSON != nil
 	case p.Dockerd:
 		w.Start = true
+		w.Patient = p.Running && w.DaemonJSON == nil
 	default:
 		r, err := chooseRecipe(p.OS, want.Engine)
 		if err != nil {
@@ -174,6 +178,14 @@ func prepare(ctx context.Context, n *Node, o Options, want Want, step func(strin
 		facts.GroupAdded = true
 		if strings.Contains(out, "created") && p.Listening {
 			w.Restart = true // its socket belongs to a group that was not there
+		}
+	}
+	if w.Patient {
+		step("waiting for the engine")
+		if _, err := n.Run(ctx, script("await.sh", engineSocket, "100"), nil); err == nil {
+			w.Start = false
+		} else if ctx.Err() != nil {
+			return n, facts, ctx.Err()
 		}
 	}
 	if w.Start || w.Restart {

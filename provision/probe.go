@@ -14,6 +14,7 @@ type probe struct {
 	Groups    []string // of this connection, not of /etc/group
 	Arch      string   // as of uname -m
 	Dockerd   bool     // there is an engine
+	Running   bool     // it runs, and may be about to listen
 	Listening bool     // somebody listens on its socket
 	Writable  bool     // this user may connect to it
 	Systemd   bool
@@ -63,6 +64,8 @@ func parseProbe(out []byte) (probe, error) {
 			p.Arch = value
 		case "dockerd":
 			p.Dockerd = true
+		case "running":
+			p.Running = true
 		case "listening":
 			p.Listening = true
 		case "writable":

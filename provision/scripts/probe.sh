@@ -17,6 +17,10 @@ real=$(readlink -f "$socket")
 # may be what an engine that died left behind.
 if grep -q -E "^[^ ]+ [^ ]+ [^ ]+ 00010000 .* ($socket|$real)\$" /proc/net/unix; then echo listening=1; fi
 if [ -w "$socket" ]; then echo writable=1; fi
+for comm in /proc/[0-9]*/comm; do
+	# A process may be gone before it is read.
+	if read -r name <"$comm" && [ "$name" = dockerd ]; then echo running=1; fi
+done 2>/dev/null
 if [ -d /run/systemd/system ]; then echo systemd=1; fi
 
 # The host name as the kernel, and so the engine, has it. Not hostname -f,
