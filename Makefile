@@ -33,7 +33,7 @@ test: ## All checks: lint, race, fuzz seeds, scenarios on real engines, cross-bu
 lint: ## go vet and the linters; also holds the arrows between packages
 	go vet ./...
 	$(LINT) run ./...
-	shellcheck scripts/install provision/scripts/*.sh .ci/run
+	shellcheck scripts/install provision/scripts/*.sh bench/testdata/*.sh .ci/run
 
 # What needs root is compiled as the user and only run as root, so that the
 # build cache stays the user's.
@@ -74,11 +74,11 @@ fuzz: ## Fuzz every target for a while (FUZZTIME=1m)
 	done
 
 .PHONY: bench
-bench: ## Measure against the floor, plain ssh and Ansible: a table of medians and ratios
+bench: ## Measure against the floor, plain ssh and Ansible (ROUNDS=5, ONLY=three|up|thirty)
 	scripts/install sandbox bench
 	go build -o $(CACHE)/dcalab .
 	go test -c -o $(CACHE)/bench.test ./bench
-	cd bench && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/bench.test -test.run='^TestBench' -test.v -test.timeout=60m -bench.run
+	cd bench && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/bench.test -test.run='^TestBench$$(if $(ONLY),/$(ONLY))' -test.v -test.timeout=60m -bench.run $(if $(ROUNDS),-bench.rounds=$(ROUNDS))
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 
@@ -24,6 +25,9 @@ func assemble(targets []Target, facts []fact, taken []string) View {
 	}
 	v.Swarms = halves(v.Nodes, func(NodeView) bool { return true })
 	v.Cluster, v.Rivals = choose(v.Nodes, nil)
+	if v.Cluster == "" && len(v.Rivals) == 0 {
+		v.Cluster = v.managedBySilent()
+	}
 	// Which of several swarms is kept is decided by who is taken over, and so is
 	// whether to stay in one that strangers manage. A swarm that is plainly the
 	// lab's own is never given up that way.
@@ -124,6 +128,30 @@ func choose(nodes []NodeView, taken []string) (cluster string, rivals []Half) {
 	return "", rivals
 }
 
+// managedBySilent finds the swarm, if it is one, that nodes of the lab are in
+// whose managers they know at the address of a node that labs.yaml calls
+// manager and that cannot tell itself: it does not answer, or is in error.
+func (v View) managedBySilent() string {
+	silent := func(addr string) bool {
+		return slices.ContainsFunc(v.Nodes, func(n NodeView) bool {
+			at := slices.IndexFunc(v.targets, func(t Target) bool { return t.Name == n.Name })
+			return n.Want == lab.RoleManager && n.Cluster == "" && n.Addr.String() == addr && (!v.facts[at].answered() || n.failed())
+		})
+	}
+	found := map[string]bool{}
+	for i, n := range v.Nodes {
+		for _, p := range v.facts[i].info.Remotes {
+			if host, _, err := net.SplitHostPort(p.Addr); err == nil && n.Cluster != "" && silent(host) {
+				found[n.Cluster] = true
+			}
+		}
+	}
+	if len(found) != 1 {
+		return ""
+	}
+	return slices.Collect(maps.Keys(found))[0]
+}
+
 // failed: the engine gave up on its swarm. A silent node is not one.
 func (n NodeView) failed() bool { return n.engineState == engine.StateError }
 
@@ -185,8 +213,12 @@ func judge(n NodeView, f fact, v View, list []engine.Node, haveList bool) State 
 	if !ours {
 		return StateForeign
 	}
+	struck := haveList && n.NodeID != "" && n.Cluster == v.Cluster && find(list, n.NodeID) < 0 && clusterListing(n.NodeID, v.facts) == ""
 	switch f.info.State {
 	case engine.StatePending:
+		if struck {
+			return StateRemoved // it knocks and is turned away, for ever
+		}
 		return StatePending
 	case engine.StateLocked:
 		return StateLocked

@@ -177,10 +177,14 @@ func (p *planner) configure() []Step {
 		set.Autolock = &want.Autolock
 	}
 	warn := func(what string, wanted, is any) {
-		p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("labs.yaml wants %s %v, and the swarm has %v: only a new swarm can change that (dcalab destroy, dcalab up --swarm)", what, wanted, is))
+		p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("the lab wants %s %v, and the swarm has %v: only a new swarm can change that (dcalab destroy, dcalab up --swarm)", what, wanted, is))
 	}
 	if len(want.DefaultAddrPool) > 0 && !slices.Equal(want.DefaultAddrPool, have.Pools) {
-		warn("the address pools", want.DefaultAddrPool, have.Pools)
+		is := fmt.Sprint(have.Pools)
+		if len(have.Pools) == 0 {
+			is = "Docker's own, 10.0.0.0/8"
+		}
+		warn("the address pools", want.DefaultAddrPool, is)
 	}
 	if want.SubnetSize > 0 && have.SubnetSize > 0 && want.SubnetSize != have.SubnetSize {
 		warn("the subnet size", want.SubnetSize, have.SubnetSize)

@@ -80,7 +80,7 @@ func (s settings) empty() bool { return s == settings{} }
 func (s settings) String() string {
 	var parts []string
 	if s.CertExpiry != nil {
-		parts = append(parts, "certificate expiry "+s.CertExpiry.String())
+		parts = append(parts, "certificate expiry "+inDays(*s.CertExpiry))
 	}
 	if s.TaskHistory != nil {
 		parts = append(parts, fmt.Sprintf("task history %d", *s.TaskHistory))
@@ -89,6 +89,14 @@ func (s settings) String() string {
 		parts = append(parts, "autolock "+map[bool]string{true: "on", false: "off"}[*s.Autolock])
 	}
 	return strings.Join(parts, ", ")
+}
+
+// inDays writes a time as labs.yaml does, in whole days where it can be.
+func inDays(d time.Duration) string {
+	if day := 24 * time.Hour; d >= day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	return d.String()
 }
 
 func (s settings) apply(to *engine.SwarmSettings) {

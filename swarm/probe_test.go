@@ -69,7 +69,7 @@ func TestObserve(t *testing.T) {
 		{"formed", "mw", formed, map[string]State{"n1": StateMember, "n2": StateMember}, true},
 		{"halted, down", "mww", func(w *world) { formed(w); w.halt(1); w.stop(2) }, map[string]State{"n1": StateMember, "n2": StateUnreachable, "n3": StateEngineDown}, true},
 		{"foreign", "mw", func(w *world) { w.init(0); w.init(1) }, map[string]State{"n1": StateMember, "n2": StateForeign}, true},
-		{"a worker of a swarm that nobody manages any more", "mw", func(w *world) { formed(w); w.halt(0) }, map[string]State{"n1": StateUnreachable, "n2": StateForeign}, false},
+		{"a worker whose only manager is silent", "mw", func(w *world) { formed(w); w.halt(0) }, map[string]State{"n1": StateUnreachable, "n2": StateMember}, true},
 		{"no quorum", "mmm", func(w *world) { formed(w); w.halt(1); w.halt(2) }, map[string]State{"n1": StateMember, "n2": StateUnreachable}, true},
 		{"locked", "mm", func(w *world) { formed(w); w.autolock(0); w.restart(0) }, map[string]State{"n1": StateLocked, "n2": StateMember}, true},
 		{"error", "mw", func(w *world) { formed(w); w.breakDown(1) }, map[string]State{"n1": StateMember, "n2": StateError}, true},

@@ -244,9 +244,13 @@ func (v View) resolve(name string) (member, error) {
 	}
 	switch len(found) {
 	case 0:
-		return member{}, &trouble.Error{ID: "no-such-node", Exit: trouble.ExitUsage, What: "there is no node " + name,
+		e := &trouble.Error{ID: "no-such-node", Exit: trouble.ExitUsage, What: "there is no node " + name,
 			Why:  "it is neither a name in the lab nor a node id in its swarm",
 			Next: []string{"nodes of the lab: " + strings.Join(known, ", ")}}
+		if near := lab.Nearest(name, known); near != "" {
+			e.Next = append([]string{"did you mean " + near + "?"}, e.Next...)
+		}
+		return member{}, e
 	case 1:
 		m := member{found[0], found[0].Hostname}
 		for _, n := range v.Nodes {
@@ -281,6 +285,11 @@ func (r *changer) change(ctx context.Context, m member, s Step, role engine.Role
 }
 
 func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error {
+	if role == engine.RoleManager {
+		if err := r.settle(ctx, m); err != nil {
+			return err
+		}
+	}
 	if err := r.through(ctx, func(e Engine) error {
 		return e.UpdateNode(ctx, m.ID, func(spec *engine.NodeSpec) { spec.Role = role })
 	}); err != nil {
@@ -315,6 +324,23 @@ func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error
 			return err
 		case info.Control != (role == engine.RoleManager):
 			return errors.New("its own engine has not taken the new role yet")
+		}
+		return nil
+	})
+}
+
+// settle waits until a node that was just demoted has a worker's certificate:
+// promoted before that, it waits for one twice 16 s first (swarmkit's
+// node.superviseManager). A certificate that cannot be read is no reason to
+// wait.
+func (r *changer) settle(ctx context.Context, m member) error {
+	read := r.target(m.name).Certificate
+	if read == nil {
+		return nil
+	}
+	return r.poll(ctx, func() error {
+		if raw, err := read(ctx); err == nil && parseCertificate(raw).Role == lab.RoleManager {
+			return errors.New("it was a manager a moment ago, and its certificate is one's still")
 		}
 		return nil
 	})

@@ -70,6 +70,7 @@ func TestBehindItsBack(t *testing.T) {
 		{"nothing", func(*testing.T, *fixture) {}, true},
 		{"the runtime folder removed", remove(func(f *fixture) string { return f.driver().runtime() }), false},
 		{"the runtime folder of all labs removed", func(t *testing.T, f *fixture) {
+			t.Helper()
 			remove(func(*fixture) string { return runtimeRoot })(t, f)
 			// With it goes the note that it was dcalab that switched forwarding on.
 			if err := os.WriteFile(forwardSwitch, []byte("0"), 0); err != nil {
@@ -79,9 +80,10 @@ func TestBehindItsBack(t *testing.T) {
 		{"runc's state removed", remove(func(f *fixture) string { return f.driver().runtime(".runc") }), true},
 		{"the node's disk removed", remove(func(f *fixture) string { return f.Nodes + "/master" }), false},
 		{"all disks removed", remove(func(f *fixture) string { return f.Nodes }), false},
-		{"the bridge removed", func(t *testing.T, f *fixture) { removeLink(t, f.driver().bridge()) }, true},
-		{"the node's interface removed", func(t *testing.T, f *fixture) { removeLink(t, f.driver().veth("master")) }, false},
+		{"the bridge removed", func(t *testing.T, f *fixture) { t.Helper(); removeLink(t, f.driver().bridge()) }, true},
+		{"the node's interface removed", func(t *testing.T, f *fixture) { t.Helper(); removeLink(t, f.driver().veth("master")) }, false},
 		{"PID 1 of the node killed", func(t *testing.T, f *fixture) {
+			t.Helper()
 			if err := unix.Kill(pidOf(t, f, "master"), unix.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
@@ -91,6 +93,7 @@ func TestBehindItsBack(t *testing.T) {
 			})
 		}, true},
 		{"the firewall flushed", func(t *testing.T, f *fixture) {
+			t.Helper()
 			d := f.driver()
 			if err := d.disallow(); err != nil {
 				t.Fatal(err)

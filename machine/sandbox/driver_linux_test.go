@@ -183,10 +183,10 @@ func (f *fixture) save(t *testing.T) {
 	}
 }
 
-func (f *fixture) up(t *testing.T, nodes ...string) *Driver {
+func (f *fixture) up(t *testing.T) *Driver {
 	t.Helper()
 	d := f.driver()
-	if err := d.Up(t.Context(), machine.Observer{}, nodes...); err != nil {
+	if err := d.Up(t.Context(), machine.Observer{}); err != nil {
 		t.Fatalf("up: %v", err)
 	}
 	return d

@@ -292,12 +292,14 @@ func (s *supervisor) serve(r request, signals <-chan os.Signal) {
 	r.answer <- "error: unit " + r.unit + " not found: this node runs ssh and docker"
 }
 
-// listenControl serves the socket behind Service, for root in the node only.
+// listenControl serves the socket behind Service. As with systemctl, anybody
+// in the node may ask for a status; the rest is for root.
 func listenControl(requests chan<- request) error {
-	old := unix.Umask(0o077)
 	l, err := net.Listen("unix", ctlSocket)
-	unix.Umask(old)
 	if err != nil {
+		return err
+	}
+	if err := os.Chmod(ctlSocket, 0o666); err != nil {
 		return err
 	}
 	go func() {
@@ -313,6 +315,10 @@ func listenControl(requests chan<- request) error {
 					return
 				}
 				action, unit, _ := strings.Cut(strings.TrimSpace(line), " ")
+				if action != "status" && !byRoot(c.(*net.UnixConn)) {
+					fmt.Fprintf(c, "error: only root may %s a service: use sudo\n", action)
+					return
+				}
 				answer := make(chan string, 1)
 				requests <- request{action, unit, answer}
 				fmt.Fprintln(c, <-answer)
@@ -320,6 +326,20 @@ func listenControl(requests chan<- request) error {
 		}
 	}()
 	return nil
+}
+
+// byRoot tells whether root is at the other end of a connection.
+func byRoot(c *net.UnixConn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	root := false
+	err = raw.Control(func(fd uintptr) {
+		cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+		root = err == nil && cred.Uid == 0
+	})
+	return err == nil && root
 }
 
 // Service asks the PID 1 of the node that it runs in to start, stop, restart

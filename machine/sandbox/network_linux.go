@@ -148,8 +148,10 @@ func forward() error {
 
 // unforward undoes forward. It is for when no lab is left on the host.
 func unforward() error {
-	if _, err := os.Stat(forwardMark); err != nil {
+	if _, err := os.Stat(forwardMark); errors.Is(err, os.ErrNotExist) {
 		return nil
+	} else if err != nil {
+		return err
 	}
 	if err := os.WriteFile(forwardSwitch, []byte("0"), 0); err != nil {
 		return err

