@@ -132,6 +132,9 @@ const forwardMark = runtimeRoot + "/ip_forward.was-off"
 
 const forwardSwitch = "/proc/sys/net/ipv4/ip_forward"
 
+// hostEnginePID is there while the host's own engine runs.
+const hostEnginePID = "/run/docker.pid"
+
 func forward() error {
 	now, err := os.ReadFile(forwardSwitch)
 	if err != nil {
@@ -153,8 +156,11 @@ func unforward() error {
 	} else if err != nil {
 		return err
 	}
-	if err := os.WriteFile(forwardSwitch, []byte("0"), 0); err != nil {
-		return err
+	// An engine that the host started meanwhile needs it too, and found it on.
+	if _, err := os.Stat(hostEnginePID); errors.Is(err, os.ErrNotExist) {
+		if err := os.WriteFile(forwardSwitch, []byte("0"), 0); err != nil {
+			return err
+		}
 	}
 	return os.Remove(forwardMark)
 }
