@@ -171,7 +171,7 @@ func quorumLine(v swarm.View) string {
 	case !q.HasQuorum:
 		line += "; bring managers back: dcalab start"
 	case q.Managers == 1:
-		line += "\n  three managers would bear the loss of one: dcalab promote NODE NODE"
+		line += "\n  three managers would bear the loss of one: dcalab promote NODE1 NODE2"
 	case q.Managers == 2:
 		line += "\n  a third manager would let the swarm bear the loss of one: dcalab promote NODE"
 	}

@@ -83,7 +83,7 @@ func Advice(err error) []string {
 	seen := map[string]bool{}
 	var walk func(error)
 	walk = func(err error) {
-		if e, ok := err.(*Error); ok {
+		if e, ok := err.(*Error); ok { //nolint:errorlint // the walk itself unwraps
 			for _, n := range e.Next {
 				if !seen[n] {
 					seen[n] = true
@@ -91,7 +91,7 @@ func Advice(err error) []string {
 				}
 			}
 		}
-		switch u := err.(type) {
+		switch u := err.(type) { //nolint:errorlint // the walk itself unwraps
 		case interface{ Unwrap() error }:
 			if in := u.Unwrap(); in != nil {
 				walk(in)

@@ -9,8 +9,9 @@ import (
 	"os"
 	"strings"
 
-	"github.com/dcalab/dcalab/trouble"
 	"github.com/muesli/cancelreader"
+
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // Confirm asks a yes-or-no question on Err and reads the answer from In.

@@ -11,7 +11,10 @@ import (
 )
 
 // spinner turns once in 0.8 s at the pace of frameTime.
-var spinner = [...]string{"⠋", "⠙", "⠸", "⠴", "⠦", "⠇"}
+func spinner(frame int) string {
+	frames := [...]string{"⠋", "⠙", "⠸", "⠴", "⠦", "⠇"}
+	return frames[frame%len(frames)]
+}
 
 const frameTime = 120 * time.Millisecond
 
@@ -66,7 +69,7 @@ func (d *display) redraw() { d.program.Send(nextFrame{}) }
 // nothing. The line is wrapped here: the library miscounts the rows of one
 // that the terminal would wrap.
 func (d *display) above(line string) {
-	columns, _ := size(d.out)
+	columns := width(d.out)
 	d.program.Send(tea.Println(ansi.Wrap(line, max(1, columns-1), ""))())
 }
 

@@ -262,7 +262,7 @@ func (p *Progress) view(columns, rows, frame int) string {
 	}
 	var b strings.Builder
 	for _, n := range shown {
-		b.WriteString(p.render(n, columns, spinner[frame%len(spinner)]))
+		b.WriteString(p.render(n, columns, spinner(frame)))
 		b.WriteByte('\n')
 	}
 	if hidden > 0 {

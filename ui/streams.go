@@ -49,10 +49,7 @@ func (s Streams) OutColor(noColor bool) bool { return !noColor && s.canColor(s.O
 func (s Streams) ErrColor(noColor bool) bool { return !noColor && s.canColor(s.Err) }
 
 // OutWidth is the width of Out in columns, or 80 where it has none.
-func (s Streams) OutWidth() int {
-	w, _ := size(s.Out)
-	return w
-}
+func (s Streams) OutWidth() int { return width(s.Out) }
 
 func (s Streams) canColor(w io.Writer) bool {
 	return s.getenv("NO_COLOR") == "" && s.canRedraw(w)
@@ -87,13 +84,13 @@ func isTerminal(stream any) bool {
 	return ok && f != nil && term.IsTerminal(int(f.Fd()))
 }
 
-// size of a terminal in columns and rows; 80×24 where it is not one, or does
-// not say (a serial console).
-func size(stream any) (columns, rows int) {
+// width of a terminal in columns; 80 where it is not one, or does not say (a
+// serial console).
+func width(stream any) int {
 	if f, ok := stream.(*os.File); ok && f != nil {
-		if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 0 && h > 0 {
-			return w, h
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+			return w
 		}
 	}
-	return 80, 24
+	return 80
 }

@@ -11,26 +11,20 @@ import (
 // columnGap is what Docker's own tables put between columns.
 const columnGap = "   "
 
-// statusTones are the words of Docker, Raft and the drivers that a reader of
-// a table looks for. Lower case; a cell is compared as a whole.
-var statusTones = map[string]tone{
-	"ready":       toneGood,
-	"running":     toneGood,
-	"reachable":   toneGood,
-	"leader":      toneStrong,
-	"down":        toneBad,
-	"unreachable": toneBad,
-	"error":       toneBad,
-	"foreign":     toneBad,
-	"locked":      toneBad,
-	"halted":      toneWarn,
-	"absent":      toneWarn,
-	"unknown":     toneWarn,
-	"pending":     toneWarn,
-	"pause":       toneWarn,
-	"drain":       toneWarn,
-	"inactive":    toneWarn,
-	"stopped":     toneWarn,
+// statusTone colours the words of Docker, Raft and the drivers that a reader
+// of a table looks for; a cell is compared as a whole, in any case.
+func statusTone(cell string) tone {
+	switch strings.ToLower(cell) {
+	case "ready", "running", "reachable":
+		return toneGood
+	case "leader":
+		return toneStrong
+	case "down", "unreachable", "error", "foreign", "locked":
+		return toneBad
+	case "halted", "absent", "unknown", "pending", "pause", "drain", "inactive", "stopped":
+		return toneWarn
+	}
+	return toneNone
 }
 
 // Table writes rows under a header in aligned columns without borders, like
@@ -90,5 +84,5 @@ func cell(s string, color bool) string {
 		return strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(s)
 	}
 	s = plainText(s)
-	return paint(s, statusTones[strings.ToLower(s)], color)
+	return paint(s, statusTone(s), color)
 }

@@ -379,7 +379,7 @@ func TestWatchRedrawsInPlace(t *testing.T) {
 }
 
 func TestConfirmOnATerminal(t *testing.T) {
-	for answer, want := range map[string]bool{"y\n": true, "YES\n": true, " yes \n": true, "n\n": false, "\n": false, "yep\n": false, "\x04": false} {
+	for answer, want := range map[string]bool{"y\n": true, "YES\n": true, "Yes\n": true, "n\n": false, "\n": false, "yep\n": false, "\x04": false} {
 		t.Run(fmt.Sprintf("%q", answer), func(t *testing.T) {
 			x := newTerminal(t, 60, 12)
 			if _, err := x.pty.WriteString(answer); err != nil {

@@ -10,8 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dcalab/dcalab/trouble"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // writes records each write on its own.

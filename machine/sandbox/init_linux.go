@@ -295,7 +295,7 @@ func (s *supervisor) serve(r request, signals <-chan os.Signal) {
 // listenControl serves the socket behind Service. As with systemctl, anybody
 // in the node may ask for a status; the rest is for root.
 func listenControl(requests chan<- request) error {
-	l, err := net.Listen("unix", ctlSocket)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: ctlSocket, Net: "unix"})
 	if err != nil {
 		return err
 	}
@@ -304,7 +304,7 @@ func listenControl(requests chan<- request) error {
 	}
 	go func() {
 		for {
-			c, err := l.Accept()
+			c, err := l.AcceptUnix()
 			if err != nil {
 				return
 			}
@@ -315,7 +315,7 @@ func listenControl(requests chan<- request) error {
 					return
 				}
 				action, unit, _ := strings.Cut(strings.TrimSpace(line), " ")
-				if action != "status" && !byRoot(c.(*net.UnixConn)) {
+				if action != "status" && !byRoot(c) {
 					fmt.Fprintf(c, "error: only root may %s a service: use sudo\n", action)
 					return
 				}

@@ -194,7 +194,6 @@ func FuzzResolvers(f *testing.F) {
 }
 
 func TestMounts(t *testing.T) {
-	//nolint:dupword // a v1 hierarchy is named by its type twice
 	const info = `27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime shared:9 master:1 - cgroup cgroup rw,cpu
 41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw

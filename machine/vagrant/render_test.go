@@ -14,18 +14,19 @@ import (
 	"text/template/parse"
 	"time"
 
-	"github.com/dcalab/dcalab/lab"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/dcalab/dcalab/lab"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-func vagrantfileTemplate(t testing.TB) string {
-	t.Helper()
+func vagrantfileTemplate(tb testing.TB) string {
+	tb.Helper()
 	b, err := os.ReadFile("../../Vagrantfile.tmpl")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(b)
 }
@@ -78,11 +79,11 @@ func labs() map[string]*lab.Lab {
 	return map[string]*lab.Lab{"dca": dca, "ha": ha, "quoted": quoted, "injected": injected}
 }
 
-func render(t testing.TB, l *lab.Lab) string {
-	t.Helper()
-	b, err := Render(vagrantfileTemplate(t), l, Options{LabID: "k3x9"})
+func render(tb testing.TB, l *lab.Lab) string {
+	tb.Helper()
+	b, err := Render(vagrantfileTemplate(tb), l, Options{LabID: "k3x9"})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(b)
 }

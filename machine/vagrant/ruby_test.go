@@ -24,35 +24,35 @@ type ruby struct {
 }
 
 // needs skips a test on a machine without a program that comes with Vagrant.
-func needs(t testing.TB, program string) string {
-	t.Helper()
+func needs(tb testing.TB, program string) string {
+	tb.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
-		t.Skipf("%s is not installed, so what it makes of a Vagrantfile was not tried; apt-get install --no-install-recommends vagrant", program)
+		tb.Skipf("%s is not installed, so what it makes of a Vagrantfile was not tried; apt-get install --no-install-recommends vagrant", program)
 	}
 	return path
 }
 
-func startRuby(t testing.TB) *ruby {
-	t.Helper()
-	cmd := exec.Command(needs(t, "ruby"), "testdata/evaluate.rb")
+func startRuby(tb testing.TB) *ruby {
+	tb.Helper()
+	cmd := exec.Command(needs(tb, "ruby"), "testdata/evaluate.rb")
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		in.Close()
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("ruby: %v\n%s", err, stderr.String())
+			tb.Errorf("ruby: %v\n%s", err, stderr.String())
 		}
 	})
 	return &ruby{in: in, out: bufio.NewReader(out)}
