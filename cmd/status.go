@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -162,6 +163,9 @@ func title(s string) string {
 // quorumLine says what the managers can bear, and what would let them bear more.
 func quorumLine(v swarm.View) string {
 	q := v.Quorum
+	if !slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return n.State.Answered() }) {
+		return "no engine answers: bring the machines up with dcalab up"
+	}
 	if len(v.Swarms) == 0 && q.Managers == 0 {
 		return "no swarm yet: dcalab swarm bootstrap"
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -136,11 +137,17 @@ func (s *session) power(ctx context.Context, args []string, run func(context.Con
 	return len(args) == 0, errors.Join(append(failed, err)...)
 }
 
+// bootPatience is how long a node that has just booted may take to let
+// somebody in, on a machine that is busy with ten others.
+const bootPatience = 3 * time.Minute
+
 // prepare makes one node ready for the swarm.
 func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progress) error {
 	n, _ := s.lab.Node(ep.Node)
 	p.Step(ep.Node, "connecting")
-	node, facts, err := provision.Prepare(ctx, ep, s.dialOptions(), provision.Want{
+	dial := s.dialOptions()
+	dial.Wait = bootPatience
+	node, facts, err := provision.Prepare(ctx, ep, dial, provision.Want{
 		Engine: s.lab.Engine, EngineLabels: n.EngineLabels, Hostname: s.lab.Hostname(n), Address: n.IP,
 	}, func(step string) { p.Step(ep.Node, step) })
 	if err != nil {

@@ -49,10 +49,10 @@ type Options struct {
 	// after the endpoint's identity file. Empty means no agent.
 	AgentSocket string
 	// Wait keeps trying while nothing answers yet (no socket, connection
-	// refused, closed before the handshake ended: a node that boots), until
-	// ctx ends. Without it the first failure is returned. A refused key or a
-	// wrong host key ends the wait at once.
-	Wait bool
+	// refused, closed before the handshake ended: a node that boots), for as
+	// long as this. Without it the first failure is returned. A refused key or
+	// a wrong host key ends the wait at once.
+	Wait time.Duration
 	// Timeout of one attempt: connecting, handshake and login. Default 20 s.
 	Timeout time.Duration
 	// KeepAlive is how often the connection is asked for a sign of life; one
@@ -94,7 +94,7 @@ func Dial(ctx context.Context, ep machine.Endpoint, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !o.Wait {
+	if o.Wait <= 0 {
 		client, err := dialOnce(ctx, ep, o, identity)
 		if err != nil {
 			return nil, explainDial(ctx, ep, err)
@@ -120,7 +120,7 @@ func Dial(ctx context.Context, ep machine.Endpoint, o Options) (*Node, error) {
 			}
 		}
 		return client, err
-	}, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(0))
+	}, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(o.Wait))
 	if err != nil {
 		if p := (*backoff.PermanentError)(nil); errors.As(err, &p) {
 			err = p.Err

@@ -182,7 +182,7 @@ func TestServerThatHangsUpAtFirst(t *testing.T) {
 	_, err := Dial(t.Context(), f.ep, f.opts)
 	wantTrouble(t, err, "node-unreachable")
 	o := f.opts
-	o.Wait = true
+	o.Wait = time.Hour
 	n, err := Dial(t.Context(), f.ep, o)
 	if err != nil {
 		t.Fatal(err)

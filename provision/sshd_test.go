@@ -335,7 +335,7 @@ func TestKeys(t *testing.T) {
 	wantTrouble(t, err, "key-refused")
 
 	wait := s.opts
-	wait.Wait = true
+	wait.Wait = time.Hour
 	_, err = Dial(t.Context(), ep, wait)
 	wantTrouble(t, err, "key-refused") // at once: no waiting for what cannot come
 
@@ -390,7 +390,7 @@ func TestDialWaitsForANodeThatBoots(t *testing.T) {
 	wantTrouble(t, err, "node-unreachable")
 
 	o := s.opts
-	o.Wait = true
+	o.Wait = time.Hour
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err = Dial(short, late, o)
@@ -422,7 +422,7 @@ func TestDialEndsWithContext(t *testing.T) {
 	ep := machine.Endpoint{Node: "node01", Network: "unix", Address: filepath.Join(t.TempDir(), "none"), User: "u", IdentityFile: filepath.Join(t.TempDir(), "id")}
 	writeKey(t, ep.IdentityFile)
 	time.AfterFunc(20*time.Millisecond, cancel)
-	if _, err := Dial(ctx, ep, Options{Wait: true}); !errors.Is(err, context.Canceled) {
+	if _, err := Dial(ctx, ep, Options{Wait: time.Hour}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -324,26 +324,33 @@ func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error
 			return err
 		case info.Control != (role == engine.RoleManager):
 			return errors.New("its own engine has not taken the new role yet")
+		case role == engine.RoleWorker:
+			// Stopped before it has a worker's certificate, it would come back as
+			// a manager, and take its place in raft again.
+			return r.certified(ctx, m)
 		}
 		return nil
 	})
 }
 
-// settle waits until a node that was just demoted has a worker's certificate:
-// promoted before that, it waits for one twice 16 s first (swarmkit's
-// node.superviseManager). A certificate that cannot be read is no reason to
-// wait.
+// settle waits until a node that was demoted a moment ago, by hand perhaps,
+// has a worker's certificate: promoted before that, it waits for one twice
+// 16 s first (swarmkit's node.superviseManager).
 func (r *changer) settle(ctx context.Context, m member) error {
+	return r.poll(ctx, func() error { return r.certified(ctx, m) })
+}
+
+// certified tells whether a worker has a worker's certificate. One that
+// cannot be read is taken for one.
+func (r *changer) certified(ctx context.Context, m member) error {
 	read := r.target(m.name).Certificate
 	if read == nil {
 		return nil
 	}
-	return r.poll(ctx, func() error {
-		if raw, err := read(ctx); err == nil && parseCertificate(raw).Role == lab.RoleManager {
-			return errors.New("it was a manager a moment ago, and its certificate is one's still")
-		}
-		return nil
-	})
+	if raw, err := read(ctx); err == nil && parseCertificate(raw).Role == lab.RoleManager {
+		return errors.New("its certificate is a manager's still")
+	}
+	return nil
 }
 
 func (r *changer) endChange(ctx context.Context, ch Change, errs []error) (Change, error) {

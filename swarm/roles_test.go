@@ -273,3 +273,34 @@ func TestUnlock(t *testing.T) {
 		}
 	})
 }
+
+// The list tells that a manager has left raft some time before the node has a
+// worker's certificate. Halted in between, it would come back as a manager.
+func TestRolesChangeOnlyWithTheCertificate(t *testing.T) {
+	for name, change := range map[string]func(context.Context, []Target, []string, ChangeOptions) (Change, error){
+		"demote waits for a worker's":                        Demote,
+		"promote waits for it too, after a demotion by hand": Promote,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(testLab(map[bool]string{true: "mm", false: "mw"}[strings.HasPrefix(name, "demote")]))
+				formed(w)
+				targets := w.targets()
+				reads := 0
+				targets[1].Certificate = func(context.Context) ([]byte, error) {
+					reads++
+					if reads < 5 {
+						return makeCertificate("swarm01", "swarm-manager", "node02"), nil
+					}
+					return makeCertificate("swarm01", "swarm-worker", "node02"), nil
+				}
+				if _, err := change(t.Context(), targets, []string{"n2"}, ChangeOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				if reads < 5 {
+					t.Errorf("it was done after %d looks at the certificate, which was a manager's until the fifth", reads)
+				}
+			})
+		})
+	}
+}
