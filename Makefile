@@ -78,7 +78,7 @@ bench: ## Measure against the floor, plain ssh and Ansible (ROUNDS=5, ONLY=three
 	scripts/install sandbox bench
 	go build -o $(CACHE)/dcalab .
 	go test -c -o $(CACHE)/bench.test ./bench
-	cd bench && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/bench.test -test.run='^TestBench$$(if $(ONLY),/$(ONLY))' -test.v -test.timeout=60m -bench.run $(if $(ROUNDS),-bench.rounds=$(ROUNDS))
+	cd bench && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/bench.test -test.run='^TestBench$$$(if $(ONLY),/$(ONLY))' -test.v -test.timeout=60m -bench.run $(if $(ROUNDS),-bench.rounds=$(ROUNDS))
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -1,11 +1,13 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -55,14 +57,14 @@ same, and does not ask either.`,
 				return err
 			}
 			defer release()
+			p := s.progress(names(nodes))
+			defer p.Close()
 			whole := len(args) == 0
 			if !whole && !force {
 				if err := s.guardStopping(ctx, nodes); err != nil {
 					return err
 				}
 			}
-			p := s.progress(names(nodes))
-			defer p.Close()
 			if err := s.driver.Destroy(ctx, machine.Observer{Step: p.Step}, args...); err != nil {
 				return err
 			}
@@ -78,4 +80,14 @@ same, and does not ask either.`,
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	c.Flags().BoolVarP(&force, "force", "f", false, "do not ask, and destroy even where the swarm loses its quorum")
 	return c
+}
+
+// guardStopping refuses to take managers away that the quorum needs.
+func (s *session) guardStopping(ctx context.Context, nodes []lab.Node) error {
+	v, c, err := s.observe(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return v.GuardStopping(names(nodes)...)
 }

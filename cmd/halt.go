@@ -2,11 +2,14 @@ package cmd
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/ui"
 )
 
 func (a *app) halt() *cobra.Command {
@@ -43,13 +46,11 @@ be no quorum: the swarm would stand still. --force does it all the same.`,
 				return err
 			}
 			defer release()
-			if len(nodes) < len(s.lab.Nodes) && !force {
-				if err := s.guardStopping(ctx, nodes); err != nil {
-					return err
-				}
-			}
 			p := s.progress(names(nodes))
 			defer p.Close()
+			if err := s.beforeStopping(ctx, p, nodes, len(nodes) < len(s.lab.Nodes) && !force); err != nil {
+				return err
+			}
 			before, err := s.driver.Status(ctx)
 			if err != nil {
 				return err
@@ -71,12 +72,23 @@ be no quorum: the swarm would stand still. --force does it all the same.`,
 	return c
 }
 
-// guardStopping refuses to take managers away that the quorum needs.
-func (s *session) guardStopping(ctx context.Context, nodes []lab.Node) error {
+// settlePatience is how long halt waits for a node that was just demoted.
+const settlePatience = 30 * time.Second
+
+// beforeStopping refuses, if it is to guard, to stop managers that the quorum
+// needs, and lets a demotion that is under way come to its end.
+func (s *session) beforeStopping(ctx context.Context, p *ui.Progress, nodes []lab.Node, guard bool) error {
 	v, c, err := s.observe(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	return v.GuardStopping(names(nodes)...)
+	if guard {
+		if err := v.GuardStopping(names(nodes)...); err != nil {
+			return err
+		}
+	}
+	return swarm.Settle(ctx, c.targets, v, names(nodes), settlePatience, func(node string) {
+		p.Step(node, "waiting for its certificate as a worker")
+	})
 }

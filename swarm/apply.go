@@ -43,7 +43,7 @@ const (
 	// engine sends it to the background.
 	defaultPatience = time.Minute
 	// firstPoll and lastPoll bound the time between two looks.
-	firstPoll = 20 * time.Millisecond
+	firstPoll = 8 * time.Millisecond
 	lastPoll  = 250 * time.Millisecond
 )
 

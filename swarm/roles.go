@@ -295,8 +295,8 @@ func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error
 	}); err != nil {
 		return err
 	}
-	// A node that answers is asked itself, too: the list tells that it has left
-	// raft before its own engine has stopped taking calls for the swarm.
+	// Who is demoted and answers is asked itself, too: the list tells that it
+	// has left raft before its own engine has stopped taking calls.
 	own, ours := r.view.Node(m.name)
 	return r.poll(ctx, func() error {
 		list, err := r.nodes(ctx)
@@ -313,21 +313,17 @@ func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error
 			return errors.New("it takes part in raft still")
 		}
 		e, err := r.engine(m.name)
-		if err != nil || !ours || !own.State.Answered() {
+		if err != nil || role == engine.RoleManager || !ours || !own.State.Answered() {
 			return nil //nolint:nilerr // it cannot be asked: the list is all there is
 		}
 		info, err := e.Info(ctx)
 		switch {
-		case role == engine.RoleWorker && errors.Is(err, engine.ErrUnreachable):
+		case errors.Is(err, engine.ErrUnreachable):
 			return nil
 		case err != nil:
 			return err
-		case info.Control != (role == engine.RoleManager):
+		case info.Control:
 			return errors.New("its own engine has not taken the new role yet")
-		case role == engine.RoleWorker:
-			// Stopped before it has a worker's certificate, it would come back as
-			// a manager, and take its place in raft again.
-			return r.certified(ctx, m)
 		}
 		return nil
 	})
@@ -337,20 +333,37 @@ func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error
 // has a worker's certificate: promoted before that, it waits for one twice
 // 16 s first (swarmkit's node.superviseManager).
 func (r *changer) settle(ctx context.Context, m member) error {
-	return r.poll(ctx, func() error { return r.certified(ctx, m) })
+	return r.poll(ctx, func() error { return certified(ctx, r.target(m.name)) })
 }
 
-// certified tells whether a worker has a worker's certificate. One that
-// cannot be read is taken for one.
-func (r *changer) certified(ctx context.Context, m member) error {
-	read := r.target(m.name).Certificate
-	if read == nil {
+// certified tells whether a node has a worker's certificate. One that cannot
+// be read is taken for one.
+func certified(ctx context.Context, t Target) error {
+	if t.Certificate == nil {
 		return nil
 	}
-	if raw, err := read(ctx); err == nil && parseCertificate(raw).Role == lab.RoleManager {
+	if raw, err := t.Certificate(ctx); err == nil && parseCertificate(raw).Role == lab.RoleManager {
 		return errors.New("its certificate is a manager's still")
 	}
 	return nil
+}
+
+// Settle waits until those of the named nodes that are workers have a
+// worker's certificate, which takes some seconds after a demotion. Stopped
+// before that, a node would come back as a manager and take its place in raft
+// again, and with it perhaps the quorum. waiting is told of each node that is
+// waited for; after patience they are left as they are.
+func Settle(ctx context.Context, targets []Target, v View, names []string, patience time.Duration, waiting func(node string)) error {
+	r := runner{patience: patience}
+	for _, t := range targets {
+		n, ok := v.Node(t.Name)
+		if !ok || !slices.Contains(names, t.Name) || n.Role != lab.RoleWorker || certified(ctx, t) == nil {
+			continue
+		}
+		waiting(t.Name)
+		_ = r.poll(ctx, func() error { return certified(ctx, t) })
+	}
+	return ctx.Err()
 }
 
 func (r *changer) endChange(ctx context.Context, ch Change, errs []error) (Change, error) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/trouble"
@@ -275,15 +276,26 @@ func TestUnlock(t *testing.T) {
 }
 
 // The list tells that a manager has left raft some time before the node has a
-// worker's certificate. Halted in between, it would come back as a manager.
-func TestRolesChangeOnlyWithTheCertificate(t *testing.T) {
-	for name, change := range map[string]func(context.Context, []Target, []string, ChangeOptions) (Change, error){
-		"demote waits for a worker's":                        Demote,
-		"promote waits for it too, after a demotion by hand": Promote,
+// worker's certificate. Promoted in between, it would hang; halted, it would
+// come back as a manager.
+func TestAWorkersCertificateIsWaitedFor(t *testing.T) {
+	for name, do := range map[string]func(context.Context, []Target) error{
+		"by promote": func(ctx context.Context, targets []Target) error {
+			_, err := Promote(ctx, targets, []string{"n2"}, ChangeOptions{})
+			return err
+		},
+		"by those who stop it": func(ctx context.Context, targets []Target) error {
+			told := ""
+			err := Settle(ctx, targets, Observe(ctx, targets), []string{"n2"}, time.Minute, func(n string) { told = n })
+			if told != "n2" {
+				err = errors.Join(err, errors.New("nobody was told of the wait"))
+			}
+			return err
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(testLab(map[bool]string{true: "mm", false: "mw"}[strings.HasPrefix(name, "demote")]))
+				w := newWorld(testLab("mw"))
 				formed(w)
 				targets := w.targets()
 				reads := 0
@@ -294,7 +306,7 @@ func TestRolesChangeOnlyWithTheCertificate(t *testing.T) {
 					}
 					return makeCertificate("swarm01", "swarm-worker", "node02"), nil
 				}
-				if _, err := change(t.Context(), targets, []string{"n2"}, ChangeOptions{}); err != nil {
+				if err := do(t.Context(), targets); err != nil {
 					t.Fatal(err)
 				}
 				if reads < 5 {
