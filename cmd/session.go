@@ -368,18 +368,40 @@ func (c *crew) Close() {
 	}
 }
 
+// connected are nodes that a command has an SSH connection to.
+type connected struct{ nodes map[string]*provision.Node }
+
+func (c *connected) Close() {
+	for _, n := range c.nodes {
+		_ = n.Close()
+	}
+}
+
 // muster connects to every node of the lab at once. Those that cannot be
 // reached carry the reason.
-func (s *session) muster(ctx context.Context) (*crew, error) {
+func (s *session) muster(ctx context.Context) (*crew, error) { return s.gather(ctx, nil) }
+
+// gather is muster for nodes of which some are connected already; the crew
+// takes these over.
+func (s *session) gather(ctx context.Context, have *connected) (*crew, error) {
 	machines, err := s.driver.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
 	nodes := map[string]*provision.Node{}
+	if have != nil {
+		nodes, have.nodes = have.nodes, nil
+	}
 	failed := map[string]error{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
+	var absent []lab.Node
 	for _, n := range s.lab.Nodes {
+		if nodes[n.Name] == nil {
+			absent = append(absent, n)
+		}
+	}
+	for _, n := range absent {
 		wg.Go(func() {
 			node, err := func() (*provision.Node, error) {
 				if err := notRunning(n.Name, machines[n.Name]); err != nil {

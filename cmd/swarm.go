@@ -55,7 +55,11 @@ and never takes a node out of another swarm unless --take-over names it.`,
 		Example: "  dcalab swarm bootstrap\n  dcalab swarm bootstrap --dry-run\n  dcalab swarm bootstrap --take-over node02",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.bootstrapSwarm(c.Context(), o)
+			s, err := a.open()
+			if err != nil {
+				return err
+			}
+			return s.bootstrap(c.Context(), o, nil)
 		},
 	}
 	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "print the plan and do nothing")
@@ -64,11 +68,10 @@ and never takes a node out of another swarm unless --take-over names it.`,
 	return c
 }
 
-func (a *app) bootstrapSwarm(ctx context.Context, o bootstrapOptions) error {
-	s, err := a.open()
-	if err != nil {
-		return err
-	}
+// bootstrap brings the lab's engines into one swarm. Nodes that are connected
+// already need not be dialled.
+func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *connected) error {
+	a := s.app
 	if err := s.needCreated(); err != nil {
 		return err
 	}
@@ -106,7 +109,7 @@ func (a *app) bootstrapSwarm(ctx context.Context, o bootstrapOptions) error {
 		return err
 	}
 	defer release()
-	c, err := s.muster(ctx)
+	c, err := s.gather(ctx, have)
 	if err != nil {
 		return err
 	}

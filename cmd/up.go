@@ -55,8 +55,7 @@ disks, and their engines go back into the swarm that they were in.`,
 			if s.asRoot() {
 				return s.sudo(c.Context())
 			}
-			_, err = s.power(c.Context(), args, s.driver.Start)
-			return err
+			return s.power(c.Context(), args, s.driver.Start, nil)
 		},
 	}
 }
@@ -82,37 +81,42 @@ func (a *app) bringUp(ctx context.Context, args []string, form bool) error {
 	if !s.created {
 		s.note("lab %s: %d nodes, driver %s, state in %s", s.lab.Name, len(s.lab.Nodes), s.driver.Name(), s.state.Dir())
 	}
-	done, err := s.power(ctx, args, s.driver.Up)
-	if err != nil {
+	// What is connected already for making it ready, the swarm goes on with.
+	var ready *connected
+	if form {
+		ready = &connected{nodes: map[string]*provision.Node{}}
+		defer ready.Close()
+	}
+	if err := s.power(ctx, args, s.driver.Up, ready); err != nil {
 		return err
 	}
 	if limited, ok := s.driver.(machine.Limited); ok {
 		s.warn(limited.Limits(ctx)...)
 	}
 	if !form {
-		if done {
+		if len(args) == 0 {
 			s.note("next: dcalab swarm bootstrap")
 		}
 		return nil
 	}
-	return a.bootstrapSwarm(ctx, bootstrapOptions{})
+	return s.bootstrap(ctx, bootstrapOptions{}, ready)
 }
 
 // power runs Up or Start of the driver and makes each node ready the moment
-// that it answers. It tells whether the whole lab was meant.
-func (s *session) power(ctx context.Context, args []string, run func(context.Context, machine.Observer, ...string) error) (whole bool, err error) {
+// that it answers. The connections are left open in keep, if that is not nil.
+func (s *session) power(ctx context.Context, args []string, run func(context.Context, machine.Observer, ...string) error, keep *connected) error {
 	nodes, err := s.pick(args)
 	if err != nil {
-		return false, err
+		return err
 	}
 	release, err := s.change(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer release()
 	if !s.created {
 		if err := s.state.WriteRecord(s.record); err != nil {
-			return false, err
+			return err
 		}
 		s.created = true
 	}
@@ -123,18 +127,24 @@ func (s *session) power(ctx context.Context, args []string, run func(context.Con
 	err = run(ctx, machine.Observer{
 		Step: p.Step,
 		Ready: func(ep machine.Endpoint) {
-			if err := s.prepare(ctx, ep, p); err != nil {
+			node, err := s.prepare(ctx, ep, p)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil:
 				p.Fail(ep.Node, err)
-				mu.Lock()
 				failed = append(failed, err)
-				mu.Unlock()
+			case keep != nil:
+				keep.nodes[ep.Node] = node
+			default:
+				_ = node.Close()
 			}
 		},
 	}, names(nodes)...)
 	if err := s.writeSSHConfig(ctx); err != nil {
 		failed = append(failed, err)
 	}
-	return len(args) == 0, errors.Join(append(failed, err)...)
+	return errors.Join(append(failed, err)...)
 }
 
 // bootPatience is how long a node that has just booted may take to let
@@ -142,7 +152,7 @@ func (s *session) power(ctx context.Context, args []string, run func(context.Con
 const bootPatience = 3 * time.Minute
 
 // prepare makes one node ready for the swarm.
-func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progress) error {
+func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progress) (*provision.Node, error) {
 	n, _ := s.lab.Node(ep.Node)
 	p.Step(ep.Node, "connecting")
 	dial := s.dialOptions()
@@ -151,9 +161,8 @@ func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progre
 		Engine: s.lab.Engine, EngineLabels: n.EngineLabels, Hostname: s.lab.Hostname(n), Address: n.IP,
 	}, func(step string) { p.Step(ep.Node, step) })
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer node.Close()
 	for _, w := range facts.Warnings {
 		p.Note(ep.Node + ": " + w)
 	}
@@ -161,7 +170,7 @@ func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progre
 		p.Note(fmt.Sprintf("%s: the lab's interface is %s there, not %s", ep.Node, facts.Interface, s.lab.Interface))
 	}
 	p.Done(ep.Node, "ready: Docker "+facts.Version+", "+n.IP.String())
-	return nil
+	return node, nil
 }
 
 // writeSSHConfig writes the lab's ssh_config for the nodes that run.

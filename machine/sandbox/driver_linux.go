@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -30,7 +31,10 @@ const (
 )
 
 // Driver is the sandbox driver for one lab.
-type Driver struct{ cfg Config }
+type Driver struct {
+	cfg Config
+	fit atomic.Bool // this host was found to lack nothing
+}
 
 var (
 	_ machine.Driver  = (*Driver)(nil)

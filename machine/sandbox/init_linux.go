@@ -32,6 +32,7 @@ const (
 	linkTimeout = 30 * time.Second        // for the host to give the node its interface
 	sshdTimeout = 10 * time.Second        // for sshd to listen
 	sshPort     = 22
+	look        = 10 * time.Millisecond // between two looks at what PID 1 waits for
 	searchPath  = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
 
@@ -406,7 +407,7 @@ func awaitListener(port int, patience time.Duration) {
 	// "0: 00000000:0016 00000000:0000 0A …": local address, and state LISTEN
 	// (proc_net_tcp in proc(5)).
 	want := regexp.MustCompile(fmt.Sprintf(`(?m)^\s*\d+: [0-9A-F]+:%04X [0-9A-F]+:0000 0A `, port))
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(look) {
 		if want.MatchString(readFirst("/proc/net/tcp")) || want.MatchString(readFirst("/proc/net/tcp6")) {
 			return
 		}
@@ -464,7 +465,7 @@ func loopbackUp() error {
 // node's network namespace, and gives it the node's address.
 func joinNetwork(sp spec) error {
 	var link netlink.Link
-	for deadline := time.Now().Add(linkTimeout); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(linkTimeout); ; time.Sleep(look) {
 		var err error
 		if link, err = netlink.LinkByName(sp.Interface); err == nil {
 			break

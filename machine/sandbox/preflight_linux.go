@@ -62,7 +62,29 @@ func (d *Driver) Preflight(context.Context) error {
 	if err := d.needRoot(); err != nil {
 		return err
 	}
-	var lacks, next []string
+	lacks, next := d.lacks()
+	if route, err := d.clash(); err != nil {
+		return err
+	} else if route != "" {
+		lacks = append(lacks, fmt.Sprintf("the lab's subnet %s is taken: %s", d.cfg.Lab.Subnet, route))
+		next = append(next, "destroy the lab that has it, or choose another subnet in labs.yaml (dcalab init writes one)")
+	}
+	if len(lacks) == 0 {
+		return nil
+	}
+	return &trouble.Error{
+		ID: "sandbox-preflight", What: "the sandbox driver cannot run here", Why: strings.Join(lacks, "; "),
+		Next: next, Exit: trouble.ExitRequirement,
+	}
+}
+
+// lacks names what this host lacks, and the commands that mend it. A host
+// that lacked nothing is not examined again by the same Driver.
+func (d *Driver) lacks() (lacks, next []string) {
+	if d.fit.Load() {
+		return nil, nil
+	}
+	defer func() { d.fit.Store(len(lacks) == 0) }()
 	lack := func(what string, fix ...string) {
 		lacks = append(lacks, what)
 		next = append(next, fix...)
@@ -89,19 +111,7 @@ func (d *Driver) Preflight(context.Context) error {
 	if err := d.probeOverlay(d.probeDir()); err != nil {
 		lack("overlay over the host's root: "+err.Error(), "sudo modprobe overlay")
 	}
-	if route, err := d.clash(); err != nil {
-		return err
-	} else if route != "" {
-		lack(fmt.Sprintf("the lab's subnet %s is taken: %s", d.cfg.Lab.Subnet, route),
-			"destroy the lab that has it, or choose another subnet in labs.yaml (dcalab init writes one)")
-	}
-	if len(lacks) == 0 {
-		return nil
-	}
-	return &trouble.Error{
-		ID: "sandbox-preflight", What: "the sandbox driver cannot run here", Why: strings.Join(lacks, "; "),
-		Next: next, Exit: trouble.ExitRequirement,
-	}
+	return lacks, next
 }
 
 // find looks for a program in a search path. Nodes look in searchPath.
