@@ -61,7 +61,7 @@ same, and does not ask either.`,
 			defer p.Close()
 			whole := len(args) == 0
 			if !whole && !force {
-				if err := s.guardStopping(ctx, nodes); err != nil {
+				if err := s.guardDestroying(ctx, p, nodes); err != nil {
 					return err
 				}
 			}
@@ -82,12 +82,12 @@ same, and does not ask either.`,
 	return c
 }
 
-// guardStopping refuses to take managers away that the quorum needs.
-func (s *session) guardStopping(ctx context.Context, nodes []lab.Node) error {
-	v, c, err := s.observe(ctx)
+// guardDestroying refuses to take managers away that the quorum needs.
+func (s *session) guardDestroying(ctx context.Context, p *ui.Progress, nodes []lab.Node) error {
+	v, c, err := s.observeSettled(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	return v.GuardStopping(names(nodes)...)
+	return v.GuardDestroying(names(nodes)...)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
 
@@ -48,8 +49,10 @@ be no quorum: the swarm would stand still. --force does it all the same.`,
 			defer release()
 			p := s.progress(names(nodes))
 			defer p.Close()
-			if err := s.beforeStopping(ctx, p, nodes, len(nodes) < len(s.lab.Nodes) && !force); err != nil {
-				return err
+			if !force {
+				if err := s.beforeStopping(ctx, p, nodes, len(nodes) < len(s.lab.Nodes)); err != nil {
+					return err
+				}
 			}
 			before, err := s.driver.Status(ctx)
 			if err != nil {
@@ -72,13 +75,59 @@ be no quorum: the swarm would stand still. --force does it all the same.`,
 	return c
 }
 
+// electionPatience is how long a swarm whose leader has just gone may take to
+// have another: raft's election begins after 10 to 19 s without a heartbeat.
+const electionPatience = 40 * time.Second
+
+// observeSettled observes, and waits for a leader where enough managers run
+// to elect one: in between nobody could tell what the quorum can bear.
+func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.View, *crew, error) {
+	for deadline := time.Now().Add(electionPatience); ; {
+		v, c, err := s.observe(ctx)
+		if err != nil {
+			return v, c, err
+		}
+		managers, alive := 0, 0
+		for _, n := range v.Nodes {
+			if n.Role == lab.RoleManager || n.Role == "" && n.Want == lab.RoleManager {
+				managers++
+				if c.machines[n.Name] == machine.StatusRunning {
+					alive++
+				}
+			}
+		}
+		if v.Quorum.HasQuorum || len(v.Swarms) == 0 || alive < swarm.Majority(managers) {
+			return v, c, nil
+		}
+		c.Close()
+		if time.Now().After(deadline) {
+			return v, nil, &trouble.Error{
+				ID: "no-leader", What: "look at the quorum", Why: "enough managers run, and the swarm has no leader",
+				Next: []string{"see where it stands: dcalab status", "or do it all the same: --force"}, Exit: trouble.ExitRefused,
+			}
+		}
+		p.Detail("", "waiting for the swarm to elect a leader")
+		timer := time.NewTimer(time.Second)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return v, nil, ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
 // settlePatience is how long halt waits for a node that was just demoted.
 const settlePatience = 30 * time.Second
 
 // beforeStopping refuses, if it is to guard, to stop managers that the quorum
 // needs, and lets a demotion that is under way come to its end.
 func (s *session) beforeStopping(ctx context.Context, p *ui.Progress, nodes []lab.Node, guard bool) error {
-	v, c, err := s.observe(ctx)
+	look := s.observe
+	if guard {
+		look = func(ctx context.Context) (swarm.View, *crew, error) { return s.observeSettled(ctx, p) }
+	}
+	v, c, err := look(ctx)
 	if err != nil {
 		return err
 	}

@@ -46,10 +46,12 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	if err == nil {
 		return trouble.ExitOK
 	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	// Whatever the command makes of it (a session that was closed, a child that
+	// was stopped): it is the user who ended it.
+	if ctx.Err() != nil && trouble.ExitStatus(err) != trouble.ExitInterrupted {
 		err = &trouble.Error{
-			ID: "interrupted", What: "interrupted", Why: "what was done stays, and the same command goes on from there",
-			Next: []string{"see what stands: dcalab status"}, Exit: trouble.ExitInterrupted,
+			ID: "interrupted", What: "interrupted", Why: "what was done stays",
+			Next: []string{"see what stands: dcalab status", "the same command, run again, goes on from there"}, Exit: trouble.ExitInterrupted,
 		}
 	}
 	ui.PrintError(streams.Err, err, streams.ErrColor(a.settings.GetBool("no-color")), a.settings.GetBool("verbose"))

@@ -211,11 +211,14 @@ func (s *session) change(ctx context.Context) (func(), error) {
 	if err := s.state.Create(); err != nil {
 		return nil, err
 	}
-	unlock, err := s.state.Lock(ctx, "dcalab "+strings.Join(s.app.args, " "), time.Minute, func(h lab.Holder) {
+	unlock, err := s.state.Lock(ctx, trouble.Redact("dcalab "+strings.Join(s.app.args, " ")), time.Minute, func(h lab.Holder) {
 		fmt.Fprintf(s.app.streams.Err, "waiting for %q (pid %d), which is at work on lab %s\n", h.Command, h.PID, s.lab.Name)
 	})
 	if err != nil {
 		return nil, err
+	}
+	if err := s.refresh(); err != nil {
+		return nil, errors.Join(err, unlock())
 	}
 	f, err := s.state.OpenLog()
 	if err != nil {
@@ -227,6 +230,38 @@ func (s *session) change(ctx context.Context) (func(), error) {
 		_ = f.Close()
 		_ = unlock()
 	}, nil
+}
+
+// refresh reads the record again, now that nobody else can change it: another
+// dcalab may have made the lab, or destroyed it, while this one waited.
+func (s *session) refresh() error {
+	record, created, err := s.state.ReadRecord()
+	if err != nil || created == s.created && (!created || record.ID == s.record.ID) {
+		return err
+	}
+	s.record, s.created = record, created
+	driver, err := s.choose()
+	if err != nil {
+		return err
+	}
+	if !created {
+		s.record = lab.NewRecord(s.lab, driver, "", time.Now())
+	}
+	s.driver, err = s.newDriver(driver)
+	return err
+}
+
+// unchanged refuses to go on with machines that were made for another subnet
+// than labs.yaml now gives the lab.
+func (s *session) unchanged() error {
+	if !s.created || s.record.Subnet == s.lab.Subnet.String() {
+		return nil
+	}
+	return &trouble.Error{
+		ID: "subnet-changed", What: "lab " + s.lab.Name,
+		Why:  fmt.Sprintf("it was made in the subnet %s, and labs.yaml now says %s", s.record.Subnet, s.lab.Subnet),
+		Next: []string{"put the subnet back in labs.yaml, or make the lab anew: dcalab destroy, dcalab up"}, Exit: trouble.ExitRefused,
+	}
 }
 
 // Write writes to the lab's log, without secrets; before change it writes
@@ -345,7 +380,7 @@ func notRunning(node string, status machine.Status) error {
 	case machine.StatusHalted:
 		return &trouble.Error{ID: "node-halted", Where: node, Why: "its machine is halted", Next: []string{"dcalab start " + node}}
 	case machine.StatusAbsent:
-		return &trouble.Error{ID: "node-absent", Where: node, Why: "its machine is not created", Next: []string{"dcalab up " + node}}
+		return &trouble.Error{ID: "node-absent", Where: node, Why: "its machine is not created", Next: []string{"dcalab up " + node}, Err: swarm.ErrAbsent}
 	default:
 		return &trouble.Error{ID: "node-unknown", Where: node, Why: "the state of its machine is not known"}
 	}

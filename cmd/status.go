@@ -74,6 +74,11 @@ quorum and docker node ls no longer answers.`,
 			}
 			if watch {
 				return ui.Watch(ctx, a.streams, 2*time.Second, func(ctx context.Context, _ int) (string, error) {
+					// Anew each time: the lab may be made and destroyed meanwhile.
+					s, err := a.open()
+					if err != nil {
+						return "", err
+					}
 					text, err := s.statusText(ctx, output)
 					return string(text), err
 				})
@@ -163,7 +168,10 @@ func title(s string) string {
 // quorumLine says what the managers can bear, and what would let them bear more.
 func quorumLine(v swarm.View) string {
 	q := v.Quorum
-	if !slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return n.State.Answered() }) {
+	switch {
+	case !slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return !errors.Is(n.Err, swarm.ErrAbsent) }):
+		return "no swarm yet: dcalab up --swarm"
+	case !slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return n.State.Answered() }):
 		return "no engine answers: bring the machines up with dcalab up"
 	}
 	if len(v.Swarms) == 0 && q.Managers == 0 {
@@ -211,6 +219,9 @@ func (s *session) examine(ctx context.Context) (report, swarm.View, error) {
 		r.Nodes = append(r.Nodes, nr)
 	}
 	r.Quorum = v.Quorum
+	if err := s.unchanged(); err != nil {
+		r.Warnings = append(r.Warnings, oneLine(err))
+	}
 	r.Warnings = append(r.Warnings, v.Warnings...)
 	return r, v, nil
 }

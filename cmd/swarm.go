@@ -21,7 +21,7 @@ func (a *app) swarm() *cobra.Command {
 		Use:   "swarm",
 		Short: "Form the swarm, show its join tokens, unlock it",
 	}
-	c.AddCommand(a.bootstrap(), a.token(), a.unlock())
+	c.AddCommand(a.bootstrap(), a.token(), a.unlock(), a.unlockKey())
 	return c
 }
 
@@ -73,6 +73,9 @@ and never takes a node out of another swarm unless --take-over names it.`,
 func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *connected) error {
 	a := s.app
 	if err := s.needCreated(); err != nil {
+		return err
+	}
+	if err := s.unchanged(); err != nil {
 		return err
 	}
 	taken, err := s.pick(o.takeOver)
@@ -132,6 +135,9 @@ func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *conne
 		s.note("nothing to do: the swarm is as labs.yaml wants it")
 	}
 	s.note("swarm %s: %s", result.View.Cluster, result.View.Quorum)
+	if len(result.Steps) > 0 && s.lab.Swarm.Autolock {
+		s.note("autolock is on: keep the key that dcalab swarm unlock-key shows; without it a restart of all managers ends the swarm")
+	}
 	return nil
 }
 
@@ -171,15 +177,21 @@ are in the swarm already are not concerned.`,
 			if err := s.needCreated(); err != nil {
 				return err
 			}
+			get := swarm.Token
+			if rotate {
+				// A bootstrap that is at work joins nodes with the old one.
+				release, err := s.change(c.Context())
+				if err != nil {
+					return err
+				}
+				defer release()
+				get = swarm.RotateToken
+			}
 			crew, err := s.muster(c.Context())
 			if err != nil {
 				return err
 			}
 			defer crew.Close()
-			get := swarm.Token
-			if rotate {
-				get = swarm.RotateToken
-			}
 			token, err := get(c.Context(), crew.targets, role)
 			if err != nil {
 				return err
@@ -217,9 +229,9 @@ or read from standard input.`,
 			defer crew.Close()
 			done, err := swarm.Unlock(ctx, crew.targets, "")
 			var t *trouble.Error
-			if errors.As(err, &t) && t.ID == "no-key" {
+			if errors.As(err, &t) && t.ID == "no-key" && ctx.Err() == nil {
 				var key engine.Secret
-				if key, err = a.readKey(); err != nil {
+				if key, err = a.readKey(ctx); err != nil {
 					return err
 				}
 				done, err = swarm.Unlock(ctx, crew.targets, key)
@@ -237,21 +249,82 @@ or read from standard input.`,
 	}
 }
 
+func (a *app) unlockKey() *cobra.Command {
+	return &cobra.Command{
+		Use:   "unlock-key",
+		Short: "Show the key that unlocks managers after their engine was restarted",
+		Long: `Show the swarm's unlock key (autolock). It is a secret; it is shown because
+you ask, and dcalab keeps it nowhere: when every manager is restarted at the
+same time, nobody else can unlock them.`,
+		Example: "  dcalab swarm unlock-key",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := a.open()
+			if err != nil {
+				return err
+			}
+			if err := s.needCreated(); err != nil {
+				return err
+			}
+			crew, err := s.muster(c.Context())
+			if err != nil {
+				return err
+			}
+			defer crew.Close()
+			key, err := swarm.UnlockKey(c.Context(), crew.targets)
+			if err != nil {
+				return err
+			}
+			if key == "" {
+				s.note("autolock is off: there is no unlock key")
+				return nil
+			}
+			fmt.Fprintln(a.streams.Out, key.Reveal())
+			return nil
+		},
+	}
+}
+
 // readKey reads the unlock key from the terminal, unseen, or from a pipe.
-func (a *app) readKey() (engine.Secret, error) {
-	var text []byte
-	var err error
+func (a *app) readKey(ctx context.Context) (engine.Secret, error) {
+	type answer struct {
+		text []byte
+		err  error
+	}
+	answers := make(chan answer, 1)
+	restore := func() {}
 	if f, ok := a.streams.In.(*os.File); ok && a.streams.InTerminal() {
+		before, err := term.GetState(int(f.Fd()))
+		if err != nil {
+			return "", fmt.Errorf("read the unlock key: %w", err)
+		}
+		// Ctrl-C must not leave a terminal without echo behind.
+		restore = func() { _ = term.Restore(int(f.Fd()), before) }
 		fmt.Fprint(a.streams.Err, "unlock key (SWMKEY-…): ")
-		text, err = term.ReadPassword(int(f.Fd()))
-		fmt.Fprintln(a.streams.Err)
+		go func() {
+			text, err := term.ReadPassword(int(f.Fd()))
+			answers <- answer{text, err}
+		}()
 	} else {
-		text, err = io.ReadAll(io.LimitReader(a.streams.In, 1<<12))
+		go func() {
+			text, err := io.ReadAll(io.LimitReader(a.streams.In, 1<<12))
+			answers <- answer{text, err}
+		}()
 	}
-	if err != nil {
-		return "", fmt.Errorf("read the unlock key: %w", err)
+	var got answer
+	select {
+	case got = <-answers:
+		if a.streams.InTerminal() {
+			fmt.Fprintln(a.streams.Err)
+		}
+	case <-ctx.Done():
+		restore()
+		return "", ctx.Err()
 	}
-	key := strings.TrimSpace(string(text))
+	if got.err != nil {
+		return "", fmt.Errorf("read the unlock key: %w", got.err)
+	}
+	key := strings.TrimSpace(string(got.text))
 	if key == "" {
 		return "", errors.New("no unlock key was given")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
 
@@ -55,7 +57,7 @@ disks, and their engines go back into the swarm that they were in.`,
 			if s.asRoot() {
 				return s.sudo(c.Context())
 			}
-			return s.power(c.Context(), args, s.driver.Start, nil)
+			return s.power(c.Context(), args, machine.Driver.Start, nil)
 		},
 	}
 }
@@ -76,9 +78,13 @@ func (a *app) bringUp(ctx context.Context, args []string, form bool) error {
 	}
 	// Before anything is written: what would stop it, stops it here.
 	if err := s.driver.Preflight(ctx); err != nil {
-		return err
+		// Another dcalab may be making this very lab: then it is no stranger.
+		if again := s.refresh(); again != nil || !s.created {
+			return err
+		}
 	}
-	if !s.created {
+	fresh := !s.created
+	if fresh {
 		s.note("lab %s: %d nodes, driver %s, state in %s", s.lab.Name, len(s.lab.Nodes), s.driver.Name(), s.state.Dir())
 	}
 	// What is connected already for making it ready, the swarm goes on with.
@@ -87,14 +93,14 @@ func (a *app) bringUp(ctx context.Context, args []string, form bool) error {
 		ready = &connected{nodes: map[string]*provision.Node{}}
 		defer ready.Close()
 	}
-	if err := s.power(ctx, args, s.driver.Up, ready); err != nil {
+	if err := s.power(ctx, args, machine.Driver.Up, ready); err != nil {
 		return err
 	}
 	if limited, ok := s.driver.(machine.Limited); ok {
 		s.warn(limited.Limits(ctx)...)
 	}
 	if !form {
-		if len(args) == 0 {
+		if fresh && len(args) == 0 {
 			s.note("next: dcalab swarm bootstrap")
 		}
 		return nil
@@ -104,7 +110,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form bool) error {
 
 // power runs Up or Start of the driver and makes each node ready the moment
 // that it answers. The connections are left open in keep, if that is not nil.
-func (s *session) power(ctx context.Context, args []string, run func(context.Context, machine.Observer, ...string) error, keep *connected) error {
+func (s *session) power(ctx context.Context, args []string, run func(machine.Driver, context.Context, machine.Observer, ...string) error, keep *connected) error {
 	nodes, err := s.pick(args)
 	if err != nil {
 		return err
@@ -114,6 +120,9 @@ func (s *session) power(ctx context.Context, args []string, run func(context.Con
 		return err
 	}
 	defer release()
+	if err := s.unchanged(); err != nil {
+		return err
+	}
 	if !s.created {
 		if err := s.state.WriteRecord(s.record); err != nil {
 			return err
@@ -124,7 +133,7 @@ func (s *session) power(ctx context.Context, args []string, run func(context.Con
 	defer p.Close()
 	var mu sync.Mutex
 	var failed []error
-	err = run(ctx, machine.Observer{
+	err = run(s.driver, ctx, machine.Observer{
 		Step: p.Step,
 		Ready: func(ep machine.Endpoint) {
 			node, err := s.prepare(ctx, ep, p)
@@ -166,7 +175,14 @@ func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progre
 	for _, w := range facts.Warnings {
 		p.Note(ep.Node + ": " + w)
 	}
-	if facts.Interface != "" && facts.Interface != s.lab.Interface {
+	if facts.Interface == "" {
+		_ = node.Close()
+		return nil, &trouble.Error{
+			ID: "address-missing", Where: ep.Node, What: "find the lab's interface", Why: "none has the address " + n.IP.String(),
+			Next: []string{"if labs.yaml gave it another one since it was created: dcalab destroy " + ep.Node + ", then dcalab up " + ep.Node},
+		}
+	}
+	if facts.Interface != s.lab.Interface {
 		p.Note(fmt.Sprintf("%s: the lab's interface is %s there, not %s", ep.Node, facts.Interface, s.lab.Interface))
 	}
 	p.Done(ep.Node, "ready: Docker "+facts.Version+", "+n.IP.String())
@@ -189,7 +205,7 @@ func (a *app) completeNodes(_ *cobra.Command, args []string, _ string) ([]cobra.
 	}
 	var out []cobra.Completion
 	for _, n := range l.Nodes {
-		if !contains(args, n.Name) {
+		if !slices.Contains(args, n.Name) {
 			out = append(out, cobra.CompletionWithDesc(n.Name, describe(n)))
 		}
 	}
@@ -197,12 +213,3 @@ func (a *app) completeNodes(_ *cobra.Command, args []string, _ string) ([]cobra.
 }
 
 func describe(n lab.Node) string { return string(n.Role) + " at " + n.IP.String() }
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
-}

@@ -326,7 +326,7 @@ func readIdentity(ep machine.Endpoint, o Options) (ssh.Signer, error) {
 	}
 	e := &trouble.Error{
 		ID: "identity-unreadable", Where: ep.Node, What: "read the private key " + ep.IdentityFile,
-		Next: []string{"dcalab up " + ep.Node + "    # finds the key again, or makes one"}, Err: err,
+		Next: []string{"put the key back, or make the lab anew with a new one: dcalab destroy, then dcalab up"}, Err: err,
 	}
 	var locked *ssh.PassphraseMissingError
 	if errors.As(err, &locked) {

@@ -49,6 +49,10 @@ func (n *Node) DialEngine(ctx context.Context) (net.Conn, error) {
 	if err := n.whyNoSocket(ctx); err != nil {
 		return nil, err
 	}
+	// It may have begun to listen in between.
+	if conn, err := n.client.DialContext(ctx, "unix", engineSocket); err == nil {
+		return newEngineConn(conn), nil
+	}
 	n.useStdio.Store(true)
 	return n.dialStdio(ctx)
 }

@@ -117,7 +117,10 @@ func (e *hostKeyError) Error() string {
 
 func (e *hostKeyError) trouble(node string) *trouble.Error {
 	t := &trouble.Error{ID: "host-key-unknown", Where: node, What: "check the host key", Why: e.Error() + " in " + e.path, Err: e}
-	t.Next = []string{"dcalab up " + node + "    # learns the key of a node that it creates"}
+	t.Next = []string{
+		"put the domain back in labs.yaml, if it was changed there since the node was created",
+		"or make the node anew: dcalab destroy " + node + ", then dcalab up " + node,
+	}
 	if e.changed {
 		t.ID = "host-key-changed"
 		t.Why = e.Error() + "; this is not the machine that dcalab created, or it was rebuilt behind dcalab's back"

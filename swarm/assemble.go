@@ -335,7 +335,14 @@ func (v View) quorum(haveList bool) Quorum {
 		return Quorum{}
 	}
 	if haveList {
-		return quorumOf(v.entries())
+		q := quorumOf(v.entries())
+		q.Reachable = 0
+		for _, e := range v.entries() {
+			if e.IsManager() && v.reaches(e) {
+				q.Reachable++
+			}
+		}
+		return q
 	}
 	// Without a leader, nobody has the list; but every node knows the managers.
 	managers := map[string]bool{}
@@ -359,7 +366,7 @@ func (v View) quorum(haveList bool) Quorum {
 	return q
 }
 
-// quorumOf counts the managers of a swarm's list.
+// quorumOf counts the managers of a swarm's list, as its leader sees them.
 func quorumOf(list []engine.Node) Quorum {
 	managers, reachable := 0, 0
 	for _, n := range list {
@@ -371,6 +378,17 @@ func quorumOf(list []engine.Node) Quorum {
 		}
 	}
 	return QuorumOf(managers, reachable)
+}
+
+// reaches tells whether a manager takes part: the leader reaches it, and it
+// does not leave us without an answer. A new leader calls every manager
+// reachable until it has missed one for some seconds.
+func (v View) reaches(m engine.Node) bool {
+	if m.Reachability != engine.ReachabilityReachable {
+		return false
+	}
+	at := slices.IndexFunc(v.Nodes, func(n NodeView) bool { return n.NodeID == m.ID })
+	return at < 0 || v.Nodes[at].State != StateUnreachable && v.Nodes[at].State != StateEngineDown
 }
 
 func (v View) entries() []engine.Node {

@@ -1,11 +1,13 @@
 package swarm
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -76,17 +78,43 @@ func (v View) GuardStopping(nodes ...string) error {
 	}
 }
 
+// GuardDestroying is GuardStopping for nodes that will not come back. Where
+// the quorum is lost already, or nobody could tell, it also refuses managers:
+// a loss that starting them would mend would last.
+func (v View) GuardDestroying(nodes ...string) error {
+	if v.Quorum.HasQuorum {
+		return v.GuardStopping(nodes...)
+	}
+	var hit []string
+	for _, n := range v.Nodes {
+		named := slices.Contains(nodes, n.Name) || slices.Contains(nodes, n.Hostname)
+		silent := n.Want == lab.RoleManager && !n.State.Answered() && !errors.Is(n.Err, ErrAbsent)
+		if named && len(v.Swarms) > 0 && (n.Role == lab.RoleManager || silent) {
+			hit = append(hit, n.Name)
+		}
+	}
+	if len(hit) == 0 {
+		return nil
+	}
+	return &trouble.Error{
+		ID: "quorum-would-be-lost", Exit: trouble.ExitRefused,
+		What: "refused to destroy " + strings.Join(hit, ", "),
+		Why:  "the swarm has no quorum now, and without this manager it may never have one again",
+		Next: []string{"bring the managers back first: dcalab start"},
+	}
+}
+
 // managersAmong gives the names of the managers that nodes mean, each once,
 // and how many of them are reachable.
 func (v View) managersAmong(nodes []string) (names []string, reachable int) {
 	seen := map[string]bool{}
-	add := func(id, name string, r engine.Reachability) {
+	add := func(id, name string, reaches bool) {
 		if seen[id] {
 			return
 		}
 		seen[id] = true
 		names = append(names, name)
-		if r == engine.ReachabilityReachable {
+		if reaches {
 			reachable++
 		}
 	}
@@ -102,7 +130,7 @@ func (v View) managersAmong(nodes []string) (names []string, reachable int) {
 		if slices.ContainsFunc(nodes, func(want string) bool {
 			return want == e.ID || at >= 0 && (want == v.Nodes[at].Name || want == v.Nodes[at].Hostname)
 		}) {
-			add(e.ID, name, e.Reachability)
+			add(e.ID, name, v.reaches(e))
 		}
 	}
 	return names, reachable

@@ -126,7 +126,9 @@ func (p *planner) fresh() error {
 	for _, n := range managers {
 		switch n.State {
 		case StateUnreachable, StateEngineDown:
-			silent = append(silent, n)
+			if !errors.Is(n.Err, ErrAbsent) {
+				silent = append(silent, n)
+			}
 		case StateLocked:
 			locked = append(locked, n)
 		case StatePending:
@@ -146,7 +148,7 @@ func (p *planner) fresh() error {
 		return &trouble.Error{ID: "manager-not-answering", Exit: trouble.ExitRefused, Where: named(silent),
 			What: "refused to start a new swarm",
 			Why:  fmt.Sprintf("%s may hold the lab's swarm already, and does not answer: %s", named(silent), reason(silent[0])),
-			Next: []string{"start it: dcalab up " + strings.ReplaceAll(named(silent), ", ", " "), "or, if it is gone for good: dcalab destroy " + strings.ReplaceAll(named(silent), ", ", " ")},
+			Next: []string{"start it: dcalab up " + strings.ReplaceAll(named(silent), ", ", " "), "or, if it is gone for good, make it anew: dcalab destroy " + strings.ReplaceAll(named(silent), ", ", " ") + ", then dcalab up"},
 			Err:  errors.Join(errs...)}
 	case len(locked) > 0:
 		return lockedError(locked)
@@ -298,7 +300,7 @@ func inErrorError(nodes []NodeView) error {
 		What: "refused to start a new swarm",
 		Why:  fmt.Sprintf("the engine of %s gave up on its swarm, whose only copy it may hold: %s", nodes[0].Name, reason(nodes[0])),
 		Next: []string{
-			"look into the engine's log: dcalab ssh " + nodes[0].Name + " -- sudo journalctl -u docker",
+			"look into the engine's log: dcalab ssh " + nodes[0].Name + " -- sudo tail /var/log/docker.log    # or: sudo journalctl -u docker",
 			"to give that swarm up: dcalab ssh " + nodes[0].Name + " -- docker swarm leave --force",
 		},
 		Err: nodes[0].Err}

@@ -17,7 +17,8 @@ func Tolerates(n int) int {
 type Quorum struct {
 	// Managers take part in raft, whether they answer or not.
 	Managers int `json:"managers" yaml:"managers"`
-	// Reachable managers, as the leader sees them; without a leader, those that
+	// Reachable managers, as the leader sees them, less those that do not answer
+	// us (a new leader is late to notice); without a leader, those that
 	// answered us.
 	Reachable int `json:"reachable" yaml:"reachable"`
 	Majority  int `json:"majority" yaml:"majority"`

@@ -54,6 +54,7 @@ func Promote(ctx context.Context, targets []Target, names []string, o ChangeOpti
 	}
 	var todo []member
 	for i, m := range r.members {
+		m = r.awaitKnown(ctx, m)
 		switch {
 		case m.IsManager() && m.Role == engine.RoleManager:
 			ch.Nodes[i].Already = true
@@ -134,6 +135,29 @@ type member struct {
 type changer struct {
 	*runner
 	members []member
+}
+
+// awaitKnown waits for the leader's judgement of a node that answers us: a new
+// leader calls every node unknown until it has heard from it.
+func (r *changer) awaitKnown(ctx context.Context, m member) member {
+	n, ok := r.view.Node(m.name)
+	if m.Status != engine.NodeUnknown || !ok || !n.State.Answered() {
+		return m
+	}
+	_ = r.poll(ctx, func() error { // what it is in the end, down judges
+		list, err := r.nodes(ctx)
+		if err != nil {
+			return err
+		}
+		if at := find(list, m.ID); at >= 0 {
+			m.Node = list[at]
+		}
+		if m.Status == engine.NodeUnknown {
+			return errors.New("the leader has not heard from it yet")
+		}
+		return nil
+	})
+	return m
 }
 
 // down says why a node cannot be promoted now, if so. Its own engine is asked

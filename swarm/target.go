@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 
 	"github.com/dcalab/dcalab/engine"
@@ -24,6 +25,10 @@ type Engine interface {
 	UpdateNode(ctx context.Context, id string, edit func(*engine.NodeSpec)) error
 	RemoveNode(ctx context.Context, id string, force bool) error
 }
+
+// ErrAbsent, in the chain of Target.Unreachable, tells that the machine does
+// not exist: what does not exist holds no swarm.
+var ErrAbsent = errors.New("the machine does not exist")
 
 // Target is one node of the lab and the way to its engine.
 type Target struct {

@@ -14,7 +14,7 @@ const (
 	ExitOK          = 0
 	ExitFailure     = 1   // something failed; the message says what
 	ExitUsage       = 2   // the command line could not be understood
-	ExitConfig      = 3   // labs.yaml (or a DCALAB_* variable) is not valid; nothing was touched
+	ExitConfig      = 3   // labs.yaml is not valid; nothing was touched
 	ExitRequirement = 4   // this machine lacks something that the command needs; nothing was touched
 	ExitRefused     = 5   // refused to protect the lab (quorum, foreign swarm, another dcalab at work)
 	ExitUnfinished  = 6   // the command did what it could, and the lab is not yet what was asked

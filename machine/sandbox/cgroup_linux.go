@@ -101,7 +101,8 @@ func dropCgroups(id string) error {
 }
 
 // running finds the PID 1 of every running node of the lab with that id, by
-// its command line: "… sandbox-init ID NODE", in a PID namespace of its own.
+// its command line, "… sandbox-init ID NODE", in the node's cgroup and in a PID
+// namespace of its own.
 func running(id string) (map[string]int, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -118,11 +119,28 @@ func running(id string) (map[string]int, error) {
 			continue // ended meanwhile
 		}
 		args := strings.Split(strings.TrimSuffix(string(cmdline), "\x00"), "\x00")
-		if len(args) == 4 && args[1] == initCommand && args[2] == id && firstInNamespace(pid) {
+		if len(args) == 4 && args[1] == initCommand && args[2] == id && inCgroup(pid, id, args[3]) && firstInNamespace(pid) {
 			out[args[3]] = pid
 		}
 	}
 	return out, nil
+}
+
+// inCgroup tells whether a process is in the cgroup of the lab's node: a
+// command line anybody can have, but not that.
+func inCgroup(pid int, id, node string) bool {
+	if node == "" || strings.ContainsAny(node, "/.") {
+		return false
+	}
+	text := readFirst(fmt.Sprintf("/proc/%d/cgroup", pid))
+	want := "/dcalab/" + id + "/" + node
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if strings.HasSuffix(line, ":"+want) || strings.Contains(line, ":"+want+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // firstInNamespace tells whether a process is PID 1 of its own namespace.

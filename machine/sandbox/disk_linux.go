@@ -141,9 +141,12 @@ func (d *Driver) refresh(n lab.Node, nat bool) error {
 		sp.Gateway = d.cfg.Lab.Gateway()
 	}
 	t.json(specPath, 0o644, sp)
-	old, err := t.root.ReadFile("etc/hosts")
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	// What root in the node made of it, a pipe for instance, is not waited for.
+	var old []byte
+	if fi, err := t.root.Lstat("etc/hosts"); err == nil && fi.Mode().IsRegular() {
+		if old, err = t.root.ReadFile("etc/hosts"); err != nil {
+			return err
+		}
 	}
 	t.write("/etc/hosts", 0o644, hosts(d.cfg.Lab, string(old)))
 	t.write("/etc/resolv.conf", 0o644, resolvers(readFirst("/etc/resolv.conf"), readFirst("/run/systemd/resolve/resolv.conf")))

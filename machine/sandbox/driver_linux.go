@@ -111,6 +111,9 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 			}
 		}
 	}
+	// The modes of what is made from here on are meant as they are written: a
+	// node whose root folder others cannot enter lets nobody in.
+	unix.Umask(0o022)
 	if err := d.ground(); err != nil {
 		return err
 	}

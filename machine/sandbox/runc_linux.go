@@ -67,7 +67,7 @@ func (d *Driver) run(ctx context.Context, n lab.Node) (int, error) {
 	if err := os.WriteFile(filepath.Join(bundle, "config.json"), data, 0o600); err != nil {
 		return 0, err
 	}
-	log, err := os.OpenFile(dk.log(), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	log, err := os.OpenFile(dk.log(), os.O_RDWR|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return 0, err
 	}

@@ -47,8 +47,20 @@ func (d *Driver) prepareStorage() error {
 	if err := os.MkdirAll(d.cfg.Dir, 0o711); err != nil {
 		return err
 	}
-	if d.probeOverlay(d.cfg.Dir) == nil {
+	// Root owns it: its user must not be able to put a node's disk aside and
+	// another folder in its place.
+	if fi, err := os.Lstat(d.cfg.Dir); err != nil || !fi.IsDir() {
+		return fmt.Errorf("%s is no folder of the lab's own: %w", d.cfg.Dir, err)
+	}
+	if err := os.Lchown(d.cfg.Dir, 0, 0); err != nil {
+		return err
+	}
+	err := d.probeOverlay(d.cfg.Dir)
+	if err == nil {
 		return nil
+	}
+	if disks, _ := filepath.Glob(filepath.Join(d.cfg.Dir, "*", "upper")); len(disks) > 0 || !unsupported(err) {
+		return fmt.Errorf("overlay over the host's root: %w", err)
 	}
 	if err := os.MkdirAll(d.tmpfs(), 0o711); err != nil {
 		return err
@@ -57,6 +69,17 @@ func (d *Driver) prepareStorage() error {
 		return fmt.Errorf("disks in memory: %w", err)
 	}
 	return nil
+}
+
+// unsupported tells a file system that cannot carry an overlay from one that
+// is full, read-only or otherwise in trouble at the moment.
+func unsupported(err error) bool {
+	for _, e := range []unix.Errno{unix.EINVAL, unix.EOPNOTSUPP, unix.ENOSYS, unix.EPERM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // releaseStorage removes the place of the disks.
@@ -73,7 +96,7 @@ func (d *Driver) releaseStorage() error {
 // disks-to-be that exists, or memory where that one cannot carry it.
 func (d *Driver) probeDir() string {
 	dir := d.nearestDir()
-	if d.probeOverlay(dir) == nil {
+	if err := d.probeOverlay(dir); err == nil || !unsupported(err) {
 		return dir
 	}
 	return probeInMemory
@@ -133,15 +156,18 @@ func removeDisk(dir string) error {
 	return nil
 }
 
-// mountsBelow lists the mount points below dir that this process sees.
+// mountsBelow lists the mount points at and below dir that this process sees.
 func mountsBelow(dir string) ([]string, error) {
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real // as the kernel names it
+	}
 	info, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
 	var out []string
 	for _, m := range mounts(string(info)) {
-		if strings.HasPrefix(m.point, dir+"/") {
+		if m.point == dir || strings.HasPrefix(m.point, dir+"/") {
 			out = append(out, m.point)
 		}
 	}

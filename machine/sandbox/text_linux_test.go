@@ -313,3 +313,12 @@ func TestShims(t *testing.T) {
 		}
 	}
 }
+
+func TestACommandLineAloneMakesNoNode(t *testing.T) {
+	// This test's own process is in no cgroup of a lab.
+	for _, node := range []string{"master", "", "..", "../other"} {
+		if inCgroup(os.Getpid(), "0123456789ab", node) {
+			t.Errorf("taken for node %q", node)
+		}
+	}
+}
