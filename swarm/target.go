@@ -26,7 +26,7 @@ type Engine interface {
 	RemoveNode(ctx context.Context, id string, force bool) error
 }
 
-// ErrAbsent, in the chain of Target.Unreachable, tells that the machine does
+// ErrAbsent stands in the chain of Target.Unreachable and tells that the machine does
 // not exist: what does not exist holds no swarm.
 var ErrAbsent = errors.New("the machine does not exist")
 

@@ -158,8 +158,8 @@ func removeDisk(dir string) error {
 
 // mountsBelow lists the mount points at and below dir that this process sees.
 func mountsBelow(dir string) ([]string, error) {
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real // as the kernel names it
+	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = resolved // as the kernel names it
 	}
 	info, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
