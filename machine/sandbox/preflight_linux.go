@@ -67,7 +67,7 @@ func (d *Driver) Preflight(context.Context) error {
 		return err
 	} else if route != "" {
 		lacks = append(lacks, fmt.Sprintf("the lab's subnet %s is taken: %s", d.cfg.Lab.Subnet, route))
-		next = append(next, "destroy the lab that has it, or choose another subnet in labs.yaml (dcalab init writes one)")
+		next = append(next, "destroy the lab that has it, or give this one another subnet in a labs.yaml of its own")
 	}
 	if len(lacks) == 0 {
 		return nil
