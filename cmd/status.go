@@ -180,6 +180,8 @@ func quorumLine(v swarm.View) string {
 	line := "quorum: " + q.String()
 	switch {
 	case q.Managers == 0:
+	case !q.HasQuorum && slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return n.State == swarm.StateLocked }):
+		line += "; unlock the managers: dcalab swarm unlock"
 	case !q.HasQuorum:
 		line += "; bring managers back: dcalab start"
 	case q.Managers == 1:
