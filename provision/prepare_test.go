@@ -125,12 +125,12 @@ func TestPackages(t *testing.T) {
 
 func TestExplainInstall(t *testing.T) {
 	for name, c := range map[string]struct{ output, id string }{
-		"apt, no name server":  {"W: Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  Temporary failure resolving 'deb.debian.org'\nE: Unable to locate package docker.io", "no-network-in-node"},
-		"apt, no route":        {"Err:1 http://deb.debian.org/debian bookworm InRelease\n  Cannot initiate the connection to deb.debian.org:80 (2a04::1). - connect (101: Network is unreachable)", "no-network-in-node"},
-		"apt, silence":         {"Could not connect to deb.debian.org:80 (151.101.1.1), connection timed out", "no-network-in-node"},
+		"apt, no name server":  {"W: Failed to fetch http://mirror.example/debian/dists/bookworm/InRelease  Temporary failure resolving 'mirror.example'\nE: Unable to locate package docker.io", "no-network-in-node"},
+		"apt, no route":        {"Err:1 http://mirror.example/debian bookworm InRelease\n  Cannot initiate the connection to mirror.example:80 (2a04::1). - connect (101: Network is unreachable)", "no-network-in-node"},
+		"apt, silence":         {"Could not connect to mirror.example:80 (151.101.1.1), connection timed out", "no-network-in-node"},
 		"curl, no name server": {"curl: (6) Could not resolve host: download.docker.com", "no-network-in-node"},
 		"dnf, no name server":  {"Errors during downloading metadata for repository 'baseos':\n  - Curl error (6): Couldn't resolve host name for https://mirrors.almalinux.org/ [Could not resolve host: mirrors.almalinux.org]", "no-network-in-node"},
-		"a mirror in motion":   {"E: Failed to fetch http://deb.debian.org/x.deb  404  Not Found", "engine-install-failed"},
+		"a mirror in motion":   {"E: Failed to fetch http://mirror.example/x.deb  404  Not Found", "engine-install-failed"},
 		"a full disk":          {"dpkg: error: No space left on device", "engine-install-failed"},
 		"a lock":               {"E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 312 (unattended-upgr)", "engine-install-failed"},
 	} {
