@@ -24,7 +24,6 @@ import (
 	"github.com/creack/pty"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
-	"golang.org/x/crypto/ssh/knownhosts"
 	"golang.org/x/term"
 
 	"github.com/dcalab/dcalab/machine"
@@ -607,23 +606,5 @@ func TestProxyEndsWithContext(t *testing.T) {
 	}
 	if err := Proxy(t.Context(), socket+"x", r, io.Discard); err == nil {
 		t.Error("no error for a socket that is not there")
-	}
-}
-
-// learnTo gives an Options.LearnHostKey that appends the key to the
-// known_hosts file at path, made with mode 0600 where it does not exist. It is
-// safe for several nodes at once.
-func learnTo(path string) func(alias string, key ssh.PublicKey) error {
-	return func(alias string, key ssh.PublicKey) error {
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return err
-		}
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-		if err != nil {
-			return err
-		}
-		// One write of one line: appends do not mix on a local file system.
-		_, err = f.WriteString(knownhosts.Line([]string{alias}, key) + "\n")
-		return errors.Join(err, f.Close())
 	}
 }
