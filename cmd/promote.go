@@ -46,11 +46,8 @@ arithmetic; --force does it all the same. The last manager always stays.`,
 type roleChange func(context.Context, []swarm.Target, []string, swarm.ChangeOptions) (swarm.Change, error)
 
 func (a *app) changeRole(ctx context.Context, args []string, already string, change roleChange, o swarm.ChangeOptions) error {
-	s, err := a.open()
+	s, err := a.existing()
 	if err != nil {
-		return err
-	}
-	if err := s.needCreated(); err != nil {
 		return err
 	}
 	release, err := s.change(ctx)

@@ -119,6 +119,15 @@ func (a *app) open() (*session, error) {
 	return s, err
 }
 
+// existing is open for commands that make no sense before the lab was made.
+func (a *app) existing() (*session, error) {
+	s, err := a.open()
+	if err != nil {
+		return nil, err
+	}
+	return s, s.needCreated()
+}
+
 // identify is open without a driver, for commands that touch no machine.
 func (a *app) identify() (*session, error) {
 	file, l, overrides, err := a.choice()
@@ -388,8 +397,8 @@ func notRunning(node string, status machine.Status) error {
 
 // crew is the lab's nodes, connected where they can be.
 type crew struct {
+	connected
 	machines map[string]machine.Status
-	nodes    map[string]*provision.Node
 	targets  []swarm.Target
 	clients  []*engine.Client
 }
@@ -398,9 +407,7 @@ func (c *crew) Close() {
 	for _, e := range c.clients {
 		_ = e.Close()
 	}
-	for _, n := range c.nodes {
-		_ = n.Close()
-	}
+	c.connected.Close()
 }
 
 // connected are nodes that a command has an SSH connection to.
@@ -463,7 +470,7 @@ func (s *session) gather(ctx context.Context, have *connected) (*crew, error) {
 
 // assemble makes the swarm's targets of connected nodes.
 func (s *session) assemble(machines map[string]machine.Status, nodes map[string]*provision.Node, failed map[string]error) (*crew, error) {
-	c := &crew{machines: machines, nodes: nodes}
+	c := &crew{connected: connected{nodes}, machines: machines}
 	for _, n := range s.lab.Nodes {
 		t := swarm.TargetFor(s.lab, n)
 		node := nodes[n.Name]

@@ -75,11 +75,8 @@ folder, so that this works too:
 		Example: "  dcalab ssh-config >> ~/.ssh/config",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := a.open()
+			s, err := a.existing()
 			if err != nil {
-				return err
-			}
-			if err := s.needCreated(); err != nil {
 				return err
 			}
 			text, err := s.renderSSHConfig(c.Context())

@@ -170,11 +170,8 @@ are in the swarm already are not concerned.`,
 			if len(args) == 1 && args[0] == "manager" {
 				role = engine.RoleManager
 			}
-			s, err := a.open()
+			s, err := a.existing()
 			if err != nil {
-				return err
-			}
-			if err := s.needCreated(); err != nil {
 				return err
 			}
 			get := swarm.Token
@@ -215,11 +212,8 @@ or read from standard input.`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
-			s, err := a.open()
+			s, err := a.existing()
 			if err != nil {
-				return err
-			}
-			if err := s.needCreated(); err != nil {
 				return err
 			}
 			crew, err := s.muster(ctx)
@@ -259,11 +253,8 @@ same time, nobody else can unlock them.`,
 		Example: "  dcalab swarm unlock-key",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := a.open()
+			s, err := a.existing()
 			if err != nil {
-				return err
-			}
-			if err := s.needCreated(); err != nil {
 				return err
 			}
 			crew, err := s.muster(c.Context())

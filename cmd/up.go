@@ -47,11 +47,8 @@ disks, and their engines go back into the swarm that they were in.`,
 		Example:           "  dcalab start node02",
 		ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
-			s, err := a.open()
+			s, err := a.existing()
 			if err != nil {
-				return err
-			}
-			if err := s.needCreated(); err != nil {
 				return err
 			}
 			if s.asRoot() {
