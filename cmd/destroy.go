@@ -9,6 +9,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -21,9 +22,10 @@ func (a *app) destroy() *cobra.Command {
 		Long: `Remove the machines of the lab with their disks, networks and keys. What
 does not exist is no error. labs.yaml and the log stay.
 
-It asks first, unless --yes is given. Destroying some of the nodes is refused
-when the managers that are left would be no quorum; --force does it all the
-same, and does not ask either.`,
+It asks first, unless --yes is given. A node that is destroyed alone leaves
+the swarm first, in order: a manager is demoted, the node leaves, its entry
+goes. That is refused when the managers that are left would be no quorum.
+--force does not ask, and pulls the plug whatever the swarm loses by it.`,
 		Example:           "  dcalab destroy\n  dcalab destroy --yes\n  dcalab destroy node02",
 		ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -61,7 +63,7 @@ same, and does not ask either.`,
 			defer p.Close()
 			whole := len(args) == 0
 			if !whole && !force {
-				if err := s.guardDestroying(ctx, p, nodes); err != nil {
+				if err := s.leaveSwarm(ctx, p, nodes); err != nil {
 					return err
 				}
 			}
@@ -72,7 +74,7 @@ same, and does not ask either.`,
 				p.Done(n.Name, "destroyed")
 			}
 			if !whole {
-				return s.writeSSHConfig(ctx)
+				return s.writeSSHConfig(ctx, nil)
 			}
 			return s.state.Forget()
 		},
@@ -82,12 +84,22 @@ same, and does not ask either.`,
 	return c
 }
 
-// guardDestroying refuses to take managers away that the quorum needs.
-func (s *session) guardDestroying(ctx context.Context, p *ui.Progress, nodes []lab.Node) error {
+// leaveSwarm takes nodes that are about to be destroyed out of the swarm in
+// order, and refuses where the quorum needs them.
+func (s *session) leaveSwarm(ctx context.Context, p *ui.Progress, nodes []lab.Node) error {
 	v, c, err := s.observeSettled(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	return v.GuardDestroying(names(nodes)...)
+	members := v.Members(names(nodes)...)
+	if !v.Quorum.HasQuorum || len(v.Rivals) > 0 || len(members) == 0 {
+		return v.GuardDestroying(names(nodes)...)
+	}
+	change, err := swarm.Remove(ctx, c.targets, members, swarm.ChangeOptions{View: &v, Progress: tell(p)})
+	if err != nil {
+		return err
+	}
+	s.warn(change.Warnings...)
+	return nil
 }

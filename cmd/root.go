@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/viper"
 
+	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -86,6 +87,7 @@ Without a labs.yaml in this folder or above, the built-in one is used
 	f.String("config", "", "labs.yaml to use (default: the one in this folder or above, else the built-in one)")
 	f.String("lab", "", "lab of labs.yaml (default: its default lab)")
 	f.String("driver", "", "where nodes run: sandbox, vagrant or auto (default: what labs.yaml says)")
+	f.String("provider", "", "Vagrant's provider: "+strings.Join(vagrant.Providers(), ", ")+" (default: what labs.yaml says, VAGRANT_DEFAULT_PROVIDER, or what is installed)")
 	f.BoolP("quiet", "q", false, "say nothing but results and errors")
 	f.BoolP("verbose", "v", false, "say more")
 	f.Bool("no-color", false, "no colours (also: NO_COLOR)")
@@ -110,7 +112,7 @@ Without a labs.yaml in this folder or above, the built-in one is used
 			root.AddCommand(c)
 		}
 	}
-	add("lab", a.up(), a.halt(), a.start(), a.destroy())
+	add("lab", a.up(), a.halt(), a.start(), a.destroy(), a.vagrant(), a.doctor(), a.snapshot(), a.reset())
 	add("swarm", a.status(), a.swarm(), a.promote(), a.demote())
 	add("node", a.ssh(), a.sshConfig())
 	add("config", a.init(), a.config(), a.render())

@@ -21,6 +21,7 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/sandbox"
+	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
@@ -82,6 +83,13 @@ func (a *app) choice() (*lab.File, *lab.Lab, map[string]string, error) {
 		}
 		l.Driver = driver
 		overrides["driver"] = a.origin("driver")
+	}
+	if provider := a.settings.GetString("provider"); provider != "" {
+		if !slices.Contains(vagrant.Providers(), provider) {
+			return nil, nil, nil, usage(fmt.Sprintf("there is no provider %q", provider), "the providers are "+strings.Join(vagrant.Providers(), ", "))
+		}
+		l.Provider = provider
+		overrides["provider"] = a.origin("provider")
 	}
 	return file, l, overrides, nil
 }
@@ -154,9 +162,19 @@ func (a *app) identify() (*session, error) {
 		return nil, err
 	}
 	if !s.created {
-		s.record = lab.NewRecord(l, driver, "", time.Now())
+		s.record = s.newRecord(driver)
 	}
 	return s, nil
+}
+
+// newRecord is that of a lab which is about to be made.
+func (s *session) newRecord(driver string) lab.Record {
+	provider := ""
+	if driver == lab.DriverVagrant {
+		// Where there is none, the driver's preflight says why.
+		provider, _, _ = vagrant.PickProvider(os.Getenv, "", s.lab.Provider)
+	}
+	return lab.NewRecord(s.lab, driver, provider, time.Now())
 }
 
 // choose picks the driver: the one that made the lab, else the one asked for,
@@ -171,26 +189,36 @@ func (s *session) choose() (string, error) {
 				Next: []string{"leave --driver out, or remove the lab first: dcalab destroy"}, Exit: trouble.ExitRefused,
 			}
 		}
+		if _, asked := s.overrides["provider"]; asked && s.record.Provider != s.lab.Provider {
+			return "", &trouble.Error{
+				ID: "provider-differs", What: "--provider " + s.lab.Provider,
+				Why:  fmt.Sprintf("lab %s was made by %s", s.lab.Name, s.madeBy()),
+				Next: []string{"leave --provider out, or remove the lab first: dcalab destroy"}, Exit: trouble.ExitRefused,
+			}
+		}
 		return s.record.Driver, nil
 	}
 	if want != lab.DriverAuto {
 		return want, nil
 	}
-	if runtime.GOOS == "linux" {
-		return lab.DriverSandbox, nil
+	_, usable, _ := vagrant.Usable(os.Getenv, s.lab.Provider)
+	if _, asked := s.overrides["provider"]; usable || asked || runtime.GOOS != "linux" {
+		return lab.DriverVagrant, nil
 	}
-	return lab.DriverVagrant, nil
+	return lab.DriverSandbox, nil
+}
+
+// madeBy names the driver of the lab, with its provider where it has one.
+func (s *session) madeBy() string {
+	if s.record.Provider != "" {
+		return s.record.Driver + ", provider " + s.record.Provider
+	}
+	return s.record.Driver
 }
 
 func (s *session) newDriver(name string) (machine.Driver, error) {
-	if name != lab.DriverSandbox {
-		return nil, &trouble.Error{
-			ID: "driver-missing", What: "driver " + name, Why: "this version renders a Vagrantfile but does not yet drive Vagrant",
-			Next: []string{
-				"write the file and bring the machines up yourself: dcalab render > Vagrantfile && vagrant up",
-				"or use the sandbox driver on Linux: dcalab --driver sandbox up",
-			}, Exit: trouble.ExitRequirement,
-		}
+	if name == lab.DriverVagrant {
+		return s.newVagrant(), nil
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -203,6 +231,13 @@ func (s *session) newDriver(name string) (machine.Driver, error) {
 		UID: s.owner.UID, GID: s.owner.GID,
 		Hidden: []string{filepath.Dir(s.state.Dir())}, Log: s,
 	}), nil
+}
+
+func (s *session) newVagrant() *vagrant.Driver {
+	return vagrant.New(vagrant.Config{
+		Lab: s.lab, ID: s.record.ID, Provider: s.record.Provider, Template: s.app.embedded.Vagrantfile,
+		State: s.state, Log: s,
+	})
 }
 
 func (s *session) authorizedKey() (ssh.PublicKey, error) {
@@ -254,7 +289,7 @@ func (s *session) refresh() error {
 		return err
 	}
 	if !created {
-		s.record = lab.NewRecord(s.lab, driver, "", time.Now())
+		s.record = s.newRecord(driver)
 	}
 	s.driver, err = s.newDriver(driver)
 	return err
@@ -404,14 +439,22 @@ type crew struct {
 }
 
 func (c *crew) Close() {
-	for _, e := range c.clients {
-		_ = e.Close()
-	}
+	c.closeEngines()
 	c.connected.Close()
 }
 
+func (c *crew) closeEngines() {
+	for _, e := range c.clients {
+		_ = e.Close()
+	}
+}
+
 // connected are nodes that a command has an SSH connection to.
-type connected struct{ nodes map[string]*provision.Node }
+type connected struct {
+	nodes map[string]*provision.Node
+	// formed is the number of steps that brought them into the swarm already.
+	formed int
+}
 
 func (c *connected) Close() {
 	for _, n := range c.nodes {
@@ -426,9 +469,12 @@ func (s *session) muster(ctx context.Context) (*crew, error) { return s.gather(c
 // gather is muster for nodes of which some are connected already; the crew
 // takes these over.
 func (s *session) gather(ctx context.Context, have *connected) (*crew, error) {
-	machines, err := s.driver.Status(ctx)
-	if err != nil {
-		return nil, err
+	var machines map[string]machine.Status
+	if have == nil || len(have.nodes) < len(s.lab.Nodes) {
+		var err error
+		if machines, err = s.driver.Status(ctx); err != nil {
+			return nil, err
+		}
 	}
 	nodes := map[string]*provision.Node{}
 	if have != nil {
@@ -470,7 +516,7 @@ func (s *session) gather(ctx context.Context, have *connected) (*crew, error) {
 
 // assemble makes the swarm's targets of connected nodes.
 func (s *session) assemble(machines map[string]machine.Status, nodes map[string]*provision.Node, failed map[string]error) (*crew, error) {
-	c := &crew{connected: connected{nodes}, machines: machines}
+	c := &crew{connected: connected{nodes: nodes}, machines: machines}
 	for _, n := range s.lab.Nodes {
 		t := swarm.TargetFor(s.lab, n)
 		node := nodes[n.Name]

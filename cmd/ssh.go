@@ -79,7 +79,7 @@ folder, so that this works too:
 			if err != nil {
 				return err
 			}
-			text, err := s.renderSSHConfig(c.Context())
+			text, err := s.renderSSHConfig(c.Context(), nil)
 			if err != nil {
 				return err
 			}
@@ -89,20 +89,27 @@ folder, so that this works too:
 	}
 }
 
-// renderSSHConfig makes the ssh_config of the nodes that run.
-func (s *session) renderSSHConfig(ctx context.Context) ([]byte, error) {
-	machines, err := s.driver.Status(ctx)
-	if err != nil {
-		return nil, err
+// renderSSHConfig makes the ssh_config of the nodes that run; of some it may
+// be known already how they are reached.
+func (s *session) renderSSHConfig(ctx context.Context, known map[string]machine.Endpoint) ([]byte, error) {
+	var machines map[string]machine.Status
+	if len(known) < len(s.lab.Nodes) {
+		var err error
+		if machines, err = s.driver.Status(ctx); err != nil {
+			return nil, err
+		}
 	}
 	var hosts []provision.HostEntry
 	for _, n := range s.lab.Nodes {
-		if machines[n.Name] != machine.StatusRunning {
+		ep, ok := known[n.Name]
+		if !ok && machines[n.Name] != machine.StatusRunning {
 			continue
 		}
-		ep, err := s.driver.Endpoint(ctx, n.Name)
-		if err != nil {
-			return nil, err
+		if !ok {
+			var err error
+			if ep, err = s.driver.Endpoint(ctx, n.Name); err != nil {
+				return nil, err
+			}
 		}
 		entry := provision.HostEntry{Names: []string{n.Name}, Endpoint: ep}
 		if full := s.lab.Hostname(n); full != n.Name {

@@ -112,6 +112,10 @@ func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *conne
 		return err
 	}
 	defer release()
+	formed := 0
+	if have != nil {
+		formed = have.formed
+	}
 	c, err := s.gather(ctx, have)
 	if err != nil {
 		return err
@@ -131,11 +135,11 @@ func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *conne
 	if err != nil {
 		return err
 	}
-	if len(result.Steps) == 0 {
+	if len(result.Steps)+formed == 0 {
 		s.note("nothing to do: the swarm is as labs.yaml wants it")
 	}
 	s.note("swarm %s: %s", result.View.Cluster, result.View.Quorum)
-	if len(result.Steps) > 0 && s.lab.Swarm.Autolock {
+	if len(result.Steps)+formed > 0 && s.lab.Swarm.Autolock {
 		s.note("autolock is on: keep the key that dcalab swarm unlock-key shows; without it a restart of all managers ends the swarm")
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -82,7 +83,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form bool) error {
 	}
 	fresh := !s.created
 	if fresh {
-		s.note("lab %s: %d nodes, driver %s, state in %s", s.lab.Name, len(s.lab.Nodes), s.driver.Name(), s.state.Dir())
+		s.note("lab %s: %d nodes, driver %s, state in %s", s.lab.Name, len(s.lab.Nodes), s.madeBy(), s.state.Dir())
 	}
 	// What is connected already for making it ready, the swarm goes on with.
 	var ready *connected
@@ -120,7 +121,8 @@ func (s *session) power(ctx context.Context, args []string, run func(machine.Dri
 	if err := s.unchanged(); err != nil {
 		return err
 	}
-	if !s.created {
+	fresh := !s.created
+	if fresh {
 		if err := s.state.WriteRecord(s.record); err != nil {
 			return err
 		}
@@ -128,29 +130,71 @@ func (s *session) power(ctx context.Context, args []string, run func(machine.Dri
 	}
 	p := s.progress(names(nodes))
 	defer p.Close()
+	var f *formation
+	if fresh && keep != nil {
+		f = s.form(ctx, p)
+	}
+	return s.boot(ctx, p, nodes, run, keep, f)
+}
+
+// boot is power for a lab that is locked already.
+func (s *session) boot(ctx context.Context, p *ui.Progress, nodes []lab.Node, run func(machine.Driver, context.Context, machine.Observer, ...string) error, keep *connected, f *formation) error {
 	var mu sync.Mutex
 	var failed []error
-	err = run(s.driver, ctx, machine.Observer{
+	reached := map[string]machine.Endpoint{}
+	err := run(s.driver, ctx, machine.Observer{
 		Step: p.Step,
 		Ready: func(ep machine.Endpoint) {
 			node, err := s.prepare(ctx, ep, p)
 			mu.Lock()
 			defer mu.Unlock()
+			reached[ep.Node] = ep
 			switch {
 			case err != nil:
 				p.Fail(ep.Node, err)
 				failed = append(failed, err)
 			case keep != nil:
 				keep.nodes[ep.Node] = node
+				if f != nil {
+					f.add(ep.Node, node)
+				}
 			default:
 				_ = node.Close()
 			}
 		},
 	}, names(nodes)...)
-	if err := s.writeSSHConfig(ctx); err != nil {
+	if f != nil {
+		keep.formed = f.end()
+	}
+	if ctx.Err() != nil {
+		return s.interrupted(ctx, nodes)
+	}
+	if err := s.writeSSHConfig(ctx, reached); err != nil {
 		failed = append(failed, err)
 	}
 	return errors.Join(append(failed, err)...)
+}
+
+// interrupted says what stands of the nodes that were to be brought up.
+func (s *session) interrupted(ctx context.Context, nodes []lab.Node) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	e := &trouble.Error{
+		ID: "interrupted", What: "interrupted", Why: "what was done stays",
+		Next: []string{"the same command, run again, goes on from there", "or remove it all: dcalab destroy"}, Exit: trouble.ExitInterrupted,
+	}
+	machines, err := s.driver.Status(ctx)
+	if err != nil {
+		return e
+	}
+	var stands []string
+	for _, n := range nodes {
+		stands = append(stands, n.Name+" "+map[machine.Status]string{
+			machine.StatusAbsent: "does not exist", machine.StatusHalted: "is halted", machine.StatusRunning: "runs",
+		}[machines[n.Name]])
+	}
+	e.Why = "what was done stays: " + strings.Join(stands, ", ")
+	return e
 }
 
 // bootPatience is how long a node that has just booted may take to let
@@ -187,8 +231,8 @@ func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progre
 }
 
 // writeSSHConfig writes the lab's ssh_config for the nodes that run.
-func (s *session) writeSSHConfig(ctx context.Context) error {
-	text, err := s.renderSSHConfig(ctx)
+func (s *session) writeSSHConfig(ctx context.Context, known map[string]machine.Endpoint) error {
+	text, err := s.renderSSHConfig(ctx, known)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -120,4 +122,31 @@ func (s *State) editKnownHosts(alias, add string) error {
 		return nil
 	}
 	return s.WriteFile(knownHostsFile, edited.Bytes(), 0o600)
+}
+
+// HostKeys gives the keys that the lab's known_hosts has for alias, none where
+// it does not name it.
+func (s *State) HostKeys(alias string) ([]ssh.PublicKey, error) {
+	rest, err := s.ReadFile(knownHostsFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var keys []ssh.PublicKey
+	for {
+		var hosts []string
+		var key ssh.PublicKey
+		_, hosts, key, _, rest, err = ssh.ParseKnownHosts(rest)
+		if errors.Is(err, io.EOF) {
+			return keys, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", s.KnownHosts(), err)
+		}
+		if slices.Contains(hosts, knownhosts.Normalize(alias)) {
+			keys = append(keys, key)
+		}
+	}
 }

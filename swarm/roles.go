@@ -104,17 +104,7 @@ func Demote(ctx context.Context, targets []Target, names []string, o ChangeOptio
 			return ch, err
 		}
 	}
-	// Asking managers that stay spares following the change through one that
-	// stops answering in the middle of it.
-	slices.SortStableFunc(r.via, func(a, b string) int {
-		goes := func(name string) int {
-			if slices.ContainsFunc(todo, func(m member) bool { return m.name == name }) {
-				return 1
-			}
-			return 0
-		}
-		return goes(a) - goes(b)
-	})
+	r.askOthersFirst(todo)
 	var errs []error
 	for _, m := range todo {
 		err := r.change(ctx, m, demoteStep{on(m.name), m.ID}, engine.RoleWorker)
@@ -124,6 +114,20 @@ func Demote(ctx context.Context, targets []Target, names []string, o ChangeOptio
 		}
 	}
 	return r.endChange(ctx, ch, errs)
+}
+
+// askOthersFirst puts managers that stay before those that go: asking them
+// spares following the change through one that stops answering in its midst.
+func (r *changer) askOthersFirst(going []member) {
+	slices.SortStableFunc(r.via, func(a, b string) int {
+		goes := func(name string) int {
+			if slices.ContainsFunc(going, func(m member) bool { return m.name == name }) {
+				return 1
+			}
+			return 0
+		}
+		return goes(a) - goes(b)
+	})
 }
 
 // member is a node of the swarm that a user named.

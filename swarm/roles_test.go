@@ -22,6 +22,9 @@ func TestPromoteAndDemote(t *testing.T) {
 	force := func(ctx context.Context, w *world, names ...string) (Change, error) {
 		return Demote(ctx, w.targets(), names, ChangeOptions{Force: true})
 	}
+	remove := func(ctx context.Context, w *world, names ...string) (Change, error) {
+		return Remove(ctx, w.targets(), names, ChangeOptions{})
+	}
 	for _, tt := range []struct {
 		name    string
 		roles   string
@@ -57,6 +60,15 @@ func TestPromoteAndDemote(t *testing.T) {
 		{name: "forced, it is the swarm that refuses", roles: "mmm", play: func(w *world) { w.stop(2) }, do: force, nodes: []string{"n2"}, id: "quorum-would-be-lost", says: "the swarm refused", before: 3, after: 3},
 		{name: "demote the last manager", roles: "mw", do: demote, nodes: []string{"n1"}, id: "last-manager", before: 1, after: 1},
 		{name: "demote all, forced", roles: "mm", do: force, nodes: []string{"n1", "n2"}, id: "last-manager", before: 2, after: 2},
+		{name: "remove a worker", roles: "mww", do: remove, nodes: []string{"n2"}, before: 1, after: 1, actions: 2},
+		{name: "remove a manager", roles: "mmm", do: remove, nodes: []string{"n3"}, before: 3, after: 2, warns: "odd number", actions: 3},
+		{name: "remove one of two managers, the leader", roles: "mm", do: remove, nodes: []string{"n1"}, before: 2, after: 1, actions: 3},
+		{name: "remove a dead worker", roles: "mww", play: func(w *world) { w.halt(2) }, do: remove, nodes: []string{"n3"}, before: 1, after: 1, actions: 1},
+		{name: "remove the dead one of three", roles: "mmm", play: func(w *world) { w.halt(2) }, do: remove, nodes: []string{"n3"}, before: 3, after: 2, actions: 2},
+		{name: "remove a living one while one is dead", roles: "mmm", play: func(w *world) { w.halt(2) }, do: remove, nodes: []string{"n2"},
+			id: "quorum-would-be-lost", before: 3, after: 3},
+		{name: "remove the last manager", roles: "mw", do: remove, nodes: []string{"n1"}, id: "last-manager", before: 1, after: 1},
+		{name: "remove a node outside", roles: "mw-", do: remove, nodes: []string{"n3"}, id: "not-in-swarm", before: 1, after: 1},
 		{name: "without a quorum", roles: "mmm", play: func(w *world) { w.stop(1); w.stop(2) }, do: demote, nodes: []string{"n3"}, id: "no-quorum", before: 3, after: 3},
 		{name: "without a swarm", roles: "m", play: func(w *world) { _ = w.engines[0].Leave(context.Background(), true) }, do: promote, nodes: []string{"n1"}, id: "no-swarm"},
 		{name: "in two halves", roles: "mm", play: func(w *world) { _ = w.engines[1].Leave(context.Background(), true); w.init(1) }, do: promote, nodes: []string{"n1"}, id: "two-swarms"},
@@ -70,6 +82,9 @@ func TestPromoteAndDemote(t *testing.T) {
 					tt.play(w)
 				}
 				w.acting = true
+				if strings.HasPrefix(tt.name, "remove") {
+					w.taken = tt.nodes // these may leave
+				}
 				ch, err := tt.do(t.Context(), w, tt.nodes...)
 				var tr *trouble.Error
 				if errors.As(err, &tr); (err == nil) != (tt.id == "") || err != nil && tr.ID != tt.id {
@@ -91,7 +106,14 @@ func TestPromoteAndDemote(t *testing.T) {
 					t.Errorf("got %+v", ch.Nodes)
 				}
 				for _, n := range ch.Nodes {
-					if raft := w.swarms["swarm01"].node(n.ID).raft; err == nil && raft == strings.HasPrefix(tt.name, "demote") {
+					entry := w.swarms["swarm01"].node(n.ID)
+					if strings.HasPrefix(tt.name, "remove") {
+						if err == nil && entry != nil {
+							t.Errorf("%s is in the list still", n.Name)
+						}
+						continue
+					}
+					if raft := entry.raft; err == nil && raft == strings.HasPrefix(tt.name, "demote") {
 						t.Errorf("%s takes part in raft: %v", n.Name, raft)
 					}
 				}

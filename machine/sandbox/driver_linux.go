@@ -97,6 +97,9 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 	if err := d.Preflight(ctx); err != nil {
 		return err
 	}
+	if err := d.settleDisks(); err != nil {
+		return err
+	}
 	alive, err := running(d.cfg.ID)
 	if err != nil {
 		return err
@@ -359,6 +362,8 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 		for _, name := range d.remains() {
 			targets[name] = true
 		}
+	} else if err := d.settleDisks(); err != nil {
+		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(2 * runtime.NumCPU())
@@ -379,8 +384,12 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if !whole && len(d.remains()) > 0 {
-		return nil
+	if !whole {
+		// Snapshots bring back nodes that were destroyed one by one.
+		kept, err := d.Snapshots(ctx)
+		if err != nil || len(kept) > 0 || len(d.remains()) > 0 {
+			return err
+		}
 	}
 	return d.vanish(ctx)
 }
@@ -389,14 +398,15 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 // folder, a process, a cgroup.
 func (d *Driver) remains() []string {
 	found := map[string]bool{}
-	for _, dir := range []string{d.storage(), d.runtime()} {
+	for _, dir := range []string{d.storage(), d.restored(), d.runtime()} {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			continue
 		}
 		for _, e := range entries {
 			if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
-				found[strings.TrimSuffix(e.Name(), halfSuffix)] = true
+				name, _, _ := strings.Cut(e.Name(), ".") // what follows says what became of it
+				found[name] = true
 			}
 		}
 	}
@@ -508,7 +518,7 @@ func (d *Driver) Status(context.Context) (map[string]machine.Status, error) {
 		switch {
 		case alive[n.Name] != 0:
 			out[n.Name] = machine.StatusRunning
-		case d.disk(n.Name).exists():
+		case d.disk(n.Name).exists(), disk{d.restored(n.Name)}.exists():
 			out[n.Name] = machine.StatusHalted
 		default:
 			out[n.Name] = machine.StatusAbsent

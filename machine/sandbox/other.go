@@ -38,6 +38,13 @@ func (*Driver) Endpoint(context.Context, string) (machine.Endpoint, error) {
 	return machine.Endpoint{}, needsLinux()
 }
 
+// Examine says the same as a check.
+func (*Driver) Examine(context.Context) []machine.Check {
+	c := machine.Check{ID: "linux", What: "Linux"}
+	return []machine.Check{c.Failure("the sandbox driver's nodes are made of Linux namespaces, and this is "+runtime.GOOS,
+		machine.Advise("use the vagrant driver: dcalab --driver vagrant up"))}
+}
+
 // Init is PID 1 of a node.
 func Init(string, string) error { return errors.ErrUnsupported }
 

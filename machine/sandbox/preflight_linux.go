@@ -16,6 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -57,61 +58,13 @@ func missing(path string) []program {
 	})
 }
 
-// Preflight finds everything that this host lacks and reports it at once.
+// Preflight finds everything that would stop Up on this host, and reports it
+// at once.
 func (d *Driver) Preflight(context.Context) error {
 	if err := d.needRoot(); err != nil {
 		return err
 	}
-	lacks, next := d.lacks()
-	if route, err := d.clash(); err != nil {
-		return err
-	} else if route != "" {
-		lacks = append(lacks, fmt.Sprintf("the lab's subnet %s is taken: %s", d.cfg.Lab.Subnet, route))
-		next = append(next, "destroy the lab that has it, or give this one another subnet in a labs.yaml of its own")
-	}
-	if len(lacks) == 0 {
-		return nil
-	}
-	return &trouble.Error{
-		ID: "sandbox-preflight", What: "the sandbox driver cannot run here", Why: strings.Join(lacks, "; "),
-		Next: next, Exit: trouble.ExitRequirement,
-	}
-}
-
-// lacks names what this host lacks, and the commands that mend it. A host
-// that lacked nothing is not examined again by the same Driver.
-func (d *Driver) lacks() (lacks, next []string) {
-	if d.fit.Load() {
-		return nil, nil
-	}
-	defer func() { d.fit.Store(len(lacks) == 0) }()
-	lack := func(what string, fix ...string) {
-		lacks = append(lacks, what)
-		next = append(next, fix...)
-	}
-	var debian, redhat []string
-	for _, p := range missing(searchPath) {
-		lack(p.name + " is not installed")
-		debian, redhat = append(debian, p.debian), append(redhat, p.redhat)
-	}
-	if len(debian) > 0 {
-		debian, redhat = slices.Compact(debian), slices.Compact(redhat)
-		if _, err := exec.LookPath("apt-get"); err == nil {
-			next = append(next, "sudo apt-get install --no-install-recommends "+strings.Join(debian, " "))
-		} else {
-			next = append(next, "sudo dnf install "+strings.Join(redhat, " "))
-		}
-	}
-	if separate("/usr") {
-		lack("/usr is a file system of its own, and nodes see only the root file system")
-	}
-	if err := probeKernel(); err != nil {
-		lack(err.Error(), "sudo modprobe -a bridge veth vxlan br_netfilter")
-	}
-	if err := d.probeOverlay(d.probeDir()); err != nil {
-		lack("overlay over the host's root: "+err.Error(), "sudo modprobe overlay")
-	}
-	return lacks, next
+	return machine.Preflight(append(d.fitness(), d.checkSubnet()))
 }
 
 // find looks for a program in a search path. Nodes look in searchPath.
@@ -186,13 +139,11 @@ func (d *Driver) probeOverlay(dir string) error {
 // Limits names what nodes on this host cannot do.
 func (d *Driver) Limits(context.Context) []string {
 	var limits []string
-	if !haveModule("ip_vs") {
-		limits = append(limits, "this kernel has no ip_vs: the routing mesh and service VIPs do not answer; "+
-			"publish with mode=host and use --endpoint-mode dnsrr")
+	if c := d.checkIPVS(); c.Verdict == machine.VerdictWarning {
+		limits = append(limits, c.Why)
 	}
 	if d.onTmpfs() {
-		limits = append(limits, fmt.Sprintf("the nodes' disks are in memory (%d MiB at most) and do not survive a reboot: "+
-			"%s cannot carry an overlay", d.tmpfsMiB(), filepath.Dir(d.cfg.Dir)))
+		limits = append(limits, d.inMemory())
 	}
 	return limits
 }

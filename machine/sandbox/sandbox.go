@@ -12,6 +12,7 @@
 // What belongs to a lab with id I:
 //
 //	DIR/NODE/            the node's disk: upper, work, docker (its /var/lib/docker)
+//	DIR/.snapshots/      copies of all disks, and what they are
 //	DIR/.init            the copy of this program that is PID 1 of the nodes
 //	/run/dcalab/I/       runc's state, and per node a bundle and the socket to its sshd
 //	/dcalab/I/NODE       the node's cgroup (in every hierarchy)

@@ -31,6 +31,12 @@ type Options struct {
 	LabID string
 	// Provider wins over the lab's own; empty leaves it to the lab.
 	Provider string
+	// Gone are machines that exist and that the lab no longer has. Vagrant
+	// knows only what stands in its file, and has to, to remove them.
+	Gone []string
+	// Driven leaves the host names out: dcalab gives them itself, to any guest,
+	// and Vagrant's way restarts the guest's network, which costs seconds a node.
+	Driven bool
 }
 
 // Render gives the Vagrantfile of a lab, from the template that stands beside
@@ -81,6 +87,8 @@ type vagrantfile struct {
 	Slot           int
 	ManagementSlot int
 	Nodes          []node
+	Gone           []string
+	Driven         bool
 
 	provider string
 }

@@ -234,6 +234,9 @@ func wanted(l *lab.Lab) [][]any {
 		{"config.vm.boot_timeout=", 600.0},
 		{"config.ssh.insert_key=", true},
 		{"config.vm.synced_folder", ".", "/vagrant", map[string]any{"disabled": true}},
+		{"config.trigger.after", "up", "reload", "resume"},
+		{"config.trigger.after(up).on_error=", "continue"},
+		{"config.trigger.after(up).ruby"},
 	}
 	prefix := "dcalab-" + l.Name + "-k3x9"
 	bits := map[int]string{24: "255.255.255.0", 20: "255.255.240.0"}

@@ -22,7 +22,8 @@ class Recorder < BasicObject
       return ::Recorder.new(path, @calls)
     end
     @calls << [path, *args]
-    block&.call(::Recorder.new("#{path}(#{args.first})", @calls))
+    # What a trigger would do is code for later, not configuration.
+    block&.call(::Recorder.new("#{path}(#{args.first})", @calls)) unless name == :ruby
     nil
   end
 

@@ -1,0 +1,418 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/machine/vagrant"
+	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/ui"
+)
+
+// diagnosis is what `dcalab doctor -o json` prints. Its keys are a promise.
+type diagnosis struct {
+	Lab      string          `json:"lab" yaml:"lab"`
+	Driver   string          `json:"driver" yaml:"driver"`
+	Provider string          `json:"provider" yaml:"provider"`
+	Checks   []machine.Check `json:"checks" yaml:"checks"`
+	// Fixed are the commands that --fix ran, in their order.
+	Fixed []fixed `json:"fixed,omitempty" yaml:"fixed,omitempty"`
+}
+
+// fixed is one command that --fix ran.
+type fixed struct {
+	Check string   `json:"check" yaml:"check"`
+	Run   []string `json:"run" yaml:"run"`
+	// Error is empty where it succeeded.
+	Error string `json:"error" yaml:"error"`
+}
+
+func (d *diagnosis) add(c ...machine.Check) { d.Checks = append(d.Checks, c...) }
+
+func (d *diagnosis) count(v machine.Verdict) int {
+	n := 0
+	for _, c := range d.Checks {
+		if c.Verdict == v {
+			n++
+		}
+	}
+	return n
+}
+
+func (a *app) doctor() *cobra.Command {
+	var output string
+	var fix bool
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "Look whether this machine can run the lab, and how to mend what stands in the way",
+		Long: `Look at everything that dcalab up needs of this machine and say of each what
+was found, and what would mend it. The checks are those of the lab's driver;
+--driver looks at the other one.
+
+A failure stops dcalab up; a warning does not. With --fix, the commands marked
+(--fix) are run, each shown first: they take nothing away and can be undone.
+Whatever else there is to do is left to you.`,
+		Example: "  dcalab doctor\n  dcalab doctor --fix\n  dcalab --driver vagrant doctor -o json",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if output != "" && output != "json" && output != "yaml" {
+				return usage(fmt.Sprintf("there is no output format %q", output), "the formats are json and yaml")
+			}
+			d, err := a.diagnose(c.Context())
+			if err == nil && fix {
+				d, err = a.mend(c.Context(), d)
+			}
+			if err != nil {
+				return err
+			}
+			if err := a.writeDiagnosis(d, output); err != nil {
+				return err
+			}
+			return d.status()
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: a table)")
+	c.Flags().BoolVar(&fix, "fix", false, "run the commands that mend things and are safe")
+	return c
+}
+
+// status is the exit status: everything has been said.
+func (d *diagnosis) status() error {
+	for _, c := range d.Checks {
+		if c.ID == labsCheck && c.Verdict == machine.VerdictFailure {
+			return remoteError(trouble.ExitConfig)
+		}
+	}
+	if d.count(machine.VerdictFailure) > 0 {
+		return remoteError(trouble.ExitRequirement)
+	}
+	return nil
+}
+
+const labsCheck = "labs-yaml"
+
+// diagnose makes all checks. One that needs what an earlier one found missing
+// is left out.
+func (a *app) diagnose(ctx context.Context) (*diagnosis, error) {
+	d := &diagnosis{Checks: []machine.Check{}}
+	labs := machine.Check{ID: labsCheck, What: "labs.yaml"}
+	file, l, overrides, err := a.choice()
+	var invalid *lab.InvalidError
+	switch {
+	case errors.As(err, &invalid):
+		d.add(labs.Failure(err.Error(), machine.Advise("mend it, and look again: dcalab config validate")))
+		return d, nil
+	case err != nil:
+		return nil, err
+	}
+	d.Lab = l.Name
+	if len(file.Warnings) == 0 {
+		d.add(labs.OK(place(file) + " is valid"))
+	} else {
+		var words []string
+		for _, w := range file.Warnings {
+			words = append(words, w.String())
+		}
+		d.add(labs.Warning(strings.Join(words, "; ")))
+	}
+
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	s := &session{app: a, file: file, lab: l, overrides: overrides, owner: owner()}
+	root, err := lab.StateRoot(file, dir, s.owner)
+	if err != nil {
+		return nil, err
+	}
+	state := machine.Check{ID: "state-folder", What: "state folder"}
+	if s.state, err = lab.OpenState(root, l.Name, s.owner); err == nil {
+		s.record, s.created, err = s.state.ReadRecord()
+	}
+	if err == nil {
+		err = canWrite(s.state.Dir())
+	}
+	if err != nil {
+		d.add(state.Failure(err.Error(), stateFixes(root, l.Name, err)...))
+		return d, nil
+	}
+	d.add(state.OK(s.state.Dir()), otherLabs(root, l, s.owner))
+
+	driver, err := s.diagnoseDriver()
+	d.add(driver)
+	if err != nil {
+		return d, nil //nolint:nilerr // the check says it
+	}
+	d.Driver = s.record.Driver
+	if s.record.Driver == lab.DriverVagrant {
+		e := vagrant.Examination{
+			Lab: l, Flag: a.settings.GetString("provider"), ID: s.record.ID, Dir: s.state.Dir(), Created: s.created, Full: true,
+		}
+		if s.created {
+			e.Provider = s.record.Provider
+		}
+		d.Provider = e.Provider
+		if d.Provider == "" {
+			d.Provider, _, _ = vagrant.PickProvider(os.Getenv, e.Flag, l.Provider) // its error is a check
+		}
+		d.add(vagrant.Examine(ctx, e)...)
+		return d, ctx.Err()
+	}
+	if s.driver, err = s.newDriver(s.record.Driver); err != nil {
+		return nil, err
+	}
+	if examiner, ok := s.driver.(machine.Examiner); ok {
+		d.add(examiner.Examine(ctx)...)
+	}
+	return d, ctx.Err()
+}
+
+// diagnoseDriver says which driver is looked at, and why: the one that a flag
+// or the environment names even if the lab was made by the other.
+func (s *session) diagnoseDriver() (machine.Check, error) {
+	c := machine.Check{ID: "driver", What: "driver"}
+	want, from := s.lab.Driver, "labs.yaml says so"
+	if origin, ok := s.overrides["driver"]; ok {
+		from = origin
+	}
+	if _, asked := s.overrides["driver"]; asked && want != lab.DriverAuto && s.created && want != s.record.Driver {
+		made := s.record.Driver
+		s.created, s.record = false, lab.NewRecord(s.lab, want, "", time.Now())
+		return c.Warning(fmt.Sprintf("%s (%s), though the lab was made by the %s driver", want, from, made)), nil
+	}
+	driver, err := s.choose()
+	if err != nil {
+		var fixes []machine.Fix
+		for _, next := range trouble.Advice(err) {
+			fixes = append(fixes, machine.Advise(next))
+		}
+		return c.Failure(err.Error(), fixes...), err
+	}
+	if s.created {
+		return c.OK(driver + ": the lab was made by it"), nil
+	}
+	s.record = lab.NewRecord(s.lab, driver, "", time.Now())
+	if want != lab.DriverAuto {
+		return c.OK(driver + ": " + from), nil
+	}
+	_, usable, why := vagrant.Usable(os.Getenv, s.lab.Provider)
+	if usable && driver != lab.DriverVagrant {
+		why = "it is what auto takes here"
+	}
+	return c.OK(driver + ": " + why), nil
+}
+
+// canWrite tries to put a file into a folder, or into the nearest above it that
+// exists.
+func canWrite(dir string) error {
+	for {
+		if fi, err := os.Stat(dir); err == nil && fi.IsDir() {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	f, err := os.CreateTemp(dir, ".dcalab-doctor-*")
+	if err != nil {
+		return fmt.Errorf("nothing can be written to %s: %w", dir, err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// stateFixes mends a state folder that is not trusted. Shutting others out is
+// enough only where they have put nothing in yet.
+func stateFixes(root, name string, err error) []machine.Fix {
+	var fixes []machine.Fix
+	var t *trouble.Error
+	if errors.As(err, &t) && t.ID == "state-not-trusted" {
+		for _, dir := range []string{filepath.Join(root, lab.StateFolder), filepath.Join(root, lab.StateFolder, name)} {
+			fi, err := os.Lstat(dir)
+			if err != nil || !fi.IsDir() || fi.Mode().Perm()&0o022 == 0 {
+				continue
+			}
+			if entries, err := os.ReadDir(dir); err == nil && len(entries) == 0 {
+				fixes = append(fixes, machine.Command("chmod", "go-w", dir))
+			}
+		}
+	}
+	for _, next := range trouble.Advice(err) {
+		fixes = append(fixes, machine.Advise(next))
+	}
+	return fixes
+}
+
+// otherLabs looks for a lab of the same folder whose subnet overlaps: only one
+// of the two can be up at a time.
+func otherLabs(root string, l *lab.Lab, o lab.Owner) machine.Check {
+	c := machine.Check{ID: "other-labs", What: "other labs"}
+	entries, err := os.ReadDir(filepath.Join(root, lab.StateFolder))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return c.Unknown(err.Error())
+	}
+	others := 0
+	for _, e := range entries {
+		if !e.IsDir() || e.Name() == l.Name {
+			continue
+		}
+		state, err := lab.OpenState(root, e.Name(), o)
+		if err != nil {
+			continue
+		}
+		r, created, err := state.ReadRecord()
+		if err != nil || !created {
+			continue
+		}
+		others++
+		if p, err := netip.ParsePrefix(r.Subnet); err == nil && p.Overlaps(l.Subnet) {
+			return c.Warning(fmt.Sprintf("lab %s, which exists, has the subnet %s too: only one of the two can be up", r.Lab, r.Subnet),
+				machine.Advise("dcalab --lab "+r.Lab+" halt, or destroy"))
+		}
+	}
+	if others == 0 {
+		return c.OK("none exists here")
+	}
+	return c.OK("none that exists here has this subnet")
+}
+
+// mend runs the safe commands of the checks, each shown first and once, and
+// looks again, until there is nothing left to run.
+func (a *app) mend(ctx context.Context, d *diagnosis) (*diagnosis, error) {
+	s := &session{app: a}
+	var done []fixed
+	for {
+		c, run := nextFix(d.Checks, done)
+		if run == nil {
+			break
+		}
+		s.note("fix %s: %s", c.What, machine.ShellLine(run))
+		f := fixed{Check: c.ID, Run: run}
+		cmd := exec.CommandContext(ctx, run[0], run[1:]...)
+		cmd.WaitDelay = time.Second
+		// What it says is part of the story, not of the result.
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = a.streams.In, a.streams.Err, a.streams.Err
+		if err := cmd.Run(); err != nil {
+			f.Error = err.Error()
+			s.note("that failed: %v", err)
+		}
+		done = append(done, f)
+		var err error
+		if d, err = a.diagnose(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if len(done) == 0 && d.count(machine.VerdictOK) < len(d.Checks) {
+		s.note("there is nothing that --fix may do")
+	}
+	d.Fixed = done
+	return d, nil
+}
+
+// nextFix gives the first safe command that was not run yet, as it will be
+// run: root needs no sudo.
+func nextFix(checks []machine.Check, done []fixed) (machine.Check, []string) {
+	for _, c := range checks {
+		if c.Verdict == machine.VerdictOK {
+			continue
+		}
+		for _, f := range c.Fixes {
+			run := f.Run
+			if len(run) > 1 && run[0] == "sudo" && os.Geteuid() == 0 {
+				run = run[1:]
+			}
+			if len(run) > 0 && !slices.ContainsFunc(done, func(d fixed) bool { return slices.Equal(d.Run, run) }) {
+				return c, run
+			}
+		}
+	}
+	return machine.Check{}, nil
+}
+
+func (a *app) writeDiagnosis(d *diagnosis, format string) error {
+	var text []byte
+	var err error
+	switch format {
+	case "json":
+		text, err = json.MarshalIndent(d, "", "  ")
+		text = append(text, '\n')
+	case "yaml":
+		text, err = yaml.Marshal(d)
+	default:
+		text, err = d.table(a.streams.OutColor(a.settings.GetBool("no-color")))
+	}
+	if err != nil {
+		return err
+	}
+	_, err = a.streams.Out.Write(text)
+	return err
+}
+
+// table is a line for each check, with what would mend it below, and a last
+// line that sums up.
+func (d *diagnosis) table(color bool) ([]byte, error) {
+	var rows [][]string
+	for _, c := range d.Checks {
+		rows = append(rows, []string{string(c.Verdict), c.What, c.Why})
+	}
+	var lines, b bytes.Buffer
+	if err := ui.Table(&lines, nil, rows, color); err != nil {
+		return nil, err
+	}
+	marked := false
+	for i, line := range strings.SplitAfter(strings.TrimRight(lines.String(), "\n")+"\n", "\n") {
+		b.WriteString(line)
+		if i >= len(d.Checks) || d.Checks[i].Verdict == machine.VerdictOK {
+			continue
+		}
+		for _, f := range d.Checks[i].Fixes {
+			mark := ""
+			if f.Run != nil {
+				mark, marked = "   (--fix)", true
+			}
+			fmt.Fprintf(&b, "          → %s%s\n", f.Text, mark)
+		}
+	}
+	fmt.Fprintf(&b, "\n%s\n", d.summary(marked))
+	return b.Bytes(), nil
+}
+
+func (d *diagnosis) summary(marked bool) string {
+	parts := []string{}
+	for _, v := range []machine.Verdict{machine.VerdictFailure, machine.VerdictWarning, machine.VerdictUnknown} {
+		switch n := d.count(v); {
+		case n == 1:
+			parts = append(parts, "1 "+string(v))
+		case n > 1 && v != machine.VerdictUnknown:
+			parts = append(parts, fmt.Sprintf("%d %ss", n, v))
+		case n > 1:
+			parts = append(parts, fmt.Sprintf("%d %s", n, v))
+		}
+	}
+	sum := fmt.Sprintf("%d checks", len(d.Checks))
+	if len(d.Checks) == 1 {
+		sum = "1 check"
+	}
+	if len(parts) > 0 {
+		sum += ": " + strings.Join(parts, ", ")
+	}
+	switch {
+	case d.count(machine.VerdictFailure) == 0:
+		sum += "; nothing stops dcalab up"
+	case marked:
+		sum += "; dcalab doctor --fix runs what is marked"
+	}
+	return sum
+}

@@ -1,0 +1,91 @@
+package cmd
+
+import (
+	"context"
+	"maps"
+	"sync"
+
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/ui"
+)
+
+// formation forms the swarm of a lab that is being made, while it is being
+// made: each node that is ready starts or joins it, and the others are still
+// booting. That is safe for machines that did not exist before, and for those
+// alone: they can be in no swarm. What is left at the end, bootstrap does; what
+// goes wrong on the way, it meets again and tells.
+type formation struct {
+	session  *session
+	progress *ui.Progress
+	wake     chan struct{}
+	done     chan struct{}
+
+	mu    sync.Mutex
+	ready map[string]*provision.Node
+	steps int
+}
+
+// form starts a formation. The caller adds nodes to it, and ends it.
+func (s *session) form(ctx context.Context, p *ui.Progress) *formation {
+	f := &formation{
+		session: s, progress: p, wake: make(chan struct{}, 1), done: make(chan struct{}), ready: map[string]*provision.Node{},
+	}
+	go func() {
+		defer close(f.done)
+		for range f.wake {
+			f.pass(ctx)
+		}
+	}()
+	return f
+}
+
+// add tells of a node that is ready.
+func (f *formation) add(name string, node *provision.Node) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ready[name] = node
+	select {
+	case f.wake <- struct{}{}:
+	default: // a pass is due already, and will see it
+	}
+}
+
+// end waits for what was begun, and gives the number of steps.
+func (f *formation) end() int {
+	close(f.wake)
+	<-f.done
+	return f.steps
+}
+
+// pass brings the nodes that are ready now into the swarm.
+func (f *formation) pass(ctx context.Context) {
+	f.mu.Lock()
+	ready := maps.Clone(f.ready)
+	f.mu.Unlock()
+	machines := map[string]machine.Status{}
+	for _, n := range f.session.lab.Nodes {
+		machines[n.Name] = machine.StatusAbsent
+		if ready[n.Name] != nil {
+			machines[n.Name] = machine.StatusRunning
+		}
+	}
+	c, err := f.session.assemble(machines, ready, nil)
+	if err != nil {
+		return
+	}
+	defer c.closeEngines()
+	// It says that nodes are missing, which is known, or fails as bootstrap will.
+	result, _ := swarm.Apply(ctx, f.session.lab, c.targets, swarm.Options{Progress: tell(f.progress)})
+	f.steps += len(result.Steps)
+	for _, n := range result.View.Nodes {
+		joined := n.State == swarm.StateMember && n.Listed
+		for _, step := range result.Steps {
+			if joined && step.Node() == n.Name {
+				f.progress.Done(n.Name, summary(n))
+				break
+			}
+		}
+	}
+}

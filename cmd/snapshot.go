@@ -1,0 +1,527 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/ui"
+)
+
+func (a *app) snapshot() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "snapshot",
+		Short: "Keep the whole lab as it is now, and bring it back later",
+	}
+	c.AddCommand(a.snapshotSave(), a.snapshotRestore(), a.snapshotList(), a.snapshotDelete())
+	return c
+}
+
+func (a *app) snapshotSave() *cobra.Command {
+	return &cobra.Command{
+		Use:   "save NAME",
+		Short: "Halt the lab, keep the disks of all nodes, and start it again",
+		Long: `Keep the disks of all nodes under a name. The lab is halted for it, in order,
+and what ran before is started again: one node's disk alone, or one that is
+written to, would give a swarm that contradicts itself when it is brought back.
+
+It ends when the swarm stands as before. Nodes that were halted stay so.`,
+		Example: "  dcalab snapshot save fresh-swarm",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx := c.Context()
+			if err := machine.CheckSnapshotName(args[0]); err != nil {
+				return err
+			}
+			s, err := a.existing()
+			if err != nil {
+				return err
+			}
+			if s.asRoot() {
+				return s.sudo(ctx)
+			}
+			return s.save(ctx, args[0])
+		},
+	}
+}
+
+func (a *app) snapshotRestore() *cobra.Command {
+	var yes bool
+	c := &cobra.Command{
+		Use:   "restore NAME",
+		Short: "Bring the whole lab back to a snapshot; what was done since is lost",
+		Long: `Halt the lab, give all its nodes the disks of a snapshot, and start them. It
+ends when every node answers as the same machine as before, with the right
+time, and the swarm of the snapshot stands: all Ready, with a leader.
+
+It is all nodes or none. Cut short, it is finished by the same command. It
+asks first, unless --yes is given.`,
+		Example:           "  dcalab snapshot restore fresh-swarm",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeSnapshots,
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx := c.Context()
+			s, err := a.existing()
+			if err != nil {
+				return err
+			}
+			if s.asRoot() {
+				return s.sudo(ctx)
+			}
+			return s.restore(ctx, args[0], yes)
+		},
+	}
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return c
+}
+
+func (a *app) snapshotDelete() *cobra.Command {
+	return &cobra.Command{
+		Use:               "delete NAME",
+		Short:             "Forget a snapshot; the nodes stay as they are",
+		Example:           "  dcalab snapshot delete fresh-swarm",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeSnapshots,
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx := c.Context()
+			s, err := a.existing()
+			if err != nil {
+				return err
+			}
+			if s.asRoot() {
+				return s.sudo(ctx)
+			}
+			release, err := s.change(ctx)
+			if err != nil {
+				return err
+			}
+			defer release()
+			keeper, one, err := s.find(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if err := keeper.DeleteSnapshot(ctx, machine.Observer{}, one.Name); err != nil {
+				return err
+			}
+			s.note("deleted snapshot %s of %s, taken %s", one.Name, strings.Join(one.Nodes, ", "), one.Time.Local().Format(time.DateTime))
+			return nil
+		},
+	}
+}
+
+// snapshotsReport is what `dcalab snapshot list -o json` prints. Its keys are
+// a promise.
+type snapshotsReport struct {
+	Lab       string             `json:"lab" yaml:"lab"`
+	Snapshots []machine.Snapshot `json:"snapshots" yaml:"snapshots"`
+}
+
+func (a *app) snapshotList() *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the lab's snapshots, the oldest first",
+		Example: "  dcalab snapshot list\n  dcalab snapshot list -o json",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := a.open()
+			if err != nil {
+				return err
+			}
+			_, list, err := s.snapshots(c.Context())
+			if err != nil {
+				return err
+			}
+			r := snapshotsReport{Lab: s.lab.Name, Snapshots: list}
+			switch output {
+			case "":
+			case "json":
+				text, err := json.MarshalIndent(r, "", "  ")
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintln(a.streams.Out, string(text))
+				return err
+			case "yaml":
+				text, err := yaml.Marshal(r)
+				if err != nil {
+					return err
+				}
+				_, err = a.streams.Out.Write(text)
+				return err
+			default:
+				return usage(fmt.Sprintf("there is no output format %q", output), "the formats are json and yaml")
+			}
+			if len(list) == 0 {
+				s.note("lab %s has no snapshots; take one: dcalab snapshot save NAME", s.lab.Name)
+				return nil
+			}
+			rows := make([][]string, len(list))
+			for i, one := range list {
+				rows[i] = []string{one.Name, one.Time.Local().Format(time.DateTime), ui.Duration(time.Since(one.Time)), strings.Join(one.Nodes, ", ")}
+			}
+			return ui.Table(a.streams.Out, []string{"NAME", "TAKEN", "AGE", "NODES"}, rows, a.streams.OutColor(a.settings.GetBool("no-color")))
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: a table)")
+	return c
+}
+
+func (a *app) completeSnapshots(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var out []cobra.Completion
+	if s, err := a.open(); err == nil && len(args) == 0 {
+		_, list, _ := s.snapshots(c.Context())
+		for _, one := range list {
+			out = append(out, cobra.CompletionWithDesc(one.Name, "taken "+one.Time.Local().Format(time.DateTime)))
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+// snapshots lists the lab's snapshots; a lab that was never made has none.
+func (s *session) snapshots(ctx context.Context) (machine.Snapshotter, []machine.Snapshot, error) {
+	keeper, ok := s.driver.(machine.Snapshotter)
+	if !ok {
+		return nil, nil, &trouble.Error{
+			ID: "no-snapshots", What: "snapshots", Why: "the " + s.driver.Name() + " driver keeps none", Exit: trouble.ExitRequirement,
+		}
+	}
+	if !s.created {
+		return keeper, []machine.Snapshot{}, nil
+	}
+	list, err := keeper.Snapshots(ctx)
+	return keeper, list, err
+}
+
+// find gives a snapshot of the lab.
+func (s *session) find(ctx context.Context, name string) (machine.Snapshotter, machine.Snapshot, error) {
+	if err := s.needCreated(); err != nil {
+		return nil, machine.Snapshot{}, err
+	}
+	keeper, list, err := s.snapshots(ctx)
+	if err != nil {
+		return nil, machine.Snapshot{}, err
+	}
+	var have []string
+	for _, one := range list {
+		if one.Name == name {
+			return keeper, one, nil
+		}
+		have = append(have, one.Name)
+	}
+	e := &trouble.Error{
+		ID: "unknown-snapshot", Why: fmt.Sprintf("lab %s has no snapshot %q", s.lab.Name, name),
+		Next: []string{"its snapshots are " + strings.Join(have, ", ")}, Exit: trouble.ExitUsage, Err: machine.ErrNoSnapshot,
+	}
+	if len(have) == 0 {
+		e.Next = []string{"it has none; take one: dcalab snapshot save NAME"}
+	} else if near := lab.Nearest(name, have); near != "" {
+		e.Next = append([]string{"did you mean " + near + "?"}, e.Next...)
+	}
+	return nil, machine.Snapshot{}, e
+}
+
+// save keeps the lab under a name and leaves it as it was.
+func (s *session) save(ctx context.Context, name string) error {
+	release, err := s.change(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	keeper, _, err := s.find(ctx, name)
+	switch {
+	case err == nil:
+		return &trouble.Error{
+			ID: "snapshot-exists", What: "save snapshot " + name, Why: "there is one of this name",
+			Next: []string{"take another name, or delete that one first: dcalab snapshot delete " + name}, Exit: trouble.ExitRefused, Err: machine.ErrSnapshotExists,
+		}
+	case !errors.Is(err, machine.ErrNoSnapshot):
+		return err
+	}
+	if keeper, _, err = s.snapshots(ctx); err != nil {
+		return err
+	}
+	if err := s.unchanged(); err != nil {
+		return err
+	}
+	if room, ok := keeper.(machine.SnapshotRoom); ok {
+		if err := room.RoomToSave(ctx); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	p := s.progress(s.lab.NodeNames())
+	defer p.Close()
+	stood, err := s.beforeSaving(ctx, p)
+	if err != nil {
+		return err
+	}
+	// From here on Ctrl-C leaves machines halted.
+	cut := func(err error, why string, next ...string) error {
+		if ctx.Err() == nil {
+			return err
+		}
+		return &trouble.Error{ID: "interrupted", What: "interrupted", Why: why, Next: next, Exit: trouble.ExitInterrupted, Err: ctx.Err()}
+	}
+	const start = "start the machines that it halted: dcalab start"
+	if err := s.driver.Halt(ctx, machine.Observer{Step: p.Step}); err != nil {
+		return cut(err, "no snapshot was taken", start, "then take it: dcalab snapshot save "+name)
+	}
+	saved := keeper.SaveSnapshot(ctx, machine.Observer{Step: p.Step}, name)
+	if saved != nil && ctx.Err() != nil {
+		return cut(saved, "no snapshot was taken", start, "then take it: dcalab snapshot save "+name)
+	}
+	for _, n := range s.lab.Nodes {
+		if !slices.Contains(stood.ran, n.Name) {
+			p.Done(n.Name, "halted, as before")
+		}
+	}
+	if saved == nil {
+		p.Note(fmt.Sprintf("snapshot %s: %d nodes, in %s", name, len(s.lab.Nodes), ui.Duration(time.Since(began))))
+	}
+	if err := errors.Join(saved, s.resume(ctx, p, stood)); err != nil {
+		return cut(err, "snapshot "+name+" is taken", start)
+	}
+	return nil
+}
+
+// standing is how a lab stood before it was halted.
+type standing struct {
+	// ran are the nodes whose machines ran, ready those that were Ready in the
+	// swarm.
+	ran, ready []string
+	// key unlocks the managers after the start, where autolock is on.
+	key engine.Secret
+}
+
+// beforeSaving looks at a lab that is about to be halted and kept, and
+// refuses one that would be kept in pieces.
+func (s *session) beforeSaving(ctx context.Context, p *ui.Progress) (standing, error) {
+	var stood standing
+	machines, err := s.driver.Status(ctx)
+	if err != nil {
+		return stood, err
+	}
+	for _, n := range s.lab.Nodes {
+		switch machines[n.Name] {
+		case machine.StatusRunning:
+			stood.ran = append(stood.ran, n.Name)
+		case machine.StatusHalted:
+		default:
+			err := notRunning(n.Name, machines[n.Name])
+			return stood, &trouble.Error{
+				What: "refused to save a snapshot: it is of all nodes", Next: trouble.Advice(err), Exit: trouble.ExitRefused, Err: err,
+			}
+		}
+	}
+	if len(stood.ran) == 0 {
+		return stood, nil
+	}
+	v, c, err := s.observe(ctx)
+	if err != nil {
+		return stood, err
+	}
+	defer c.Close()
+	for _, n := range v.Nodes {
+		if slices.Contains(stood.ran, n.Name) && n.State == swarm.StateUnreachable {
+			return stood, &trouble.Error{
+				ID: "snapshot-unreachable", Where: n.Name, What: "refused to save a snapshot",
+				Why:  "its machine runs and does not answer, so that it could only be switched off hard",
+				Next: []string{"look at it: dcalab status", "or switch it off all the same: dcalab halt --force " + n.Name}, Exit: trouble.ExitRefused, Err: n.Err,
+			}
+		}
+		if n.State == swarm.StateMember && n.Status == engine.NodeReady {
+			stood.ready = append(stood.ready, n.Name)
+		}
+	}
+	if err := swarm.Settle(ctx, c.targets, v, stood.ran, settlePatience, func(node string) {
+		p.Step(node, "waiting for its certificate as a worker")
+	}); err != nil {
+		return stood, err
+	}
+	if v.Settings != nil && v.Settings.Autolock {
+		if stood.key, err = swarm.UnlockKey(ctx, c.targets); err != nil {
+			return stood, err
+		}
+	}
+	return stood, nil
+}
+
+// resume starts the nodes that ran, and waits until those that were in the
+// swarm are back in it.
+func (s *session) resume(ctx context.Context, p *ui.Progress, stood standing) error {
+	if len(stood.ran) == 0 {
+		return nil
+	}
+	return s.wake(ctx, p, stood.ran, stood.ready, stood.key)
+}
+
+// restore gives the lab back as it was when a snapshot was taken.
+func (s *session) restore(ctx context.Context, name string, yes bool) error {
+	fits := func() (machine.Snapshotter, machine.Snapshot, error) {
+		keeper, one, err := s.find(ctx, name)
+		if err == nil {
+			err = errors.Join(one.Fits(s.lab), s.unchanged())
+		}
+		if room, ok := keeper.(machine.SnapshotRoom); ok && err == nil {
+			err = room.RoomToRestore(ctx, name)
+		}
+		return keeper, one, err
+	}
+	_, one, err := fits()
+	if err != nil {
+		return err
+	}
+	if !yes {
+		if err := s.confirm(ctx, "restore", fmt.Sprintf("restore lab %s to snapshot %s, taken %s ago? what was done on %s since is lost",
+			s.lab.Name, name, ui.Duration(time.Since(one.Time)), strings.Join(one.Nodes, ", "))); err != nil {
+			return err
+		}
+	}
+	release, err := s.change(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	keeper, _, err := fits() // another dcalab may have been faster
+	if err != nil {
+		return err
+	}
+	machines, err := s.driver.Status(ctx)
+	if err != nil {
+		return err
+	}
+	p := s.progress(s.lab.NodeNames())
+	defer p.Close()
+	cut := func(err error, why string) error {
+		if ctx.Err() == nil {
+			return err
+		}
+		return &trouble.Error{
+			ID: "interrupted", What: "interrupted", Why: why, Exit: trouble.ExitInterrupted, Err: ctx.Err(),
+			Next: []string{"the same command goes on from here: dcalab snapshot restore " + name, "or start the nodes as they are: dcalab start"},
+		}
+	}
+	if err := s.driver.Halt(ctx, machine.Observer{Step: p.Step}); err != nil {
+		return cut(err, "nothing was restored; machines are halted")
+	}
+	if err := keeper.RestoreSnapshot(ctx, machine.Observer{Step: p.Step}, name); err != nil {
+		if ctx.Err() != nil {
+			return cut(err, "no node was restored, or all; the machines are halted")
+		}
+		var stood standing
+		for _, n := range s.lab.Nodes {
+			if machines[n.Name] == machine.StatusRunning {
+				stood.ran = append(stood.ran, n.Name)
+			}
+		}
+		return errors.Join(err, s.resume(ctx, p, stood))
+	}
+	return cut(s.wake(ctx, p, s.lab.NodeNames(), s.lab.NodeNames(), ""), "all nodes are restored; machines may be halted")
+}
+
+// Patience and tolerance after a start of the whole lab.
+const (
+	// standPatience: engines that answer elect a leader in 10 to 20 s, and a
+	// worker that was turned away comes again; on emulated machines all takes
+	// three times as long.
+	standPatience = 2 * time.Minute
+	// clockTolerance is what the time of a node may differ: certificates and
+	// raft do not care, and a clock is read to the second.
+	clockTolerance = 5 * time.Second
+)
+
+// wake starts nodes, sees to their clocks, and waits until those that are to
+// stand in the swarm do.
+func (s *session) wake(ctx context.Context, p *ui.Progress, nodes, standing []string, key engine.Secret) error {
+	picked, err := s.pick(nodes)
+	if err != nil {
+		return err
+	}
+	p.Step("", "starting the lab") // its time runs until the end
+	have := &connected{nodes: map[string]*provision.Node{}}
+	defer have.Close()
+	if err := s.boot(ctx, p, picked, machine.Driver.Start, have, nil); err != nil {
+		return err
+	}
+	for _, w := range setClocks(ctx, have.nodes) {
+		p.Note(w)
+	}
+	c, err := s.gather(ctx, have)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if key != "" {
+		if _, err := swarm.Unlock(ctx, c.targets, key); err != nil {
+			return err
+		}
+	}
+	if len(standing) > 0 {
+		p.Step("", "waiting for the swarm")
+	}
+	v, err := swarm.Stand(ctx, c.targets, standing, standPatience, func(missing string) { p.Detail("", missing) })
+	switch {
+	case err != nil:
+		return err
+	case len(standing) == 0:
+		p.Done("", "started")
+	case v.Cluster == "":
+		p.Done("", "started, in no swarm")
+	default:
+		p.Done("", fmt.Sprintf("swarm %s: %s, leader %s, all Ready", v.Cluster, plural(v.Quorum.Managers, "manager"), v.Leader))
+	}
+	return nil
+}
+
+func plural(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+// setClocks sets the clocks of nodes that are wrong by more than a few
+// seconds, as after a virtual machine's sleep, and tells what it did.
+func setClocks(ctx context.Context, nodes map[string]*provision.Node) (told []string) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for name, n := range nodes {
+		wg.Go(func() {
+			ahead, err := n.Clock(ctx)
+			say := ""
+			switch {
+			case err != nil:
+				say = err.Error()
+			case ahead.Abs() > clockTolerance:
+				say = fmt.Sprintf("its clock was wrong by %s, and is set", ahead)
+				if err := n.SetClock(ctx); err != nil {
+					say = fmt.Sprintf("its clock is wrong by %s: %v", ahead, err)
+				}
+			}
+			if say != "" {
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, name+": "+strings.TrimPrefix(say, name+": "))
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(told)
+	return told
+}

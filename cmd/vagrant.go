@@ -1,0 +1,49 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/machine/vagrant"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+func (a *app) vagrant() *cobra.Command {
+	return &cobra.Command{
+		Use:   "vagrant -- ARGS...",
+		Short: "Run Vagrant itself on the lab's machines",
+		Long: `Run Vagrant with these arguments in the lab's folder, with its Vagrantfile
+and provider, and exit with its status. What it does to the machines dcalab
+sees: status tells what is, and up makes ready what was made.`,
+		Example: "  dcalab vagrant -- status\n  dcalab vagrant -- reload node01\n  dcalab vagrant -- global-status",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			s, err := a.existing()
+			if err != nil {
+				return err
+			}
+			d, ok := s.driver.(*vagrant.Driver)
+			if !ok {
+				return &trouble.Error{
+					ID: "not-vagrant", What: "vagrant " + args[0], Why: "lab " + s.lab.Name + " was made by the " + s.driver.Name() + " driver",
+					Exit: trouble.ExitUsage,
+				}
+			}
+			// Ctrl-C reaches Vagrant by itself, from the terminal.
+			v, err := d.Command(context.WithoutCancel(c.Context()), args...)
+			if err != nil {
+				return err
+			}
+			v.Stdin, v.Stdout, v.Stderr = a.streams.In, a.streams.Out, a.streams.Err
+			err = v.Run()
+			var exit *exec.ExitError
+			if errors.As(err, &exit) && exit.ExitCode() > 0 {
+				return remoteError(exit.ExitCode())
+			}
+			return err
+		},
+	}
+}

@@ -1,0 +1,114 @@
+package machine
+
+import (
+	"context"
+	"strings"
+
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// Verdict is what a check came to.
+type Verdict string
+
+// The verdicts of a check.
+const (
+	VerdictOK      Verdict = "ok"
+	VerdictWarning Verdict = "warning" // works, and something will be slow, scarce or missing
+	VerdictFailure Verdict = "failure" // stops Up
+	VerdictUnknown Verdict = "unknown" // could not be looked at; Why says what stood in the way
+)
+
+// Check is one thing that was looked at on this machine.
+type Check struct {
+	// ID names the check: stable, lower case, with dashes ("host-only-range").
+	ID string `json:"id" yaml:"id"`
+	// What was looked at, in a few words ("host-only range").
+	What    string  `json:"what" yaml:"what"`
+	Verdict Verdict `json:"verdict" yaml:"verdict"`
+	// Why it came to the verdict: the version found, the address in the way.
+	Why string `json:"why" yaml:"why"`
+	// Fixes, each of which would mend it; the best first.
+	Fixes []Fix `json:"fixes,omitempty" yaml:"fixes,omitempty"`
+}
+
+// OK gives the check with that verdict. So do its sisters with theirs.
+func (c Check) OK(why string) Check { return c.came(VerdictOK, why, nil) }
+
+// Warning is for what works, and will be slow, scarce or missing.
+func (c Check) Warning(why string, fixes ...Fix) Check { return c.came(VerdictWarning, why, fixes) }
+
+// Failure is for what stops Up.
+func (c Check) Failure(why string, fixes ...Fix) Check { return c.came(VerdictFailure, why, fixes) }
+
+// Unknown is for what could not be looked at; why says what stood in the way.
+func (c Check) Unknown(why string, fixes ...Fix) Check { return c.came(VerdictUnknown, why, fixes) }
+
+func (c Check) came(v Verdict, why string, fixes []Fix) Check {
+	c.Verdict, c.Why, c.Fixes = v, why, fixes
+	return c
+}
+
+// Fix is a way to mend what a check found.
+type Fix struct {
+	// Text says what to do, as a person would be told; where Run is set, it is
+	// that command as it would be typed.
+	Text string `json:"text" yaml:"text"`
+	// Run is the command, program first, where dcalab may run it when asked to
+	// (doctor --fix): one that takes nothing away and can be undone. It begins
+	// with sudo where it needs root. Nil where a person has to decide.
+	Run []string `json:"run,omitempty" yaml:"run,omitempty"`
+}
+
+// Advise is a fix that only a person can decide on or do.
+func Advise(text string) Fix { return Fix{Text: text} }
+
+// Command is a fix that dcalab may run when asked to.
+func Command(run ...string) Fix { return Fix{Text: ShellLine(run), Run: run} }
+
+// ShellLine gives a command as it would be typed into a POSIX shell.
+func ShellLine(command []string) string {
+	words := make([]string, len(command))
+	for i, w := range command {
+		words[i] = w
+		if w == "" || strings.Trim(w, plain) != "" {
+			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// plain are the characters that no shell makes anything of.
+const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_"
+
+// Examiner is a Driver that can show each of its checks of this machine, not
+// only those that would stop Up. Its Preflight gives the failures among them.
+type Examiner interface {
+	// Examine changes nothing. Its checks come in a fixed order, the ground
+	// first; one that makes no sense after an earlier failure is left out.
+	Examine(ctx context.Context) []Check
+}
+
+// Preflight makes one error of all failures among the checks, with everything
+// that would mend them; nil where there are none. Its id is that of the
+// failure where there is only one, else "preflight".
+func Preflight(checks []Check) error {
+	e := &trouble.Error{ID: "preflight", What: "the lab cannot run on this machine", Exit: trouble.ExitRequirement}
+	var ids, why []string
+	for _, c := range checks {
+		if c.Verdict != VerdictFailure {
+			continue
+		}
+		ids, why = append(ids, c.ID), append(why, c.Why)
+		for _, f := range c.Fixes {
+			e.Next = append(e.Next, f.Text)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	if len(ids) == 1 {
+		e.ID = ids[0]
+	}
+	e.Why = strings.Join(why, "; ")
+	return e
+}

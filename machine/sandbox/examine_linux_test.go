@@ -1,0 +1,85 @@
+package sandbox
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dcalab/dcalab/machine"
+)
+
+func TestExamine(t *testing.T) {
+	f := newFixture(t, "master", "node01")
+	checks := f.driver().Examine(t.Context())
+	var ids []string
+	for _, c := range checks {
+		ids = append(ids, c.ID)
+		if c.Verdict == machine.VerdictFailure || c.What == "" || c.Why == "" {
+			t.Errorf("%+v", c)
+		}
+	}
+	want := []string{"root", "programs", "root-file-system", "cgroups", "links", "disks", "ip-vs", "memory", "subnet"}
+	if !slices.Equal(ids, want) {
+		t.Errorf("checks %q, want %q", ids, want)
+	}
+	if err := f.driver().Preflight(t.Context()); err != nil {
+		t.Errorf("the same checks do not stop Examine: %v", err)
+	}
+	// What Limits tells after up, Examine tells before.
+	for _, limit := range f.driver().Limits(t.Context()) {
+		if !slices.ContainsFunc(checks, func(c machine.Check) bool {
+			return c.Verdict == machine.VerdictWarning && c.Why == limit
+		}) {
+			t.Errorf("no warning %q", limit)
+		}
+	}
+}
+
+func TestChecksOfAHostThatLacksSomething(t *testing.T) {
+	d := newFixture(t, "master").driver()
+	for _, test := range []struct {
+		name     string
+		check    machine.Check
+		verdict  machine.Verdict
+		why, fix string
+	}{
+		{"no programs", checkPrograms(t.TempDir()), machine.VerdictFailure, "sshd is not installed", "openssh-server"},
+		{"another file system", checkRootFileSystem("/proc"), machine.VerdictFailure, "/proc is a file system of its own", "--driver vagrant"},
+		{"not root", checkRoot(1000), machine.VerdictOK, "sudo", ""},
+		{"links, not root", checkLinks(false), machine.VerdictUnknown, "only root", "sudo dcalab doctor"},
+		{"disks, not root", d.checkDisks(false), machine.VerdictUnknown, "only root", "sudo dcalab doctor"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := test.check
+			if c.Verdict != test.verdict || !strings.Contains(c.Why, test.why) {
+				t.Errorf("%+v", c)
+			}
+			if test.fix != "" && (len(c.Fixes) == 0 || !strings.Contains(c.Fixes[0].Text, test.fix)) {
+				t.Errorf("fixes %+v, want %q", c.Fixes, test.fix)
+			}
+		})
+	}
+	t.Run("no sudo", func(t *testing.T) {
+		t.Setenv("PATH", t.TempDir())
+		if c := checkRoot(1000); c.Verdict != machine.VerdictFailure {
+			t.Errorf("%+v", c)
+		}
+	})
+	t.Run("a folder without overlays", func(t *testing.T) {
+		d.cfg.Dir = "/proc/self" // nothing can be put there
+		c := d.checkDisks(true)
+		if c.Verdict == machine.VerdictOK {
+			t.Errorf("%+v", c)
+		}
+	})
+	t.Run("the subnet is taken", func(t *testing.T) {
+		addAddr(t, addLink(t, "lan0"), "10.20.20.7/30")
+		if c := d.checkSubnet(); c.Verdict != machine.VerdictFailure || !strings.Contains(c.Why, "lan0") || len(c.Fixes) == 0 {
+			t.Errorf("%+v", c)
+		}
+	})
+	if _, err := os.Stat("/proc/self/.probe"); err == nil {
+		t.Error("left behind")
+	}
+}

@@ -1,0 +1,518 @@
+package vagrant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// Name is this driver's name in labs.yaml.
+const Name = lab.DriverVagrant
+
+// Config is what a Driver needs.
+type Config struct {
+	Lab *lab.Lab
+	// ID tells this lab's machines from those of a lab of the same name in
+	// another folder.
+	ID string
+	// Provider that the machines have, or are to have.
+	Provider string
+	// Template of the Vagrantfile.
+	Template string
+	// State is the lab's folder: Vagrant runs in it, and keeps its own folder,
+	// .vagrant, in it.
+	State *lab.State
+	// Program is Vagrant; empty means the first on PATH.
+	Program string
+	// Log gets everything that Vagrant says. May be nil.
+	Log io.Writer
+}
+
+// Driver runs a lab's nodes as virtual machines, through Vagrant.
+//
+// Starting Vagrant costs seconds of Ruby, so that every method starts it once
+// at most: Up learns from the stream of one `vagrant up` when each machine is
+// there and how it is reached (the Vagrantfile has a trigger that says so),
+// remembers it, and from then on nodes are asked over SSH. Only what SSH cannot
+// tell is asked of Vagrant.
+type Driver struct {
+	cfg    Config
+	memory *memory
+}
+
+var _ machine.Driver = (*Driver)(nil)
+
+// New makes the driver for one lab. It touches nothing.
+func New(cfg Config) *Driver {
+	if cfg.Log == nil {
+		cfg.Log = io.Discard
+	}
+	if cfg.Program == "" {
+		cfg.Program = "vagrant"
+	}
+	return &Driver{cfg: cfg, memory: &memory{state: cfg.State}}
+}
+
+// Name is "vagrant".
+func (d *Driver) Name() string { return Name }
+
+// pick turns names into nodes of the lab, each once; none named means all.
+func (d *Driver) pick(names []string) ([]lab.Node, error) {
+	if len(names) == 0 {
+		return d.cfg.Lab.Nodes, nil
+	}
+	var nodes []lab.Node
+	for _, name := range names {
+		n, ok := d.cfg.Lab.Node(name)
+		if !ok {
+			return nil, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
+		}
+		if !slices.ContainsFunc(nodes, func(have lab.Node) bool { return have.Name == n.Name }) {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes, nil
+}
+
+func shortNames(nodes []lab.Node) []string {
+	names := make([]string, len(nodes))
+	for i, n := range nodes {
+		names[i] = n.Name
+	}
+	return names
+}
+
+// Up creates the nodes that are absent and starts those that are halted.
+func (d *Driver) Up(ctx context.Context, o machine.Observer, names ...string) error {
+	return d.power(ctx, o, names, true)
+}
+
+// Start starts nodes that exist.
+func (d *Driver) Start(ctx context.Context, o machine.Observer, names ...string) error {
+	return d.power(ctx, o, names, false)
+}
+
+func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, create bool) error {
+	nodes, err := d.pick(names)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ids, err := d.machineIDs()
+	if err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if _, ok := ids[n.Name]; !ok && !create {
+			return &trouble.Error{
+				ID: "node-absent", Where: n.Name, What: "start", Why: "this node has not been created",
+				Next: []string{"create it: dcalab up " + n.Name},
+			}
+		}
+	}
+	answering := d.answering(ctx, nodes, ids)
+
+	a := &arrivals{driver: d, observer: o, seen: map[string]bool{}}
+	defer a.wait()
+	var rest []string
+	for _, n := range nodes {
+		if ep, ok := answering[n.Name]; ok {
+			a.add(ctx, n, ids[n.Name], ep, false)
+		} else {
+			rest = append(rest, n.Name)
+		}
+	}
+	if len(rest) == 0 {
+		return a.wait()
+	}
+	if err := d.writeVagrantfile(); err != nil {
+		return err
+	}
+	return errors.Join(d.boot(ctx, a, rest), a.wait())
+}
+
+// boot runs `vagrant up` and lets each machine arrive as the stream tells of
+// it.
+func (d *Driver) boot(ctx context.Context, a *arrivals, names []string) error {
+	args := []string{"up", "--provider", d.cfg.Provider}
+	out, err := d.run(ctx, func(e event) {
+		n, ok := d.cfg.Lab.Node(e.Target)
+		if !ok {
+			return
+		}
+		if e.Type == arrivalType {
+			if ep, id, ok := d.arrival(n, e); ok {
+				a.add(ctx, n, id, ep, true)
+			}
+			return
+		}
+		if what := stepOf(e); what != "" {
+			a.step(n.Name, what)
+		}
+	}, append(args, names...)...)
+	if err != nil && !errors.Is(err, errFailed) {
+		return err
+	}
+	var errs []error
+	if err != nil {
+		errs = append(errs, explain(out))
+	}
+	// Vagrant gives up on a machine whose boot takes long; the machine may
+	// answer all the same.
+	late := out.bootTimeouts()
+	for _, name := range names {
+		if a.has(name) || err != nil && !slices.Contains(late, name) {
+			continue
+		}
+		// No line told of it: an old Vagrant, or one whose triggers a plugin
+		// replaces.
+		n, _ := d.cfg.Lab.Node(name)
+		ep, id, err := d.askEndpoint(ctx, n)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		a.add(ctx, n, id, ep, true)
+	}
+	if arrived := a.wait(); arrived == nil && len(late) > 0 && len(out.Errors) == len(late) && a.hasAll(names) {
+		return nil
+	}
+	return errors.Join(errs...)
+}
+
+// arrivals are the nodes of one Up that answer.
+type arrivals struct {
+	driver   *Driver
+	observer machine.Observer
+	wg       sync.WaitGroup
+	mu       sync.Mutex
+	seen     map[string]bool
+	errs     []error
+}
+
+// add lets a node arrive, once: its key is pinned or checked, its names are
+// set, and it is told of. Other nodes do not wait for it.
+func (a *arrivals) add(ctx context.Context, n lab.Node, id string, ep machine.Endpoint, booted bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.seen[n.Name] {
+		return
+	}
+	a.seen[n.Name] = true
+	a.wg.Go(func() {
+		err := func() error {
+			a.step(n.Name, "logging in")
+			if err := a.driver.meet(ctx, n, id, ep, booted); err != nil {
+				return fmt.Errorf("%s: %w", n.Name, err)
+			}
+			if a.observer.Ready != nil {
+				a.observer.Ready(ep)
+			}
+			return nil
+		}()
+		if err != nil {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.errs = append(a.errs, err)
+		}
+	})
+}
+
+func (a *arrivals) step(node, what string) {
+	if a.observer.Step != nil {
+		a.observer.Step(node, what)
+	}
+}
+
+func (a *arrivals) has(node string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.seen[node]
+}
+
+func (a *arrivals) hasAll(nodes []string) bool {
+	return !slices.ContainsFunc(nodes, func(n string) bool { return !a.has(n) })
+}
+
+// wait ends when every node that arrived has been told of, and gives what
+// went wrong, once.
+func (a *arrivals) wait() error {
+	a.wg.Wait()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	err := errors.Join(a.errs...)
+	a.errs = nil
+	return err
+}
+
+// stepOf is a line of Vagrant's as a step: "==> master: Booting VM..." is
+// "booting VM".
+func stepOf(e event) string {
+	if e.Type != "ui" || e.data(0) != "output" && e.data(0) != "info" {
+		return ""
+	}
+	text, _, _ := strings.Cut(strings.TrimSpace(e.data(1)), "\n")
+	text = strings.TrimPrefix(text, "==> ")
+	text = strings.TrimSpace(strings.TrimPrefix(text, e.Target+":"))
+	text = strings.TrimRight(text, ".! ")
+	if text == "" || strings.HasPrefix(text, "Running action triggers") || strings.HasPrefix(text, "Running trigger") || strings.HasPrefix(text, " -- ") || strings.HasPrefix(text, "-- ") {
+		return ""
+	}
+	if len(text) > 1 && text[0] >= 'A' && text[0] <= 'Z' && !(text[1] >= 'A' && text[1] <= 'Z') {
+		text = strings.ToLower(text[:1]) + text[1:]
+	}
+	return text
+}
+
+// Halt powers nodes off in order and keeps their disks.
+func (d *Driver) Halt(ctx context.Context, o machine.Observer, names ...string) error {
+	nodes, err := d.pick(names)
+	if err != nil {
+		return err
+	}
+	ids, err := d.machineIDs()
+	if err != nil {
+		return err
+	}
+	var there []string
+	for _, n := range nodes {
+		if _, ok := ids[n.Name]; ok {
+			there = append(there, n.Name)
+		}
+	}
+	if len(there) == 0 {
+		return ctx.Err()
+	}
+	if err := d.writeVagrantfile(); err != nil {
+		return err
+	}
+	for _, name := range there {
+		if err := d.memory.dropEndpoint(name); err != nil {
+			return err
+		}
+	}
+	return d.command(ctx, o, append([]string{"halt"}, there...)...)
+}
+
+// Destroy removes nodes and everything that belongs to them. With none named,
+// machines of the lab that labs.yaml no longer has go too.
+func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...string) error {
+	nodes, err := d.pick(names)
+	if err != nil {
+		return err
+	}
+	ids, err := d.machineIDs()
+	if err != nil {
+		return err
+	}
+	var there []string
+	for name := range ids {
+		if len(names) == 0 || slices.Contains(shortNames(nodes), name) {
+			there = append(there, name)
+		}
+	}
+	slices.Sort(there)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if len(there) > 0 {
+		if err := d.writeVagrantfile(); err != nil {
+			return err
+		}
+		// One after the other: --parallel trips over vagrant-libvirt 0.11, whose
+		// threads load the same code at the same time ("constant … not defined").
+		if err := d.command(ctx, o, append([]string{"destroy", "--force"}, there...)...); err != nil {
+			return err
+		}
+	}
+	for _, n := range nodes {
+		if err := errors.Join(d.memory.forget(n.Name), d.cfg.State.ForgetHost(d.cfg.Lab.Hostname(n))); err != nil {
+			return err
+		}
+	}
+	if len(names) == 0 {
+		return os.RemoveAll(d.dotfile())
+	}
+	return nil
+}
+
+// command runs Vagrant once for some machines, with its story told.
+func (d *Driver) command(ctx context.Context, o machine.Observer, args ...string) error {
+	out, err := d.run(ctx, func(e event) {
+		if n, ok := d.cfg.Lab.Node(e.Target); ok && o.Step != nil {
+			if what := stepOf(e); what != "" {
+				o.Step(n.Name, what)
+			}
+		}
+	}, args...)
+	if errors.Is(err, errFailed) {
+		return explain(out)
+	}
+	return err
+}
+
+// Status tells the state of every node. Nodes that answer are not asked about
+// any further; for the others Vagrant is started, once.
+func (d *Driver) Status(ctx context.Context) (map[string]machine.Status, error) {
+	ids, err := d.machineIDs()
+	if err != nil {
+		return nil, err
+	}
+	answering := d.answering(ctx, d.cfg.Lab.Nodes, ids)
+	status := map[string]machine.Status{}
+	var ask []string
+	for _, n := range d.cfg.Lab.Nodes {
+		_, exists := ids[n.Name]
+		_, answers := answering[n.Name]
+		switch {
+		case !exists:
+			status[n.Name] = machine.StatusAbsent
+		case answers:
+			status[n.Name] = machine.StatusRunning
+		default:
+			status[n.Name] = machine.StatusUnknown
+			ask = append(ask, n.Name)
+		}
+	}
+	if len(ask) == 0 {
+		return status, ctx.Err()
+	}
+	if err := d.writeVagrantfile(); err != nil {
+		return nil, err
+	}
+	out, err := d.run(ctx, func(e event) {
+		if _, ok := status[e.Target]; ok && e.Type == "state" {
+			status[e.Target] = stateOf(e.data(0))
+		}
+	}, append([]string{"status"}, ask...)...)
+	if errors.Is(err, errFailed) {
+		return nil, explain(out)
+	}
+	return status, err
+}
+
+// stateOf maps the states of Vagrant's providers.
+func stateOf(state string) machine.Status {
+	switch state {
+	case "running", "on": // VirtualBox and the others; Hyper-V says "running" too
+		return machine.StatusRunning
+	case "not_created", "host_state_unknown":
+		return machine.StatusAbsent
+	case "poweroff", "shutoff", "shutdown", "stopped", "off", "not_running", "aborted",
+		"saved", "paused", "suspended", "pmsuspended", "crashed", "frozen":
+		// vagrant up brings any of these to run, which is what halted means.
+		return machine.StatusHalted
+	default:
+		return machine.StatusUnknown
+	}
+}
+
+// Endpoint tells how to reach a node that is running.
+func (d *Driver) Endpoint(ctx context.Context, name string) (machine.Endpoint, error) {
+	n, ok := d.cfg.Lab.Node(name)
+	if !ok {
+		return machine.Endpoint{}, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
+	}
+	ids, err := d.machineIDs()
+	if err != nil {
+		return machine.Endpoint{}, err
+	}
+	id, ok := ids[n.Name]
+	if !ok {
+		return machine.Endpoint{}, &trouble.Error{
+			ID: "node-absent", Where: n.Name, Why: "this node has not been created", Next: []string{"create it: dcalab up " + n.Name},
+		}
+	}
+	if ep, ok, err := d.memory.endpoint(n.Name, id); err != nil || ok {
+		return ep, err
+	}
+	if err := d.writeVagrantfile(); err != nil {
+		return machine.Endpoint{}, err
+	}
+	ep, id, err := d.askEndpoint(ctx, n)
+	if err != nil {
+		return machine.Endpoint{}, err
+	}
+	// Somebody used Vagrant itself: what is remembered is of another boot, or
+	// of another machine.
+	return ep, d.meet(ctx, n, id, ep, true)
+}
+
+// Preflight finds what would stop Up on this machine.
+func (d *Driver) Preflight(ctx context.Context) error {
+	return machine.Preflight(d.examine(ctx, false))
+}
+
+// dotfile is Vagrant's own folder for the lab.
+func (d *Driver) dotfile() string { return filepath.Join(d.cfg.State.Dir(), ".vagrant") }
+
+// machineIDs gives, for each machine that Vagrant has created, the provider's
+// id of it. Vagrant keeps these in files (.vagrant/machines/NAME/PROVIDER/id)
+// that go with the machine, unless it was removed past Vagrant.
+func (d *Driver) machineIDs() (map[string]string, error) {
+	files, err := filepath.Glob(filepath.Join(escapeGlob(d.dotfile()), "machines", "*", "*", "id"))
+	if err != nil {
+		return nil, err
+	}
+	ids := map[string]string{}
+	for _, file := range files {
+		id, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look for the machines of lab %s: %w", d.cfg.Lab.Name, err)
+		}
+		if len(id) > 0 {
+			ids[filepath.Base(filepath.Dir(filepath.Dir(file)))] = strings.TrimSpace(string(id))
+		}
+	}
+	return ids, nil
+}
+
+// escapeGlob takes the meaning from what stands for many in a path.
+func escapeGlob(path string) string {
+	if os.PathSeparator == '\\' {
+		return path // there is no escaping there, and * and ? are in no path
+	}
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
+
+// writeVagrantfile renders the lab's Vagrantfile anew. Machines that exist and
+// that labs.yaml no longer has stand in it too, so that Vagrant still knows
+// them.
+func (d *Driver) writeVagrantfile() error {
+	ids, err := d.machineIDs()
+	if err != nil {
+		return err
+	}
+	var gone []string
+	for name := range ids {
+		if _, ok := d.cfg.Lab.Node(name); !ok {
+			gone = append(gone, name)
+		}
+	}
+	slices.Sort(gone)
+	text, err := Render(d.cfg.Template, d.cfg.Lab, Options{LabID: d.cfg.ID, Provider: d.cfg.Provider, Gone: gone, Driven: true})
+	if err != nil {
+		return err
+	}
+	return d.cfg.State.WriteFile("Vagrantfile", text, 0o600)
+}
+
+// patience is how long a machine that Vagrant calls up may take to let dcalab
+// in.
+const patience = 2 * time.Minute

@@ -1,0 +1,129 @@
+package vagrant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// askTimeout is how long a program may take to tell its version or machines.
+const askTimeout = 20 * time.Second
+
+// realHost is the machine that this runs on.
+func realHost() host {
+	home, _ := os.UserHomeDir() // empty: then Vagrant itself complains
+	return host{
+		GOOS: runtime.GOOS, GOARCH: runtime.GOARCH, CPUs: runtime.NumCPU(),
+		Home: home, Getenv: os.Getenv, LookPath: exec.LookPath,
+		Run:      runProgram,
+		ReadFile: os.ReadFile,
+		Exists: func(path string) bool {
+			_, err := os.Stat(path)
+			return err == nil
+		},
+		List:     listFolder,
+		Writable: func(dir string) error { return writable(nearest(dir)) },
+		Connect:  connect,
+		Interfaces: func() ([]hostAddr, error) {
+			return interfaces()
+		},
+		Memory:      memoryOf,
+		FreeDisk:    func(path string) (uint64, error) { return freeDisk(nearest(path)) },
+		HyperVAdmin: hyperVAdmin,
+	}
+}
+
+func runProgram(ctx context.Context, name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = time.Second
+	// Their words are read, so they must not be translated; and Vagrant must
+	// not go and ask for its newest version.
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "VAGRANT_CHECKPOINT_DISABLE=1")
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return string(out), err
+}
+
+func listFolder(dir string) []string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names
+}
+
+func connect(path string) error {
+	conn, err := net.DialTimeout("unix", path, 2*time.Second)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+func interfaces() ([]hostAddr, error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("list the host's interfaces: %w", err)
+	}
+	var out []hostAddr
+	for _, i := range all {
+		if i.Flags&net.FlagUp == 0 || i.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue // gone meanwhile
+		}
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
+				out = append(out, hostAddr{i.Name, p})
+			}
+		}
+	}
+	return out, nil
+}
+
+// nearest is path, or the nearest folder above it that exists.
+func nearest(path string) string {
+	for {
+		if fi, err := os.Stat(path); err == nil && fi.IsDir() {
+			return path
+		}
+		up := filepath.Dir(path)
+		if up == path {
+			return path
+		}
+		path = up
+	}
+}
+
+// writable tries it: on Windows, and under many file systems, no mode says so.
+func writable(dir string) error {
+	f, err := os.CreateTemp(dir, ".dcalab-doctor-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+func isPermission(err error) bool { return errors.Is(err, fs.ErrPermission) }
+
+func adviceOf(err error) []string { return trouble.Advice(err) }

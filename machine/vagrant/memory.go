@@ -1,0 +1,97 @@
+package vagrant
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+)
+
+// memoryFile is where the driver keeps what it learnt of the machines.
+const memoryFile = "machines.json"
+
+// remembered is what is known of one machine.
+type remembered struct {
+	// ID that the provider gave the machine: another one is another machine,
+	// and everything else here is void.
+	ID string `json:"id"`
+	// Endpoint of its present boot; nil when it was halted since.
+	Endpoint *machine.Endpoint `json:"endpoint,omitempty"`
+	// Names is what the machine's own names and /etc/hosts were set to.
+	Names string `json:"names,omitempty"`
+}
+
+// memory is machines.json in the lab's folder. It holds nothing that could
+// not be asked of Vagrant again.
+type memory struct {
+	state *lab.State
+	mu    sync.Mutex
+}
+
+func (m *memory) read() (map[string]remembered, error) {
+	all := map[string]remembered{}
+	data, err := m.state.ReadFile(memoryFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return all, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if json.Unmarshal(data, &all) != nil {
+		return map[string]remembered{}, nil // it is asked for anew
+	}
+	return all, nil
+}
+
+// edit changes what is known of one machine; a change to nothing forgets it.
+func (m *memory) edit(node string, change func(remembered) remembered) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all, err := m.read()
+	if err != nil {
+		return err
+	}
+	old, known := all[node]
+	changed := change(old)
+	if changed == (remembered{}) {
+		if !known {
+			return nil
+		}
+		delete(all, node)
+	} else {
+		all[node] = changed
+	}
+	data, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return fmt.Errorf("remember %s: %w", node, err)
+	}
+	return m.state.WriteFile(memoryFile, append(data, '\n'), 0o600)
+}
+
+func (m *memory) get(node string) (remembered, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all, err := m.read()
+	return all[node], err
+}
+
+// endpoint gives that of the machine with this id, if it is known.
+func (m *memory) endpoint(node, id string) (machine.Endpoint, bool, error) {
+	r, err := m.get(node)
+	if err != nil || r.Endpoint == nil || r.ID != id {
+		return machine.Endpoint{}, false, err
+	}
+	return *r.Endpoint, true, nil
+}
+
+func (m *memory) dropEndpoint(node string) error {
+	return m.edit(node, func(r remembered) remembered { r.Endpoint = nil; return r })
+}
+
+func (m *memory) forget(node string) error {
+	return m.edit(node, func(remembered) remembered { return remembered{} })
+}

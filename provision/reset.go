@@ -1,0 +1,89 @@
+package provision
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// Reset takes everything away that the node's engine keeps (containers,
+// images, volumes, networks, its place in a swarm) and starts it again, empty,
+// with the configuration that it had. The node stays the node: its name, keys,
+// users and files elsewhere. It ends when the engine answers and is in no
+// swarm. It needs no engine that answers to begin with, may be cut short
+// anywhere, and be done again. step is told what is being done; it may be nil.
+//
+// Errors: "sudo-refused", "engine-data-elsewhere" (nothing was touched),
+// "engine-start-failed", "engine-down", "reset-unfinished".
+func (n *Node) Reset(ctx context.Context, step func(string)) error {
+	if step == nil {
+		step = func(string) {}
+	}
+	root := rooted{n: n, sudo: n.endpoint.User != "root"}
+	step("emptying the engine")
+	_, err := root.run(ctx, nil, "reset.sh")
+	var failed *RunError
+	var t *trouble.Error
+	switch {
+	case err == nil:
+	case ctx.Err() != nil || errors.As(err, &t):
+		return err
+	case errors.As(err, &failed) && failed.Exit == 4:
+		return &trouble.Error{
+			ID: "engine-data-elsewhere", Where: n.Name(), What: "reset the engine", Why: failed.Stderr,
+			Next: []string{"dcalab empties /var/lib/docker alone: dcalab ssh " + n.Name() + "    # and empty that one by hand"},
+			Exit: trouble.ExitRefused, Err: err,
+		}
+	default:
+		return fmt.Errorf("reset the engine: %w", err)
+	}
+	step("starting the engine")
+	if err := root.service(ctx, "start", false); err != nil {
+		return err
+	}
+	if _, err := n.awaitEngine(ctx, enginePatience); err != nil {
+		return err
+	}
+	state, err := n.swarmState(ctx)
+	if err != nil {
+		return err
+	}
+	if state != "inactive" {
+		return &trouble.Error{
+			ID: "reset-unfinished", Where: n.Name(), What: "reset the engine", Why: "it is still in a swarm (" + state + "): its data must be elsewhere than in /var/lib/docker",
+			Next: []string{"dcalab ssh " + n.Name() + " -- docker info"},
+		}
+	}
+	return nil
+}
+
+// swarmState asks the engine for its own place in a swarm: "inactive" is none.
+func (n *Node) swarmState(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return n.DialEngine(ctx) },
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/info", nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", fmt.Errorf("%s: ask the engine for its swarm: %w", n.Name(), err)
+	}
+	defer resp.Body.Close()
+	var v struct{ Swarm struct{ LocalNodeState string } }
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<22)).Decode(&v); err != nil {
+		return "", fmt.Errorf("%s: ask the engine for its swarm: %w", n.Name(), err)
+	}
+	return v.Swarm.LocalNodeState, nil
+}

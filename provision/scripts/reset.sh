@@ -1,0 +1,122 @@
+#!/bin/sh
+# reset.sh: stops the engine and containerd, ends every container, and empties
+# what the engine keeps: containers, images, volumes, networks, its swarm. Its
+# configuration stays, and so do the files that containers had mounted from
+# elsewhere. It may be cut short anywhere and be run again, and the engine is
+# down when it ends. As root. Exit status 4 where the engine keeps its data
+# somewhere else.
+set -eu
+LC_ALL=C
+export LC_ALL
+
+data=$(sed -n 's/.*"data-root"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p' /etc/docker/daemon.json 2>/dev/null || :)
+case $data in
+"" | /var/lib/docker | /var/lib/docker/) ;;
+*)
+	echo "its daemon.json has the data-root $data" >&2
+	exit 4
+	;;
+esac
+
+# One that was cut short may still be at work here.
+if command -v flock >/dev/null; then
+	exec 9>/run/dcalab-reset.lock
+	flock 9
+fi
+
+stop() {
+	if [ -d /run/systemd/system ]; then
+		units=
+		for unit in docker.socket docker.service containerd.service; do
+			if systemctl cat "$unit" >/dev/null 2>&1; then units="$units $unit"; fi
+		done
+		# shellcheck disable=SC2086 # several words
+		[ -z "$units" ] || systemctl stop $units >&2
+	else
+		service docker stop >&2
+	fi
+}
+
+own=$(cat /proc/self/cgroup)
+# What an orderly end would save is thrown away: nobody waits for it. The
+# engine first, which would start again what ends.
+strike() {
+	for comm in /proc/[0-9]*/comm; do
+		read -r name <"$comm" || continue # ended meanwhile
+		pid=${comm#/proc/}
+		pid=${pid%/comm}
+		case $name in
+		dockerd | containerd | containerd-shim* | docker-proxy | docker-containe*) kill -9 "$pid" || : ;;
+		esac
+	done 2>/dev/null
+	# Those of containers, whatever drives the cgroups: /docker/ID, docker-ID.scope.
+	# The node itself may be in such a one.
+	grep -l -E '/docker[-/][0-9a-f]{64}' /proc/[0-9]*/cgroup 2>/dev/null | while IFS=/ read -r _ _ pid _; do
+		[ "$(cat "/proc/$pid/cgroup")" = "$own" ] || kill -9 "$pid" || :
+	done 2>/dev/null
+}
+
+stop &
+stopping=$!
+while kill -0 "$stopping" 2>/dev/null; do
+	strike
+	sleep 0.05 2>/dev/null || sleep 1
+done
+wait "$stopping"
+strike
+
+# From here on nothing may be mounted below a folder that is emptied: rm would
+# reach what volumes and containers had mounted from elsewhere.
+below='/var/lib/docker/ /var/lib/containerd/ /run/docker/ /run/containerd/ /var/run/docker/'
+mounted() {
+	while read -r _ _ _ _ point _; do
+		for dir in $below; do
+			case $point in "$dir"*) printf '%b\n' "$point" ;; esac
+		done
+	done </proc/self/mountinfo
+}
+look=0
+while [ -n "$(mounted)" ]; do
+	mounted | sort -r | while IFS= read -r point; do
+		umount "$point" 2>/dev/null || umount -l "$point" 2>/dev/null || :
+	done
+	look=$((look + 1))
+	if [ "$look" -ge 20 ]; then
+		echo "still mounted: $(mounted | head -n 3 | tr '\n' ' ')" >&2
+		exit 1
+	fi
+	[ -z "$(mounted)" ] || sleep 0.05 2>/dev/null || sleep 1
+done
+
+# The folders themselves may be mount points.
+for dir in /var/lib/docker /var/lib/containerd /run/docker /run/containerd; do
+	if [ -d "$dir" ]; then
+		find "$dir" -xdev -depth -mindepth 1 -delete
+	fi
+done
+rm -f /run/docker.pid /var/run/docker.pid
+
+if command -v ip >/dev/null; then
+	for link in /sys/class/net/*; do
+		link=${link##*/}
+		case $link in
+		docker0 | docker_gwbridge) ;;
+		br-????????????)
+			# Docker names its bridges so; anybody may.
+			case ${link#br-} in *[!0-9a-f]*) continue ;; esac
+			;;
+		*) continue ;;
+		esac
+		ip link delete "$link" 2>/dev/null || :
+		# Rules that name it; those of the engine's own chains it makes anew.
+		command -v iptables-save >/dev/null || continue
+		for table in filter nat; do
+			iptables-save -t "$table" 2>/dev/null | grep -E -e "^-A .*[io] $link( |\$)" | while read -r _ rule; do
+				# shellcheck disable=SC2086 # several words
+				iptables -t "$table" -D $rule 2>/dev/null || :
+			done
+		done
+	done
+fi
+# Of containers that were not ended in order.
+find /sys/fs/cgroup -depth -type d -path '*/docker/*' -exec rmdir {} + 2>/dev/null || :

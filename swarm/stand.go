@@ -1,0 +1,125 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// Stand waits until the named nodes, which have just been started, are back in
+// the swarm that they are in: each Ready, managers Reachable, with a leader. A
+// node that is in none is content with that. It never changes anything. doing
+// is told what is still missing, and may be nil.
+//
+// The error is a *trouble.Error: "swarm-locked" where managers wait for their
+// key, "swarm-not-standing" where a node has given up or patience is over,
+// with what is missing; both with ExitUnfinished. The view is the last one.
+func Stand(ctx context.Context, targets []Target, nodes []string, patience time.Duration, doing func(missing string)) (View, error) {
+	deadline := time.Now().Add(patience)
+	wait := firstPoll
+	for {
+		v := Observe(ctx, targets)
+		if ctx.Err() != nil {
+			return v, ctx.Err()
+		}
+		missing, hopeless := v.notStanding(nodes)
+		if len(missing) == 0 {
+			return v, nil
+		}
+		if hopeless || time.Now().After(deadline) {
+			return v, notStandingError(v, nodes, missing, patience, hopeless)
+		}
+		if doing != nil {
+			doing(strings.Join(missing, "; "))
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return v, ctx.Err()
+		case <-timer.C:
+		}
+		wait = min(wait*2, 2*lastPoll)
+	}
+}
+
+// notStanding says what each of the nodes lacks; hopeless tells that none of
+// it will come by itself.
+func (v View) notStanding(nodes []string) (missing []string, hopeless bool) {
+	hopeless = true
+	for _, n := range v.Nodes {
+		if !slices.Contains(nodes, n.Name) {
+			continue
+		}
+		why, final := n.notStanding(v.Quorum.HasQuorum)
+		if why == "" {
+			continue
+		}
+		missing = append(missing, n.Name+": "+why)
+		hopeless = hopeless && final
+	}
+	return missing, hopeless
+}
+
+// notStanding says what a node lacks; final that it will not come by itself.
+func (n NodeView) notStanding(leader bool) (why string, final bool) {
+	says := func(why string) string {
+		if n.Err == nil {
+			return why
+		}
+		return strings.TrimPrefix(n.Err.Error(), n.Name+": ")
+	}
+	switch n.State {
+	case StateInactive, StateForeign:
+		return "", false
+	case StateLocked:
+		return "it waits for the unlock key", true
+	case StateError:
+		return says("its engine gave up on its swarm"), true
+	case StateRemoved:
+		return "the swarm struck it from its list", true
+	case StateMember:
+	default:
+		return says("it is " + string(n.State)), false
+	}
+	switch {
+	case !leader:
+		return "the swarm has no leader yet", false
+	case !n.Listed:
+		return "not in the swarm's list", false
+	case n.Status != engine.NodeReady:
+		return "its status is " + string(n.Status), false
+	case n.Role == lab.RoleManager && n.Reachability != engine.ReachabilityReachable:
+		return "as a manager it is " + string(n.Reachability), false
+	}
+	return "", false
+}
+
+func notStandingError(v View, nodes, missing []string, patience time.Duration, hopeless bool) error {
+	var errs []error
+	locked := false
+	for _, n := range v.Nodes {
+		if slices.Contains(nodes, n.Name) {
+			errs = append(errs, n.Err)
+			locked = locked || n.State == StateLocked
+		}
+	}
+	e := &trouble.Error{
+		ID: "swarm-not-standing", What: "the nodes run, and the swarm does not stand", Why: strings.Join(missing, "; "),
+		Next: []string{"see where it stands: dcalab status", "then mend it: dcalab swarm bootstrap"},
+		Exit: trouble.ExitUnfinished, Err: errors.Join(errs...),
+	}
+	if !hopeless {
+		e.What += " after " + patience.String()
+	}
+	if locked {
+		e.ID, e.Next = "swarm-locked", []string{"give the key: dcalab swarm unlock"}
+	}
+	return e
+}
