@@ -25,9 +25,9 @@ build: ## Build ./dcalab
 	go build -o dcalab .
 
 .PHONY: test
-test: ## All checks: lint, race, fuzz seeds, scenarios on real engines, cross-builds
-	scripts/install sandbox test
-	$(MAKE) lint unit scenarios cross
+test: ## All checks: lint, race, fuzz seeds, scenarios on real engines and real machines, cross-builds
+	scripts/install sandbox test vm
+	$(MAKE) lint unit scenarios cross machines
 
 .PHONY: lint
 lint: ## go vet and the linters; also holds the arrows between packages
@@ -56,6 +56,24 @@ scenarios: ## Whole-program scenarios on real engines (RUN=name for one of them)
 	go test -race -c -o $(CACHE)/e2e.test ./e2e
 	cd e2e && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/e2e.test -test.timeout=20m $(if $(RUN),-test.run='TestScenarios/$(RUN)' -test.v)
 
+.PHONY: test-vm
+test-vm: ## The same program on real virtual machines: Vagrant, libvirt, QEMU (FULL=1 for all of the driver's contract)
+	scripts/install vm
+	$(MAKE) machines
+
+# The box is kept between runs, and so is nothing else; make clean removes it.
+BED := $(AS_ROOT) $(CURDIR)/scripts/vm-bed $(CURDIR)/$(CACHE)/vm
+
+.PHONY: machines
+machines:
+	@mkdir -p $(CACHE)/vm
+	CGO_ENABLED=0 go build -o $(CACHE)/dcalab .
+	go test -c -o $(CACHE)/e2e.test ./e2e
+	go test -c -o $(CACHE)/vagrant.test ./machine/vagrant
+	$(AS_ROOT) scripts/vm-box $(CACHE)/vm
+	cd e2e && $(BED) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/e2e.test -test.run='^TestMachines$$' -test.v -test.timeout=30m
+	cd machine/vagrant && $(BED) $(CURDIR)/$(CACHE)/vagrant.test -test.run='^TestContract$$|^TestSnapshots$$' $(if $(FULL),,-test.short) -test.v -test.timeout=60m
+
 .PHONY: cross
 cross: ## Build for every system that dcalab runs on
 	for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do \
@@ -82,4 +100,5 @@ bench: ## Measure against the floor, plain ssh and Ansible (ROUNDS=5, ONLY=three
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf dcalab dist $(CACHE)
+	rm -rf dcalab dist $(filter-out $(CACHE)/vm,$(wildcard $(CACHE)/*))
+	[ ! -e $(CACHE)/vm ] || $(AS_ROOT) rm -rf $(CACHE)/vm

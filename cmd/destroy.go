@@ -46,7 +46,7 @@ goes. That is refused when the managers that are left would be no quorum.
 				return s.sudo(ctx)
 			}
 			if !yes && !force {
-				ok, err := ui.Confirm(ctx, a.streams, fmt.Sprintf("destroy %s of lab %s, with all that is on them?", strings.Join(names(nodes), ", "), s.lab.Name))
+				ok, err := ui.Confirm(ctx, a.streams, fmt.Sprintf("destroy %s of lab %s, with all that is on them%s?", strings.Join(names(nodes), ", "), s.lab.Name, s.andSnapshots(ctx, len(args) == 0)))
 				if err != nil {
 					return err
 				}

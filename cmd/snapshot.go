@@ -208,6 +208,19 @@ func (s *session) snapshots(ctx context.Context) (machine.Snapshotter, []machine
 	return keeper, list, err
 }
 
+// andSnapshots words what goes with the nodes when the whole lab does.
+func (s *session) andSnapshots(ctx context.Context, whole bool) string {
+	_, list, err := s.snapshots(ctx)
+	if err != nil || len(list) == 0 || !whole {
+		return ""
+	}
+	var have []string
+	for _, one := range list {
+		have = append(have, one.Name)
+	}
+	return fmt.Sprintf(", and its %s (%s)", plural(len(have), "snapshot"), strings.Join(have, ", "))
+}
+
 // find gives a snapshot of the lab.
 func (s *session) find(ctx context.Context, name string) (machine.Snapshotter, machine.Snapshot, error) {
 	if err := s.needCreated(); err != nil {
@@ -484,7 +497,11 @@ func (s *session) wake(ctx context.Context, p *ui.Progress, nodes, standing []st
 	case v.Cluster == "":
 		p.Done("", "started, in no swarm")
 	default:
-		p.Done("", fmt.Sprintf("swarm %s: %s, leader %s, all Ready", v.Cluster, plural(v.Quorum.Managers, "manager"), v.Leader))
+		who := "all"
+		if len(standing) < len(s.lab.Nodes) {
+			who = strings.Join(standing, ", ")
+		}
+		p.Done("", fmt.Sprintf("swarm %s: %s, leader %s, %s Ready", v.Cluster, plural(v.Quorum.Managers, "manager"), v.Leader, who))
 	}
 	return nil
 }

@@ -89,7 +89,7 @@ func checkCgroups() machine.Check {
 	c := machine.Check{ID: "cgroups", What: "cgroups"}
 	mounted, err := hierarchies()
 	if err == nil && len(mounted) == 0 {
-		return c.Failure("no cgroup file system is mounted", machine.Advise("sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup"))
+		return c.Failure("no cgroup file system is mounted", machine.Advise("sudo mount -t cgroup2 none /sys/fs/cgroup"))
 	}
 	if err != nil {
 		return c.Unknown(err.Error())

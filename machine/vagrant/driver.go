@@ -123,10 +123,16 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 			}
 		}
 	}
+	snapshots, err := d.readAlbum()
+	if err == nil {
+		err = d.settled(snapshots)
+	}
+	if err != nil {
+		return err
+	}
 	answering := d.answering(ctx, nodes, ids)
 
 	a := &arrivals{driver: d, observer: o, seen: map[string]bool{}}
-	defer a.wait()
 	var rest []string
 	for _, n := range nodes {
 		if ep, ok := answering[n.Name]; ok {
@@ -138,17 +144,61 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 	if len(rest) == 0 {
 		return a.wait()
 	}
-	if err := d.writeVagrantfile(); err != nil {
-		return err
+	err = d.writeVagrantfile()
+	if err == nil {
+		err = d.boot(ctx, a, rest)
 	}
-	return errors.Join(d.boot(ctx, a, rest), a.wait())
+	return errors.Join(err, a.wait())
 }
 
 // boot runs `vagrant up` and lets each machine arrive as the stream tells of
 // it.
 func (d *Driver) boot(ctx context.Context, a *arrivals, names []string) error {
-	args := []string{"up", "--provider", d.cfg.Provider}
-	out, err := d.run(ctx, func(e event) {
+	out, err := d.arriving(ctx, a, append([]string{"up", "--provider", d.cfg.Provider}, names...)...)
+	if err != nil && !errors.Is(err, errFailed) {
+		return err
+	}
+	var errs []error
+	if err != nil && !out.onlyBootTimeouts() {
+		errs = append(errs, explain(out))
+	}
+	// Vagrant gives up on a machine whose boot takes long. It may answer by
+	// now; but Vagrant left it without the lab's network.
+	var unfinished []string
+	late := out.bootTimeouts()
+	for _, name := range names {
+		if a.has(name) || err != nil && !slices.Contains(late, name) {
+			continue
+		}
+		n, _ := d.cfg.Lab.Node(name)
+		ep, id, asked := d.askEndpoint(ctx, n)
+		switch {
+		case asked != nil && err == nil:
+			errs = append(errs, asked)
+		case err == nil:
+			// No line told of it: an old Vagrant, or one whose triggers a plugin
+			// replaces.
+			a.add(ctx, n, id, ep, true)
+		case asked == nil && d.letsIn(ctx, n, ep):
+			unfinished = append(unfinished, name)
+		default:
+			errs = append(errs, explain(out))
+		}
+	}
+	if len(unfinished) > 0 {
+		again, err := d.arriving(ctx, a, append([]string{"reload"}, unfinished...)...)
+		if errors.Is(err, errFailed) {
+			err = explain(again)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// arriving runs Vagrant once and lets each machine that its stream tells of
+// arrive.
+func (d *Driver) arriving(ctx context.Context, a *arrivals, args ...string) (outcome, error) {
+	return d.turn(ctx, func(e event) {
 		n, ok := d.cfg.Lab.Node(e.Target)
 		if !ok {
 			return
@@ -162,35 +212,7 @@ func (d *Driver) boot(ctx context.Context, a *arrivals, names []string) error {
 		if what := stepOf(e); what != "" {
 			a.step(n.Name, what)
 		}
-	}, append(args, names...)...)
-	if err != nil && !errors.Is(err, errFailed) {
-		return err
-	}
-	var errs []error
-	if err != nil {
-		errs = append(errs, explain(out))
-	}
-	// Vagrant gives up on a machine whose boot takes long; the machine may
-	// answer all the same.
-	late := out.bootTimeouts()
-	for _, name := range names {
-		if a.has(name) || err != nil && !slices.Contains(late, name) {
-			continue
-		}
-		// No line told of it: an old Vagrant, or one whose triggers a plugin
-		// replaces.
-		n, _ := d.cfg.Lab.Node(name)
-		ep, id, err := d.askEndpoint(ctx, n)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		a.add(ctx, n, id, ep, true)
-	}
-	if arrived := a.wait(); arrived == nil && len(late) > 0 && len(out.Errors) == len(late) && a.hasAll(names) {
-		return nil
-	}
-	return errors.Join(errs...)
+	}, args...)
 }
 
 // arrivals are the nodes of one Up that answer.
@@ -243,10 +265,6 @@ func (a *arrivals) has(node string) bool {
 	return a.seen[node]
 }
 
-func (a *arrivals) hasAll(nodes []string) bool {
-	return !slices.ContainsFunc(nodes, func(n string) bool { return !a.has(n) })
-}
-
 // wait ends when every node that arrived has been told of, and gives what
 // went wrong, once.
 func (a *arrivals) wait() error {
@@ -265,14 +283,17 @@ func stepOf(e event) string {
 		return ""
 	}
 	text, _, _ := strings.Cut(strings.TrimSpace(e.data(1)), "\n")
-	text = strings.TrimPrefix(text, "==> ")
+	text = strings.TrimSpace(strings.TrimPrefix(text, "==>"))
 	text = strings.TrimSpace(strings.TrimPrefix(text, e.Target+":"))
 	text = strings.TrimRight(text, ".! ")
-	if text == "" || strings.HasPrefix(text, "Running action triggers") || strings.HasPrefix(text, "Running trigger") || strings.HasPrefix(text, " -- ") || strings.HasPrefix(text, "-- ") {
-		return ""
+	for _, noise := range []string{"Running action triggers", "Running trigger", "--"} {
+		if strings.HasPrefix(text, noise) {
+			return ""
+		}
 	}
-	if len(text) > 1 && text[0] >= 'A' && text[0] <= 'Z' && !(text[1] >= 'A' && text[1] <= 'Z') {
-		text = strings.ToLower(text[:1]) + text[1:]
+	// A word in capitals stays one: "SSH address: …".
+	if first, rest, _ := strings.Cut(text, " "); first != strings.ToUpper(first) {
+		return strings.ToLower(first[:1]) + first[1:] + strings.TrimSuffix(" "+rest, " ")
 	}
 	return text
 }
@@ -344,14 +365,14 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 		}
 	}
 	if len(names) == 0 {
-		return os.RemoveAll(d.dotfile())
+		return errors.Join(d.forgetSnapshots(), os.RemoveAll(d.dotfile()))
 	}
 	return nil
 }
 
 // command runs Vagrant once for some machines, with its story told.
 func (d *Driver) command(ctx context.Context, o machine.Observer, args ...string) error {
-	out, err := d.run(ctx, func(e event) {
+	out, err := d.turn(ctx, func(e event) {
 		if n, ok := d.cfg.Lab.Node(e.Target); ok && o.Step != nil {
 			if what := stepOf(e); what != "" {
 				o.Step(n.Name, what)

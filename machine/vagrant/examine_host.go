@@ -31,12 +31,10 @@ func realHost() host {
 			_, err := os.Stat(path)
 			return err == nil
 		},
-		List:     listFolder,
-		Writable: func(dir string) error { return writable(nearest(dir)) },
-		Connect:  connect,
-		Interfaces: func() ([]hostAddr, error) {
-			return interfaces()
-		},
+		List:        listFolder,
+		Writable:    func(dir string) error { return writable(nearest(dir)) },
+		Connect:     connect,
+		Interfaces:  interfaces,
 		Memory:      memoryOf,
 		FreeDisk:    func(path string) (uint64, error) { return freeDisk(nearest(path)) },
 		HyperVAdmin: hyperVAdmin,

@@ -186,6 +186,16 @@ func (d *Driver) setNames(ctx context.Context, n lab.Node, ep machine.Endpoint, 
 	return nil
 }
 
+// letsIn tells whether a machine that Vagrant gave up on can be logged in to.
+func (d *Driver) letsIn(ctx context.Context, n lab.Node, ep machine.Endpoint) bool {
+	client, err := d.login(ctx, n, ep)
+	if err != nil {
+		return false
+	}
+	_ = client.Close()
+	return true
+}
+
 // login logs in to a machine that Vagrant calls up, and pins its host key
 // where none is pinned yet.
 func (d *Driver) login(ctx context.Context, n lab.Node, ep machine.Endpoint) (*ssh.Client, error) {

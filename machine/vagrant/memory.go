@@ -42,7 +42,7 @@ func (m *memory) read() (map[string]remembered, error) {
 		return nil, err
 	}
 	if json.Unmarshal(data, &all) != nil {
-		return map[string]remembered{}, nil // it is asked for anew
+		clear(all) // it is asked for anew
 	}
 	return all, nil
 }

@@ -309,7 +309,7 @@ func (h host) pickProvider(flag, labsYAML string) (name, origin string, err erro
 		}
 		if !slices.Contains(Providers(), a.name) {
 			return "", "", &trouble.Error{
-				ID: "provider-unknown", What: "provider " + a.name, Why: "dcalab does not know the one of " + a.origin,
+				ID: "provider-unknown", What: "provider " + a.name, Why: a.origin + " names it, and dcalab does not know it",
 				Next: []string{"the providers are " + strings.Join(Providers(), ", ")}, Exit: trouble.ExitUsage,
 			}
 		}

@@ -24,6 +24,9 @@ var errFailed = errors.New("vagrant failed")
 // before it is killed.
 const grace = 2 * time.Minute
 
+// lockPause is between two attempts while another Vagrant is at work.
+const lockPause = 2 * time.Second
+
 // tail is how many of Vagrant's last lines are kept for an explanation.
 const tail = 200
 
@@ -150,6 +153,25 @@ func (d *Driver) run(ctx context.Context, each func(event), args ...string) (out
 		return out, fmt.Errorf("run vagrant %s: %w", args[0], err)
 	}
 	return out, nil
+}
+
+// turn is run, after other Vagrants that are at work on the lab: one in
+// another terminal, or one that outlived the dcalab that started it.
+func (d *Driver) turn(ctx context.Context, each func(event), args ...string) (outcome, error) {
+	for deadline := time.Now().Add(grace); ; {
+		out, err := d.run(ctx, each, args...)
+		if !errors.Is(err, errFailed) || !out.locked() || time.Now().After(deadline) {
+			return out, err
+		}
+		fmt.Fprintln(d.cfg.Log, "another Vagrant is at work on the lab: waiting for it")
+		pause := time.NewTimer(lockPause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return out, ctx.Err()
+		}
+	}
 }
 
 func (d *Driver) log(s said) {

@@ -57,7 +57,9 @@ func readStream(r io.Reader, each func(event), plain func(string)) error {
 
 // unescape undoes what Vagrant does to data (lib/vagrant/ui.rb): a comma
 // within becomes %!(VAGRANT_COMMA), a newline \n, a carriage return \r.
-var unescape = strings.NewReplacer("%!(VAGRANT_COMMA)", ",", `\n`, "\n", `\r`, "\r")
+func unescape(data string) string {
+	return strings.NewReplacer("%!(VAGRANT_COMMA)", ",", `\n`, "\n", `\r`, "\r").Replace(data)
+}
 
 // parseEvent reads one line; ok is false where it is not an event.
 func parseEvent(line string) (e event, ok bool) {
@@ -71,7 +73,7 @@ func parseEvent(line string) (e event, ok bool) {
 	}
 	e = event{Time: time.Unix(seconds, 0), Target: fields[1], Type: fields[2]}
 	for _, field := range fields[3:] {
-		e.Data = append(e.Data, unescape.Replace(field))
+		e.Data = append(e.Data, unescape(field))
 	}
 	return e, true
 }

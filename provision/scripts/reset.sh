@@ -96,6 +96,18 @@ for dir in /var/lib/docker /var/lib/containerd /run/docker /run/containerd; do
 done
 rm -f /run/docker.pid /var/run/docker.pid
 
+# Rules of the engine's own chains it makes anew; those beside them name an
+# interface or, for a published port, one container's address twice.
+unrule() {
+	command -v iptables-save >/dev/null || return 0
+	for table in filter nat; do
+		iptables-save -t "$table" 2>/dev/null | grep -E -e "$1" | while read -r _ rule; do
+			# shellcheck disable=SC2086 # several words
+			iptables -t "$table" -D $rule 2>/dev/null || :
+		done
+	done
+}
+unrule '^-A POSTROUTING -s ([0-9.]+)/32 -d \1/32 .*-j MASQUERADE$'
 if command -v ip >/dev/null; then
 	for link in /sys/class/net/*; do
 		link=${link##*/}
@@ -108,14 +120,7 @@ if command -v ip >/dev/null; then
 		*) continue ;;
 		esac
 		ip link delete "$link" 2>/dev/null || :
-		# Rules that name it; those of the engine's own chains it makes anew.
-		command -v iptables-save >/dev/null || continue
-		for table in filter nat; do
-			iptables-save -t "$table" 2>/dev/null | grep -E -e "^-A .*[io] $link( |\$)" | while read -r _ rule; do
-				# shellcheck disable=SC2086 # several words
-				iptables -t "$table" -D $rule 2>/dev/null || :
-			done
-		done
+		unrule "^-A .*[io] $link( |\$)"
 	done
 fi
 # Of containers that were not ended in order.
