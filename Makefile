@@ -98,6 +98,15 @@ bench: ## Measure against the floor, plain ssh and Ansible (ROUNDS=5, ONLY=three
 	go test -c -o $(CACHE)/bench.test ./bench
 	cd bench && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/bench.test -test.run='^TestBench$$$(if $(ONLY),/$(ONLY))' -test.v -test.timeout=60m -bench.run $(if $(ROUNDS),-bench.rounds=$(ROUNDS))
 
+.PHONY: bench-vm
+bench-vm: ## Measure up --swarm on real virtual machines against the same typed by hand (ROUNDS=1)
+	scripts/install vm bench
+	@mkdir -p $(CACHE)/vm
+	go build -o $(CACHE)/dcalab .
+	go test -c -o $(CACHE)/bench.test ./bench
+	$(AS_ROOT) scripts/vm-box $(CACHE)/vm
+	cd bench && $(BED) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/bench.test -test.run='^TestBenchMachines$$' -test.v -test.timeout=90m -bench.machines -bench.rounds=$(or $(ROUNDS),1)
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf dcalab dist $(filter-out $(CACHE)/vm,$(wildcard $(CACHE)/*))

@@ -38,6 +38,18 @@ var repository = func() string {
 	return dir + "/.."
 }()
 
+// What this machine lacks is told before anything is written.
+func TestVagrantIsMissing(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	status, _, story := run(t, "--driver", "vagrant", "up")
+	if status != trouble.ExitRequirement || !strings.Contains(story, "Vagrant") || !strings.Contains(story, "install") {
+		t.Errorf("exit status %d:\n%s", status, story)
+	}
+	if _, err := os.Stat(".dcalab"); !os.IsNotExist(err) {
+		t.Errorf("it wrote .dcalab (%v)", err)
+	}
+}
+
 func TestMistakesAreExplained(t *testing.T) {
 	for name, c := range map[string]struct {
 		args   []string
@@ -56,7 +68,7 @@ func TestMistakesAreExplained(t *testing.T) {
 		"no such labs.yaml":     {[]string{"--config", "nope.yaml", "status"}, 0, "nope.yaml"},
 		"ssh before up":         {[]string{"ssh", "master"}, exitConnection, "bring it up: dcalab up"},
 		"bootstrap before up":   {[]string{"swarm", "bootstrap"}, trouble.ExitFailure, "bring it up: dcalab up"},
-		"vagrant is not driven": {[]string{"--driver", "vagrant", "up"}, trouble.ExitRequirement, "dcalab render"},
+		"unknown provider":      {[]string{"--driver", "vagrant", "--provider", "kvm", "up"}, trouble.ExitUsage, "the providers are virtualbox, libvirt"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, out, story := run(t, c.args...)

@@ -65,7 +65,7 @@ func TestADiagnosisEndsWithAStatus(t *testing.T) {
 		err := (&diagnosis{Checks: c.checks}).status()
 		var got remoteError
 		if err != nil {
-			got = err.(remoteError) //nolint:errorlint,forcetypeassert // it is nothing else
+			got = err.(remoteError) //nolint:errorlint // it is nothing else
 		}
 		if int(got) != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)

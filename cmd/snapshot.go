@@ -195,14 +195,14 @@ func (a *app) completeSnapshots(c *cobra.Command, args []string, _ string) ([]co
 
 // snapshots lists the lab's snapshots; a lab that was never made has none.
 func (s *session) snapshots(ctx context.Context) (machine.Snapshotter, []machine.Snapshot, error) {
+	if !s.created {
+		return nil, []machine.Snapshot{}, nil
+	}
 	keeper, ok := s.driver.(machine.Snapshotter)
 	if !ok {
 		return nil, nil, &trouble.Error{
 			ID: "no-snapshots", What: "snapshots", Why: "the " + s.driver.Name() + " driver keeps none", Exit: trouble.ExitRequirement,
 		}
-	}
-	if !s.created {
-		return keeper, []machine.Snapshot{}, nil
 	}
 	list, err := keeper.Snapshots(ctx)
 	return keeper, list, err
@@ -256,26 +256,21 @@ func (s *session) save(ctx context.Context, name string) error {
 		return err
 	}
 	defer release()
-	keeper, _, err := s.find(ctx, name)
-	switch {
-	case err == nil:
+	if err := s.needCreated(); err != nil {
+		return err
+	}
+	keeper, list, err := s.snapshots(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(list, func(one machine.Snapshot) bool { return one.Name == name }) {
 		return &trouble.Error{
 			ID: "snapshot-exists", What: "save snapshot " + name, Why: "there is one of this name",
 			Next: []string{"take another name, or delete that one first: dcalab snapshot delete " + name}, Exit: trouble.ExitRefused, Err: machine.ErrSnapshotExists,
 		}
-	case !errors.Is(err, machine.ErrNoSnapshot):
-		return err
-	}
-	if keeper, _, err = s.snapshots(ctx); err != nil {
-		return err
 	}
 	if err := s.unchanged(); err != nil {
 		return err
-	}
-	if room, ok := keeper.(machine.SnapshotRoom); ok {
-		if err := room.RoomToSave(ctx); err != nil {
-			return err
-		}
 	}
 	began := time.Now()
 	p := s.progress(s.lab.NodeNames())
@@ -283,6 +278,11 @@ func (s *session) save(ctx context.Context, name string) error {
 	stood, err := s.beforeSaving(ctx, p)
 	if err != nil {
 		return err
+	}
+	if room, ok := keeper.(machine.SnapshotRoom); ok {
+		if err := room.RoomToSave(ctx); err != nil {
+			return err
+		}
 	}
 	// From here on Ctrl-C leaves machines halted.
 	cut := func(err error, why string, next ...string) error {
@@ -396,11 +396,11 @@ func (s *session) restore(ctx context.Context, name string, yes bool) error {
 		}
 		return keeper, one, err
 	}
-	_, one, err := fits()
-	if err != nil {
-		return err
-	}
 	if !yes {
+		_, one, err := fits()
+		if err != nil {
+			return err
+		}
 		if err := s.confirm(ctx, "restore", fmt.Sprintf("restore lab %s to snapshot %s, taken %s ago? what was done on %s since is lost",
 			s.lab.Name, name, ui.Duration(time.Since(one.Time)), strings.Join(one.Nodes, ", "))); err != nil {
 			return err
@@ -411,7 +411,7 @@ func (s *session) restore(ctx context.Context, name string, yes bool) error {
 		return err
 	}
 	defer release()
-	keeper, _, err := fits() // another dcalab may have been faster
+	keeper, _, err := fits() // once more: another dcalab may have been faster
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,9 @@ func (n *Node) swarmState(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%s: ask the engine for its swarm: %w", n.Name(), err)
 	}
 	defer resp.Body.Close()
-	var v struct{ Swarm struct{ LocalNodeState string } }
+	var v struct {
+		Swarm struct{ LocalNodeState string }
+	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<22)).Decode(&v); err != nil {
 		return "", fmt.Errorf("%s: ask the engine for its swarm: %w", n.Name(), err)
 	}

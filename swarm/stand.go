@@ -50,9 +50,10 @@ func Stand(ctx context.Context, targets []Target, nodes []string, patience time.
 }
 
 // notStanding says what each of the nodes lacks; hopeless tells that none of
-// it will come by itself.
+// it will come by itself. Where managers are locked and there is no leader, the
+// others wait for them.
 func (v View) notStanding(nodes []string) (missing []string, hopeless bool) {
-	hopeless = true
+	hopeless, locked := true, false
 	for _, n := range v.Nodes {
 		if !slices.Contains(nodes, n.Name) {
 			continue
@@ -62,9 +63,9 @@ func (v View) notStanding(nodes []string) (missing []string, hopeless bool) {
 			continue
 		}
 		missing = append(missing, n.Name+": "+why)
-		hopeless = hopeless && final
+		hopeless, locked = hopeless && final, locked || n.State == StateLocked
 	}
-	return missing, hopeless
+	return missing, hopeless || locked && !v.Quorum.HasQuorum
 }
 
 // notStanding says what a node lacks; final that it will not come by itself.

@@ -44,11 +44,15 @@ func TestWhatANodeLacksToStand(t *testing.T) {
 	}
 }
 
-// Waiting is given up early only where nobody can still come.
-func TestStandingIsHopelessOnlyForAll(t *testing.T) {
+// Waiting is given up early where nobody can still come.
+func TestWaitingIsGivenUpWhereItIsHopeless(t *testing.T) {
 	v := View{Nodes: []NodeView{
 		{Name: "locked", State: StateLocked}, {Name: "pending", State: StatePending}, {Name: "other", State: StateUnreachable},
 	}}
+	if missing, hopeless := v.notStanding([]string{"locked", "pending"}); !hopeless || len(missing) != 2 {
+		t.Errorf("without a leader: %q, hopeless %v", missing, hopeless)
+	}
+	v.Quorum.HasQuorum = true
 	if missing, hopeless := v.notStanding([]string{"locked", "pending"}); hopeless || len(missing) != 2 {
 		t.Errorf("%q, hopeless %v", missing, hopeless)
 	}

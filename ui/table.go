@@ -15,13 +15,13 @@ const columnGap = "   "
 // of a table looks for; a cell is compared as a whole, in any case.
 func statusTone(cell string) tone {
 	switch strings.ToLower(cell) {
-	case "ready", "running", "reachable":
+	case "ready", "running", "reachable", "ok":
 		return toneGood
 	case "leader":
 		return toneStrong
-	case "down", "unreachable", "error", "foreign", "locked":
+	case "down", "unreachable", "error", "foreign", "locked", "failure":
 		return toneBad
-	case "halted", "absent", "unknown", "pending", "pause", "drain", "inactive", "stopped":
+	case "halted", "absent", "unknown", "pending", "pause", "drain", "inactive", "stopped", "warning":
 		return toneWarn
 	}
 	return toneNone

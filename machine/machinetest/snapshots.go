@@ -30,22 +30,14 @@ func RunSnapshots(t *testing.T, s Setup) {
 			t.Errorf("destroy the lab at the end: %v", err)
 		}
 	})
-	for _, part := range []struct {
-		name string
-		run  func(*testing.T)
-	}{
-		{"running nodes are not touched", c.running},
-		{"save keeps all nodes, once under a name", c.save},
-		{"a save that was cut short is not listed, and can be done again", c.saveCancelled},
-		{"restore brings every disk back", c.restore},
-		{"a restore that was cut short is all or nothing, and can be done again", c.restoreCancelled},
-		{"delete leaves the nodes alone", c.remove},
-		{"destroy removes the snapshots", c.destroy},
-	} {
-		if !t.Run(part.name, part.run) {
-			return // what follows builds on it
-		}
-	}
+	// Where one fails, what follows has no ground to stand on.
+	_ = t.Run("running nodes are not touched", c.running) &&
+		t.Run("save keeps all nodes, once under a name", c.save) &&
+		t.Run("a save that was cut short is not listed, and can be done again", c.saveCancelled) &&
+		t.Run("restore brings every disk back", c.restore) &&
+		t.Run("a restore that was cut short is all or nothing, and can be done again", c.restoreCancelled) &&
+		t.Run("delete leaves the nodes alone", c.remove) &&
+		t.Run("destroy removes the snapshots", c.destroy)
 }
 
 type snapshots struct{ *contract }

@@ -397,11 +397,14 @@ func copyDisk(ctx context.Context, from, to disk) error {
 	return nil
 }
 
-// RoomToSave tells whether copies of all disks have room beside them.
+// RoomToSave tells whether copies of all disks have room beside them. They may
+// be at work meanwhile: it is about as much then.
 func (d *Driver) RoomToSave(ctx context.Context) error {
 	var dirs []string
 	for _, n := range d.cfg.Lab.Nodes {
-		dirs = append(dirs, d.disk(n.Name).upper(), d.disk(n.Name).docker())
+		if dk := d.disk(n.Name); dk.exists() {
+			dirs = append(dirs, dk.upper(), dk.docker())
+		}
 	}
 	return d.room(ctx, "save a snapshot", dirs)
 }
@@ -464,14 +467,14 @@ func (u *usage) add(ctx context.Context, dir string) error {
 		u.seen = map[uint64]bool{}
 	}
 	return filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+		var fi fs.FileInfo
+		if err == nil {
+			fi, err = e.Info()
 		}
-		if err := ctx.Err(); err != nil {
-			return err
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // a node that runs has removed it
 		}
-		fi, err := e.Info()
-		if err != nil {
+		if err := errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
 		st, ok := fi.Sys().(*syscall.Stat_t)

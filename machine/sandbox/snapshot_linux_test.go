@@ -38,6 +38,12 @@ func TestSnapshotContract(t *testing.T) {
 func disks(t *testing.T, nodes ...string) *fixture {
 	t.Helper()
 	f := newFixture(t, nodes...)
+	f.makeDisks(t)
+	return f
+}
+
+func (f *fixture) makeDisks(t *testing.T) {
+	t.Helper()
 	d := f.driver()
 	if err := d.ground(); err != nil {
 		t.Fatal(err)
@@ -48,7 +54,6 @@ func disks(t *testing.T, nodes ...string) *fixture {
 		}
 	}
 	f.word(t, "first")
-	return f
 }
 
 func (f *fixture) word(t *testing.T, word string) {
@@ -85,7 +90,7 @@ func (f *fixture) hostKeys(t *testing.T) string {
 		if !ok {
 			t.Fatalf("no host key of %s", n.Name)
 		}
-		b.WriteString(string(ssh.MarshalAuthorizedKey(key)))
+		b.Write(ssh.MarshalAuthorizedKey(key))
 	}
 	return b.String()
 }
@@ -445,6 +450,40 @@ func TestHalvesOfSnapshotsAreSwept(t *testing.T) {
 		t.Errorf("left are %q (%v)", entries, err)
 	}
 	f.save1(t, "half")
+}
+
+// Where disks are in memory, so are snapshots.
+func TestSnapshotsInMemory(t *testing.T) {
+	f := newFixture(t, "master")
+	on := f.path("overlay")
+	for _, dir := range []string{"lower", "upper", "work", "overlay"} {
+		if err := os.Mkdir(f.path(dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Mount("overlay", on, "overlay", 0, "lowerdir="+f.path("lower")+",upperdir="+f.path("upper")+",workdir="+f.path("work")); err != nil {
+		t.Fatal(err)
+	}
+	f.Nodes = on + "/nodes"
+	defer func() {
+		f.destroy(t)
+		f.Nodes = f.path("nodes")
+		if err := unix.Unmount(on, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	f.makeDisks(t)
+	if !f.driver().onTmpfs() {
+		t.Fatal("the disks are not in memory")
+	}
+	f.save1(t, "one")
+	f.word(t, "second")
+	if err := f.driver().RestoreSnapshot(t.Context(), machine.Observer{}, "one"); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.words(); !slices.Equal(got, []string{"first"}) {
+		t.Errorf("the disk tells of %q", got)
+	}
 }
 
 // Without room nothing is touched, and the numbers are said.

@@ -65,6 +65,9 @@ func (h host) examine(ctx context.Context, e Examination) []machine.Check {
 
 	name, c := h.checkProvider(e)
 	add(c)
+	if e.Full && name != "" {
+		add(h.listProviders(name))
+	}
 	usable := c.Verdict == machine.VerdictOK
 	switch {
 	case name == "virtualbox" && usable:
@@ -206,6 +209,26 @@ func (h host) checkProvider(e Examination) (name string, _ machine.Check) {
 		return name, c.Failure(p.Why+because, p.Fixes...)
 	}
 	return name, c.OK(p.Why + because)
+}
+
+// listProviders tells which others there are, for a lab that is to use one.
+func (h host) listProviders(chosen string) machine.Check {
+	c := machine.Check{ID: "other-providers", What: "other providers"}
+	var usable, not []string
+	for _, p := range h.providers(h.vagrantHome()) {
+		switch {
+		case p.Name == chosen:
+		case p.Usable:
+			usable = append(usable, p.Name)
+		default:
+			not = append(not, p.Name+" ("+p.Why+")")
+		}
+	}
+	why := "not usable: " + strings.Join(not, ", ")
+	if len(usable) > 0 {
+		why = "usable: " + strings.Join(usable, ", ") + "; " + why
+	}
+	return c.OK(why)
 }
 
 // checkVirtualization looks for what makes virtual machines fast, or possible

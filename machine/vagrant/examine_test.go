@@ -310,6 +310,9 @@ func TestChecks(t *testing.T) {
 		{name: "Hyper-V without rights", change: both(windows, func(p *played) { p.files[`C:\Windows\System32\vmms.exe`] = "" }),
 			asks: func(e *Examination) { e.Flag = "hyperv" }, id: "provider", verdict: machine.VerdictFailure, why: "administrator", fix: "administrator's terminal"},
 
+		{name: "another provider", on: libvirtd, change: func(p *played) { p.programs = append(p.programs, "VBoxManage") }, asks: func(e *Examination) { e.Flag = "libvirt" },
+			id: "other-providers", verdict: machine.VerdictOK, why: "usable: virtualbox; not usable: vmware_desktop (the plugin"},
+
 		{name: "VirtualBox without its module", change: func(p *played) {
 			p.says["/usr/bin/VBoxManage --version"] = "WARNING: The vboxdrv kernel module is not loaded. Either there is no module\n" +
 				"         available for the current kernel (5.13.19-200.fc34.x86_64) or it failed to\n         load.\n6.1.26r145957\n"
@@ -545,7 +548,8 @@ func TestPlugins(t *testing.T) {
 	p.files["/usr/share/vagrant-plugins/plugins.json"] = `{"version":"1","installed":{}}`
 	p.files["/usr/share/vagrant-plugins/plugins.d/vagrant-libvirt.json"] = "{}"
 	p.files["/var/lib/vagrant/plugins.json"] = "broken"
-	if got := p.host().plugins("/home/ana/.vagrant.d"); !slices.Equal(got, []string{"vagrant-libvirt", "vagrant-vmware-desktop"}) {
+	p.files["/home/ana/.vagrant.d/plugins.d/vagrant-parallels.json"] = "{}"
+	if got := p.host().plugins("/home/ana/.vagrant.d"); !slices.Equal(got, []string{"vagrant-libvirt", "vagrant-parallels", "vagrant-vmware-desktop"}) {
 		t.Errorf("%q", got)
 	}
 	if s := p.host().provider("vmware_desktop"); s.Usable || !strings.Contains(s.Why, "Utility") {

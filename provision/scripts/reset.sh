@@ -99,15 +99,17 @@ rm -f /run/docker.pid /var/run/docker.pid
 # Rules of the engine's own chains it makes anew; those beside them name an
 # interface or, for a published port, one container's address twice.
 unrule() {
-	command -v iptables-save >/dev/null || return 0
-	for table in filter nat; do
-		iptables-save -t "$table" 2>/dev/null | grep -E -e "$1" | while read -r _ rule; do
-			# shellcheck disable=SC2086 # several words
-			iptables -t "$table" -D $rule 2>/dev/null || :
+	for tables in iptables ip6tables; do
+		command -v "$tables-save" >/dev/null || continue
+		for table in filter nat; do
+			"$tables-save" -t "$table" 2>/dev/null | grep -E -e "$1" | while read -r _ rule; do
+				# shellcheck disable=SC2086 # several words
+				"$tables" -t "$table" -D $rule 2>/dev/null || :
+			done
 		done
 	done
 }
-unrule '^-A POSTROUTING -s ([0-9.]+)/32 -d \1/32 .*-j MASQUERADE$'
+unrule '^-A POSTROUTING -s ([0-9a-f.:]+)/[0-9]+ -d \1/[0-9]+ .*-j MASQUERADE$'
 if command -v ip >/dev/null; then
 	for link in /sys/class/net/*; do
 		link=${link##*/}
