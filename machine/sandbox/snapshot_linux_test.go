@@ -512,13 +512,10 @@ func TestRoomIsCheckedFirst(t *testing.T) {
 		t.Error("it left something")
 	}
 	// Links count once, and holes not at all.
-	if err := errors.Join(os.Truncate(big, 30<<20), os.Link(big, big+"2"), os.Truncate(big, 1<<30)); err != nil {
+	if err := errors.Join(os.Truncate(big, 45<<20), os.Link(big, big+"2"), os.Truncate(big, 1<<30)); err != nil {
 		t.Fatal(err)
 	}
 	f.save1(t, "one")
-	if err := os.WriteFile(d.disk("master").docker()+"/more", make([]byte, 20<<20), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	err = d.RestoreSnapshot(t.Context(), machine.Observer{Step: func(string, string) { t.Error("it began") }}, "one")
 	if trouble.ExitStatus(err) != trouble.ExitRequirement || !strings.Contains(fmt.Sprint(err), "MiB of ") {
 		t.Errorf("it says %v", err)

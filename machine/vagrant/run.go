@@ -57,14 +57,12 @@ func (d *Driver) vagrant(ctx context.Context, args []string) (*exec.Cmd, error) 
 // asks nobody for news, and can be read.
 func (d *Driver) environment() []string {
 	set := map[string]string{
-		"VAGRANT_CWD":                       d.cfg.State.Dir(),
-		"VAGRANT_VAGRANTFILE":               "Vagrantfile",
-		"VAGRANT_DOTFILE_PATH":              d.dotfile(),
-		"VAGRANT_DEFAULT_PROVIDER":          d.cfg.Provider,
-		"VAGRANT_CHECKPOINT_DISABLE":        "1",
-		"VAGRANT_NO_COLOR":                  "1",
-		"VAGRANT_IGNORE_WINRM_PLUGIN":       "1",
-		"VAGRANT_DISABLE_VBOXSYMLINKCREATE": "1",
+		"VAGRANT_CWD":                d.cfg.State.Dir(),
+		"VAGRANT_VAGRANTFILE":        "Vagrantfile",
+		"VAGRANT_DOTFILE_PATH":       d.dotfile(),
+		"VAGRANT_DEFAULT_PROVIDER":   d.cfg.Provider,
+		"VAGRANT_CHECKPOINT_DISABLE": "1",
+		"VAGRANT_NO_COLOR":           "1",
 	}
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		key, _, _ := strings.Cut(kv, "=")
