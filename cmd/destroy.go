@@ -76,6 +76,7 @@ goes. That is refused when the managers that are left would be no quorum.
 			if !whole {
 				return s.writeSSHConfig(ctx, nil)
 			}
+			s.forget()
 			return s.state.Forget()
 		},
 	}
@@ -96,7 +97,7 @@ func (s *session) leaveSwarm(ctx context.Context, p *ui.Progress, nodes []lab.No
 	if !v.Quorum.HasQuorum || len(v.Rivals) > 0 || len(members) == 0 {
 		return v.GuardDestroying(names(nodes)...)
 	}
-	change, err := swarm.Remove(ctx, c.targets, members, swarm.ChangeOptions{View: &v, Progress: tell(p)})
+	change, err := swarm.Remove(ctx, c.targets, members, swarm.ChangeOptions{View: &v, Gone: true, Progress: tell(p)})
 	if err != nil {
 		return err
 	}

@@ -171,13 +171,15 @@ func (a *app) diagnose(ctx context.Context) (*diagnosis, error) {
 			d.Provider, _, _ = vagrant.PickProvider(os.Getenv, e.Flag, l.Provider) // its error is a check
 		}
 		d.add(vagrant.Examine(ctx, e)...)
-		return d, ctx.Err()
 	}
 	if s.driver, err = s.newDriver(s.record.Driver); err != nil {
 		return nil, err
 	}
-	if examiner, ok := s.driver.(machine.Examiner); ok {
+	if examiner, ok := s.driver.(machine.Examiner); ok && s.record.Driver != lab.DriverVagrant {
 		d.add(examiner.Examine(ctx)...)
+	}
+	if s.created {
+		d.add(s.swarmChecks(ctx)...)
 	}
 	return d, ctx.Err()
 }

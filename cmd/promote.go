@@ -10,7 +10,8 @@ import (
 )
 
 func (a *app) promote() *cobra.Command {
-	return &cobra.Command{
+	var o swarm.ChangeOptions
+	c := &cobra.Command{
 		Use:   "promote NODE...",
 		Short: "Make managers of nodes, and wait until they are Reachable",
 		Long: `Make managers of the named nodes (short name, full name or node id) and wait
@@ -19,9 +20,11 @@ until each takes part in raft. The quorum is told before and after.`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.changeRole(c.Context(), args, "is a manager already", swarm.Promote, swarm.ChangeOptions{})
+			return a.changeRole(c.Context(), args, "is a manager already", swarm.Promote, o)
 		},
 	}
+	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "print what would be done and do nothing")
+	return c
 }
 
 func (a *app) demote() *cobra.Command {
@@ -40,6 +43,7 @@ arithmetic; --force does it all the same. The last manager always stays.`,
 		},
 	}
 	c.Flags().BoolVar(&o.Force, "force", false, "demote even where the quorum would be lost")
+	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "print what would be done and do nothing")
 	return c
 }
 
@@ -50,11 +54,13 @@ func (a *app) changeRole(ctx context.Context, args []string, already string, cha
 	if err != nil {
 		return err
 	}
-	release, err := s.change(ctx)
-	if err != nil {
-		return err
+	if !o.DryRun {
+		release, err := s.change(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
 	}
-	defer release()
 	c, err := s.muster(ctx)
 	if err != nil {
 		return err
@@ -64,6 +70,11 @@ func (a *app) changeRole(ctx context.Context, args []string, already string, cha
 	defer p.Close()
 	o.Progress = tell(p)
 	result, err := change(ctx, c.targets, args, o)
+	if err == nil && o.DryRun {
+		p.Close()
+		s.printPlan(result.Steps)
+		return nil
+	}
 	for _, n := range result.Nodes {
 		if n.Already {
 			p.Done(n.Name, already)

@@ -112,11 +112,12 @@ Without a labs.yaml in this folder or above, the built-in one is used
 			root.AddCommand(c)
 		}
 	}
-	add("lab", a.up(), a.halt(), a.start(), a.destroy(), a.vagrant(), a.doctor(), a.snapshot(), a.reset())
+	add("lab", a.up(), a.halt(), a.start(), a.destroy(), a.vagrant(), a.doctor(), a.snapshot(), a.reset(), a.list())
 	add("swarm", a.status(), a.swarm(), a.promote(), a.demote())
-	add("node", a.ssh(), a.sshConfig())
+	add("swarm", a.join(), a.remove(), a.drain(), a.pause(), a.activate(), a.label())
+	add("node", a.ssh(), a.exec(), a.cp(), a.logs(), a.image(), a.sshConfig(), a.context(), a.env())
 	add("config", a.init(), a.config(), a.render())
-	root.AddCommand(a.version(), a.sshProxy(), a.sandboxInit(), a.sandboxService())
+	root.AddCommand(a.version(), a.sshProxy(), a.demoServer(), a.sandboxInit(), a.sandboxService())
 	markUsage(root)
 	return root
 }

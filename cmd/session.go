@@ -558,7 +558,7 @@ func (s *session) sudo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	keep := []string{"NO_COLOR", "TERM"}
+	keep := []string{"NO_COLOR", "TERM", "XDG_STATE_HOME"}
 	for _, kv := range os.Environ() {
 		if key, _, _ := strings.Cut(kv, "="); strings.HasPrefix(key, "DCALAB_") {
 			keep = append(keep, key)

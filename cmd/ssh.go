@@ -115,6 +115,8 @@ func (s *session) renderSSHConfig(ctx context.Context, known map[string]machine.
 		if full := s.lab.Hostname(n); full != n.Name {
 			entry.Names = append(entry.Names, full)
 		}
+		// By this name a node is found from ~/.ssh/config too (dcalab context).
+		entry.Names = append(entry.Names, s.sshAlias(n.Name))
 		hosts = append(hosts, entry)
 	}
 	self, err := os.Executable()

@@ -22,11 +22,15 @@ import (
 
 // report is what `dcalab status -o json` prints. Its keys are a promise.
 type report struct {
-	Lab      string       `json:"lab" yaml:"lab"`
-	Driver   string       `json:"driver" yaml:"driver"`
-	Nodes    []nodeReport `json:"nodes" yaml:"nodes"`
-	Quorum   swarm.Quorum `json:"quorum" yaml:"quorum"`
-	Warnings []string     `json:"warnings" yaml:"warnings"`
+	Lab    string       `json:"lab" yaml:"lab"`
+	Driver string       `json:"driver" yaml:"driver"`
+	Nodes  []nodeReport `json:"nodes" yaml:"nodes"`
+	Quorum swarm.Quorum `json:"quorum" yaml:"quorum"`
+	// Ports that services publish; none where the swarm cannot be asked.
+	Ports []portReport `json:"ports" yaml:"ports"`
+	// Ailments are what keeps the swarm from standing, or soon will.
+	Ailments []ailment `json:"ailments" yaml:"ailments"`
+	Warnings []string  `json:"warnings" yaml:"warnings"`
 }
 
 type nodeReport struct {
@@ -39,6 +43,9 @@ type nodeReport struct {
 	Engine string      `json:"engine" yaml:"engine"`
 	Swarm  swarmReport `json:"swarm" yaml:"swarm"`
 	Error  string      `json:"error" yaml:"error"`
+	// CertificateExpires is when the node's swarm certificate runs out (RFC
+	// 3339, UTC), empty where it could not be read.
+	CertificateExpires string `json:"certificate_expires" yaml:"certificate_expires"`
 }
 
 type swarmReport struct {
@@ -54,14 +61,21 @@ type swarmReport struct {
 
 func (a *app) status() *cobra.Command {
 	var output string
-	var watch bool
+	var watch, view bool
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show every node: machine, engine, role, state; and the quorum",
 		Long: `Ask every machine and every engine, and show what each says. It works when
 there is no swarm, when nodes are down, and when the swarm has lost its
-quorum and docker node ls no longer answers.`,
-		Example: "  dcalab status\n  dcalab status --watch\n  dcalab status -o json",
+quorum and docker node ls no longer answers.
+
+--watch is a view of the whole screen that follows what happens: ? there tells
+its keys. Where the output is no terminal it prints the table again and again.
+
+--view shows side by side what each manager believes: who leads, in which raft
+term, and every member's role and state. After a partition the sides differ,
+and what differs is marked with ≠.`,
+		Example: "  dcalab status\n  dcalab status --watch\n  dcalab status --view\n  dcalab status -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if output != "" && output != "json" && output != "yaml" {
@@ -72,6 +86,13 @@ quorum and docker node ls no longer answers.`,
 			if err != nil {
 				return err
 			}
+			text := s.statusText
+			if view {
+				text = s.viewText
+			}
+			if watch && output == "" && !view && a.streams.CanLive() {
+				return s.live(ctx)
+			}
 			if watch {
 				return ui.Watch(ctx, a.streams, 2*time.Second, func(ctx context.Context, _ int) (string, error) {
 					// Anew each time: the lab may be made and destroyed meanwhile.
@@ -79,20 +100,25 @@ quorum and docker node ls no longer answers.`,
 					if err != nil {
 						return "", err
 					}
-					text, err := s.statusText(ctx, output)
-					return string(text), err
+					text := s.statusText
+					if view {
+						text = s.viewText
+					}
+					shown, err := text(ctx, output)
+					return string(shown), err
 				})
 			}
-			text, err := s.statusText(ctx, output)
+			shown, err := text(ctx, output)
 			if err != nil {
 				return err
 			}
-			_, err = a.streams.Out.Write(text)
+			_, err = a.streams.Out.Write(shown)
 			return err
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: a table)")
-	c.Flags().BoolVarP(&watch, "watch", "w", false, "look again every two seconds, until Ctrl-C")
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "a live view, until q or Ctrl-C")
+	c.Flags().BoolVar(&view, "view", false, "what each manager believes, side by side")
 	return c
 }
 
@@ -119,15 +145,25 @@ func (s *session) statusText(ctx context.Context, format string) ([]byte, error)
 		return nil, err
 	}
 	fmt.Fprintf(&b, "\n%s\n", quorumLine(v))
-	for _, n := range r.Nodes {
-		if n.Error != "" && n.Machine == machine.StatusRunning {
-			ui.PrintWarning(&b, n.Name+": "+strings.TrimPrefix(n.Error, n.Name+": "), color)
-		}
+	if err := writePorts(&b, r.Ports, color); err != nil {
+		return nil, err
 	}
-	for _, w := range r.Warnings {
+	for _, w := range r.notices() {
 		ui.PrintWarning(&b, w, color)
 	}
+	writeAilments(&b, r.Ailments, color)
 	return b.Bytes(), nil
+}
+
+// notices are what is wrong with nodes, and the warnings.
+func (r report) notices() []string {
+	var out []string
+	for _, n := range r.Nodes {
+		if n.Error != "" && n.Machine == machine.StatusRunning {
+			out = append(out, n.Name+": "+strings.TrimPrefix(n.Error, n.Name+": "))
+		}
+	}
+	return append(out, r.Warnings...)
 }
 
 // row is a node's line in the table.
@@ -194,19 +230,29 @@ func quorumLine(v swarm.View) string {
 
 // examine asks everything once.
 func (s *session) examine(ctx context.Context) (report, swarm.View, error) {
-	r := report{Lab: s.lab.Name, Driver: s.driver.Name(), Nodes: []nodeReport{}, Warnings: []string{}}
 	v, c, err := s.observe(ctx)
 	if err != nil {
-		return r, v, err
+		return report{}, v, err
 	}
 	defer c.Close()
 	if err := ctx.Err(); err != nil {
-		return r, v, err
+		return report{}, v, err
 	}
+	r, err := s.reportOn(ctx, v, c.machines)
+	if err == nil {
+		r.age(ctx, v, c.targets, time.Now())
+		r.Ports = append(r.Ports, s.ports(ctx, v, c.targets)...)
+	}
+	return r, v, err
+}
+
+// reportOn puts what the engines said beside what runs.
+func (s *session) reportOn(ctx context.Context, v swarm.View, machines map[string]machine.Status) (report, error) {
+	r := report{Lab: s.lab.Name, Driver: s.driver.Name(), Nodes: []nodeReport{}, Ports: []portReport{}, Ailments: []ailment{}, Warnings: []string{}}
 	for _, n := range v.Nodes {
 		nr := nodeReport{
 			Name: n.Name, Hostname: n.Hostname, IP: n.Addr.String(),
-			Machine: c.machines[n.Name], Engine: n.Engine,
+			Machine: machines[n.Name], Engine: n.Engine,
 			Swarm: swarmReport{
 				State: n.State, ID: n.NodeID, Cluster: n.Cluster, Role: n.Role, Leader: n.Leader,
 				Reachability: string(n.Reachability), Availability: string(n.Availability), Status: string(n.Status),
@@ -224,8 +270,12 @@ func (s *session) examine(ctx context.Context) (report, swarm.View, error) {
 	if err := s.unchanged(); err != nil {
 		r.Warnings = append(r.Warnings, oneLine(err))
 	}
-	r.Warnings = append(r.Warnings, v.Warnings...)
-	return r, v, nil
+	strays, err := s.strayWarnings(ctx)
+	if err != nil {
+		return r, err
+	}
+	r.Warnings = append(append(r.Warnings, strays...), v.Warnings...)
+	return r, nil
 }
 
 // oneLine is an error with the first thing to do about it.

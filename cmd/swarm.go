@@ -19,9 +19,9 @@ import (
 func (a *app) swarm() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "swarm",
-		Short: "Form the swarm, show its join tokens, unlock it",
+		Short: "Form the swarm, dissolve it, show its join tokens, unlock it",
 	}
-	c.AddCommand(a.bootstrap(), a.token(), a.unlock(), a.unlockKey())
+	c.AddCommand(a.bootstrap(), a.leave(), a.dissolve(), a.token(), a.unlock(), a.unlockKey())
 	return c
 }
 

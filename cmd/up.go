@@ -19,7 +19,7 @@ import (
 )
 
 func (a *app) up() *cobra.Command {
-	var form bool
+	var form, prune bool
 	c := &cobra.Command{
 		Use:   "up [NODE...]",
 		Short: "Create and start the lab's machines, each with Docker ready",
@@ -28,14 +28,18 @@ halted, and make each ready the moment that it answers: a Docker Engine
 present and running, the user in the docker group. With --swarm, form the
 swarm as well, as dcalab swarm bootstrap does.
 
-Running it again is harmless: it does what is missing.`,
-		Example:           "  dcalab up --swarm\n  dcalab up node02",
+Running it again is harmless: it does what is missing. A node that was added
+to labs.yaml is made, and told how it joins. For one that is no longer there,
+or has another name now, it asks whether to take it out of the swarm and to
+destroy its machine; --prune does so without asking.`,
+		Example:           "  dcalab up --swarm\n  dcalab up node02\n  dcalab up --prune",
 		ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.bringUp(c.Context(), args, form)
+			return a.bringUp(c.Context(), args, form, prune)
 		},
 	}
 	c.Flags().BoolVar(&form, "swarm", false, "form the swarm too")
+	c.Flags().BoolVar(&prune, "prune", false, "first destroy machines that labs.yaml no longer has")
 	return c
 }
 
@@ -60,7 +64,7 @@ disks, and their engines go back into the swarm that they were in.`,
 	}
 }
 
-func (a *app) bringUp(ctx context.Context, args []string, form bool) error {
+func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) error {
 	s, err := a.open()
 	if err != nil {
 		return err
@@ -81,7 +85,14 @@ func (a *app) bringUp(ctx context.Context, args []string, form bool) error {
 			return err
 		}
 	}
+	if err := s.settleStrays(ctx, len(args) > 0, prune); err != nil {
+		return err
+	}
 	fresh := !s.created
+	arriving, err := s.neverMade(args)
+	if err != nil {
+		return err
+	}
 	if fresh {
 		s.note("lab %s: %d nodes, driver %s, state in %s", s.lab.Name, len(s.lab.Nodes), s.madeBy(), s.state.Dir())
 	}
@@ -98,12 +109,35 @@ func (a *app) bringUp(ctx context.Context, args []string, form bool) error {
 		s.warn(limited.Limits(ctx)...)
 	}
 	if !form {
-		if fresh && len(args) == 0 {
+		switch {
+		case fresh && len(args) == 0:
 			s.note("next: dcalab swarm bootstrap")
+		case !fresh && len(arriving) > 0:
+			s.note("new in the lab: %s; into the swarm: dcalab join %s", strings.Join(arriving, ", "), strings.Join(arriving, " "))
 		}
 		return nil
 	}
 	return s.bootstrap(ctx, bootstrapOptions{}, ready)
+}
+
+// neverMade names those of the nodes that are to be in the swarm, and whose
+// machines do not exist yet: of one that does, the host key is pinned.
+func (s *session) neverMade(args []string) ([]string, error) {
+	nodes, err := s.pick(args)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, n := range nodes {
+		keys, err := s.state.HostKeys(s.lab.Hostname(n))
+		if err != nil {
+			return nil, err
+		}
+		if len(keys) == 0 && n.Role != lab.RoleNone {
+			out = append(out, n.Name)
+		}
+	}
+	return out, nil
 }
 
 // power runs Up or Start of the driver and makes each node ready the moment
@@ -128,6 +162,7 @@ func (s *session) power(ctx context.Context, args []string, run func(machine.Dri
 		}
 		s.created = true
 	}
+	s.remember()
 	p := s.progress(names(nodes))
 	defer p.Close()
 	var f *formation

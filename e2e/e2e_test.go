@@ -66,6 +66,8 @@ func TestScenarios(t *testing.T) {
 			"traces":     traces,
 			"sh":         shell,
 			"exits":      exits,
+
+			"demo-binary": demoBinary(t),
 		},
 	})
 }

@@ -3,9 +3,13 @@ package lab
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // maxHostname is the longest host name that Linux keeps (HOST_NAME_MAX,
@@ -43,6 +47,7 @@ func (d *decoder) check(l *Lab, from source) {
 	d.checkSubnet(l, from)
 	d.checkPools(l, from)
 	d.checkSwarm(l, from)
+	d.checkRegistries(l, from)
 	d.checkNodes(l, from)
 	d.checkManagers(l, from)
 
@@ -104,6 +109,45 @@ func (d *decoder) checkSwarm(l *Lab, from source) {
 	}
 	if l.Swarm.DataPathPort == 7946 {
 		d.problem(from.near("swarm.data_path_port"), "data_path_port 7946 is where the nodes gossip", "another port, such as 4789")
+	}
+}
+
+// checkRegistries finds what would keep every engine of the lab from starting.
+func (d *decoder) checkRegistries(l *Lab, from source) {
+	for key, list := range map[string][]string{
+		"registry_mirrors": l.Engine.RegistryMirrors, "insecure_registries": l.Engine.InsecureRegistries,
+	} {
+		path := "engine." + key
+		node := from[path]
+		if node == nil || node.Kind != yaml.SequenceNode || len(node.Content) != len(list) {
+			continue // an entry has its problem already
+		}
+		for i, entry := range list {
+			at := from.near(path + "." + strconv.Itoa(i))
+			if slices.Contains(list[:i], entry) {
+				d.problem(at, fmt.Sprintf("%s names %s twice", key, entry), "each once")
+			}
+			host := entry
+			if _, network, ok := strings.Cut(entry, "/"); ok && key == "insecure_registries" {
+				if _, err := netip.ParsePrefix(entry); err != nil {
+					d.problem(at, fmt.Sprintf("%s is no network: /%s", entry, network), "a network such as 10.20.20.0/24")
+				}
+				continue
+			}
+			if key == "registry_mirrors" {
+				u, err := url.Parse(entry)
+				if err != nil {
+					d.problem(at, fmt.Sprintf("registry_mirrors has %q", entry), "the URL of a mirror, such as http://10.20.20.200:5000")
+					continue
+				}
+				host = u.Host
+			}
+			if colon := strings.LastIndexByte(host, ':'); colon >= 0 && !strings.HasSuffix(host, "]") {
+				if port, err := strconv.ParseUint(host[colon+1:], 10, 16); err != nil || port == 0 {
+					d.problem(at, fmt.Sprintf("%s has the port %q", entry, host[colon+1:]), "a port from 1 to 65535")
+				}
+			}
+		}
 	}
 }
 

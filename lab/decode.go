@@ -112,6 +112,22 @@ func (s section) texts(key string) map[string]string {
 	return m
 }
 
+// list reads a list of texts; nil where there is none.
+func (s section) list(key string) []string {
+	in := s.in(key)
+	if in.node == nil {
+		return nil
+	}
+	var out []string
+	for i, item := range in.node.Content {
+		s.from[in.prefix+strconv.Itoa(i)] = item
+		if item.Kind == yaml.ScalarNode && !s.d.bad[item] {
+			out = append(out, item.Value)
+		}
+	}
+	return out
+}
+
 // network reads an IPv4 network, written with no bit set to the right of its
 // length.
 func (s section) network(n *yaml.Node, key string) netip.Prefix {
@@ -191,6 +207,9 @@ func (d *decoder) lab(s section, name, driver string) *Lab {
 	l.Engine = Engine{
 		Version: engine.text("version", ""),
 		Source:  engine.text("source", defaultSource),
+
+		RegistryMirrors:    engine.list("registry_mirrors"),
+		InsecureRegistries: engine.list("insecure_registries"),
 	}
 	l.Swarm = d.swarm(s.in("swarm"), l.Subnet)
 

@@ -87,6 +87,12 @@ type Engine struct {
 	// Source of an engine that is missing: "distribution" (the distribution's
 	// own package, the default) or "docker" (Docker's package repository).
 	Source string
+	// RegistryMirrors are the URLs of mirrors of Docker Hub, in the order in
+	// which they are tried (dockerd --registry-mirror). InsecureRegistries are
+	// registries that are spoken to without TLS, or without a look at its
+	// certificate: host, host:port or a network (dockerd --insecure-registry).
+	RegistryMirrors    []string
+	InsecureRegistries []string
 }
 
 // Swarm holds the settings of the whole swarm.

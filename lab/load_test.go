@@ -166,6 +166,18 @@ func TestProblems(t *testing.T) {
 		"expiry overflows":     {inLab("swarm: {cert_expiry: «9999999999999999999h}"), []string{"cert_expiry is"}},
 		"engine version words": {inLab("engine: {version: «latest}"), []string{`version is "latest"; expected a version in quotes`}},
 
+		// Registries.
+		"a mirror without a scheme":   {inLab("engine: {registry_mirrors: [«\"10.20.20.200:5000\"]}"), []string{"expected the URL of a mirror, such as http://10.20.20.200:5000"}},
+		"a mirror with a password":    {inLab("engine: {registry_mirrors: [«\"http://u:p@hub\"]}"), []string{"expected the URL of a mirror"}},
+		"a mirror's port":             {inLab("engine: {registry_mirrors: [«\"http://hub:70000\"]}"), []string{`has the port "70000"; expected a port from 1 to 65535`}},
+		"mirrors as text":             {inLab("engine: {registry_mirrors: «http://hub}"), []string{"expected a list of 1 to 16 URLs"}},
+		"no mirrors":                  {inLab("engine: {registry_mirrors: «[]}"), []string{"registry_mirrors is empty"}},
+		"a registry with a scheme":    {inLab("engine: {insecure_registries: [«\"http://hub\"]}"), []string{"expected a registry without a scheme"}},
+		"a registry twice":            {inLab("engine: {insecure_registries: [hub, «hub]}"), []string{"insecure_registries names hub twice"}},
+		"a registry that is no net":   {inLab("engine: {insecure_registries: [«10.20.20.0/33]}"), []string{"10.20.20.0/33 is no network"}},
+		"a registry that is a list":   {inLab("engine: {insecure_registries: [«[hub]]}"), []string{"expected a registry"}},
+		"a registry that is a number": {inLab("engine: {insecure_registries: [«5000]}"), []string{"quote it"}},
+
 		// Names.
 		"upper case":       {withNodes("      - {name: «Master, ip: 10.20.20.100, role: manager}\n"), []string{`name is "Master"; expected a host name`}},
 		"underscore":       {withNodes("      - {name: «node_1, ip: 10.20.20.100, role: manager}\n"), []string{"expected a host name"}},

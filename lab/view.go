@@ -113,6 +113,19 @@ func (f *File) outline(l *Lab, overrides map[string]string) []line {
 		set(4, "", "version", quoted(l.Engine.Version), "engine.version", "engine.version")
 	}
 	set(4, "", "source", l.Engine.Source, "engine.source", "engine.source")
+	for _, s := range []struct {
+		name string
+		list []string
+	}{{"registry_mirrors", l.Engine.RegistryMirrors}, {"insecure_registries", l.Engine.InsecureRegistries}} {
+		if len(s.list) == 0 {
+			continue
+		}
+		items := make([]string, len(s.list))
+		for i, item := range s.list {
+			items[i] = quoted(item)
+		}
+		set(4, "", s.name, "["+strings.Join(items, ", ")+"]", "engine."+s.name, "engine."+s.name)
+	}
 
 	open(2, "swarm")
 	w := l.Swarm

@@ -37,7 +37,11 @@ func TestEveryKeyIsDecoded(t *testing.T) {
 	want := &Lab{
 		Name: "full", Domain: "full.test", Subnet: netip.MustParsePrefix("10.30.30.0/25"), Interface: "eth1",
 		Driver: DriverVagrant, Provider: "libvirt",
-		Engine: Engine{Version: "20.10", Source: "docker"},
+		Engine: Engine{
+			Version: "20.10", Source: "docker",
+			RegistryMirrors:    []string{"http://mirror.test:5000", "https://hub.test/cache/"},
+			InsecureRegistries: []string{"10.30.30.20:5000", "10.30.0.0/16"},
+		},
 		Swarm: Swarm{
 			DefaultAddrPool: []netip.Prefix{netip.MustParsePrefix("10.64.0.0/12"), netip.MustParsePrefix("10.80.0.0/16")},
 			SubnetSize:      26, DataPathPort: 4790, CertExpiry: 36 * time.Hour, Autolock: true, TaskHistory: 7,

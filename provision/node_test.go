@@ -238,7 +238,7 @@ func TestPrepareStartsNamesAndLabels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff([]string{"connecting", "setting engine labels", "starting the engine"}, steps); d != "" {
+	if d := cmp.Diff([]string{"connecting", "configuring the engine", "starting the engine"}, steps); d != "" {
 		t.Error(d)
 	}
 	if !facts.Restarted || facts.StartedNow || b.mustRoot("grep -c started /run/engine.starts") != "2" {
@@ -255,6 +255,44 @@ func TestPrepareStartsNamesAndLabels(t *testing.T) {
 	if after := b.mustRoot("cat /etc/docker/daemon.json"); after != before {
 		t.Errorf("daemon.json was left as %s", after)
 	}
+}
+
+func TestPrepareSetsAndTakesBackRegistries(t *testing.T) {
+	b := newBox(t, "")
+	b.mustRoot(`mkdir -p /etc/docker && echo '{"insecure-registries": ["theirs:5000"]}' >/etc/docker/daemon.json`)
+	config := func() string { return b.mustRoot("tr -d ' \n' </etc/docker/daemon.json") }
+	prepare := func(restarted bool, want Want) {
+		t.Helper()
+		_, facts, _, err := b.prepare(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if facts.Restarted != restarted {
+			t.Errorf("restarted: %v, want %v", facts.Restarted, restarted)
+		}
+	}
+	with := Want{Engine: lab.Engine{RegistryMirrors: []string{"http://hub"}, InsecureRegistries: []string{"ours:5000"}}}
+	prepare(false, with) // it starts with them
+	const both = `{"insecure-registries":["ours:5000","theirs:5000"],"registry-mirrors":["http://hub"]}`
+	if got := config(); got != both {
+		t.Errorf("daemon.json: %s", got)
+	}
+	prepare(false, with)
+
+	// An engine that refuses them gets both files back.
+	ours := b.mustRoot("cat /etc/docker/daemon.json.dcalab")
+	worse := Want{Engine: lab.Engine{RegistryMirrors: []string{"http://broken"}}, EngineLabels: map[string]string{"a": "broken"}}
+	_, _, _, err := b.prepare(worse)
+	wantTrouble(t, err, "engine-start-failed")
+	if got := config(); got != both || b.mustRoot("cat /etc/docker/daemon.json.dcalab") != ours {
+		t.Errorf("daemon.json was left as %s", got)
+	}
+
+	prepare(true, Want{})
+	if got := config(); got != `{"insecure-registries":["theirs:5000"]}` {
+		t.Errorf("daemon.json: %s", got)
+	}
+	prepare(false, Want{})
 }
 
 func TestPrepareMakesTheGroup(t *testing.T) {

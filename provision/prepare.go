@@ -21,6 +21,9 @@ const enginePatience = 2 * time.Minute
 
 // Want is what a node is to be like when it is ready.
 type Want struct {
+	// Engine's registries are set in the engine's daemon.json. Others that
+	// stand there already are kept; what an earlier Prepare set there, and is
+	// not wanted any more, goes.
 	Engine lab.Engine
 	// EngineLabels are set in the engine's daemon.json. Labels with other
 	// keys that stand there already are kept.
@@ -37,7 +40,7 @@ type EngineFacts struct {
 	Version      string // of the running engine, "20.10.24+dfsg1"
 	InstalledNow bool
 	StartedNow   bool // it was there and stopped
-	Restarted    bool // for its labels, or its group
+	Restarted    bool // for its daemon.json, or its group
 	GroupAdded   bool // the user was put into the docker group
 	Reconnected  bool
 	HostnameSet  bool
@@ -52,10 +55,10 @@ type EngineFacts struct {
 
 // work is what is missing on a node, in the order in which it is done.
 type work struct {
-	Hostname   string // set it to this; empty when it is right
-	DaemonJSON []byte // write it; nil when it is right
-	Install    *recipe
-	Start      bool
+	Hostname string     // set it to this; empty when it is right
+	Daemon   daemonWork // the engine's configuration
+	Install  *recipe
+	Start    bool
 	// Patient: an engine runs and may be about to listen (a node that has just
 	// booted); it is started only when it does not.
 	Patient  bool
@@ -70,15 +73,15 @@ func plan(p probe, want Want) (work, error) {
 		w.Hostname = want.Hostname
 	}
 	var err error
-	if w.DaemonJSON, err = mergeLabels(p.DaemonJSON, want.EngineLabels); err != nil {
+	if w.Daemon, err = planDaemon(p.DaemonJSON, p.DaemonOurs, want.EngineLabels, want.Engine); err != nil {
 		return work{}, err
 	}
 	switch {
 	case p.Listening: // by whatever means it came, a snap for instance
-		w.Restart = w.DaemonJSON != nil
+		w.Restart = w.Daemon.Config != nil
 	case p.Dockerd:
 		w.Start = true
-		w.Patient = p.Running && w.DaemonJSON == nil
+		w.Patient = p.Running && w.Daemon.Config == nil
 	default:
 		r, err := chooseRecipe(p.OS, want.Engine)
 		if err != nil {
@@ -154,11 +157,8 @@ func prepare(ctx context.Context, n *Node, o Options, want Want, step func(strin
 		}
 		facts.HostnameSet = true
 	}
-	if w.DaemonJSON != nil {
-		step("setting engine labels")
-		if _, err := root.run(ctx, w.DaemonJSON, "daemon-json.sh", "write"); err != nil {
-			return n, facts, fmt.Errorf("write daemon.json: %w", err)
-		}
+	if err := root.configure(ctx, w.Daemon, step); err != nil {
+		return n, facts, fmt.Errorf("write daemon.json: %w", err)
 	}
 	if w.Install != nil {
 		if w.Install.Note != "" {
@@ -194,7 +194,7 @@ func prepare(ctx context.Context, n *Node, o Options, want Want, step func(strin
 		if w.Restart {
 			verb = "restart"
 		}
-		if err := root.service(ctx, verb, w.DaemonJSON != nil); err != nil {
+		if err := root.service(ctx, verb, w.Daemon.Config != nil); err != nil {
 			return n, facts, err
 		}
 		facts.StartedNow = w.Start && w.Install == nil
@@ -272,6 +272,24 @@ func sudoRefused(e *RunError) bool {
 	return false
 }
 
+// configure writes the engine's configuration, which counts from its next
+// start on.
+func (r rooted) configure(ctx context.Context, w daemonWork, step func(string)) error {
+	var args []string
+	if w.Ours != nil {
+		args = append(args, string(w.Ours))
+	}
+	var err error
+	switch {
+	case w.Config != nil:
+		step("configuring the engine")
+		_, err = r.run(ctx, w.Config, "daemon-json.sh", append([]string{"write"}, args...)...)
+	case w.Ours != nil:
+		_, err = r.run(ctx, nil, "daemon-json.sh", append([]string{"ours"}, args...)...)
+	}
+	return err
+}
+
 // install follows the recipe.
 func (r rooted) install(ctx context.Context, how recipe, step func(string)) error {
 	step("finding an engine to install")
@@ -329,7 +347,7 @@ func (r rooted) service(ctx context.Context, verb string, configured bool) error
 		if undo == nil {
 			_, undo = r.run(ctx, nil, "service.sh", verb)
 		}
-		e.Why += "\n(with the labels of labs.yaml; daemon.json is as it was before)"
+		e.Why += "\n(with the labels and registries of labs.yaml; daemon.json is as it was before)"
 		if undo != nil {
 			e.Why += "\nand it does not start without them either"
 		}

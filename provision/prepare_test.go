@@ -22,6 +22,9 @@ func TestPlan(t *testing.T) {
 	labelled := Want{EngineLabels: map[string]string{"Zone": "a"}}
 	labels := []byte("{\n  \"labels\": [\n    \"Zone=a\"\n  ]\n}\n")
 
+	mirrored := Want{Engine: lab.Engine{RegistryMirrors: []string{"http://hub"}}}
+	mirrors, none := []byte("{\n  \"registry-mirrors\": [\n    \"http://hub\"\n  ]\n}\n"), []byte("{}\n")
+
 	for name, c := range map[string]struct {
 		p    probe
 		want Want
@@ -39,8 +42,12 @@ func TestPlan(t *testing.T) {
 		},
 		"another host name":                      {but(func(p *probe) { p.Hostname = "master" }), fqdn, work{Hostname: "master.docker-dca.example"}},
 		"a host name that nobody asked for":      {but(func(p *probe) { p.Hostname = "box" }), Want{}, work{}},
-		"labels on a running engine":             {ready, labelled, work{DaemonJSON: labels, Restart: true}},
-		"labels on a stopped one need no second": {but(func(p *probe) { p.Listening = false }), labelled, work{DaemonJSON: labels, Start: true}},
+		"labels on a running engine":             {ready, labelled, work{Daemon: daemonWork{Config: labels}, Restart: true}},
+		"labels on a stopped one need no second": {but(func(p *probe) { p.Listening = false }), labelled, work{Daemon: daemonWork{Config: labels}, Start: true}},
+		"registries on a running engine":         {ready, mirrored, work{Daemon: daemonWork{Config: mirrors, Ours: mirrors}, Restart: true}},
+		"registries that are there":              {but(func(p *probe) { p.DaemonJSON, p.DaemonOurs = mirrors, mirrors }), mirrored, work{}},
+		"registries not wanted any more":         {but(func(p *probe) { p.DaemonJSON, p.DaemonOurs = mirrors, mirrors }), fqdn, work{Daemon: daemonWork{Config: none, Ours: none}, Restart: true}},
+		"registries that somebody took away":     {but(func(p *probe) { p.DaemonOurs = mirrors }), fqdn, work{Daemon: daemonWork{Ours: none}}},
 		"labels that are there":                  {but(func(p *probe) { p.DaemonJSON = []byte(`{"labels":["Zone=a"]}`) }), labelled, work{}},
 	} {
 		t.Run(name, func(t *testing.T) {

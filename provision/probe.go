@@ -23,6 +23,8 @@ type probe struct {
 	OS        distribution
 	// DaemonJSON is the engine's configuration; nil where there is none.
 	DaemonJSON []byte
+	// DaemonOurs says what of it dcalab wrote; nil where there is nothing.
+	DaemonOurs []byte
 }
 
 // distribution is what os-release(5) says.
@@ -84,12 +86,16 @@ func parseProbe(out []byte) (probe, error) {
 			p.OS.VersionID = unquoteRelease(value)
 		case "os.VERSION_CODENAME", "os.UBUNTU_CODENAME", "os.DEBIAN_CODENAME":
 			codenames[key] = unquoteRelease(value)
-		case "daemon.json":
+		case "daemon.json", "daemon.json.dcalab":
 			text, err := base64.StdEncoding.DecodeString(value)
 			if err != nil {
-				return probe{}, fmt.Errorf("read the engine's daemon.json: %w", err)
+				return probe{}, fmt.Errorf("read the engine's %s: %w", key, err)
 			}
-			p.DaemonJSON = text
+			if key == "daemon.json" {
+				p.DaemonJSON = text
+			} else {
+				p.DaemonOurs = text
+			}
 		}
 	}
 	// Linux Mint's own codename means nothing to Docker's repository; it names

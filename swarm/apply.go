@@ -65,7 +65,7 @@ func Apply(ctx context.Context, l *lab.Lab, targets []Target, o Options) (Result
 		if err := interrupted(ctx); err != nil {
 			return res, err
 		}
-		plan, err := MakePlan(l, res.View, Options{TakeOver: taken})
+		plan, err := MakePlan(l, res.View, Options{TakeOver: taken, Only: o.Only})
 		if err != nil {
 			return res, err
 		}
@@ -94,7 +94,7 @@ func Apply(ctx context.Context, l *lab.Lab, targets []Target, o Options) (Result
 			return res, unfinished(res.Unfinished, failed)
 		}
 	}
-	plan, err := MakePlan(l, res.View, Options{})
+	plan, err := MakePlan(l, res.View, Options{Only: o.Only})
 	if err != nil {
 		return res, err
 	}

@@ -28,16 +28,18 @@ import (
 // each call does in each of them, and what comes true only later. It follows
 // moby's daemon/cluster and swarmkit, checked by hand against 20.10.24.
 type world struct {
-	mu       sync.Mutex
-	lab      *lab.Lab
-	engines  []*modelEngine
-	swarms   map[string]*modelSwarm
-	last     int  // for ids
-	slow     int  // how many looks it takes until an effect shows
-	acting   bool // Apply is at work: what it does is checked
-	taken    []string
-	actions  []string // what changed something while acting
-	violated []string
+	mu      sync.Mutex
+	lab     *lab.Lab
+	engines []*modelEngine
+	swarms  map[string]*modelSwarm
+	last    int  // for ids
+	slow    int  // how many looks it takes until an effect shows
+	acting  bool // Apply is at work: what it does is checked
+	// dissolving: any node may leave, and the last one may cost the quorum.
+	dissolving bool
+	taken      []string
+	actions    []string // what changed something while acting
+	violated   []string
 }
 
 type modelSwarm struct {
@@ -47,6 +49,15 @@ type modelSwarm struct {
 	key      string // unlock key
 	election int    // looks until there is a leader again
 	tokens   map[engine.Role]string
+	tasks    []*modelTask
+}
+
+// modelTask is a task of a service with one replica a task. On a drained node
+// it ends after some looks, and another takes its place where there is one.
+type modelTask struct {
+	engine.Task
+	delay int
+	stuck bool // it never ends
 }
 
 // modelNode is an entry of a swarm's list.
@@ -137,6 +148,9 @@ func (w *world) act(what string, change func() error) error {
 		// A swarm that is taken over loses its quorum as its managers go.
 		kept := slices.ContainsFunc(w.engines, func(e *modelEngine) bool {
 			n, _ := w.lab.Node(e.name)
+			if w.dissolving {
+				return e.up && e.machine && e.swarm == id && e.state == engine.StateActive && s.node(e.id) != nil
+			}
 			return e.up && e.swarm == id && n.Role == lab.RoleManager && !slices.Contains(w.taken, e.name)
 		})
 		if before[id] && !w.quorum(s) && (kept || !strings.HasPrefix(what, "leave")) {
@@ -188,6 +202,7 @@ func (w *world) tick() {
 		if !w.quorum(s) {
 			continue
 		}
+		w.reschedule(s)
 		for _, n := range s.nodes {
 			if !w.alive(s, n) && n.seen > 0 {
 				n.seen--
@@ -226,6 +241,35 @@ func (w *world) tick() {
 			e.state = engine.StateActive
 		}
 	}
+}
+
+// reschedule moves tasks away from drained nodes.
+func (w *world) reschedule(s *modelSwarm) {
+	for _, t := range s.tasks {
+		n := s.node(t.NodeID)
+		if !t.Running() || n == nil || n.Availability != engine.AvailabilityDrain {
+			continue
+		}
+		if t.Wanted() {
+			t.Desired, t.delay = "shutdown", w.slow
+			s.place(t.Name)
+			continue
+		}
+		if t.delay--; t.delay <= 0 && !t.stuck && w.alive(s, n) {
+			t.State = "shutdown"
+		}
+	}
+}
+
+// place starts a task on the first node that takes one, else on none.
+func (s *modelSwarm) place(name string) {
+	t := &modelTask{Task: engine.Task{ID: fmt.Sprintf("task%02d", len(s.tasks)), Name: name, State: "pending", Desired: "running"}}
+	for _, n := range s.nodes {
+		if n.Availability == engine.AvailabilityActive && t.NodeID == "" {
+			t.NodeID, t.State = n.ID, "running"
+		}
+	}
+	s.tasks = append(s.tasks, t)
 }
 
 func (e *modelEngine) fail(kind error, text string) error {
@@ -407,7 +451,7 @@ func (e *modelEngine) Leave(context.Context, bool) error {
 	}
 	s := w.swarms[e.swarm]
 	struck := s != nil && s.node(e.id) == nil
-	if e.state != engine.StateError && !struck && !slices.Contains(w.taken, e.name) {
+	if e.state != engine.StateError && !struck && !w.dissolving && !slices.Contains(w.taken, e.name) {
 		w.violate("%s had to leave swarm %s, %s and not taken over", e.name, e.swarm, e.state)
 	}
 	return w.act("leave "+e.name, func() error {
@@ -542,6 +586,28 @@ func (e *modelEngine) RemoveNode(_ context.Context, id string, force bool) error
 		s.nodes = slices.DeleteFunc(s.nodes, func(x *modelNode) bool { return x == n })
 		return nil
 	})
+}
+
+func (e *modelEngine) Tasks(context.Context) ([]engine.Task, error) {
+	e.w.mu.Lock()
+	defer e.w.mu.Unlock()
+	e.w.tick()
+	s, err := e.control()
+	if err != nil {
+		return nil, err
+	}
+	var out []engine.Task
+	for _, t := range s.tasks {
+		out = append(out, t.Task)
+	}
+	return out, nil
+}
+
+func (e *modelEngine) Holdings(context.Context) (engine.Holdings, error) {
+	e.w.mu.Lock()
+	defer e.w.mu.Unlock()
+	_, err := e.control()
+	return engine.Holdings{Services: []string{"web"}}, err
 }
 
 // certificate is a real one, as swarmkit would write it.

@@ -119,7 +119,7 @@ func (s settings) apply(to *engine.SwarmSettings) {
 // Where what is to be done depends on something that is still under way (an
 // election, a join), the plan is to wait for that; the next plan has the rest.
 func MakePlan(l *lab.Lab, v View, o Options) (Plan, error) {
-	p := planner{lab: l, taken: o.TakeOver}
+	p := planner{lab: l, taken: o.TakeOver, only: o.Only}
 	if err := p.checkTaken(); err != nil {
 		return Plan{}, err
 	}
@@ -127,12 +127,15 @@ func MakePlan(l *lab.Lab, v View, o Options) (Plan, error) {
 	if len(o.TakeOver) > 0 {
 		p.v = assemble(v.targets, v.facts, o.TakeOver)
 	}
+	p.narrow()
 	if err := p.refuseStrangers(); err != nil {
 		return Plan{}, err
 	}
 	p.leftOut()
 	var err error
 	switch {
+	case p.v.Cluster == "" && len(p.only) > 0:
+		err = p.v.noSwarm()
 	case p.v.Cluster == "":
 		err = p.fresh()
 	case !p.v.Quorum.HasQuorum:
@@ -154,6 +157,10 @@ type Options struct {
 	// or locked and will not come back into the lab's by themselves, where it
 	// keeps its quorum without them. They leave, and join anew.
 	TakeOver []string
+	// Only names the nodes (short names) that are brought where labs.yaml wants
+	// them, with the others and the swarm's settings left alone; there has to be
+	// a swarm already. Empty means all nodes.
+	Only []string
 	// View is what was observed just now, for Apply to start from; nil makes it
 	// observe first. MakePlan ignores it.
 	View *View

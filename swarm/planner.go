@@ -17,6 +17,7 @@ type planner struct {
 	lab   *lab.Lab
 	v     View
 	taken []string
+	only  []string
 	out   Plan
 }
 
@@ -29,6 +30,22 @@ func (p *planner) checkTaken() error {
 		}
 	}
 	return nil
+}
+
+// narrow makes the planner blind to all nodes but those that it is to care
+// for: what the lab gives no role is left alone everywhere.
+func (p *planner) narrow() {
+	if len(p.only) == 0 {
+		return
+	}
+	p.v.Nodes = slices.Clone(p.v.Nodes)
+	for i := range p.v.Nodes {
+		if n := &p.v.Nodes[i]; !slices.Contains(p.only, n.Name) {
+			n.Want = lab.RoleNone
+		}
+	}
+	p.v.Stale = slices.DeleteFunc(slices.Clone(p.v.Stale), func(e Entry) bool { return !slices.Contains(p.only, e.Lab) })
+	p.v.Settings = nil
 }
 
 // refuseStrangers: two swarms that could both be the lab's, or nodes in a

@@ -3,6 +3,8 @@ package swarm
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
@@ -11,16 +13,41 @@ import (
 
 // Remove takes the named nodes out of the swarm, one after the other and in
 // order: a manager is demoted first, as by Demote, then the node leaves the
-// swarm, then its entry is struck. Of a node that does not answer only the
-// entry goes. Errors are those of Demote, and remove-unfinished.
+// swarm, then its entry is struck. A node of the lab that is in no swarm is a
+// success; entries that stand for what it was before go, too.
+//
+// A node that does not answer cannot leave: it is refused, unless o.Gone lets
+// its entry be struck all the same. Errors are those of Demote,
+// node-not-answering, last-wanted-manager and remove-unfinished.
 func Remove(ctx context.Context, targets []Target, names []string, o ChangeOptions) (Change, error) {
-	r, ch, err := beginChange(ctx, targets, names, o)
+	v, err := usable(ctx, targets, o.View)
+	if err != nil {
+		return Change{View: v, Before: v.Quorum, After: v.Quorum}, err
+	}
+	o.View = &v
+	var listed []string
+	var outside []NodeView
+	for _, name := range names {
+		if n, ok := v.Node(name); ok && !n.Listed {
+			outside = append(outside, n)
+		} else {
+			listed = append(listed, name)
+		}
+	}
+	r, ch, err := beginChange(ctx, targets, listed, o)
 	if err != nil {
 		return ch, err
 	}
+	v.silentFirst(r.members)
 	var ids []string
+	var todo [][]Step
 	for _, m := range r.members {
 		ids = append(ids, m.ID)
+		steps, err := r.removal(m, o.Gone)
+		if err != nil {
+			return ch, err
+		}
+		todo = append(todo, steps)
 	}
 	if err := r.view.GuardRemoval(ids...); err != nil {
 		var t *trouble.Error
@@ -28,10 +55,24 @@ func Remove(ctx context.Context, targets []Target, names []string, o ChangeOptio
 			return ch, err
 		}
 	}
+	if err := v.guardAnchor(r.members); err != nil {
+		return ch, err
+	}
+	for _, n := range outside {
+		steps := v.remainder(n)
+		ch.Nodes = append(ch.Nodes, Changed{Name: n.Name, ID: n.NodeID, Already: len(steps) == 0})
+		todo = append(todo, steps)
+	}
+	for _, steps := range todo {
+		ch.Steps = append(ch.Steps, steps...)
+	}
+	if o.DryRun {
+		return ch, nil
+	}
 	r.askOthersFirst(r.members)
 	var errs []error
-	for _, m := range r.members {
-		err := r.remove(ctx, m)
+	for _, steps := range todo {
+		err := r.remove(ctx, steps)
 		errs = append(errs, err)
 		if err != nil {
 			break
@@ -40,27 +81,101 @@ func Remove(ctx context.Context, targets []Target, names []string, o ChangeOptio
 	return r.endChange(ctx, ch, errs)
 }
 
-func (r *changer) remove(ctx context.Context, m member) error {
+// guardAnchor refuses to take out the last member that labs.yaml calls a
+// manager: by these, dcalab knows which swarm is the lab's.
+func (v View) guardAnchor(going []member) error {
+	before, after := 0, 0
+	var stay []string
+	for _, n := range v.Nodes {
+		goes := slices.ContainsFunc(going, func(m member) bool { return m.ID == n.NodeID })
+		switch {
+		case !n.Listed:
+		case n.Want == lab.RoleManager:
+			before++
+			if !goes {
+				after++
+			}
+		case !goes:
+			stay = append(stay, n.Name)
+		}
+	}
+	if before == 0 || after > 0 {
+		return nil
+	}
+	return &trouble.Error{
+		ID: "last-wanted-manager", Exit: trouble.ExitRefused,
+		What: "refused to remove the last member that labs.yaml calls a manager",
+		Why:  "the lab's swarm is the one that such a node is in: without it, dcalab would take the swarm of " + strings.Join(stay, ", ") + " for a stranger's",
+		Next: []string{"write role: manager for one of them in labs.yaml first, then remove"},
+	}
+}
+
+// removal plans to take a node out of the swarm that its list holds.
+func (r *changer) removal(m member, gone bool) ([]Step, error) {
 	n, ours := r.view.Node(m.name)
 	answers := ours && n.State.Answered()
 	manager := m.IsManager() || m.Role == engine.RoleManager
-	if manager && answers {
-		if err := r.change(ctx, m, demoteStep{on(m.name), m.ID}, engine.RoleWorker); err != nil {
-			return err
+	if !answers {
+		if !gone {
+			return nil, silent(m, n, ours)
 		}
-		manager = false
+		return []Step{dropStep{on(m.name), m.ID, manager}}, nil
 	}
 	var steps []Step
-	if answers {
-		steps = append(steps, leaveStep{on(m.name), r.view.Cluster, "it is removed"})
+	if manager {
+		steps = append(steps, demoteStep{on(m.name), m.ID})
 	}
-	for _, s := range append(steps, dropStep{on(m.name), m.ID, manager}) {
+	return append(steps, leaveStep{on(m.name), r.view.Cluster, "it is removed"}, dropStep{on(m.name), m.ID, false}), nil
+}
+
+// silent refuses to strike the entry of a node that may be alive.
+func silent(m member, n NodeView, ours bool) error {
+	e := &trouble.Error{
+		ID: "node-not-answering", Exit: trouble.ExitRefused, What: "refused to remove " + m.name,
+		Why:  "it does not answer (" + reason(n) + "), so that it cannot leave: struck from the list, it would go on as if it were in the swarm once it comes back",
+		Next: []string{"start it first: dcalab start " + m.name, "if it is gone for good, strike its entry: dcalab remove --force " + m.name},
+	}
+	if !ours {
+		e.Why = "it is not a node of the lab, so that it cannot be asked to leave"
+		e.Next = []string{"let it leave by hand, there: docker swarm leave", "then strike its entry: dcalab remove --force " + m.ID}
+	}
+	return e
+}
+
+// remainder plans to clear what is left of a node of the lab that the swarm's
+// list no longer holds: entries of its earlier lives, and a swarm that it
+// believes to be in.
+func (v View) remainder(n NodeView) []Step {
+	var steps []Step
+	if n.State == StateRemoved {
+		steps = append(steps, leaveStep{on(n.Name), n.Cluster, "it was removed from there"})
+	}
+	for _, e := range v.Stale {
+		if e.Lab == n.Name {
+			steps = append(steps, dropStep{on(n.Name), e.ID, e.IsManager() || e.Role == engine.RoleManager})
+		}
+	}
+	return steps
+}
+
+func (r *changer) remove(ctx context.Context, steps []Step) error {
+	for _, s := range steps {
+		if s.Kind() == KindDemote {
+			m, err := r.view.resolve(s.Node())
+			if err == nil {
+				err = r.change(ctx, m, s, engine.RoleWorker)
+			}
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		if err := r.step(ctx, s); err != nil {
 			if ctx.Err() != nil {
 				return err
 			}
 			return &trouble.Error{
-				ID: "remove-unfinished", Exit: trouble.ExitUnfinished, Where: m.name, What: s.String(), Why: cause(m.name, err),
+				ID: "remove-unfinished", Exit: trouble.ExitUnfinished, Where: s.Node(), What: s.String(), Why: cause(s.Node(), err),
 				Next: []string{"see where it stands: dcalab status"}, Err: err,
 			}
 		}

@@ -14,11 +14,16 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
-// ChangeOptions of Promote and Demote.
+// ChangeOptions of Promote, Demote, Remove, SetAvailability and SetLabels.
 type ChangeOptions struct {
 	// Force leaves the refusal of a demotion that costs the quorum to the swarm
 	// itself. The last manager is never demoted.
 	Force bool
+	// Gone: Remove strikes the entries of nodes that do not answer, too, which
+	// cannot leave by themselves.
+	Gone bool
+	// DryRun: nothing is done; Change.Steps says what would be.
+	DryRun bool
 	// View is what was observed just now; nil makes it observe first.
 	View *View
 	// Patience is how long to wait for the effect; zero means a minute.
@@ -26,20 +31,22 @@ type ChangeOptions struct {
 	Progress func(Event)
 }
 
-// Changed is one node that was to be promoted or demoted.
+// Changed is one node that was to be changed.
 type Changed struct {
 	Name string // short name, or host name where it is none of the lab's
 	ID   string
-	// Already: it had the role before; nothing was done.
+	// Already: it was so before; nothing was done.
 	Already bool
 }
 
-// Change is what Promote or Demote did.
+// Change is what Promote, Demote, Remove, SetAvailability or SetLabels did.
 type Change struct {
 	Before, After Quorum
 	Nodes         []Changed
-	Warnings      []string
-	View          View // at the end
+	// Steps that were planned, in order.
+	Steps    []Step
+	Warnings []string
+	View     View // at the end
 }
 
 // Promote makes managers of the named nodes (short name, full name, node id or
@@ -70,6 +77,12 @@ func Promote(ctx context.Context, targets []Target, names []string, o ChangeOpti
 			todo = append(todo, m)
 		}
 	}
+	for _, m := range todo {
+		ch.Steps = append(ch.Steps, promoteStep{on(m.name), m.ID})
+	}
+	if o.DryRun {
+		return ch, nil
+	}
 	errs := make([]error, len(todo))
 	each(len(todo), func(i int) {
 		m := todo[i]
@@ -98,11 +111,18 @@ func Demote(ctx context.Context, targets []Target, names []string, o ChangeOptio
 		todo = append(todo, m)
 		ids = append(ids, m.ID)
 	}
+	r.view.silentFirst(todo)
+	for _, m := range todo {
+		ch.Steps = append(ch.Steps, demoteStep{on(m.name), m.ID})
+	}
 	if err := r.view.GuardRemoval(ids...); err != nil {
 		var t *trouble.Error
 		if !o.Force || errors.As(err, &t) && t.ID == "last-manager" {
 			return ch, err
 		}
+	}
+	if o.DryRun {
+		return ch, nil
 	}
 	r.askOthersFirst(todo)
 	var errs []error
@@ -114,6 +134,19 @@ func Demote(ctx context.Context, targets []Target, names []string, o ChangeOptio
 		}
 	}
 	return r.endChange(ctx, ch, errs)
+}
+
+// silentFirst puts members that do not answer before those that do: each dead
+// manager that is taken out makes the majority smaller, each living one makes
+// it harder to reach.
+func (v View) silentFirst(going []member) {
+	silent := func(m member) int {
+		if v.reaches(m.Node) {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(going, func(a, b member) int { return silent(a) - silent(b) })
 }
 
 // askOthersFirst puts managers that stay before those that go: asking them
@@ -215,18 +248,7 @@ func usable(ctx context.Context, targets []Target, have *View) (View, error) {
 	case len(v.Rivals) > 0:
 		return v, p.refuseStrangers()
 	case v.Cluster == "":
-		why := "no node of the lab is in one"
-		var silent []string
-		for _, n := range v.Nodes {
-			if !n.State.Answered() {
-				silent = append(silent, n.Name+" does not answer ("+reason(n)+")")
-			}
-		}
-		if len(silent) > 0 {
-			why = "no node that answers is in one; " + strings.Join(silent, ", ")
-		}
-		return v, &trouble.Error{ID: "no-swarm", Exit: trouble.ExitFailure, What: "the lab has no swarm", Why: why,
-			Next: []string{"make one: dcalab swarm bootstrap"}}
+		return v, v.noSwarm()
 	case !v.Quorum.HasQuorum:
 		if err := p.leaderless(); err != nil {
 			return v, err
@@ -235,6 +257,22 @@ func usable(ctx context.Context, targets []Target, have *View) (View, error) {
 			Why: v.Quorum.String(), Next: []string{"an election takes 10 to 20 seconds; then try again"}}
 	}
 	return v, nil
+}
+
+// noSwarm is why nothing can be changed where there is no swarm.
+func (v View) noSwarm() error {
+	why := "no node of the lab is in one"
+	var silent []string
+	for _, n := range v.Nodes {
+		if !n.State.Answered() {
+			silent = append(silent, n.Name+" does not answer ("+reason(n)+")")
+		}
+	}
+	if len(silent) > 0 {
+		why = "no node that answers is in one; " + strings.Join(silent, ", ")
+	}
+	return &trouble.Error{ID: "no-swarm", Exit: trouble.ExitFailure, What: "the lab has no swarm", Why: why,
+		Next: []string{"make one: dcalab swarm bootstrap"}}
 }
 
 // resolve finds the entry of the swarm's list that a user means: a node of the
@@ -341,8 +379,17 @@ func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error
 			return errors.New("it takes part in raft still")
 		}
 		e, err := r.engine(m.name)
-		if err != nil || role == engine.RoleManager || !ours || !own.State.Answered() {
+		if err != nil || !ours || !own.State.Answered() {
 			return nil //nolint:nilerr // it cannot be asked: the list is all there is
+		}
+		if role == engine.RoleManager {
+			// The leader reaches it before its own raft log has come: a leader that
+			// is demoted then hands over to it in vain, and tries again after half
+			// a minute ("received MsgTimeoutNow but is not promotable", 20.10).
+			if _, err := e.Nodes(ctx); !errors.Is(err, engine.ErrUnreachable) {
+				return err
+			}
+			return nil
 		}
 		info, err := e.Info(ctx)
 		switch {
@@ -409,7 +456,7 @@ func (r *changer) endChange(ctx context.Context, ch Change, errs []error) (Chang
 func interruptedChange(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return &trouble.Error{ID: "interrupted", Exit: trouble.ExitInterrupted, What: "interrupted",
-			Why:  "a role that was asked for still changes on the nodes",
+			Why:  "what was asked of the swarm may still come true there",
 			Next: []string{"see where it stands: dcalab status"}, Err: err}
 	}
 	return nil

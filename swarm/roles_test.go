@@ -25,6 +25,9 @@ func TestPromoteAndDemote(t *testing.T) {
 	remove := func(ctx context.Context, w *world, names ...string) (Change, error) {
 		return Remove(ctx, w.targets(), names, ChangeOptions{})
 	}
+	gone := func(ctx context.Context, w *world, names ...string) (Change, error) {
+		return Remove(ctx, w.targets(), names, ChangeOptions{Gone: true})
+	}
 	for _, tt := range []struct {
 		name    string
 		roles   string
@@ -63,12 +66,20 @@ func TestPromoteAndDemote(t *testing.T) {
 		{name: "remove a worker", roles: "mww", do: remove, nodes: []string{"n2"}, before: 1, after: 1, actions: 2},
 		{name: "remove a manager", roles: "mmm", do: remove, nodes: []string{"n3"}, before: 3, after: 2, warns: "odd number", actions: 3},
 		{name: "remove one of two managers, the leader", roles: "mm", do: remove, nodes: []string{"n1"}, before: 2, after: 1, actions: 3},
-		{name: "remove a dead worker", roles: "mww", play: func(w *world) { w.halt(2) }, do: remove, nodes: []string{"n3"}, before: 1, after: 1, actions: 1},
-		{name: "remove the dead one of three", roles: "mmm", play: func(w *world) { w.halt(2) }, do: remove, nodes: []string{"n3"}, before: 3, after: 2, actions: 2},
+		{name: "remove a dead worker, unforced", roles: "mww", play: func(w *world) { w.halt(2) }, do: remove, nodes: []string{"n3"},
+			id: "node-not-answering", says: "refused to remove n3: it does not answer (the machine is halted)", before: 1, after: 1},
+		{name: "remove a dead one and a living one, unforced", roles: "mww", play: func(w *world) { w.halt(2) }, do: remove, nodes: []string{"n2", "n3"},
+			id: "node-not-answering", before: 1, after: 1},
+		{name: "remove a dead worker", roles: "mww", play: func(w *world) { w.halt(2) }, do: gone, nodes: []string{"n3"}, before: 1, after: 1, actions: 1},
+		{name: "remove the dead one of three", roles: "mmm", play: func(w *world) { w.halt(2) }, do: gone, nodes: []string{"n3"}, before: 3, after: 2, actions: 2},
 		{name: "remove a living one while one is dead", roles: "mmm", play: func(w *world) { w.halt(2) }, do: remove, nodes: []string{"n2"},
 			id: "quorum-would-be-lost", before: 3, after: 3},
 		{name: "remove the last manager", roles: "mw", do: remove, nodes: []string{"n1"}, id: "last-manager", before: 1, after: 1},
-		{name: "remove a node outside", roles: "mw-", do: remove, nodes: []string{"n3"}, id: "not-in-swarm", before: 1, after: 1},
+		{name: "remove a node outside", roles: "mw-", do: remove, nodes: []string{"n3"}, before: 1, after: 1, already: true},
+		{name: "remove a node that left by hand", roles: "mww", play: func(w *world) { _ = w.engines[2].Leave(context.Background(), true) }, do: remove, nodes: []string{"n3"}, before: 1, after: 1, actions: 1},
+		{name: "remove a node that was struck by hand", roles: "mww", play: func(w *world) { w.strike(2, 0) }, do: remove, nodes: []string{"n3"}, before: 1, after: 1, actions: 1},
+		{name: "remove the last that labs.yaml calls a manager", roles: "mw", play: func(w *world) { w.slow = 0; w.setRole(1, 0, engine.RoleManager) }, do: remove, nodes: []string{"n1"}, id: "last-wanted-manager", says: "the swarm of n2", before: 2, after: 2},
+		{name: "remove two of three managers, the leader first", roles: "mmmw", do: remove, nodes: []string{"n1", "n2"}, before: 3, after: 1, actions: 6},
 		{name: "without a quorum", roles: "mmm", play: func(w *world) { w.stop(1); w.stop(2) }, do: demote, nodes: []string{"n3"}, id: "no-quorum", before: 3, after: 3},
 		{name: "without a swarm", roles: "m", play: func(w *world) { _ = w.engines[0].Leave(context.Background(), true) }, do: promote, nodes: []string{"n1"}, id: "no-swarm"},
 		{name: "in two halves", roles: "mm", play: func(w *world) { _ = w.engines[1].Leave(context.Background(), true); w.init(1) }, do: promote, nodes: []string{"n1"}, id: "two-swarms"},
@@ -148,6 +159,39 @@ func TestDemoteWaitsForTheNodesOwnEngine(t *testing.T) {
 		ch, err := Demote(t.Context(), targets, []string{"n2"}, ChangeOptions{})
 		if n, _ := ch.View.Node("n2"); err != nil || slow.looks > 0 || n.Control {
 			t.Errorf("%v, %d looks to go", err, slow.looks)
+		}
+	})
+}
+
+// late is a manager whose raft log comes some looks after the leader calls it
+// reachable.
+type late struct {
+	*modelEngine
+	looks int
+}
+
+func (l *late) Nodes(ctx context.Context) ([]engine.Node, error) {
+	if l.looks > 0 {
+		l.looks--
+		return nil, l.fail(engine.ErrNoLeader, "does not have a leader")
+	}
+	return l.modelEngine.Nodes(ctx)
+}
+
+func TestAManagerThatWasJustPromoted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(testLab("mw"))
+		formed(w)
+		fresh := &late{w.engines[1], 5}
+		targets := w.targets()
+		targets[1].Engine = fresh
+		if _, err := Promote(t.Context(), targets, []string{"n2"}, ChangeOptions{}); err != nil || fresh.looks > 0 {
+			t.Errorf("promoted, with %d looks to go: %v", fresh.looks, err)
+		}
+		// By somebody else, just now: it is the one to ask once the leader is gone.
+		fresh.looks = 2
+		if ch, err := Demote(t.Context(), targets, []string{"n1"}, ChangeOptions{}); err != nil || ch.After.Managers != 1 {
+			t.Errorf("%s, %v", ch.After, err)
 		}
 	})
 }

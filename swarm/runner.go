@@ -44,9 +44,15 @@ func newRunner(targets []Target, progress func(Event), patience time.Duration) *
 func (r *runner) begin(v View) {
 	r.view, r.facts, r.list, r.tokens, r.via = v, slices.Clone(v.facts), nil, nil, nil
 	r.asked = make([]int, len(v.facts))
-	for _, leader := range []bool{true, false} {
+	for _, good := range []func(int, NodeView) bool{
+		func(i int, n NodeView) bool { return v.facts[i].listed && n.Leader },
+		func(i int, n NodeView) bool { return v.facts[i].listed && !n.Leader },
+		// A manager that was promoted a moment ago has no leader yet. It may be
+		// the one to ask by and by: where the other is demoted, the only one.
+		func(i int, _ NodeView) bool { return !v.facts[i].listed },
+	} {
 		for i, n := range v.Nodes {
-			if v.Cluster != "" && n.Cluster == v.Cluster && n.Control && n.Leader == leader && (v.facts[i].listed || !v.Quorum.HasQuorum) {
+			if v.Cluster != "" && n.Cluster == v.Cluster && n.Control && good(i, n) {
 				r.via = append(r.via, n.Name)
 			}
 		}
@@ -161,12 +167,22 @@ func (r *runner) step(ctx context.Context, s Step) error {
 	case KindInit, KindJoin, KindLeave, KindUnlock, KindWait, KindPromote:
 		r.ask(ctx, s.Node())
 	case KindConfigure:
-		for _, m := range r.managers() {
-			r.ask(ctx, m)
+		// All of them: what the leader says of the settings is what counts next.
+		for i, t := range r.targets {
+			if r.manages(i) {
+				r.ask(ctx, t.Name)
+			}
 		}
 	}
 	r.progress(Event{Node: s.Node(), Kind: s.Kind(), Step: s.String(), Done: true, Err: err})
 	return err
+}
+
+// manages tells whether a node is a manager, as far as is known by now.
+func (r *runner) manages(i int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.facts[i].answered() && r.facts[i].info.Control
 }
 
 func (r *runner) do(ctx context.Context, s Step) error {

@@ -25,6 +25,7 @@ const (
 	KindDemote      Kind = "demote"
 	KindUpdate      Kind = "update"
 	KindConfigure   Kind = "configure"
+	KindDrain       Kind = "drain"
 	KindAwait       Kind = "await"
 )
 

@@ -24,6 +24,8 @@ type Engine interface {
 	UpdateSwarm(context.Context, func(*engine.SwarmSettings)) error
 	UpdateNode(ctx context.Context, id string, edit func(*engine.NodeSpec)) error
 	RemoveNode(ctx context.Context, id string, force bool) error
+	Tasks(context.Context) ([]engine.Task, error)
+	Holdings(context.Context) (engine.Holdings, error)
 }
 
 // ErrAbsent stands in the chain of Target.Unreachable and tells that the machine does

@@ -14,6 +14,9 @@ const columnGap = "   "
 // statusTone colours the words of Docker, Raft and the drivers that a reader
 // of a table looks for; a cell is compared as a whole, in any case.
 func statusTone(cell string) tone {
+	if strings.HasPrefix(cell, "≠ ") { // differs from what its neighbours say
+		return toneWarn
+	}
 	switch strings.ToLower(cell) {
 	case "ready", "running", "reachable", "ok":
 		return toneGood

@@ -28,8 +28,11 @@ const patience = 10 * time.Second
 // TestMain lets the test binary be the program that runs on a terminal of its
 // own: Ctrl-C means something only to a process that has one.
 func TestMain(m *testing.M) {
-	if os.Getenv("UI_TEST_PROGRAM") == "progress" {
+	switch os.Getenv("UI_TEST_PROGRAM") {
+	case "progress":
 		os.Exit(progressProgram())
+	case "live":
+		os.Exit(liveProgram())
 	}
 	os.Exit(m.Run())
 }
@@ -104,6 +107,12 @@ func (x *terminal) lines() []string {
 		lines = lines[:len(lines)-1]
 	}
 	return lines
+}
+
+func (x *terminal) cursorVisible() bool {
+	x.vt.Lock()
+	defer x.vt.Unlock()
+	return x.vt.CursorVisible()
 }
 
 func (x *terminal) bytes() string {
@@ -193,7 +202,7 @@ func TestProgressOnATerminalIsALineForEachNode(t *testing.T) {
 
 	want := []string{"the lab is dca", "✔ master  ready  1.2s", "✘ node02  no route  1m01s", "after"}
 	x.eventually("what stays", func(l []string) bool { return reflect.DeepEqual(l, want) })
-	if !x.vt.CursorVisible() {
+	if !x.cursorVisible() {
 		t.Error("the cursor was left hidden")
 	}
 	after, err := term.GetState(int(x.tty.Fd()))
@@ -333,7 +342,7 @@ func TestCtrlCReachesTheProgram(t *testing.T) {
 		t.Errorf("exit status %d", code)
 	}
 	x.eventually("the cursor back and the last line at the left", func(l []string) bool {
-		return x.vt.CursorVisible() && len(l) > 0 && l[len(l)-1] == "the end" && shows("✘ master  interrupted")(l)
+		return x.cursorVisible() && len(l) > 0 && l[len(l)-1] == "the end" && shows("✘ master  interrupted")(l)
 	})
 }
 
@@ -374,7 +383,7 @@ func TestWatchRedrawsInPlace(t *testing.T) {
 	}
 	fmt.Fprintln(x.tty, "after")
 	x.eventually("the last picture stays", func(l []string) bool {
-		return reflect.DeepEqual(l, []string{"turn 3 at 40", "after"}) && x.vt.CursorVisible()
+		return reflect.DeepEqual(l, []string{"turn 3 at 40", "after"}) && x.cursorVisible()
 	})
 }
 

@@ -153,6 +153,29 @@ func (d *Driver) refresh(n lab.Node, nat bool) error {
 	return t.err
 }
 
+// introduce writes the names of the lab's nodes into a node that runs, whose
+// PID 1 is pid: labs.yaml may have others now than when it was started. What
+// root in the node made of the file is not touched where it is no plain file.
+func (d *Driver) introduce(pid int) error {
+	root, err := os.OpenRoot(fmt.Sprintf("/proc/%d/root", pid))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	fi, err := root.Lstat("etc/hosts")
+	if err != nil || !fi.Mode().IsRegular() {
+		return nil // the next start writes it
+	}
+	old, err := root.ReadFile("etc/hosts")
+	if err != nil {
+		return err
+	}
+	if now := hosts(d.cfg.Lab, string(old)); now != string(old) {
+		return root.WriteFile("etc/hosts", []byte(now), 0o644)
+	}
+	return nil
+}
+
 const (
 	hostsBegin = "# dcalab: the lab's nodes"
 	hostsEnd   = "# dcalab: end"

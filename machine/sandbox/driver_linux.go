@@ -39,6 +39,7 @@ type Driver struct {
 var (
 	_ machine.Driver  = (*Driver)(nil)
 	_ machine.Limited = (*Driver)(nil)
+	_ machine.Keeper  = (*Driver)(nil)
 )
 
 // New makes the driver for one lab. It touches nothing.
@@ -132,7 +133,10 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 	for _, n := range nodes {
 		g.Go(func() error {
 			if pid, ok := alive[n.Name]; ok {
-				err := d.mend(n, pid)
+				err := d.introduce(pid)
+				if err == nil {
+					err = d.mend(n, pid)
+				}
 				if err == nil {
 					err = d.ready(ctx, o, n, pid)
 				}
@@ -350,7 +354,7 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 	}
 	targets := map[string]bool{}
 	for _, name := range names {
-		n, ok := d.cfg.Lab.Node(name)
+		n, ok := d.node(name)
 		if !ok {
 			return fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
 		}
@@ -425,6 +429,38 @@ func (d *Driver) remains() []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(found))
+}
+
+// Strays are the nodes of which anything is left and that labs.yaml no longer
+// names.
+func (d *Driver) Strays(context.Context) (map[string]machine.Status, error) {
+	alive, err := running(d.cfg.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]machine.Status{}
+	for _, name := range d.remains() {
+		if _, ok := d.cfg.Lab.Node(name); ok {
+			continue
+		}
+		switch {
+		case alive[name] != 0:
+			out[name] = machine.StatusRunning
+		case d.disk(name).exists():
+			out[name] = machine.StatusHalted
+		default:
+			out[name] = machine.StatusUnknown
+		}
+	}
+	return out, nil
+}
+
+// node finds a node of the lab, or a stray one, which has a name only.
+func (d *Driver) node(name string) (lab.Node, bool) {
+	if n, ok := d.cfg.Lab.Node(name); ok {
+		return n, true
+	}
+	return lab.Node{Name: name}, slices.Contains(d.remains(), name)
 }
 
 // vanish removes what the nodes shared.
@@ -529,7 +565,7 @@ func (d *Driver) Status(context.Context) (map[string]machine.Status, error) {
 
 // Endpoint gives the socket that leads to the node's sshd.
 func (d *Driver) Endpoint(_ context.Context, name string) (machine.Endpoint, error) {
-	n, ok := d.cfg.Lab.Node(name)
+	n, ok := d.node(name)
 	if !ok {
 		return machine.Endpoint{}, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
 	}

@@ -51,7 +51,10 @@ type Driver struct {
 	memory *memory
 }
 
-var _ machine.Driver = (*Driver)(nil)
+var (
+	_ machine.Driver = (*Driver)(nil)
+	_ machine.Keeper = (*Driver)(nil)
+)
 
 // New makes the driver for one lab. It touches nothing.
 func New(cfg Config) *Driver {
@@ -331,17 +334,31 @@ func (d *Driver) Halt(ctx context.Context, o machine.Observer, names ...string) 
 // Destroy removes nodes and everything that belongs to them. With none named,
 // machines of the lab that labs.yaml no longer has go too.
 func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...string) error {
-	nodes, err := d.pick(names)
-	if err != nil {
-		return err
-	}
 	ids, err := d.machineIDs()
 	if err != nil {
 		return err
 	}
+	var strays []string
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		stray := d.stray(name, ids)
+		if stray && !slices.Contains(strays, name) {
+			strays = append(strays, name)
+		}
+		return stray
+	})
+	var nodes []lab.Node
+	if len(strays) == 0 || len(names) > 0 {
+		if nodes, err = d.pick(names); err != nil {
+			return err
+		}
+	}
+	whole := len(names)+len(strays) == 0
+	for _, name := range strays {
+		nodes = append(nodes, lab.Node{Name: name})
+	}
 	var there []string
 	for name := range ids {
-		if len(names) == 0 || slices.Contains(shortNames(nodes), name) {
+		if whole || slices.Contains(shortNames(nodes), name) {
 			there = append(there, name)
 		}
 	}
@@ -364,7 +381,7 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 			return err
 		}
 	}
-	if len(names) == 0 {
+	if whole {
 		return errors.Join(d.forgetSnapshots(), os.RemoveAll(d.dotfile()))
 	}
 	return nil
@@ -443,13 +460,16 @@ func stateOf(state string) machine.Status {
 
 // Endpoint tells how to reach a node that is running.
 func (d *Driver) Endpoint(ctx context.Context, name string) (machine.Endpoint, error) {
-	n, ok := d.cfg.Lab.Node(name)
-	if !ok {
-		return machine.Endpoint{}, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
-	}
 	ids, err := d.machineIDs()
 	if err != nil {
 		return machine.Endpoint{}, err
+	}
+	n, ok := d.cfg.Lab.Node(name)
+	switch {
+	case !ok && !d.stray(name, ids):
+		return machine.Endpoint{}, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
+	case !ok:
+		return d.strayEndpoint(name, ids[name])
 	}
 	id, ok := ids[n.Name]
 	if !ok {
@@ -470,6 +490,41 @@ func (d *Driver) Endpoint(ctx context.Context, name string) (machine.Endpoint, e
 	// Somebody used Vagrant itself: what is remembered is of another boot, or
 	// of another machine.
 	return ep, d.meet(ctx, n, id, ep, true)
+}
+
+// Strays are the machines that Vagrant has created and labs.yaml no longer
+// has. Vagrant is not asked about those that do not answer.
+func (d *Driver) Strays(ctx context.Context) (map[string]machine.Status, error) {
+	ids, err := d.machineIDs()
+	if err != nil {
+		return nil, err
+	}
+	var nodes []lab.Node
+	out := map[string]machine.Status{}
+	for name := range ids {
+		if d.stray(name, ids) {
+			nodes = append(nodes, lab.Node{Name: name})
+			out[name] = machine.StatusUnknown
+		}
+	}
+	for name := range d.answering(ctx, nodes, ids) {
+		out[name] = machine.StatusRunning
+	}
+	return out, ctx.Err()
+}
+
+func (d *Driver) stray(name string, ids map[string]string) bool {
+	_, ours := d.cfg.Lab.Node(name)
+	return !ours && ids[name] != ""
+}
+
+// strayEndpoint is what is remembered of a stray: nobody looks for more.
+func (d *Driver) strayEndpoint(name, id string) (machine.Endpoint, error) {
+	ep, ok, err := d.memory.endpoint(name, id)
+	if err == nil && !ok {
+		err = &trouble.Error{ID: "node-unknown", Where: name, Why: "how this machine is reached is not known, and labs.yaml no longer has it"}
+	}
+	return ep, err
 }
 
 // Preflight finds what would stop Up on this machine.

@@ -41,10 +41,11 @@ if [ -r /etc/os-release ]; then
 		esac
 	done </etc/os-release
 fi
-if [ -s /etc/docker/daemon.json ]; then
-	if [ -r /etc/docker/daemon.json ]; then
-		echo "daemon.json=$(base64 /etc/docker/daemon.json | tr -d '\n')"
+for file in daemon.json daemon.json.dcalab; do
+	if [ ! -s "/etc/docker/$file" ]; then continue; fi
+	if [ -r "/etc/docker/$file" ]; then
+		echo "$file=$(base64 "/etc/docker/$file" | tr -d '\n')"
 	else
-		echo "daemon.json=$(sudo -n base64 /etc/docker/daemon.json | tr -d '\n')"
+		echo "$file=$(sudo -n base64 "/etc/docker/$file" | tr -d '\n')"
 	fi
-fi
+done

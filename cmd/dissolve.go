@@ -1,0 +1,167 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/ui"
+)
+
+func (a *app) dissolve() *cobra.Command {
+	var yes, dryRun bool
+	c := &cobra.Command{
+		Use:   "dissolve",
+		Short: "Take the whole swarm down in order; the machines stay",
+		Long: `Take the lab's swarm down: the workers leave first, then the managers, one
+after the other, the leader last. The machines stay, with their images and
+volumes, their engines in no swarm; dcalab swarm bootstrap makes a new one.
+
+It says what is lost (services, secrets, configs, networks) and asks first,
+unless --yes is given. It works without a quorum, too, and with managers that
+are locked. A node that does not answer cannot leave, and comes back as a
+stranger: dcalab swarm bootstrap --take-over NODE takes it into the next swarm.`,
+		Example: "  dcalab swarm dissolve\n  dcalab swarm dissolve --yes && dcalab swarm bootstrap",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.dissolveSwarm(c.Context(), yes, dryRun)
+		},
+	}
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be done and do nothing")
+	return c
+}
+
+func (a *app) dissolveSwarm(ctx context.Context, yes, dryRun bool) error {
+	s, err := a.existing()
+	if err != nil {
+		return err
+	}
+	if dryRun {
+		v, crew, err := s.observe(ctx)
+		if err != nil {
+			return err
+		}
+		defer crew.Close()
+		plan := swarm.PlanDissolve(v)
+		s.printPlan(plan.Steps())
+		s.warnDissolve(plan)
+		return nil
+	}
+	release, err := s.change(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	p := s.progress(s.lab.NodeNames())
+	defer p.Close()
+	v, crew, err := s.observeElected(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer crew.Close()
+	plan := swarm.PlanDissolve(v)
+	if plan.Empty() && len(plan.Unfinished) == 0 {
+		p.Close()
+		s.warn(plan.Warnings...)
+		s.note("nothing to do: no node that answers is in the lab's swarm")
+		return nil
+	}
+	if !yes {
+		if err := s.confirm(ctx, "dissolve", s.dissolveQuestion(ctx, v, crew)); err != nil {
+			return err
+		}
+	}
+	s.warn(plan.Warnings...)
+	d, err := swarm.Dissolve(ctx, crew.targets, swarm.DissolveOptions{View: &v, Progress: tell(p)})
+	for _, n := range d.View.Nodes {
+		if before, ok := v.Node(n.Name); ok && n.State == swarm.StateInactive && before.State != swarm.StateInactive {
+			p.Done(n.Name, "in no swarm")
+		}
+	}
+	p.Close()
+	if err != nil {
+		return err
+	}
+	s.note("the swarm is dissolved; a new one: dcalab swarm bootstrap")
+	return nil
+}
+
+func (s *session) warnDissolve(plan swarm.Plan) {
+	s.warn(plan.Warnings...)
+	for _, u := range plan.Unfinished {
+		s.warn(u.Node + " may stay in it: " + u.Why)
+	}
+}
+
+// observeElected observes, and waits for a leader where enough managers of the
+// lab's swarm run to elect one. Where none comes, it goes on without.
+func (s *session) observeElected(ctx context.Context, p *ui.Progress) (swarm.View, *crew, error) {
+	for deadline := time.Now().Add(electionPatience); ; {
+		v, c, err := s.observe(ctx)
+		if err != nil {
+			return v, c, err
+		}
+		alive := 0
+		for _, n := range v.Nodes {
+			if n.Cluster == v.Cluster && n.Role == lab.RoleManager && n.State != swarm.StateLocked && c.machines[n.Name] == machine.StatusRunning {
+				alive++
+			}
+		}
+		if v.Cluster == "" || v.Quorum.HasQuorum || alive < v.Quorum.Majority || time.Now().After(deadline) {
+			return v, c, nil
+		}
+		c.Close()
+		p.Detail("", "waiting for the swarm to elect a leader")
+		timer := time.NewTimer(time.Second)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return v, nil, ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
+// dissolveQuestion says what is lost.
+func (s *session) dissolveQuestion(ctx context.Context, v swarm.View, c *crew) string {
+	var members []string
+	for _, n := range v.Nodes {
+		if n.Listed || n.Cluster != "" && n.State != swarm.StateForeign {
+			members = append(members, n.Name)
+		}
+	}
+	what := "what is in it cannot be told, because it has no quorum"
+	if holdings, err := v.Holdings(ctx, c.targets); err == nil {
+		what = lost(holdings)
+	}
+	return fmt.Sprintf("dissolve the swarm of %s? %s; the machines stay", strings.Join(members, ", "), what)
+}
+
+// lost names what goes with a swarm.
+func lost(h engine.Holdings) string {
+	var parts []string
+	for _, kind := range []struct {
+		one   string
+		names []string
+	}{{"service", h.Services}, {"secret", h.Secrets}, {"config", h.Configs}, {"network", h.Networks}} {
+		if n := len(kind.names); n > 0 {
+			s := ""
+			if n > 1 {
+				s = "s"
+			}
+			parts = append(parts, fmt.Sprintf("%d %s%s (%s)", n, kind.one, s, strings.Join(kind.names, ", ")))
+		}
+	}
+	if len(parts) == 0 {
+		return "it has no services, secrets, configs or networks of its own"
+	}
+	return "lost with it: " + strings.Join(parts, ", ")
+}

@@ -1,0 +1,467 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"charm.land/lipgloss/v2"
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// execReport is what `dcalab exec -o json` prints. Its keys are a promise.
+type execReport struct {
+	Lab     string       `json:"lab" yaml:"lab"`
+	Command string       `json:"command" yaml:"command"`
+	Nodes   []execResult `json:"nodes" yaml:"nodes"`
+}
+
+type execResult struct {
+	Name string `json:"name" yaml:"name"`
+	// Exit is the command's status; null where it could not be run, or its
+	// status was lost.
+	Exit   *int   `json:"exit" yaml:"exit"`
+	Stdout string `json:"stdout" yaml:"stdout"`
+	Stderr string `json:"stderr" yaml:"stderr"`
+	Error  string `json:"error" yaml:"error"`
+
+	err error
+}
+
+func (r execResult) ok() bool { return r.err == nil && *r.Exit == 0 }
+
+func (a *app) exec() *cobra.Command {
+	var which selection
+	var ordered bool
+	var output string
+	c := &cobra.Command{
+		Use:   "exec [--all|--managers|--workers] [NODE...] -- COMMAND...",
+		Short: "Run a command on several nodes at once",
+		Long: `Run a command on several nodes at once: those named, all, or those that the
+swarm calls managers or workers now. As with ssh, the words of the command are
+joined with spaces and read by the shell of each node, as its ordinary user.
+
+What the nodes say is shown as it comes, each line with the node's name in
+front; what they write to standard error goes to standard error. With
+--ordered it is shown node by node, in the lab's order. The command's standard
+input is empty.
+
+The exit status is 0 when all succeeded, that of the command where all that
+failed agree on it, else 1. A node that cannot be reached has failed.`,
+		Example: "  dcalab exec --all -- uptime\n  dcalab exec --managers -- docker node ls\n" +
+			"  dcalab exec node01 node02 -- 'sudo service docker restart'\n  dcalab exec --all --ordered -- docker ps\n  dcalab exec --workers -o json -- docker info -f '{{.ServerVersion}}'",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeNodes,
+		RunE: func(c *cobra.Command, args []string) error {
+			if output != "" && output != "json" && output != "yaml" {
+				return usage(fmt.Sprintf("there is no output format %q", output), "the formats are json and yaml")
+			}
+			dash := c.ArgsLenAtDash()
+			if dash < 0 || dash == len(args) {
+				return usage("which command? It stands behind --", "dcalab exec NODE... -- COMMAND", "dcalab exec --all -- COMMAND")
+			}
+			if dash == 0 && which.none() {
+				return usage("on which nodes?", "name them before the --, or say --all, --managers or --workers")
+			}
+			s, err := a.existing()
+			if err != nil {
+				return err
+			}
+			return s.exec(c.Context(), which, args[:dash], strings.Join(args[dash:], " "), ordered, output)
+		},
+	}
+	which.flags(c)
+	c.Flags().BoolVar(&ordered, "ordered", false, "show what the nodes say node by node, in the lab's order")
+	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: lines)")
+	return c
+}
+
+// exec runs a command line on nodes and gives the error that dcalab exits with.
+func (s *session) exec(ctx context.Context, which selection, args []string, command string, ordered bool, format string) error {
+	nodes, have, err := s.chosen(ctx, which, args)
+	if err != nil {
+		return err
+	}
+	defer have.Close()
+	a := s.app
+	results := make([]execResult, len(nodes))
+	for i, n := range nodes {
+		results[i].Name = n.Name
+	}
+	speech := newChorus(a.streams.Out, a.streams.Err, ordered)
+	noColor := a.settings.GetBool("no-color")
+	speech.join(names(nodes), a.streams.OutColor(noColor), a.streams.ErrColor(noColor))
+
+	var texts []struct{ out, err bytes.Buffer }
+	if format != "" {
+		texts = make([]struct{ out, err bytes.Buffer }, len(nodes))
+	}
+	s.connect(ctx, nodes, have, func(i int, n *provision.Node, err error) {
+		r := &results[i]
+		if err == nil {
+			var out, errw io.Writer = speech.voice(i, false), speech.voice(i, true)
+			if format != "" {
+				out, errw = &texts[i].out, &texts[i].err
+			}
+			var exit int
+			if exit, err = n.Stream(ctx, command, nil, out, errw); err == nil {
+				r.Exit = &exit
+			}
+		}
+		if r.err = err; err != nil {
+			r.Error = oneLine(err)
+		}
+		if format != "" {
+			r.Stdout, r.Stderr = texts[i].out.String(), texts[i].err.String()
+		} else if ctx.Err() == nil {
+			speech.end(i, err)
+		}
+	})
+	if ctx.Err() != nil {
+		return &trouble.Error{
+			ID: "interrupted", What: "interrupted", Why: "the commands were told to end; what they did stays",
+			Exit: trouble.ExitInterrupted, Err: ctx.Err(),
+		}
+	}
+	if err := s.writeExec(results, command, format); err != nil {
+		return err
+	}
+	return execStatus(results)
+}
+
+// writeExec prints the results in a format, or, where the lines were shown
+// already, how each node failed.
+func (s *session) writeExec(results []execResult, command, format string) error {
+	var text []byte
+	var err error
+	switch r := (execReport{Lab: s.lab.Name, Command: command, Nodes: results}); format {
+	case "json":
+		text, err = json.MarshalIndent(r, "", "  ")
+		text = append(text, '\n')
+	case "yaml":
+		text, err = yaml.Marshal(r)
+	default:
+		for _, r := range results {
+			switch {
+			case r.err != nil:
+				fmt.Fprintf(s.app.streams.Err, "%s: %s\n", r.Name, strings.TrimPrefix(r.Error, r.Name+": "))
+			case *r.Exit != 0:
+				fmt.Fprintf(s.app.streams.Err, "%s: exit %d\n", r.Name, *r.Exit)
+			}
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = s.app.streams.Out.Write(text)
+	return err
+}
+
+// execStatus makes dcalab's exit status of the nodes': all has been said.
+func execStatus(results []execResult) error {
+	status := -1
+	for _, r := range results {
+		switch {
+		case r.ok():
+		case r.err != nil || status >= 0 && status != *r.Exit:
+			return remoteError(trouble.ExitFailure)
+		default:
+			status = *r.Exit
+		}
+	}
+	if status < 0 {
+		return nil
+	}
+	return remoteError(status)
+}
+
+// selection is which nodes a command is for, beside those that are named.
+type selection struct{ all, managers, workers bool }
+
+func (o *selection) flags(c *cobra.Command) {
+	c.Flags().BoolVar(&o.all, "all", false, "all nodes")
+	c.Flags().BoolVar(&o.managers, "managers", false, "the nodes that the swarm calls managers now")
+	c.Flags().BoolVar(&o.workers, "workers", false, "the nodes that the swarm calls workers now")
+}
+
+func (o selection) none() bool { return o == selection{} }
+
+// chosen gives the nodes that are named or selected, in the lab's order, and
+// the connections that were made to find out, for the caller to close.
+func (s *session) chosen(ctx context.Context, o selection, args []string) ([]lab.Node, *connected, error) {
+	take := map[string]bool{}
+	if len(args) > 0 {
+		named, err := s.pick(args)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, n := range named {
+			take[n.Name] = true
+		}
+	}
+	have := &connected{}
+	roles := map[string]lab.Role{}
+	if !o.all && (o.managers || o.workers) {
+		v, crew, err := s.observe(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		crew.closeEngines()
+		have = &crew.connected
+		var guessed []string
+		roles, guessed = rolesNow(v)
+		if len(guessed) > 0 {
+			s.warn("the swarm does not say what " + strings.Join(guessed, ", ") + " is: taken for what labs.yaml says")
+		}
+	}
+	var nodes []lab.Node
+	for _, n := range s.lab.Nodes {
+		role := roles[n.Name]
+		if take[n.Name] || o.all || o.managers && role == lab.RoleManager || o.workers && role == lab.RoleWorker {
+			nodes = append(nodes, n)
+		}
+	}
+	if len(nodes) == 0 {
+		have.Close()
+		what := "manager"
+		if o.workers {
+			what = "worker"
+		}
+		return nil, nil, &trouble.Error{ID: "no-such-nodes", Why: fmt.Sprintf("lab %s has no %s", s.lab.Name, what), Next: []string{"who is what: dcalab status"}}
+	}
+	return nodes, have, nil
+}
+
+// rolesNow is the role of each node that the swarm says, else labs.yaml; and
+// the nodes of which it is only labs.yaml that does.
+func rolesNow(v swarm.View) (roles map[string]lab.Role, guessed []string) {
+	roles = map[string]lab.Role{}
+	for _, n := range v.Nodes {
+		roles[n.Name] = n.Role
+		// What a node is in somebody else's swarm says nothing about this one.
+		if n.Role == "" || n.State == swarm.StateForeign || n.State == swarm.StateRemoved {
+			roles[n.Name] = n.Want
+			if n.Want == lab.RoleManager || n.Want == lab.RoleWorker {
+				guessed = append(guessed, n.Name)
+			}
+		}
+	}
+	return roles, guessed
+}
+
+// connect reaches each of the nodes at once, over the connection that there is
+// already or a new one, which have keeps for the caller to close. then is
+// called for each as soon as it is reached, or is known not to be; connect
+// waits for all these calls.
+func (s *session) connect(ctx context.Context, nodes []lab.Node, have *connected, then func(i int, n *provision.Node, err error)) {
+	reached := make([]*provision.Node, len(nodes))
+	for i, n := range nodes {
+		reached[i] = have.nodes[n.Name]
+	}
+	var machines map[string]machine.Status
+	var unknown error
+	if slices.Contains(reached, nil) {
+		machines, unknown = s.driver.Status(ctx)
+	}
+	var mu sync.Mutex
+	dial := func(n lab.Node) (*provision.Node, error) {
+		if unknown != nil {
+			return nil, unknown
+		}
+		if err := notRunning(n.Name, machines[n.Name]); err != nil {
+			return nil, err
+		}
+		ep, err := s.driver.Endpoint(ctx, n.Name)
+		if err != nil {
+			return nil, err
+		}
+		node, err := provision.Dial(ctx, ep, s.dialOptions())
+		if err != nil {
+			return nil, err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if have.nodes == nil {
+			have.nodes = map[string]*provision.Node{}
+		}
+		have.nodes[n.Name] = node
+		return node, nil
+	}
+	var all sync.WaitGroup
+	for i, n := range nodes {
+		all.Go(func() {
+			node, err := reached[i], error(nil)
+			if node == nil {
+				node, err = dial(n)
+			}
+			then(i, node, err)
+		})
+	}
+	all.Wait()
+}
+
+// maxLine is how much of a line that does not end is kept, in bytes: a longer
+// one is broken.
+const maxLine = 64 << 10
+
+// chorus writes what several nodes say to two streams, whole lines only, the
+// name of the node in front of each. In order, a node is heard when all before
+// it have ended; what it said meanwhile is kept in memory.
+type chorus struct {
+	out, err io.Writer
+	ordered  bool
+
+	mu    sync.Mutex
+	nodes []*speaker
+	turn  int // the node that is heard, in order
+}
+
+type speaker struct {
+	voices [2]*voice // to out, to err
+	held   []line
+	ended  bool
+}
+
+// line is whole lines, on their way to a stream.
+type line struct {
+	to   io.Writer
+	text []byte
+}
+
+// voice is one of a node's two streams.
+type voice struct {
+	chorus  *chorus
+	speaker int
+	to      io.Writer
+	prefix  string
+	part    []byte // of a line that has not ended
+}
+
+func newChorus(out, err io.Writer, ordered bool) *chorus {
+	return &chorus{out: out, err: err, ordered: ordered}
+}
+
+// join brings the nodes in, their names aligned.
+func (c *chorus) join(nodes []string, outColor, errColor bool) {
+	width := 0
+	for _, n := range nodes {
+		width = max(width, len(n))
+	}
+	// Of the sixteen that follow the user's theme, those that mean nothing else.
+	colors := []lipgloss.Style{
+		lipgloss.NewStyle().Foreground(lipgloss.Cyan), lipgloss.NewStyle().Foreground(lipgloss.Magenta),
+		lipgloss.NewStyle().Foreground(lipgloss.Blue), lipgloss.NewStyle().Foreground(lipgloss.BrightCyan),
+		lipgloss.NewStyle().Foreground(lipgloss.BrightMagenta), lipgloss.NewStyle().Foreground(lipgloss.BrightBlue),
+	}
+	for i, n := range nodes {
+		label := fmt.Sprintf("%-*s |", width, n)
+		prefix := func(color bool) string {
+			if color {
+				return colors[i%len(colors)].Render(label) + " "
+			}
+			return label + " "
+		}
+		c.nodes = append(c.nodes, &speaker{voices: [2]*voice{
+			{chorus: c, speaker: i, to: c.out, prefix: prefix(outColor)},
+			{chorus: c, speaker: i, to: c.err, prefix: prefix(errColor)},
+		}})
+	}
+}
+
+// voice is what node i writes to: its stdout or its stderr.
+func (c *chorus) voice(i int, stderr bool) *voice {
+	if stderr {
+		return c.nodes[i].voices[1]
+	}
+	return c.nodes[i].voices[0]
+}
+
+// Write takes any piece of text. It never fails: a stream that is closed is
+// not the node's fault, and its command is to end by itself.
+func (v *voice) Write(p []byte) (int, error) {
+	v.chorus.mu.Lock()
+	defer v.chorus.mu.Unlock()
+	var b []byte
+	for rest := p; len(rest) > 0; {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			room := maxLine - len(v.part)
+			if len(rest) < room {
+				v.part = append(v.part, rest...)
+				break
+			}
+			v.part = append(v.part, rest[:room]...)
+			b, rest = v.cut(b), rest[room:]
+			continue
+		}
+		v.part = append(v.part, rest[:i]...)
+		b, rest = v.cut(b), rest[i+1:]
+	}
+	v.chorus.say(v.speaker, line{v.to, b})
+	return len(p), nil
+}
+
+// cut appends the line that has ended to b.
+func (v *voice) cut(b []byte) []byte {
+	b = append(b, v.prefix...)
+	b = append(b, bytes.TrimSuffix(v.part, []byte("\r"))...)
+	v.part = v.part[:0]
+	return append(b, '\n')
+}
+
+// say writes lines, or keeps them until the node's turn. c.mu is held.
+func (c *chorus) say(i int, l line) {
+	switch {
+	case len(l.text) == 0:
+	case c.ordered && i != c.turn:
+		c.nodes[i].held = append(c.nodes[i].held, l)
+	default:
+		_, _ = l.to.Write(l.text)
+	}
+}
+
+// end finishes a node's last lines, and says why it was not heard out.
+func (c *chorus) end(i int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.nodes[i]
+	for _, v := range n.voices {
+		if len(v.part) > 0 {
+			c.say(i, line{v.to, v.cut(nil)})
+		}
+	}
+	if err != nil {
+		var t *trouble.Error
+		why := err.Error()
+		if errors.As(err, &t) && t.Why != "" {
+			why = t.Why
+		}
+		v := n.voices[1]
+		v.part = append(v.part, strings.ReplaceAll(why, "\n", " ")...)
+		c.say(i, line{v.to, v.cut(nil)})
+	}
+	n.ended = true
+	for c.turn < len(c.nodes) && c.nodes[c.turn].ended {
+		c.turn++
+		if c.turn < len(c.nodes) {
+			for _, l := range c.nodes[c.turn].held {
+				_, _ = l.to.Write(l.text)
+			}
+			c.nodes[c.turn].held = nil
+		}
+	}
+}

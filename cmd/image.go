@@ -1,0 +1,475 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/image"
+	"github.com/dcalab/dcalab/image/demo"
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/ui"
+)
+
+func (a *app) image() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "image",
+		Short: "Bring images to the nodes without a registry",
+	}
+	c.AddCommand(a.imageLoad(), a.imageList())
+	return c
+}
+
+func (a *app) imageLoad() *cobra.Command {
+	var binary string
+	c := &cobra.Command{
+		Use:   "load FILE.tar|IMAGE|demo|- [NODE...]",
+		Short: "Load images into all nodes at once",
+		Long: `Load images into the engines of all nodes, or of those named, at once and
+over SSH: no registry is needed, and no network but the lab's. Nodes that have
+them already are passed over.
+
+  FILE.tar  what docker save wrote, or an OCI archive; also packed with gzip or
+            bzip2; - is the standard input
+  IMAGE     an image of the Docker on this machine
+  demo      dcalab's own small web server, built here with neither Docker nor a
+            registry: localhost/demo:1, localhost/demo:2, and localhost/demo:broken,
+            which never becomes healthy
+
+Practise with the demo on a manager (dcalab ssh master):
+
+  docker service create --name web --replicas 3 --no-resolve-image \
+      --env 'NODE={{.Node.Hostname}}' --env 'TASK={{.Task.Name}}' \
+      --publish published=8080,target=8080 localhost/demo:1
+  curl localhost:8080
+  docker service update --no-resolve-image --image localhost/demo:2 web
+  docker service update --no-resolve-image --image localhost/demo:broken \
+      --update-failure-action rollback web
+
+The nodes need a kernel with ip_vs for this way of publishing (the routing
+mesh); without it, add mode=host to --publish and ask a node that has a task.`,
+		Example:           "  dcalab image load demo\n  dcalab image load nginx:1.27 node01 node02\n  docker save nginx:1.27 | dcalab image load -",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeImageLoad,
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx := c.Context()
+			s, err := a.existing()
+			if err != nil {
+				return err
+			}
+			nodes, err := s.pick(args[1:])
+			if err != nil {
+				return err
+			}
+			if binary == "" {
+				binary = a.settings.GetString("demo-binary")
+			}
+			f, err := s.openImages(ctx, args[0], binary)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			release, err := s.change(ctx)
+			if err != nil {
+				return err
+			}
+			defer release()
+			return s.loadImages(ctx, f.Archive, args[0], nodes)
+		},
+	}
+	c.Flags().StringVar(&binary, "binary", "", "demo only: the dcalab to put into the image, a static program for the nodes' Linux (default: this one; also DCALAB_DEMO_BINARY)")
+	return c
+}
+
+const demoSource = "demo"
+
+func (a *app) completeImageLoad(c *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return []cobra.Completion{cobra.CompletionWithDesc(demoSource, "a small web server in three versions")}, cobra.ShellCompDirectiveDefault
+	}
+	return a.completeNodes(c, args[1:], word)
+}
+
+// openImages finds the images that the first argument of image load means.
+func (s *session) openImages(ctx context.Context, source, binary string) (*image.File, error) {
+	info, err := os.Stat(source)
+	isFile := err == nil && !info.IsDir() || strings.ContainsAny(source, `\`) ||
+		strings.HasPrefix(source, ".") || strings.HasPrefix(source, "/") ||
+		slices.ContainsFunc([]string{".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst"}, func(end string) bool { return strings.HasSuffix(source, end) })
+	if source != demoSource && binary != "" && s.app.settings.GetString("demo-binary") == "" {
+		return nil, usage("--binary is for the demo image alone", "see dcalab image load --help")
+	}
+	switch {
+	case source == demoSource: // a file of this name is ./demo
+		return s.app.demoImage(ctx, binary)
+	case source == "-":
+		return image.ReadFile(ctx, "the standard input", s.app.streams.In)
+	case isFile:
+		return image.OpenFile(ctx, source)
+	}
+	s.note("taking %s from the local Docker", source)
+	if program, err := exec.LookPath("docker"); err == nil {
+		return image.SaveWithDocker(ctx, program, source)
+	}
+	const socket = "/var/run/docker.sock"
+	if _, err := os.Stat(socket); err != nil {
+		return nil, &trouble.Error{
+			ID: "local-docker-missing", What: "take the image " + source + " from the local Docker",
+			Why: "this machine has neither the docker program nor an engine's socket, and there is no file " + source,
+			Next: []string{
+				"on a machine that has the image: docker save -o FILE.tar " + source + "; then here: dcalab image load FILE.tar",
+				"or load the image that needs nothing: dcalab image load demo",
+			},
+			Exit: trouble.ExitRequirement,
+		}
+	}
+	local, err := engine.New("this machine", func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer local.Close()
+	return image.Save(ctx, source, func(w io.Writer) error { return local.SaveImages(ctx, w, source) })
+}
+
+func (a *app) demoImage(ctx context.Context, binary string) (*image.File, error) {
+	if binary == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		binary = self
+	}
+	program, err := image.OpenProgram(binary, runtime.GOOS)
+	if err != nil {
+		return nil, err
+	}
+	return image.Save(ctx, image.DemoName, func(w io.Writer) error { return image.BuildDemo(w, program) })
+}
+
+// loadImages loads an archive into nodes, all at once. source is the
+// argument that it came by.
+func (s *session) loadImages(ctx context.Context, archive *image.Archive, source string, nodes []lab.Node) error {
+	p := s.progress(names(nodes))
+	defer p.Close()
+	crew, err := s.muster(ctx)
+	if err != nil {
+		return err
+	}
+	defer crew.Close()
+	errs := make([]error, len(nodes))
+	var wg sync.WaitGroup
+	for i, n := range nodes {
+		at := slices.IndexFunc(crew.targets, func(t swarm.Target) bool { return t.Name == n.Name })
+		if unreachable := crew.targets[at].Unreachable; unreachable != nil {
+			errs[i] = unreachable
+			p.Fail(n.Name, unreachable)
+			continue
+		}
+		client := engineOf(crew, n.Name)
+		wg.Go(func() {
+			summary, err := s.loadInto(ctx, p, n.Name, client, archive, source)
+			if err != nil {
+				errs[i] = err
+				p.Fail(n.Name, err)
+				return
+			}
+			p.Done(n.Name, summary)
+		})
+	}
+	wg.Wait()
+	p.Close()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var failed []string
+	for i, n := range nodes {
+		if errs[i] != nil {
+			failed = append(failed, n.Name)
+		}
+	}
+	if len(failed) == 0 {
+		if source == demoSource {
+			s.note("to practise with it: dcalab image load --help")
+		}
+		return nil
+	}
+	err = errors.Join(errs...)
+	e := &trouble.Error{
+		ID: "image-load-unfinished", What: "load " + source,
+		Why:  fmt.Sprintf("%d of %d nodes lack it: %s", len(failed), len(nodes), strings.Join(failed, ", ")),
+		Next: trouble.Advice(err), Err: err,
+	}
+	if source != "-" {
+		e.Next = append(e.Next, "then: dcalab image load "+source+" "+strings.Join(failed, " "))
+	}
+	if len(failed) < len(nodes) {
+		e.Exit = trouble.ExitUnfinished
+	}
+	return e
+}
+
+// engineOf is the engine of a node that was reached.
+func engineOf(c *crew, node string) *engine.Client {
+	for _, t := range c.targets {
+		if client, ok := t.Engine.(*engine.Client); ok && t.Name == node {
+			return client
+		}
+	}
+	return nil
+}
+
+// loadInto loads an archive into one node, and says how it went.
+func (s *session) loadInto(ctx context.Context, p *ui.Progress, node string, client *engine.Client, archive *image.Archive, source string) (string, error) {
+	p.Step(node, "asking what it has")
+	_, arch, err := client.Platform(ctx)
+	if err != nil {
+		return "", err
+	}
+	if archive, err = archive.For(arch); err != nil {
+		return "", err
+	}
+	for _, i := range archive.Images {
+		if i.Arch == "" || i.Arch == arch {
+			continue
+		}
+		if source == demoSource {
+			return "", &trouble.Error{
+				ID: "image-of-other-processor", Where: node, What: "load the demo image", Why: "it would be for " + i.Arch + ", and the node is " + arch,
+				Next: []string{"give a dcalab for it: CGO_ENABLED=0 GOOS=linux GOARCH=" + arch + " go build -o dcalab-" + arch + " . && dcalab image load demo --binary dcalab-" + arch + " " + node},
+			}
+		}
+		p.Note(node + ": " + i.Name() + " is for " + i.Arch + ", and the node is " + arch)
+	}
+	have, err := client.Images(ctx)
+	if err != nil {
+		return "", err
+	}
+	if hasAll(have, archive.Images) {
+		return "has it already", nil
+	}
+	size := bytesText(archive.Size())
+	p.Step(node, "loading "+size)
+	r := archive.Reader()
+	if s.app.streams.ErrTerminal() {
+		total := archive.Size()
+		r = &counted{r: r, tell: func(n int64) { p.Step(node, fmt.Sprintf("loading %s, %d %%", size, 10*(n*10/max(total, 1)))) }}
+	}
+	if err := client.LoadImages(ctx, r); err != nil {
+		return "", err
+	}
+	loaded := make([]string, len(archive.Images))
+	for i, one := range archive.Images {
+		loaded[i] = one.Name()
+	}
+	return "loaded " + strings.Join(loaded, ", "), nil
+}
+
+// hasAll tells whether an engine has every image under all its names.
+func hasAll(have []engine.Image, want []image.Image) bool {
+	for _, w := range want {
+		if !slices.ContainsFunc(have, func(h engine.Image) bool {
+			return slices.Contains(w.IDs, h.ID) && !slices.ContainsFunc(w.Tags, func(t string) bool { return !slices.Contains(h.Tags, t) })
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// counted tells how much was read.
+type counted struct {
+	r    io.Reader
+	n    atomic.Int64
+	tell func(int64)
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.tell(c.n.Add(int64(n)))
+	return n, err
+}
+
+// imagesReport is what `dcalab image list -o json` prints. Its keys are a
+// promise.
+type imagesReport struct {
+	Lab    string        `json:"lab" yaml:"lab"`
+	Images []imageReport `json:"images" yaml:"images"`
+	// Unasked are the nodes that did not answer.
+	Unasked []unaskedReport `json:"unasked" yaml:"unasked"`
+}
+
+type imageReport struct {
+	Name  string   `json:"name" yaml:"name"`
+	ID    string   `json:"id" yaml:"id"`
+	Size  int64    `json:"size" yaml:"size"` // bytes
+	Nodes []string `json:"nodes" yaml:"nodes"`
+}
+
+type unaskedReport struct {
+	Node  string `json:"node" yaml:"node"`
+	Error string `json:"error" yaml:"error"`
+}
+
+func (a *app) imageList() *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the nodes' images that have a name, and which nodes have them",
+		Long: `Ask every engine for its images, and show each name once, with the nodes that
+have it. A name that means another image on another node has a line for each.`,
+		Example: "  dcalab image list\n  dcalab image list -o json",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if output != "" && output != "json" && output != "yaml" {
+				return usage(fmt.Sprintf("there is no output format %q", output), "the formats are json and yaml")
+			}
+			s, err := a.existing()
+			if err != nil {
+				return err
+			}
+			r, err := s.listImages(c.Context())
+			if err != nil {
+				return err
+			}
+			return s.showImages(r, output)
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: a table)")
+	return c
+}
+
+func (s *session) listImages(ctx context.Context) (imagesReport, error) {
+	r := imagesReport{Lab: s.lab.Name, Images: []imageReport{}, Unasked: []unaskedReport{}}
+	crew, err := s.muster(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer crew.Close()
+	lists := make([][]engine.Image, len(crew.targets))
+	errs := make([]error, len(crew.targets))
+	var wg sync.WaitGroup
+	for i, t := range crew.targets {
+		if errs[i] = t.Unreachable; errs[i] != nil {
+			continue
+		}
+		client := engineOf(crew, t.Name)
+		wg.Go(func() { lists[i], errs[i] = client.Images(ctx) })
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return r, ctx.Err()
+	}
+	for i, t := range crew.targets {
+		if errs[i] != nil {
+			r.Unasked = append(r.Unasked, unaskedReport{t.Name, errs[i].Error()})
+			continue
+		}
+		for _, in := range lists[i] {
+			for _, tag := range in.Tags {
+				at := slices.IndexFunc(r.Images, func(o imageReport) bool { return o.Name == tag && o.ID == in.ID })
+				if at < 0 {
+					at = len(r.Images)
+					r.Images = append(r.Images, imageReport{Name: tag, ID: in.ID, Size: in.Size})
+				}
+				r.Images[at].Nodes = append(r.Images[at].Nodes, t.Name)
+			}
+		}
+	}
+	slices.SortStableFunc(r.Images, func(a, b imageReport) int { return strings.Compare(a.Name, b.Name) })
+	if len(r.Unasked) == len(crew.targets) {
+		return r, errors.Join(errs...)
+	}
+	return r, nil
+}
+
+func (s *session) showImages(r imagesReport, output string) error {
+	out := s.app.streams.Out
+	switch output {
+	case "json":
+		text, err := json.MarshalIndent(r, "", "  ")
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(out, string(text))
+		return err
+	case "yaml":
+		text, err := yaml.Marshal(r)
+		if err != nil {
+			return err
+		}
+		_, err = out.Write(text)
+		return err
+	}
+	for _, u := range r.Unasked {
+		s.warn(u.Error)
+	}
+	if len(r.Images) == 0 {
+		s.note("no node has an image; load one: dcalab image load demo")
+		return nil
+	}
+	rows := make([][]string, len(r.Images))
+	for i, one := range r.Images {
+		nodes := strings.Join(one.Nodes, ", ")
+		if len(one.Nodes) == len(s.lab.Nodes) {
+			nodes = "all"
+		}
+		id := strings.TrimPrefix(one.ID, "sha256:")
+		rows[i] = []string{one.Name, id[:min(12, len(id))], bytesText(one.Size), nodes}
+	}
+	return ui.Table(out, []string{"IMAGE", "ID", "SIZE", "NODES"}, rows, s.app.streams.OutColor(s.app.settings.GetBool("no-color")))
+}
+
+// demoServer is what runs in containers of the demo image.
+func (a *app) demoServer() *cobra.Command {
+	var check bool
+	c := &cobra.Command{
+		Use: image.DemoCommand, Hidden: true, Args: cobra.NoArgs,
+		Short: "The web server of the demo image",
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx := c.Context()
+			if check {
+				return demo.Check(ctx, net.JoinHostPort("127.0.0.1", image.DemoPort))
+			}
+			hostname, err := os.Hostname()
+			if err != nil {
+				return err
+			}
+			addresses, err := net.InterfaceAddrs()
+			if err != nil {
+				return err
+			}
+			l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":"+image.DemoPort)
+			if err != nil {
+				return err
+			}
+			id := demo.Identify(os.Getenv, hostname, addresses, image.DemoBroken)
+			if err := demo.Serve(ctx, l, id); err != nil || !id.Broken {
+				return err
+			}
+			// Told to stop for being unhealthy, it must not end with 0: the engine
+			// would report the task as complete, not as failed.
+			return remoteError(1)
+		},
+	}
+	c.Flags().BoolVar(&check, "check", false, "ask the server of this container whether it is healthy")
+	return c
+}

@@ -1,0 +1,417 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/swarm"
+)
+
+// nodeChange is a command that changes nodes of the swarm, all in one way.
+type nodeChange struct {
+	nodes []string
+	// do plans or does it.
+	do func(context.Context, []swarm.Target, []string, swarm.ChangeOptions) (swarm.Change, error)
+	o  swarm.ChangeOptions
+	// done says what a node is now, as its view tells; already what it was
+	// before.
+	done    func(swarm.NodeView) string
+	already string
+	// after is what else is to be said, of those that were changed.
+	after func(s *session, changed []lab.Node)
+}
+
+func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
+	s, err := a.existing()
+	if err != nil {
+		return err
+	}
+	if !c.o.DryRun {
+		release, err := s.change(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
+	crew, err := s.muster(ctx)
+	if err != nil {
+		return err
+	}
+	defer crew.Close()
+	p := s.progress(s.lab.NodeNames())
+	defer p.Close()
+	c.o.Progress = tell(p)
+	result, err := c.do(ctx, crew.targets, c.nodes, c.o)
+	if err == nil && c.o.DryRun {
+		p.Close()
+		s.printPlan(result.Steps)
+		s.warn(result.Warnings...)
+		return nil
+	}
+	var changed []lab.Node
+	for _, n := range result.Nodes {
+		if n.Already {
+			p.Done(n.Name, c.already)
+			continue
+		}
+		v, _ := result.View.Node(n.Name)
+		if err == nil {
+			p.Done(n.Name, c.done(v))
+		}
+		if in, ok := s.lab.Node(n.Name); ok {
+			changed = append(changed, in)
+		}
+	}
+	p.Close()
+	s.warn(result.Warnings...)
+	if err != nil {
+		return err
+	}
+	if c.after != nil && len(changed) > 0 {
+		c.after(s, changed)
+	}
+	return nil
+}
+
+// printPlan prints what would be done, a line a step.
+func (s *session) printPlan(steps []swarm.Step) {
+	if len(steps) == 0 {
+		fmt.Fprintln(s.app.streams.Out, "nothing to do")
+	}
+	for _, step := range steps {
+		line := step.String()
+		if step.Node() != "" {
+			line = step.Node() + ": " + line
+		}
+		fmt.Fprintln(s.app.streams.Out, line)
+	}
+}
+
+func (a *app) drain() *cobra.Command {
+	return a.availability("drain NODE...", engine.AvailabilityDrain, "Take all tasks away from nodes, and wait until they are gone",
+		`Tell the scheduler to end the tasks of services on the named nodes and to
+start them elsewhere, and wait until none is left there; after a minute it
+says which still are. Nothing new comes to a drained node.
+
+A drained manager stays a manager, with its vote: what it gives up is work.
+Containers that were started by hand stay as well.`,
+		"  dcalab drain node01\n  dcalab drain node01 node02 --dry-run")
+}
+
+func (a *app) pause() *cobra.Command {
+	return a.availability("pause NODE...", engine.AvailabilityPause, "Give nodes no new tasks; those that they have stay",
+		`Tell the scheduler to give the named nodes no new tasks. What runs there goes
+on running.`,
+		"  dcalab pause node01")
+}
+
+func (a *app) activate() *cobra.Command {
+	return a.availability("activate NODE...", engine.AvailabilityActive, "Let nodes have tasks again, after drain or pause",
+		`Tell the scheduler that the named nodes take tasks again. Tasks that went
+elsewhere do not come back by themselves: docker service update --force
+SERVICE spreads them anew.`,
+		"  dcalab activate node01")
+}
+
+func (a *app) availability(use string, want engine.Availability, short, long, example string) *cobra.Command {
+	var dryRun bool
+	c := &cobra.Command{
+		Use: use, Short: short, Long: long, Example: example,
+		Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeNodes,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.changeNodes(c.Context(), nodeChange{
+				nodes: args, o: swarm.ChangeOptions{DryRun: dryRun},
+				do: func(ctx context.Context, t []swarm.Target, names []string, o swarm.ChangeOptions) (swarm.Change, error) {
+					return swarm.SetAvailability(ctx, t, names, want, o)
+				},
+				done: func(swarm.NodeView) string {
+					if want == engine.AvailabilityDrain {
+						return "drained: no task of a service is left on it"
+					}
+					return string(want)
+				},
+				already: map[engine.Availability]string{
+					engine.AvailabilityDrain: "is drained already, and empty", engine.AvailabilityPause: "is paused already", engine.AvailabilityActive: "is active already",
+				}[want],
+				after: func(s *session, changed []lab.Node) {
+					for _, n := range changed {
+						if engine.Availability(n.Availability) != want && n.Role != lab.RoleNone {
+							s.warn(fmt.Sprintf("labs.yaml wants %s %s, and dcalab swarm bootstrap would make it so again; to keep it, write availability: %s there", n.Name, n.Availability, want))
+						}
+					}
+				},
+			})
+		},
+	}
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be done and do nothing")
+	return c
+}
+
+func (a *app) remove() *cobra.Command {
+	return a.removal("remove NODE...", "Take nodes out of the swarm in order; their machines stay",
+		"  dcalab remove node02\n  dcalab remove --force node02")
+}
+
+// leave is remove, under the name that Docker's own command has.
+func (a *app) leave() *cobra.Command {
+	return a.removal("leave NODE...", "Let nodes leave the swarm in order: the same as dcalab remove",
+		"  dcalab swarm leave node02")
+}
+
+func (a *app) removal(use, short, example string) *cobra.Command {
+	var o swarm.ChangeOptions
+	c := &cobra.Command{
+		Use: use, Short: short,
+		Long: `Take the named nodes out of the swarm, one after the other: a manager is
+demoted first, then the node leaves, then its entry is struck from the
+swarm's list. Its tasks start elsewhere. It is refused where the managers that
+are left would be no quorum. The machine stays, its engine in no swarm;
+dcalab join NODE takes it back in, as a new node.
+
+A node that does not answer cannot leave in order, and is refused. --force
+strikes its entry all the same: for one that is gone for good. It never costs
+the quorum.`,
+		Example: example, Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeNodes,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.changeNodes(c.Context(), nodeChange{
+				nodes: args, o: o, do: swarm.Remove,
+				done:    func(swarm.NodeView) string { return "out of the swarm" },
+				already: "is not in the swarm",
+				after: func(s *session, changed []lab.Node) {
+					s.note("to take %s back in: dcalab join %s", strings.Join(names(changed), ", "), strings.Join(names(changed), " "))
+				},
+			})
+		},
+	}
+	c.Flags().BoolVarP(&o.Gone, "force", "f", false, "strike the entries of nodes that do not answer, too")
+	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "print what would be done and do nothing")
+	return c
+}
+
+func (a *app) join() *cobra.Command {
+	var dryRun bool
+	c := &cobra.Command{
+		Use:   "join NODE...",
+		Short: "Take nodes into the swarm, in the role that labs.yaml gives them",
+		Long: `Take the named nodes, whose machines run, into the lab's swarm: new ones, and
+those that were removed. They get the role, the labels and the availability
+of labs.yaml. It is what dcalab swarm bootstrap does, for these nodes alone,
+and ends when they are Ready.`,
+		Example: "  dcalab up node03 && dcalab join node03",
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.completeNodes,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.joinNodes(c.Context(), args, dryRun)
+		},
+	}
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "print the plan and do nothing")
+	return c
+}
+
+func (a *app) joinNodes(ctx context.Context, args []string, dryRun bool) error {
+	s, err := a.existing()
+	if err != nil {
+		return err
+	}
+	nodes, err := s.pick(args)
+	if err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if n.Role == lab.RoleNone {
+			return usage(n.Name+" has no role in the swarm: labs.yaml says role: none", "write role: worker, or role: manager, for it in labs.yaml")
+		}
+	}
+	if err := s.unchanged(); err != nil {
+		return err
+	}
+	options := swarm.Options{Only: names(nodes)}
+	if dryRun {
+		v, crew, err := s.observe(ctx)
+		if err != nil {
+			return err
+		}
+		defer crew.Close()
+		plan, err := swarm.MakePlan(s.lab, v, options)
+		if err != nil {
+			return err
+		}
+		for _, u := range plan.Unfinished {
+			s.warn(u.Node + ": " + u.Why)
+		}
+		s.printPlan(plan.Steps())
+		return nil
+	}
+	release, err := s.change(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	crew, err := s.muster(ctx)
+	if err != nil {
+		return err
+	}
+	defer crew.Close()
+	p := s.progress(s.lab.NodeNames())
+	defer p.Close()
+	options.Progress = tell(p)
+	result, err := swarm.Apply(ctx, s.lab, crew.targets, options)
+	for _, n := range nodes {
+		v, ok := result.View.Node(n.Name)
+		switch {
+		case !ok || v.State != swarm.StateMember || !v.Listed:
+		case slices.ContainsFunc(result.Steps, func(step swarm.Step) bool { return step.Node() == n.Name }):
+			p.Done(n.Name, summary(v))
+		default:
+			p.Done(n.Name, "is in the swarm already: "+summary(v))
+		}
+	}
+	p.Close()
+	if err != nil {
+		return err
+	}
+	s.warn(result.Warnings...)
+	s.note("swarm %s: %s", result.View.Cluster, result.View.Quorum)
+	return nil
+}
+
+func (a *app) label() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "label",
+		Short: "Set and remove labels of nodes in the swarm",
+		Long: `Labels of nodes are what services are placed by: docker service create
+--constraint node.labels.zone==east. The case of their keys counts.`,
+	}
+	c.AddCommand(a.labelSet(), a.labelRemove())
+	return c
+}
+
+func (a *app) labelSet() *cobra.Command {
+	var dryRun bool
+	c := &cobra.Command{
+		Use:   "set NODE[,NODE...] KEY=VALUE...",
+		Short: "Set labels of nodes; other labels stay",
+		Long: `Set labels of a node, or of several, joined by commas, and wait until the
+swarm's list shows them. Labels that are not named stay.`,
+		Example:           "  dcalab label set node01 zone=east disk=ssd\n  dcalab label set node01,node02 zone=west",
+		Args:              cobra.MinimumNArgs(2),
+		ValidArgsFunction: a.completeLabelNodes,
+		RunE: func(c *cobra.Command, args []string) error {
+			set, warnings, err := parseLabels(args[1:])
+			if err != nil {
+				return err
+			}
+			return a.changeLabels(c.Context(), args[0], set, nil, warnings, dryRun)
+		},
+	}
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be done and do nothing")
+	return c
+}
+
+func (a *app) labelRemove() *cobra.Command {
+	var dryRun bool
+	c := &cobra.Command{
+		Use:     "rm NODE[,NODE...] KEY...",
+		Aliases: []string{"remove"},
+		Short:   "Remove labels of nodes",
+		Long: `Remove labels of a node, or of several, joined by commas, and wait until the
+swarm's list no longer shows them. One that a node does not have is no error.`,
+		Example:           "  dcalab label rm node01 zone\n  dcalab label rm node01,node02 zone disk",
+		Args:              cobra.MinimumNArgs(2),
+		ValidArgsFunction: a.completeLabelNodes,
+		RunE: func(c *cobra.Command, args []string) error {
+			for _, key := range args[1:] {
+				if name, _, found := strings.Cut(key, "="); found {
+					return usage(fmt.Sprintf("%q has a value", key), "labels are removed by their key: dcalab label rm "+args[0]+" "+name)
+				}
+				if err := swarm.CheckLabelKey(key); err != nil {
+					return usage(err.Error())
+				}
+			}
+			return a.changeLabels(c.Context(), args[0], nil, args[1:], nil, dryRun)
+		},
+	}
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be done and do nothing")
+	return c
+}
+
+// parseLabels reads KEY=VALUE arguments, and says of which of them no
+// placement constraint could make use.
+func parseLabels(args []string) (set map[string]string, warnings []string, err error) {
+	set = map[string]string{}
+	for _, arg := range args {
+		key, value, found := strings.Cut(arg, "=")
+		if !found {
+			return nil, nil, usage(fmt.Sprintf("%q is no KEY=VALUE", arg), "several nodes are joined by commas: dcalab label set node01,node02 zone=east")
+		}
+		if err := swarm.CheckLabelKey(key); err != nil {
+			return nil, nil, usage(err.Error(), "a label is written KEY=VALUE: zone=east")
+		}
+		if have, twice := set[key]; twice && have != value {
+			return nil, nil, usage(fmt.Sprintf("the label %s is given two values, %q and %q", key, have, value))
+		}
+		set[key] = value
+		if w := swarm.LabelWarning(key, value); w != "" {
+			warnings = append(warnings, w)
+		}
+	}
+	return set, warnings, nil
+}
+
+func (a *app) changeLabels(ctx context.Context, nodes string, set map[string]string, drop, warnings []string, dryRun bool) error {
+	var list []string
+	for name := range strings.SplitSeq(nodes, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			list = append(list, name)
+		}
+	}
+	if len(list) == 0 {
+		return usage("no node is named", "dcalab label set node01 zone=east")
+	}
+	return a.changeNodes(ctx, nodeChange{
+		nodes: list, o: swarm.ChangeOptions{DryRun: dryRun},
+		do: func(ctx context.Context, t []swarm.Target, names []string, o swarm.ChangeOptions) (swarm.Change, error) {
+			ch, err := swarm.SetLabels(ctx, t, names, set, drop, o)
+			if err == nil {
+				ch.Warnings = append(ch.Warnings, warnings...)
+			}
+			return ch, err
+		},
+		done:    func(n swarm.NodeView) string { return "labels: " + labelText(n.Labels) },
+		already: map[bool]string{true: "has these labels already", false: "has no such label"}[len(set) > 0],
+		after: func(s *session, changed []lab.Node) {
+			for _, n := range changed {
+				for _, k := range slices.Sorted(maps.Keys(n.Labels)) {
+					if v, named := set[k]; named && v != n.Labels[k] || slices.Contains(drop, k) {
+						s.warn(fmt.Sprintf("labs.yaml gives %s the label %s=%s, and dcalab swarm bootstrap would set it again; to keep it otherwise, change it there", n.Name, k, n.Labels[k]))
+					}
+				}
+			}
+		},
+	})
+}
+
+func labelText(labels map[string]string) string {
+	if len(labels) == 0 {
+		return "none"
+	}
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		parts = append(parts, k+"="+labels[k])
+	}
+	return strings.Join(parts, ", ")
+}
+
+// completeLabelNodes completes the first argument, the nodes.
+func (a *app) completeLabelNodes(c *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.completeNodes(c, args, word)
+}

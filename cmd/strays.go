@@ -1,0 +1,173 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/ui"
+)
+
+// strays are the machines of the lab that labs.yaml no longer has.
+func (s *session) strays(ctx context.Context) (map[string]machine.Status, error) {
+	keeper, ok := s.driver.(machine.Keeper)
+	if !ok || !s.created {
+		return nil, nil
+	}
+	return keeper.Strays(ctx)
+}
+
+// strayWarnings is a line for each machine that labs.yaml no longer has.
+func (s *session) strayWarnings(ctx context.Context) ([]string, error) {
+	strays, err := s.strays(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(strays)) {
+		out = append(out, fmt.Sprintf("the machine of %s %s, and labs.yaml no longer has %s: dcalab up --prune removes it in order, or put it back in labs.yaml", name, strayState(strays[name]), name))
+	}
+	return out, nil
+}
+
+func strayState(status machine.Status) string {
+	switch status {
+	case machine.StatusRunning:
+		return "runs"
+	case machine.StatusHalted:
+		return "is halted"
+	default:
+		return "exists"
+	}
+}
+
+// settleStrays sees to machines that labs.yaml no longer has, before others
+// are made: with one of a node that was renamed, two would have one address.
+// prune removes them without asking. Where only some nodes are to be brought
+// up, they stay, and are told of.
+func (s *session) settleStrays(ctx context.Context, some, prune bool) error {
+	strays, err := s.strays(ctx)
+	if err != nil || len(strays) == 0 {
+		return err
+	}
+	warnings, err := s.strayWarnings(ctx)
+	if err != nil {
+		return err
+	}
+	list := slices.Sorted(maps.Keys(strays))
+	switch {
+	case prune:
+	case some:
+		s.warn(warnings...)
+		return nil
+	case !s.app.streams.InTerminal():
+		return &trouble.Error{
+			ID: "stray-machines", What: "refused to go on with machines that labs.yaml no longer has",
+			Why:  strings.Join(list, ", ") + " of lab " + s.lab.Name + " would stay beside the others, in the swarm and with their addresses",
+			Next: []string{"remove them, in order: dcalab up --prune", "or put them back in labs.yaml", "or name the nodes to bring up: dcalab up " + strings.Join(s.lab.NodeNames(), " ")},
+			Exit: trouble.ExitRefused,
+		}
+	default:
+		if err := s.confirm(ctx, "up", fmt.Sprintf("labs.yaml no longer has %s: take it out of the swarm and destroy its machine, with all that is on it?", strings.Join(list, ", "))); err != nil {
+			return err
+		}
+	}
+	return s.prune(ctx)
+}
+
+// prune takes strays out of the swarm in order and destroys their machines.
+func (s *session) prune(ctx context.Context) error {
+	release, err := s.change(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	strays, err := s.strays(ctx) // again, now that nobody else can change them
+	if err != nil || len(strays) == 0 {
+		return err
+	}
+	list := slices.Sorted(maps.Keys(strays))
+	p := s.progress(list)
+	defer p.Close()
+	if err := s.expelStrays(ctx, p, strays); err != nil {
+		return err
+	}
+	if err := s.driver.Destroy(ctx, machine.Observer{Step: p.Step}, list...); err != nil {
+		return err
+	}
+	for _, name := range list {
+		p.Done(name, "destroyed: labs.yaml no longer has it")
+	}
+	return nil
+}
+
+// expelStrays takes strays out of the lab's swarm, and refuses where the
+// quorum needs them.
+func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[string]machine.Status) error {
+	list := slices.Sorted(maps.Keys(strays))
+	whole := *s
+	l := *s.lab
+	l.Nodes = slices.Clone(l.Nodes)
+	for _, name := range list {
+		l.Nodes = append(l.Nodes, lab.Node{Name: name, Role: lab.RoleNone})
+	}
+	whole.lab, whole.driver = &l, withStrays{s.driver, strays}
+	v, c, err := whole.observeSettled(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if v.Cluster == "" {
+		// By one of them alone the lab may know its swarm.
+		for i := range c.targets {
+			if slices.Contains(list, c.targets[i].Name) {
+				c.targets[i].Role = lab.RoleManager
+			}
+		}
+		v = swarm.Observe(ctx, c.targets)
+	}
+	var members []string
+	others := false
+	for _, n := range v.Nodes {
+		switch stray := slices.Contains(list, n.Name); {
+		case stray && n.Listed:
+			members = append(members, n.Name)
+		case !stray && (n.Listed || n.Cluster != "" && n.Cluster == v.Cluster):
+			others = true
+		}
+	}
+	if !others {
+		return nil // there is nobody whose swarm it would be
+	}
+	if !v.Quorum.HasQuorum || len(v.Rivals) > 0 || len(members) == 0 {
+		return v.GuardDestroying(list...)
+	}
+	change, err := swarm.Remove(ctx, c.targets, members, swarm.ChangeOptions{View: &v, Gone: true, Progress: tell(p)})
+	if err != nil {
+		return err
+	}
+	s.warn(change.Warnings...)
+	return nil
+}
+
+// withStrays is a driver whose Status tells of strays as if they were nodes.
+type withStrays struct {
+	machine.Driver
+	strays map[string]machine.Status
+}
+
+func (d withStrays) Status(ctx context.Context) (map[string]machine.Status, error) {
+	status, err := d.Driver.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	status = maps.Clone(status)
+	maps.Copy(status, d.strays)
+	return status, nil
+}

@@ -1,0 +1,153 @@
+package cmd
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/swarm"
+)
+
+func TestTaskCount(t *testing.T) {
+	running := engine.Task{State: "running", Desired: "running"}
+	for _, tt := range []struct {
+		name  string
+		tasks []engine.Task
+		told  bool
+		want  string
+	}{
+		{"nobody tells", nil, false, "-"},
+		{"none", nil, true, "0"},
+		{"two", []engine.Task{running, running}, true, "2"},
+		{"one starts", []engine.Task{running, {State: "preparing", Desired: "running"}}, true, "1/2"},
+		{"ended ones do not count", []engine.Task{running, {State: "failed", Desired: "shutdown"}}, true, "1"},
+		{"one is to go, and its node is silent", []engine.Task{{State: "running", Desired: "shutdown"}}, true, "1/0"},
+	} {
+		if got := taskCount(tt.tasks, tt.told); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestPictureOfALab(t *testing.T) {
+	r := report{Lab: "dca", Driver: "sandbox", Quorum: swarm.QuorumOf(1, 1), Warnings: []string{"take care"}, Nodes: []nodeReport{
+		{Name: "master", Hostname: "master.docker-dca.example", IP: "10.20.20.100", Machine: machine.StatusRunning, Engine: "29.1",
+			Swarm: swarmReport{State: swarm.StateMember, ID: "id1", Role: lab.RoleManager, Leader: true, Reachability: "reachable", Availability: "active", Status: "ready"}},
+		{Name: "node01", IP: "10.20.20.110", Machine: machine.StatusHalted, Error: "its machine is halted", Swarm: swarmReport{State: swarm.StateUnreachable}},
+	}}
+	v := swarm.View{
+		Leader: "master", Quorum: r.Quorum, Swarms: []swarm.Half{{Cluster: "c"}},
+		Nodes: []swarm.NodeView{{Name: "master", State: swarm.StateMember, Labels: map[string]string{"zone": "north", "disk": "ssd"}}, {Name: "node01", Err: errors.New("halted")}},
+	}
+	tasks := []engine.Task{
+		{NodeID: "id1", Name: "web.2", State: "failed", Desired: "shutdown"},
+		{NodeID: "id1", Name: "web.1", State: "running", Desired: "running"},
+		{NodeID: "", Name: "web.3", State: "pending", Desired: "running"},
+	}
+	p := picture(r, v, tasks, true)
+	if want := []string{"master", "running", "manager (Leader)", "Active", "Ready", "1", "29.1", "10.20.20.100"}; !reflect.DeepEqual(p.Rows[0].Cells, want) {
+		t.Errorf("got %q", p.Rows[0].Cells)
+	}
+	if want := []string{"node01", "halted", "-", "-", "-", "-", "-", "10.20.20.110"}; !reflect.DeepEqual(p.Rows[1].Cells, want) {
+		t.Errorf("got %q", p.Rows[1].Cells)
+	}
+	for i := range p.Rows {
+		if len(p.Rows[i].Cells) != len(p.Columns) {
+			t.Errorf("%d cells under %d titles", len(p.Rows[i].Cells), len(p.Columns))
+		}
+	}
+	if want := [][]string{{"web.1", "running", "running"}, {"web.2", "failed", "shutdown"}}; !reflect.DeepEqual(p.Rows[0].Details[1].Rows, want) {
+		t.Errorf("tasks: %q", p.Rows[0].Details[1].Rows)
+	}
+	about := map[string]string{}
+	for _, pair := range p.Rows[0].Details[0].Rows {
+		about[pair[0]] = pair[1]
+	}
+	if about["labels"] != "disk=ssd zone=north" || about["error"] != "-" || about["id"] != "id1" {
+		t.Errorf("got %q", about)
+	}
+	if p.Facts[0].Value != "master" || p.Meter == nil || p.Meter.Of != 1 || p.Meter.Lost || strings.Contains(p.Meter.Text, "\n") {
+		t.Errorf("got %+v, %+v", p.Facts, p.Meter)
+	}
+	if !reflect.DeepEqual(p.Warnings, r.Warnings) {
+		t.Errorf("got %q", p.Warnings)
+	}
+
+	// An election: as many answer as are needed, and nobody leads.
+	v.Leader, r.Quorum = "", swarm.Quorum{Managers: 3, Reachable: 2, Majority: 2}
+	p = picture(r, v, nil, false)
+	if p.Facts[0].Value != "none" || !p.Meter.Lost || p.Rows[0].Cells[5] != "-" {
+		t.Errorf("got %+v, %+v, %q", p.Facts, p.Meter, p.Rows[0].Cells)
+	}
+	// No swarm: no leader to speak of.
+	p = picture(report{Lab: "dca"}, swarm.View{}, nil, false)
+	if p.Meter != nil || len(p.Facts) != 1 || p.Facts[0].Label != "swarm" {
+		t.Errorf("got %+v, %+v", p.Facts, p.Meter)
+	}
+}
+
+func TestViewTable(t *testing.T) {
+	members := func(old, leader string) []swarm.Member {
+		var out []swarm.Member
+		for _, name := range []string{"m1", "m2", "m3"} {
+			m := swarm.Member{Name: name, Role: lab.RoleManager, Leader: name == leader, Reachability: "reachable", Status: "ready", Availability: "active"}
+			if name == old {
+				m.Reachability, m.Status = "unreachable", "down"
+			}
+			out = append(out, m)
+		}
+		return out
+	}
+	knows := []string{"m1", "m2", "m3"}
+	v := swarm.Views{
+		Managers: []swarm.Belief{
+			{Manager: "m1", Answer: swarm.AnswerNoList, Error: "The swarm does not have a leader.", Term: 5, Knows: knows},
+			{Manager: "m2", Answer: swarm.AnswerList, Leader: "m2", Term: 3, Knows: knows, Members: members("m1", "m2")},
+			{Manager: "m3", Answer: swarm.AnswerSilent, Error: "info: no answer within 5s"},
+		},
+		Disagreements: []swarm.Disagreement{
+			{About: "leader", Beliefs: map[string]string{"m1": "none", "m2": "m2"}},
+			{About: "term", Beliefs: map[string]string{"m1": "5", "m2": "3"}},
+		},
+	}
+	got, err := viewTable(v, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `BELIEVED BY   m1                m2                                  m3
+answer        no list           list                                silent
+leader        ≠ none            ≠ m2                                -
+raft term     ≠ 5               ≠ 3                                 -
+m1            itself            manager unreachable, down, active   -
+m2            known, not seen   leader, ready, active               -
+m3            known, not seen   manager reachable, ready, active    -
+
+warning: m1: The swarm does not have a leader; its engine remembers the managers m1, m2, m3
+warning: m3: info: no answer within 5s
+disagreement on leader, term: m2 with a leader, m1 without: a partition, or an election under way
+`
+	if string(got) != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	list := func(name, leader string) swarm.Belief {
+		return swarm.Belief{Manager: name, Answer: swarm.AnswerList, Leader: leader}
+	}
+	for want, v := range map[string]swarm.Views{
+		"all managers agree\n":      {Managers: []swarm.Belief{list("m1", "m1"), list("m2", "m1")}},
+		"those that answer agree\n": {Managers: []swarm.Belief{list("m1", "m1"), {Manager: "m2", Answer: swarm.AnswerSilent}}},
+		"no manager answers\n":      {Managers: []swarm.Belief{{Manager: "m2", Answer: swarm.AnswerSilent}}},
+		"no manager has a leader: the quorum is lost, or an election is under way\n": {Managers: []swarm.Belief{{Manager: "m1", Answer: swarm.AnswerNoList}}},
+		"disagreement on m3\n": {Managers: []swarm.Belief{list("m1", "m1"), list("m2", "m1")}, Disagreements: []swarm.Disagreement{{About: "m3"}}},
+	} {
+		if got := verdict(v); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/swarm"
+)
+
+// Port is a port that a service publishes.
+type Port struct {
+	Service  string
+	Protocol string // tcp, udp or sctp
+	// Target is the port in the container, Published the one on the nodes.
+	Target, Published int
+	// Host: the port is open on the nodes that run a task of the service, and
+	// there alone. Else it is on the routing mesh, on every node.
+	Host bool
+	// NodeIDs are the nodes that run a task of the service now, in order, where
+	// Host is set. Empty where none does.
+	NodeIDs []string
+}
+
+// Ports gives the ports that services publish, ordered by service and port; on
+// managers only. A port of Host mode that the engine picks for each task is
+// given once for each.
+func (c *Client) Ports(ctx context.Context) ([]Port, error) {
+	var out []Port
+	err := c.call(ctx, "published ports", infoTimeout, func(ctx context.Context) error {
+		services, err := c.api.ServiceList(ctx, swarm.ServiceListOptions{})
+		if err != nil {
+			return err
+		}
+		var tasks []swarm.Task
+		if slices.ContainsFunc(services, publishesOnHosts) {
+			// Of a service with thousands of old tasks, only the living ones.
+			tasks, err = c.api.TaskList(ctx, swarm.TaskListOptions{Filters: filters.NewArgs(filters.Arg("desired-state", "running"))})
+			if err != nil {
+				return err
+			}
+		}
+		out = portsOf(services, tasks)
+		return nil
+	})
+	return out, err
+}
+
+func publishesOnHosts(s swarm.Service) bool {
+	return slices.ContainsFunc(s.Endpoint.Ports, onHost)
+}
+
+func onHost(p swarm.PortConfig) bool { return p.PublishMode == swarm.PortConfigPublishModeHost }
+
+// portsOf puts services and tasks together. Ports on the mesh are the
+// service's; those on hosts are what each task says, since the engine may have
+// picked them.
+func portsOf(services []swarm.Service, tasks []swarm.Task) []Port {
+	var out []Port
+	for _, s := range services {
+		for _, p := range s.Endpoint.Ports {
+			port := portFrom(s.Spec.Name, p)
+			if !onHost(p) {
+				out = append(out, port)
+				continue
+			}
+			running := false
+			for _, t := range tasks {
+				if t.ServiceID != s.ID || t.Status.State != swarm.TaskStateRunning {
+					continue
+				}
+				for _, open := range t.Status.PortStatus.Ports {
+					if open.TargetPort != p.TargetPort || open.Protocol != p.Protocol || p.PublishedPort != 0 && open.PublishedPort != p.PublishedPort {
+						continue
+					}
+					running = true
+					out = place(out, portFrom(s.Spec.Name, open), t.NodeID)
+				}
+			}
+			if !running {
+				out = append(out, port)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Port) int {
+		return cmp.Or(strings.Compare(a.Service, b.Service), a.Published-b.Published, a.Target-b.Target, strings.Compare(a.Protocol, b.Protocol))
+	})
+	return out
+}
+
+func portFrom(service string, p swarm.PortConfig) Port {
+	return Port{Service: service, Protocol: string(p.Protocol), Target: int(p.TargetPort), Published: int(p.PublishedPort), Host: onHost(p)}
+}
+
+// place adds a node to the port that it has in common with others, or a port of
+// its own.
+func place(ports []Port, p Port, node string) []Port {
+	p.Host = true // some engines leave the mode out of a task's ports
+	for i, q := range ports {
+		if q.Host && q.Service == p.Service && q.Protocol == p.Protocol && q.Target == p.Target && q.Published == p.Published {
+			if !slices.Contains(q.NodeIDs, node) {
+				ports[i].NodeIDs = append(ports[i].NodeIDs, node)
+				slices.Sort(ports[i].NodeIDs)
+			}
+			return ports
+		}
+	}
+	p.NodeIDs = []string{node}
+	return append(ports, p)
+}

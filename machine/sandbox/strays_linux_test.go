@@ -1,0 +1,23 @@
+package sandbox
+
+import (
+	"testing"
+	"time"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/machine/machinetest"
+)
+
+func TestStrays(t *testing.T) {
+	f := newFixture(t, "master", "node01", "node02")
+	machinetest.RunStrays(t, machinetest.Setup{
+		Lab: f.Lab, Boot: time.Minute, Prompt: 2 * time.Second,
+		New:     func(*testing.T) machine.Driver { return f.driver() },
+		HostKey: f.hostKey,
+	}, func(l *lab.Lab) machine.Driver {
+		d := f.driver()
+		d.cfg.Lab = l
+		return d
+	})
+}

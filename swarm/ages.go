@@ -1,0 +1,323 @@
+package swarm
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dcalab/dcalab/lab"
+)
+
+// shortLife is what a certificate must have left for nothing to be said. A
+// running swarm renews a certificate when 50 to 80 % of its life are over
+// (swarmkit, ca/config.go), so that of Docker's 90 days between 18 and 45 are
+// left: less is soon, or was not renewed.
+const shortLife = 20 * 24 * time.Hour
+
+// ageTimeout bounds the reading of all certificates: a node that hangs is left
+// out.
+const ageTimeout = 5 * time.Second
+
+// Validity is the time in which a node's swarm certificate is good.
+type Validity struct{ From, Until time.Time }
+
+// Left is how much of it is left, negative when it is over.
+func (c Validity) Left(now time.Time) time.Duration { return c.Until.Sub(now) }
+
+// ValidityOf reads the first certificate of a PEM file, the node's own; ok is
+// false where there is none that can be read.
+func ValidityOf(raw []byte) (v Validity, ok bool) {
+	for {
+		var block *pem.Block
+		if block, raw = pem.Decode(raw); block == nil {
+			return Validity{}, false
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return Validity{}, false
+		}
+		return Validity{From: cert.NotBefore, Until: cert.NotAfter}, true
+	}
+}
+
+// Ages reads the certificates of all targets at once, by short name. A node
+// that is in no swarm, or cannot be asked, is left out. It does not need the
+// engines: a swarm whose certificates ran out can be asked too.
+func Ages(ctx context.Context, targets []Target) map[string]Validity {
+	ctx, cancel := context.WithTimeout(ctx, ageTimeout)
+	defer cancel()
+	out := map[string]Validity{}
+	var mu sync.Mutex
+	each(len(targets), func(i int) {
+		t := targets[i]
+		if t.Certificate == nil {
+			return
+		}
+		raw, err := t.Certificate(ctx)
+		if err != nil {
+			return
+		}
+		if v, ok := ValidityOf(raw); ok {
+			mu.Lock()
+			defer mu.Unlock()
+			out[t.Name] = v
+		}
+	})
+	return out
+}
+
+// Ailment is something wrong with a swarm, or about to be, and what mends it.
+type Ailment struct {
+	// ID is stable: certificates-expired, certificates-short, managers-lost.
+	ID string
+	// Why is a sentence on what was found.
+	Why string
+	// Mend are the commands, or advice, in the order in which they are to be
+	// followed.
+	Mend []string
+}
+
+// Diagnose looks for what only time and absence do to a swarm: certificates
+// that ran out or soon will, and managers that lost each other.
+func Diagnose(v View, ages map[string]Validity, now time.Time) []Ailment {
+	var out []Ailment
+	var expired, short []string
+	for _, n := range v.Nodes {
+		age, ok := ages[n.Name]
+		switch {
+		case !ok:
+		case age.Left(now) <= 0:
+			expired = append(expired, n.Name)
+		case age.Left(now) < shortLife:
+			short = append(short, n.Name)
+		}
+	}
+	if len(expired) > 0 {
+		out = append(out, v.diagnoseExpired(expired, ages, now))
+	}
+	if len(short) > 0 {
+		out = append(out, v.diagnoseShort(short, ages, now))
+	}
+	// Managers whose certificates ran out have lost each other too; the way
+	// back is the one above.
+	if !slices.ContainsFunc(v.managers(), func(n NodeView) bool { return slices.Contains(expired, n.Name) }) {
+		if a, ok := v.diagnoseLost(); ok {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// diagnoseExpired: an engine does not start its swarm with a certificate that
+// ran out, and no longer can ask for another one. Where the managers stand,
+// the node joins anew. Else one manager begins again with the swarm's data.
+//
+// moby refuses init --force-new-cluster while the engine holds on to the swarm
+// that it could not start ("not a swarm manager": daemon/cluster/swarm.go,
+// Init), although swarmkit would accept the old certificate then and renew it
+// at once (swarmkit pull request 1919). Without docker-state.json the engine
+// takes itself for one without a swarm, and accepts it (20.10, measured).
+func (v View) diagnoseExpired(nodes []string, ages map[string]Validity, now time.Time) Ailment {
+	first := earliest(nodes, ages)
+	a := Ailment{
+		ID: "certificates-expired",
+		Why: fmt.Sprintf("%s ran out %s%s ago (%s): the engine cannot go back into its swarm, because certificates are renewed only while it runs",
+			certificatesOf(nodes), theFirst(nodes), span(-first.Left(now)), date(first.Until)),
+	}
+	if v.Quorum.HasQuorum {
+		if slices.ContainsFunc(nodes, func(name string) bool { n, _ := v.Node(name); return n.State == StateMember }) {
+			a.Mend = append(a.Mend, "for "+strings.Join(nodes, ", ")+": dcalab ssh NODE -- sudo service docker restart")
+		}
+		a.Mend = append(a.Mend, "dcalab swarm bootstrap    # "+strings.Join(nodes, ", ")+" leaves and joins anew")
+		return a
+	}
+	for _, n := range v.managers() {
+		if n.State == StateUnreachable {
+			continue
+		}
+		if age, ok := ages[n.Name]; ok && age.Left(now) > 0 {
+			// A manager that is good is the better one to begin with.
+			a.Mend = append([]string{}, forceNewCluster(n), bootstrapAfter)
+			return a
+		}
+		if len(a.Mend) == 0 && slices.Contains(nodes, n.Name) {
+			a.Mend = []string{
+				fmt.Sprintf("dcalab ssh %s -- 'sudo service docker stop; sudo mv /var/lib/docker/swarm/docker-state.json /var/lib/docker/swarm/docker-state.old; sudo service docker start'", n.Name),
+				forceNewCluster(n), bootstrapAfter,
+			}
+		}
+	}
+	if len(a.Mend) == 0 {
+		a.Mend = []string{"bring the managers up and look again: dcalab start, dcalab status"}
+	}
+	return a
+}
+
+const bootstrapAfter = "dcalab swarm bootstrap    # the other nodes leave and join it anew; services, secrets and configs are kept"
+
+func forceNewCluster(n NodeView) string {
+	return fmt.Sprintf("dcalab ssh %s -- docker swarm init --force-new-cluster --advertise-addr %s", n.Name, n.Addr)
+}
+
+// diagnoseShort warns while the swarm can still be asked for new certificates.
+func (v View) diagnoseShort(nodes []string, ages map[string]Validity, now time.Time) Ailment {
+	first := earliest(nodes, ages)
+	a := Ailment{
+		ID: "certificates-short",
+		Why: fmt.Sprintf("%s will run out %sin %s (%s); a running swarm renews them by itself, and a lab that is halted for longer comes back without its swarm",
+			certificatesOf(nodes), theFirst(nodes), span(first.Left(now)), date(first.Until)),
+	}
+	at := slices.IndexFunc(v.Nodes, func(n NodeView) bool { return n.Control && n.Role == lab.RoleManager })
+	if !v.Quorum.HasQuorum || at < 0 {
+		a.Mend = []string{"bring the swarm back before then: dcalab start"}
+		return a
+	}
+	if s := v.Settings; s != nil && s.CertExpiry > 0 && s.CertExpiry < shortLife {
+		// By hand (swarm update --cert-expiry) it would last until the next
+		// bootstrap.
+		a.Mend = append(a.Mend, "dcalab swarm bootstrap    # after cert_expiry: 90d in labs.yaml, under swarm; new ones live that long")
+	}
+	a.Mend = append(a.Mend, "dcalab ssh "+v.Nodes[at].Name+" -- docker swarm ca --rotate    # new certificates for all nodes, now")
+	return a
+}
+
+// diagnoseLost: there are managers, and they have no leader.
+func (v View) diagnoseLost() (Ailment, bool) {
+	if v.Cluster == "" || v.Quorum.HasQuorum || v.Quorum.Managers == 0 {
+		return Ailment{}, false
+	}
+	a := Ailment{ID: "managers-lost"}
+	var alive, halted, gone, down, locked []NodeView
+	for _, n := range v.managers() {
+		switch {
+		case n.State == StateLocked:
+			locked = append(locked, n)
+		case n.State == StateEngineDown:
+			down = append(down, n)
+		case n.State == StateUnreachable && errors.Is(n.Err, ErrAbsent):
+			gone = append(gone, n)
+		case n.State == StateUnreachable:
+			halted = append(halted, n)
+		case n.Control || n.State == StateMember || n.State == StatePending:
+			alive = append(alive, n)
+		}
+	}
+	why := []string{fmt.Sprintf("the managers lost each other: %d of %d take part, and %d are needed", v.Quorum.Reachable, v.Quorum.Managers, v.Quorum.Majority)}
+	say := func(nodes []NodeView, what, mend string) {
+		if len(nodes) > 0 {
+			why = append(why, what+": "+strings.Join(nodeNames(nodes), ", "))
+			for line := range strings.Lines(mend) {
+				a.Mend = append(a.Mend, strings.TrimSuffix(line, "\n"))
+			}
+		}
+	}
+	start, engines := "", ""
+	if len(halted) > 0 {
+		start = "dcalab start " + strings.Join(nodeNames(halted), " ")
+	}
+	for _, n := range down {
+		engines += "dcalab ssh " + n.Name + " -- sudo service docker start\n"
+	}
+	say(halted, "halted or out of reach", start)
+	say(down, "the engine is down", engines)
+	say(locked, "waiting for the unlock key", "dcalab swarm unlock")
+	say(gone, "destroyed", "")
+	unknown := v.Quorum.Managers - len(alive) - len(halted) - len(gone) - len(down) - len(locked)
+	if unknown > 0 {
+		why = append(why, fmt.Sprintf("not of this lab, or not told: %d", unknown))
+	}
+	// Those that can come back, together with those that are there.
+	possible := len(alive) + len(halted) + len(down) + len(locked)
+	switch {
+	case len(alive) >= v.Quorum.Majority:
+		why = append(why, "enough of them run: either they are electing a leader (up to 20 s), or they do not reach each other at TCP port 2377")
+		a.Mend = append(a.Mend, "look again: dcalab status",
+			fmt.Sprintf("dcalab ssh %s -- ping -c 1 %s    # and the other way round", alive[0].Name, alive[len(alive)-1].Addr))
+	case possible < v.Quorum.Majority && len(alive) > 0:
+		why = append(why, "so the majority cannot come back")
+		a.Mend = append(a.Mend, forceNewCluster(alive[0]), "dcalab up --swarm    # makes "+strings.Join(nodeNames(gone), ", ")+" anew; services, secrets and configs are kept")
+	case len(alive) > 0:
+		a.Mend = append(a.Mend, "where they will never come back: "+forceNewCluster(alive[0])+", then dcalab swarm bootstrap")
+	}
+	a.Why = strings.Join(why, "; ")
+	return a, true
+}
+
+// managers are the nodes of the lab that are managers of its swarm, also those
+// that cannot be asked, of whom another one knows.
+func (v View) managers() []NodeView {
+	peers := map[string]bool{}
+	for i, n := range v.Nodes {
+		if i >= len(v.facts) || v.Cluster != "" && n.Cluster != v.Cluster {
+			continue
+		}
+		for _, p := range v.facts[i].info.Remotes {
+			if host, _, err := net.SplitHostPort(p.Addr); err == nil {
+				peers[host] = true
+			}
+		}
+	}
+	var out []NodeView
+	for _, n := range v.Nodes {
+		if n.Role == lab.RoleManager || n.Role == "" && peers[n.Addr.String()] {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func nodeNames(nodes []NodeView) []string {
+	out := make([]string, len(nodes))
+	for i, n := range nodes {
+		out[i] = n.Name
+	}
+	return out
+}
+
+func earliest(nodes []string, ages map[string]Validity) Validity {
+	return ages[slices.MinFunc(nodes, func(a, b string) int { return ages[a].Until.Compare(ages[b].Until) })]
+}
+
+func certificatesOf(nodes []string) string {
+	if len(nodes) == 1 {
+		return "the swarm certificate of " + nodes[0]
+	}
+	return "the swarm certificates of " + strings.Join(nodes, ", ")
+}
+
+// theFirst says, of several, which one a time is about.
+func theFirst(nodes []string) string {
+	if len(nodes) == 1 {
+		return ""
+	}
+	return "(the first) "
+}
+
+func date(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+// span words a time in the unit that tells most: days, hours or minutes,
+// rounded down.
+func span(d time.Duration) string {
+	count, unit := int(d/(24*time.Hour)), "day"
+	switch {
+	case count >= 2:
+	case d >= 2*time.Hour:
+		count, unit = int(d/time.Hour), "hour"
+	default:
+		count, unit = int(d/time.Minute), "minute"
+	}
+	if count == 1 {
+		return "1 " + unit
+	}
+	return fmt.Sprintf("%d %ss", count, unit)
+}

@@ -1,0 +1,284 @@
+package swarm
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+)
+
+// agesNow is when the tests of ages happen.
+var agesNow = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+
+func certificateFor(tb testing.TB, from, until time.Time) []byte {
+	tb.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: from, NotAfter: until}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func TestValidityIsThatOfTheNodesOwnCertificate(t *testing.T) {
+	from, until := agesNow.Add(-time.Hour), agesNow.Add(time.Hour)
+	own := certificateFor(t, from, until)
+	authority := certificateFor(t, from.AddDate(-1, 0, 0), until.AddDate(19, 0, 0))
+	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")})
+	for name, c := range map[string]struct {
+		raw []byte
+		ok  bool
+	}{
+		"alone":               {own, true},
+		"with its authority":  {slices.Concat(own, authority), true},
+		"after something":     {slices.Concat([]byte("kek-version: 1\n"), key, own), true},
+		"nothing":             {nil, false},
+		"no certificate":      {key, false},
+		"half of one":         {own[:len(own)/2], false},
+		"one that is no X509": {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v, ok := ValidityOf(c.raw)
+			if ok != c.ok || ok && (!v.From.Equal(from) || !v.Until.Equal(until)) {
+				t.Errorf("%v, %v", v, ok)
+			}
+		})
+	}
+}
+
+func FuzzValidityOf(f *testing.F) {
+	f.Add(certificateFor(f, agesNow, agesNow.Add(time.Hour)))
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if _, ok := ValidityOf(raw); ok && !bytes.Contains(raw, []byte("CERTIFICATE")) {
+			t.Error("a certificate out of nothing")
+		}
+	})
+}
+
+func TestAgesLeaveOutWhoCannotBeAsked(t *testing.T) {
+	raw := certificateFor(t, agesNow, agesNow.Add(time.Hour))
+	read := func(raw []byte, err error) func(context.Context) ([]byte, error) {
+		return func(context.Context) ([]byte, error) { return raw, err }
+	}
+	ages := Ages(t.Context(), []Target{
+		{Name: "good", Certificate: read(raw, nil)},
+		{Name: "halted"},
+		{Name: "none", Certificate: read(nil, fs.ErrNotExist)},
+		{Name: "garbage", Certificate: read([]byte("garbage"), nil)},
+	})
+	if len(ages) != 1 || !ages["good"].Until.Equal(agesNow.Add(time.Hour)) {
+		t.Errorf("%v", ages)
+	}
+}
+
+// aging is a swarm of three managers, m1 to m3, and a worker w, in full health.
+func aging(change func(v *View, node func(string) *NodeView)) View {
+	v := View{Cluster: "c", Quorum: QuorumOf(3, 3), Settings: &engine.SwarmSettings{CertExpiry: 2160 * time.Hour}}
+	var peers []engine.Peer
+	for i, name := range []string{"m1", "m2", "m3", "w"} {
+		n := NodeView{Name: name, Addr: netip.AddrFrom4([4]byte{10, 20, 20, byte(i + 1)}), State: StateMember, Cluster: "c", Role: lab.RoleManager, Control: true}
+		if name == "w" {
+			n.Role, n.Control = lab.RoleWorker, false
+		} else {
+			peers = append(peers, engine.Peer{ID: name, Addr: n.Addr.String() + ":2377"})
+		}
+		v.Nodes = append(v.Nodes, n)
+	}
+	v.facts = make([]fact, len(v.Nodes))
+	if change != nil {
+		change(&v, func(name string) *NodeView {
+			return &v.Nodes[slices.IndexFunc(v.Nodes, func(n NodeView) bool { return n.Name == name })]
+		})
+	}
+	for i, n := range v.Nodes {
+		if n.State == StateUnreachable {
+			// What nobody without a leader tells.
+			v.Nodes[i].Role, v.Nodes[i].Cluster, v.Nodes[i].Control = "", "", false
+		} else {
+			v.facts[i].info.Remotes = peers
+		}
+	}
+	return v
+}
+
+func TestDiagnose(t *testing.T) {
+	const day = 24 * time.Hour
+	noQuorum := func(v *View, reachable int) {
+		v.Quorum = QuorumOf(3, reachable)
+		v.Quorum.HasQuorum = false
+		for i := range v.Nodes {
+			v.Nodes[i].Leader = false
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(v *View, node func(string) *NodeView)
+		// left of each node's certificate, in its order; 60 days where none is
+		// given.
+		left map[string]time.Duration
+		ids  []string
+		why  []string // of the first
+		mend []string // of the first, how each line begins
+	}{
+		"all is well": {},
+		"twenty days left": {
+			left: map[string]time.Duration{"m1": 20 * day},
+		},
+		"a little less": {
+			left: map[string]time.Duration{"m1": 20*day - time.Minute, "w": 40 * time.Minute},
+			ids:  []string{"certificates-short"},
+			why:  []string{"certificates of m1, w will run out (the first) in 40 minutes (2026-06-01 12:40 UTC)"},
+			mend: []string{"dcalab ssh m1 -- docker swarm ca --rotate"},
+		},
+		"a lab of short certificates": {
+			change: func(v *View, _ func(string) *NodeView) { v.Settings.CertExpiry = time.Hour },
+			left:   map[string]time.Duration{"m2": time.Hour},
+			ids:    []string{"certificates-short"},
+			why:    []string{"certificate of m2 will run out in 60 minutes"},
+			mend:   []string{"dcalab swarm bootstrap    # after cert_expiry: 90d in labs.yaml", "dcalab ssh m1 -- docker swarm ca --rotate"},
+		},
+		"short, and no quorum": {
+			change: func(v *View, node func(string) *NodeView) {
+				noQuorum(v, 1)
+				node("m2").State, node("m3").State = StateUnreachable, StateUnreachable
+			},
+			left: map[string]time.Duration{"m1": day},
+			ids:  []string{"certificates-short", "managers-lost"},
+			mend: []string{"bring the swarm back before then: dcalab start"},
+		},
+		"a worker slept too long": {
+			change: func(_ *View, node func(string) *NodeView) { node("w").State = StateError },
+			left:   map[string]time.Duration{"w": -3 * day},
+			ids:    []string{"certificates-expired"},
+			why:    []string{"the swarm certificate of w ran out 3 days ago"},
+			mend:   []string{"dcalab swarm bootstrap"},
+		},
+		"expired under a running engine": {
+			left: map[string]time.Duration{"w": -time.Minute},
+			ids:  []string{"certificates-expired"},
+			why:  []string{"1 minute ago"},
+			mend: []string{"for w: dcalab ssh NODE -- sudo service docker restart", "dcalab swarm bootstrap"},
+		},
+		"the whole lab slept too long": {
+			change: func(v *View, _ func(string) *NodeView) {
+				noQuorum(v, 0)
+				for i := range v.Nodes {
+					v.Nodes[i].State, v.Nodes[i].Control = StateError, false
+				}
+			},
+			left: map[string]time.Duration{"m1": -day, "m2": -2 * day, "m3": -day, "w": -day},
+			ids:  []string{"certificates-expired"},
+			why:  []string{"m1, m2, m3, w", "(the first) 2 days ago"},
+			mend: []string{
+				"dcalab ssh m1 -- 'sudo service docker stop; sudo mv /var/lib/docker/swarm/docker-state.json ",
+				"dcalab ssh m1 -- docker swarm init --force-new-cluster --advertise-addr 10.20.20.1", "dcalab swarm bootstrap",
+			},
+		},
+		"two of three managers slept too long": {
+			change: func(v *View, node func(string) *NodeView) {
+				noQuorum(v, 1)
+				node("m1").State, node("m2").State = StateError, StateError
+			},
+			left: map[string]time.Duration{"m1": -day, "m2": -day},
+			ids:  []string{"certificates-expired"},
+			mend: []string{"dcalab ssh m3 -- docker swarm init --force-new-cluster --advertise-addr 10.20.20.3", "dcalab swarm bootstrap"},
+		},
+		"two of three managers are halted": {
+			change: func(v *View, node func(string) *NodeView) {
+				noQuorum(v, 1)
+				node("m2").State, node("m3").State = StateUnreachable, StateUnreachable
+			},
+			ids:  []string{"managers-lost"},
+			why:  []string{"1 of 3 take part, and 2 are needed", "halted or out of reach: m2, m3"},
+			mend: []string{"dcalab start m2 m3", "where they will never come back: dcalab ssh m1 -- docker swarm init --force-new-cluster"},
+		},
+		"two of three managers are destroyed": {
+			change: func(v *View, node func(string) *NodeView) {
+				noQuorum(v, 1)
+				for _, n := range []string{"m2", "m3"} {
+					node(n).State, node(n).Err = StateUnreachable, fmt.Errorf("x: %w", ErrAbsent)
+				}
+			},
+			ids:  []string{"managers-lost"},
+			why:  []string{"destroyed: m2, m3", "the majority cannot come back"},
+			mend: []string{"dcalab ssh m1 -- docker swarm init --force-new-cluster --advertise-addr 10.20.20.1", "dcalab up --swarm    # makes m2, m3 anew"},
+		},
+		"an engine is down, and one is locked": {
+			change: func(v *View, node func(string) *NodeView) {
+				noQuorum(v, 1)
+				node("m2").State, node("m3").State = StateEngineDown, StateLocked
+			},
+			ids:  []string{"managers-lost"},
+			mend: []string{"dcalab ssh m2 -- sudo service docker start", "dcalab swarm unlock", "where they will never come back"},
+		},
+		"all run and do not reach each other": {
+			change: func(v *View, _ func(string) *NodeView) { noQuorum(v, 3) },
+			ids:    []string{"managers-lost"},
+			why:    []string{"TCP port 2377"},
+			mend:   []string{"look again", "dcalab ssh m1 -- ping -c 1 10.20.20.3"},
+		},
+		"there is no swarm": {
+			change: func(v *View, _ func(string) *NodeView) { *v = View{} },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := aging(c.change)
+			ages := map[string]Validity{}
+			for _, n := range v.Nodes {
+				if n.State != StateUnreachable {
+					ages[n.Name] = Validity{Until: agesNow.Add(60 * day)}
+				}
+			}
+			for n, left := range c.left {
+				ages[n] = Validity{Until: agesNow.Add(left)}
+			}
+			got := Diagnose(v, ages, agesNow)
+			var ids []string
+			for _, a := range got {
+				ids = append(ids, a.ID)
+			}
+			if !slices.Equal(ids, c.ids) {
+				t.Fatalf("%v, want %v:\n%+v", ids, c.ids, got)
+			}
+			if len(got) == 0 {
+				return
+			}
+			for _, part := range c.why {
+				if !strings.Contains(got[0].Why, part) {
+					t.Errorf("%q does not say %q", got[0].Why, part)
+				}
+			}
+			if len(c.mend) > 0 && !slices.EqualFunc(got[0].Mend, c.mend, strings.HasPrefix) {
+				t.Errorf("to mend it:\n%s\nwant\n%s", strings.Join(got[0].Mend, "\n"), strings.Join(c.mend, "\n"))
+			}
+		})
+	}
+}
+
+func TestAManagerThatIsGoneIsKnownByItsPeers(t *testing.T) {
+	v := aging(func(_ *View, node func(string) *NodeView) {
+		node("m3").State, node("m3").Err = StateUnreachable, errors.New("halted")
+	})
+	if got := nodeNames(v.managers()); !slices.Equal(got, []string{"m1", "m2", "m3"}) {
+		t.Errorf("%v", got)
+	}
+}

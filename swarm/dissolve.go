@@ -1,0 +1,247 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// DissolveOptions of Dissolve.
+type DissolveOptions struct {
+	// View is what was observed just now; nil makes it observe first.
+	View *View
+	// Patience is how long to wait for one manager to be demoted; zero means 20
+	// seconds. One that is not by then leaves all the same.
+	Patience time.Duration
+	Progress func(Event)
+}
+
+// Dissolved is what Dissolve did.
+type Dissolved struct {
+	// Steps that were planned, in order; none where no node was in a swarm.
+	Steps []Step
+	View  View // at the end
+}
+
+// demotionPatience is enough for raft to let go of a manager; a dissolve does
+// not hang on it.
+const demotionPatience = 20 * time.Second
+
+// PlanDissolve says how the lab's swarm, as v shows it, is taken down: the
+// workers leave, all at once; then the managers, one after the other, are
+// demoted and leave, those that the leader does not reach first and the leader last, so
+// that what is left of the swarm keeps its quorum to the end; the last manager
+// leaves by force. Where there is no quorum to keep, all leave by force. It is
+// pure.
+//
+// Unfinished are nodes that cannot be asked and that are, or may be, in the
+// swarm still.
+func PlanDissolve(v View) Plan {
+	var p Plan
+	ours := func(n NodeView) bool {
+		return n.State.Answered() && n.State != StateInactive && n.State != StateForeign
+	}
+	manages := func(n NodeView) bool { return n.Role == lab.RoleManager || n.WantedRole == lab.RoleManager }
+	why := "the swarm is dissolved"
+	var workers []Step
+	var useless, managers []NodeView
+	reaches := func(n NodeView) bool {
+		at := find(v.entries(), n.NodeID)
+		return at >= 0 && v.reaches(v.entries()[at])
+	}
+	var leader *NodeView
+	for i, n := range v.Nodes {
+		switch {
+		case !n.State.Answered():
+			if n.Listed && manages(n) {
+				useless = append(useless, n)
+			}
+		case !ours(n):
+		case !manages(n):
+			workers = append(workers, leaveStep{on(n.Name), n.Cluster, why})
+		case n.Leader:
+			leader = &v.Nodes[i]
+		case !reaches(n) || n.State != StateMember:
+			useless = append(useless, n)
+		default:
+			managers = append(managers, n)
+		}
+	}
+	managers = append(useless, managers...)
+	if leader != nil {
+		managers = append(managers, *leader)
+	}
+	p.stage("workers", workers)
+	q := v.Quorum
+	for _, e := range v.Stale {
+		// The entry of a manager that is no more counts against those that are.
+		if after := QuorumOf(q.Managers-1, q.Reachable); e.IsManager() && q.HasQuorum && after.HasQuorum {
+			p.stage("clear", []Step{dropStep{on(e.Lab), e.ID, true}})
+			q = after
+		}
+	}
+	for _, n := range managers {
+		reachable := q.Reachable
+		if n.Role == lab.RoleManager && reaches(n) {
+			reachable--
+		}
+		after := QuorumOf(q.Managers-1, reachable)
+		listed := n.Listed && n.Cluster == v.Cluster
+		if n.Role != lab.RoleManager {
+			after = q // it is on its way only
+		}
+		if listed && q.HasQuorum && after.HasQuorum {
+			p.stage("demote", []Step{demoteStep{on(n.Name), n.NodeID}})
+			q = after
+		}
+		if ours(n) {
+			p.stage("leave", []Step{leaveStep{on(n.Name), n.Cluster, why}})
+		}
+	}
+	p.Unfinished = v.mayRemain()
+	p.Warnings = v.beyond()
+	return p
+}
+
+// mayRemain names the nodes of the lab that do not answer and are, or may be,
+// in its swarm.
+func (v View) mayRemain() []Unfinished {
+	var out []Unfinished
+	if len(v.Swarms) == 0 && v.Cluster == "" {
+		return nil // of those who answer nobody is in one
+	}
+	for _, n := range v.Nodes {
+		if n.State.Answered() || errors.Is(n.Err, ErrAbsent) || n.Want == lab.RoleNone && !n.Listed || v.Quorum.HasQuorum && !n.Listed {
+			continue
+		}
+		out = append(out, Unfinished{Node: n.Name, Why: reason(n), Err: n.Err})
+	}
+	return out
+}
+
+// beyond tells of what a dissolve does not reach.
+func (v View) beyond() []string {
+	var out []string
+	for _, e := range v.Unknown {
+		out = append(out, fmt.Sprintf("%s is in the swarm and no node of the lab: it goes on as if there were one, until it leaves: docker swarm leave --force", e.Hostname))
+	}
+	for _, n := range v.Nodes {
+		if n.State == StateForeign {
+			out = append(out, n.Name+" is in another swarm, which is not the lab's: it stays there (to take it over: dcalab swarm bootstrap --take-over "+n.Name+")")
+		}
+	}
+	return out
+}
+
+// Dissolve takes the lab's swarm down, as PlanDissolve has it, and leaves the
+// machines alone. It needs no quorum. What fails on the way stops nothing: in
+// the end it looks, and names in a *trouble.Error "dissolve-unfinished"
+// (ExitUnfinished) the nodes that are, or may be, in the swarm still. The same
+// call finishes what was interrupted.
+func Dissolve(ctx context.Context, targets []Target, o DissolveOptions) (Dissolved, error) {
+	var d Dissolved
+	if o.View != nil {
+		d.View = *o.View
+	} else {
+		d.View = Observe(ctx, targets)
+	}
+	if o.Patience <= 0 {
+		o.Patience = demotionPatience
+	}
+	plan := PlanDissolve(d.View)
+	d.Steps = plan.Steps()
+	r := &changer{runner: newRunner(targets, o.Progress, o.Patience)}
+	r.begin(d.View)
+	r.lastFirst(d.Steps)
+	for _, stage := range plan.Stages {
+		if ctx.Err() != nil {
+			break
+		}
+		each(len(stage.Steps), func(i int) { r.dissolve(ctx, stage.Steps[i]) })
+	}
+	r.asking.Wait()
+	if ctx.Err() != nil {
+		return d, &trouble.Error{ID: "interrupted", Exit: trouble.ExitInterrupted, What: "interrupted",
+			Why:  "some nodes have left the swarm, others may be in it still",
+			Next: []string{"finish it: dcalab swarm dissolve --yes", "or make it whole again: dcalab swarm bootstrap"}, Err: ctx.Err()}
+	}
+	if len(d.Steps) > 0 {
+		d.View = Observe(ctx, targets)
+	}
+	left := plan.Unfinished
+	for _, n := range d.View.Nodes {
+		planned := slices.ContainsFunc(d.Steps, func(s Step) bool { return s.Kind() == KindLeave && s.Node() == n.Name })
+		switch {
+		case !planned:
+		case n.State == StateInactive:
+		default:
+			left = append(left, Unfinished{Node: n.Name, Why: reason(n), Err: n.Err})
+		}
+	}
+	return d, notDissolved(left)
+}
+
+// lastFirst puts the manager that leaves last before the others, because it
+// is the one that can be asked throughout.
+func (r *changer) lastFirst(steps []Step) {
+	at := func(name string) int {
+		return slices.IndexFunc(steps, func(s Step) bool { return s.Node() == name && s.Kind() == KindLeave })
+	}
+	slices.SortStableFunc(r.via, func(a, b string) int { return at(b) - at(a) })
+}
+
+// dissolve does one step. That a demotion failed is told and no reason to
+// stop: its node leaves by force.
+func (r *changer) dissolve(ctx context.Context, s Step) {
+	if s.Kind() != KindDemote {
+		_ = r.step(ctx, s) // told; where it stands in the end is looked at
+		return
+	}
+	if m, err := r.view.resolve(s.Node()); err == nil {
+		_ = r.change(ctx, m, s, engine.RoleWorker)
+	}
+}
+
+func notDissolved(left []Unfinished) error {
+	if len(left) == 0 {
+		return nil
+	}
+	var why, names []string
+	var errs []error
+	for _, u := range left {
+		names = append(names, u.Node)
+		why = append(why, u.Node+": "+u.Why)
+		errs = append(errs, u.Err)
+	}
+	return &trouble.Error{ID: "dissolve-unfinished", Exit: trouble.ExitUnfinished,
+		What: "nodes are left that may take themselves for members of the swarm",
+		Why:  strings.Join(why, "; "),
+		Next: []string{
+			"start them: dcalab start " + strings.Join(names, " "),
+			"then take them into the next swarm: dcalab swarm bootstrap --take-over " + strings.Join(names, ","),
+		}, Err: errors.Join(errs...)}
+}
+
+// Holdings gives what the lab's swarm keeps for its users. Errors are those of
+// Promote: nobody can tell without a quorum.
+func (v View) Holdings(ctx context.Context, targets []Target) (engine.Holdings, error) {
+	var out engine.Holdings
+	if _, err := usable(ctx, targets, &v); err != nil {
+		return out, err
+	}
+	r := newRunner(targets, nil, 0)
+	r.begin(v)
+	err := r.through(ctx, func(e Engine) error {
+		var err error
+		out, err = e.Holdings(ctx)
+		return err
+	})
+	return out, err
+}
