@@ -33,7 +33,7 @@ test: ## All checks: lint, race, fuzz seeds, scenarios on real engines and real 
 lint: ## go vet and the linters; also holds the arrows between packages
 	go vet ./...
 	$(LINT) run ./...
-	shellcheck scripts/install scripts/vm-* provision/scripts/*.sh bench/testdata/*.sh .ci/run
+	shellcheck scripts/* provision/scripts/*.sh machine/vagrant/*.sh machine/vagrant/testdata/fake-vagrant bench/testdata/*.sh .ci/run
 
 # What needs root is compiled as the user and only run as root, so that the
 # build cache stays the user's.
