@@ -59,7 +59,7 @@ scenarios: ## Whole-program scenarios on real engines (RUN=name for one of them)
 .PHONY: test-vm
 test-vm: ## On real virtual machines (Vagrant, libvirt, QEMU): an evening with every command, the driver's contracts (FULL=1: all of them)
 	scripts/install vm
-	$(MAKE) machines contracts
+	$(MAKE) machines contracts ALL=1
 
 # The box is kept between runs, and nothing else is; make clean removes it.
 BED := $(AS_ROOT) $(CURDIR)/scripts/vm-bed $(CURDIR)/$(CACHE)/vm
@@ -71,7 +71,7 @@ machines: # the evening
 	$(BOX)
 	CGO_ENABLED=0 go build -o $(CACHE)/dcalab .
 	go test -c -o $(CACHE)/e2e.test ./e2e
-	cd e2e && $(BED) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/e2e.test -test.run='^TestMachines$$' -test.v -test.timeout=30m
+	cd e2e && $(BED) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/e2e.test -test.run='^TestMachines$$$(if $(ALL),,/evening)' -test.v -test.parallel=1 -test.timeout=40m
 
 .PHONY: contracts
 contracts: # the Vagrant driver against machine.Driver and machine.Snapshotter
