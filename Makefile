@@ -33,7 +33,7 @@ test: ## All checks: lint, race, fuzz seeds, scenarios on real engines and real 
 lint: ## go vet and the linters; also holds the arrows between packages
 	go vet ./...
 	$(LINT) run ./...
-	shellcheck scripts/install scripts/vm-* provision/scripts/*.sh bench/testdata/*.sh .ci/run
+	shellcheck scripts/* provision/scripts/*.sh machine/vagrant/*.sh machine/vagrant/testdata/fake-vagrant bench/testdata/*.sh .ci/run
 
 # What needs root is compiled as the user and only run as root, so that the
 # build cache stays the user's.
@@ -57,21 +57,27 @@ scenarios: ## Whole-program scenarios on real engines (RUN=name for one of them)
 	cd e2e && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/e2e.test -test.timeout=20m $(if $(RUN),-test.run='TestScenarios/$(RUN)' -test.v)
 
 .PHONY: test-vm
-test-vm: ## The same program on real virtual machines: Vagrant, libvirt, QEMU (FULL=1 for all of the driver's contract)
+test-vm: ## On real virtual machines (Vagrant, libvirt, QEMU): an evening with every command, the driver's contracts (FULL=1: all of them)
 	scripts/install vm
-	$(MAKE) machines
+	$(MAKE) machines contracts ALL=1
 
-# The box is kept between runs, and so is nothing else; make clean removes it.
+# The box is kept between runs, and nothing else is; make clean removes it.
 BED := $(AS_ROOT) $(CURDIR)/scripts/vm-bed $(CURDIR)/$(CACHE)/vm
+BOX := $(AS_ROOT) scripts/vm-box $(CACHE)/vm
 
 .PHONY: machines
-machines:
+machines: # the evening
 	@mkdir -p $(CACHE)/vm
+	$(BOX)
 	CGO_ENABLED=0 go build -o $(CACHE)/dcalab .
 	go test -c -o $(CACHE)/e2e.test ./e2e
+	cd e2e && $(BED) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/e2e.test -test.run='^TestMachines$$$(if $(ALL),,/evening)' -test.v -test.parallel=1 -test.timeout=40m
+
+.PHONY: contracts
+contracts: # the Vagrant driver against machine.Driver and machine.Snapshotter
+	@mkdir -p $(CACHE)/vm
+	$(BOX)
 	go test -c -o $(CACHE)/vagrant.test ./machine/vagrant
-	$(AS_ROOT) scripts/vm-box $(CACHE)/vm
-	cd e2e && $(BED) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/e2e.test -test.run='^TestMachines$$' -test.v -test.timeout=30m
 	cd machine/vagrant && $(BED) $(CURDIR)/$(CACHE)/vagrant.test -test.run='^TestContract$$|^TestSnapshots$$' $(if $(FULL),,-test.short) -test.v -test.timeout=60m
 
 .PHONY: cross
@@ -102,9 +108,9 @@ bench: ## Measure against the floor, plain ssh and Ansible (ROUNDS=5, ONLY=three
 bench-vm: ## Measure up --swarm on real virtual machines against the same typed by hand (ROUNDS=1)
 	scripts/install vm bench
 	@mkdir -p $(CACHE)/vm
+	$(BOX)
 	go build -o $(CACHE)/dcalab .
 	go test -c -o $(CACHE)/bench.test ./bench
-	$(AS_ROOT) scripts/vm-box $(CACHE)/vm
 	cd bench && $(BED) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/bench.test -test.run='^TestBenchMachines$$' -test.v -test.timeout=90m -bench.machines -bench.rounds=$(or $(ROUNDS),1)
 
 .PHONY: clean

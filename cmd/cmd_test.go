@@ -56,19 +56,19 @@ func TestMistakesAreExplained(t *testing.T) {
 		status int
 		story  string
 	}{
-		"unknown command":       {[]string{"statsu"}, trouble.ExitUsage, "did you mean: dcalab status"},
-		"unknown subcommand":    {[]string{"swarm", "boostrap"}, trouble.ExitUsage, "did you mean: dcalab swarm bootstrap"},
-		"unknown flag":          {[]string{"up", "--swram"}, trouble.ExitUsage, "see dcalab up --help"},
-		"no node to promote":    {[]string{"promote"}, trouble.ExitUsage, "see dcalab promote --help"},
-		"unknown lab":           {[]string{"--lab", "dcb", "status"}, trouble.ExitUsage, "did you mean dca?"},
-		"unknown driver":        {[]string{"--driver", "kvm", "up"}, trouble.ExitUsage, "the drivers are auto, sandbox, vagrant"},
-		"unknown node":          {[]string{"up", "nod01"}, trouble.ExitUsage, "did you mean node01?"},
-		"unknown output":        {[]string{"status", "-o", "xml"}, trouble.ExitUsage, "json and yaml"},
-		"unknown token":         {[]string{"swarm", "token", "boss"}, trouble.ExitUsage, "see dcalab swarm token --help"},
-		"no such labs.yaml":     {[]string{"--config", "nope.yaml", "status"}, 0, "nope.yaml"},
-		"ssh before up":         {[]string{"ssh", "master"}, exitConnection, "bring it up: dcalab up"},
-		"bootstrap before up":   {[]string{"swarm", "bootstrap"}, trouble.ExitFailure, "bring it up: dcalab up"},
-		"unknown provider":      {[]string{"--driver", "vagrant", "--provider", "kvm", "up"}, trouble.ExitUsage, "the providers are virtualbox, libvirt"},
+		"unknown command":     {[]string{"statsu"}, trouble.ExitUsage, "did you mean: dcalab status"},
+		"unknown subcommand":  {[]string{"swarm", "boostrap"}, trouble.ExitUsage, "did you mean: dcalab swarm bootstrap"},
+		"unknown flag":        {[]string{"up", "--swram"}, trouble.ExitUsage, "see dcalab up --help"},
+		"no node to promote":  {[]string{"promote"}, trouble.ExitUsage, "see dcalab promote --help"},
+		"unknown lab":         {[]string{"--lab", "dcb", "status"}, trouble.ExitUsage, "did you mean dca?"},
+		"unknown driver":      {[]string{"--driver", "kvm", "up"}, trouble.ExitUsage, "the drivers are auto, sandbox, vagrant"},
+		"unknown node":        {[]string{"up", "nod01"}, trouble.ExitUsage, "did you mean node01?"},
+		"unknown output":      {[]string{"status", "-o", "xml"}, trouble.ExitUsage, "json and yaml"},
+		"unknown token":       {[]string{"swarm", "token", "boss"}, trouble.ExitUsage, "see dcalab swarm token --help"},
+		"no such labs.yaml":   {[]string{"--config", "nope.yaml", "status"}, 0, "nope.yaml"},
+		"ssh before up":       {[]string{"ssh", "master"}, exitConnection, "bring it up: dcalab up"},
+		"bootstrap before up": {[]string{"swarm", "bootstrap"}, trouble.ExitFailure, "bring it up: dcalab up"},
+		"unknown provider":    {[]string{"--driver", "vagrant", "--provider", "kvm", "up"}, trouble.ExitUsage, "the providers are virtualbox, libvirt"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, out, story := run(t, c.args...)

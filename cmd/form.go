@@ -5,6 +5,7 @@ import (
 	"maps"
 	"sync"
 
+	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/swarm"
@@ -65,11 +66,16 @@ func (f *formation) pass(ctx context.Context) {
 	ready := maps.Clone(f.ready)
 	f.mu.Unlock()
 	machines := map[string]machine.Status{}
+	begun := false
 	for _, n := range f.session.lab.Nodes {
 		machines[n.Name] = machine.StatusAbsent
 		if ready[n.Name] != nil {
 			machines[n.Name] = machine.StatusRunning
+			begun = begun || n.Role == lab.RoleManager
 		}
+	}
+	if !begun {
+		return // workers wait for a manager
 	}
 	c, err := f.session.assemble(machines, ready, nil)
 	if err != nil {

@@ -315,8 +315,8 @@ func (s *session) save(ctx context.Context, name string) error {
 
 // standing is how a lab stood before it was halted.
 type standing struct {
-	// ran are the nodes whose machines ran, ready those that were Ready in the
-	// swarm.
+	// ran are the nodes whose machines ran, ready those of them that the swarm
+	// did not miss.
 	ran, ready []string
 	// key unlocks the managers after the start, where autolock is on.
 	key engine.Secret
@@ -345,7 +345,13 @@ func (s *session) beforeSaving(ctx context.Context, p *ui.Progress) (standing, e
 	if len(stood.ran) == 0 {
 		return stood, nil
 	}
-	v, c, err := s.observe(ctx)
+	// In an election nobody tells who is Ready, nor the key of the managers.
+	v, c, err := s.observeSettled(ctx, p)
+	var t *trouble.Error
+	if errors.As(err, &t) && t.ID == "no-leader" {
+		t.What = "refused to save a snapshot"
+		t.Next = []string{"see where it stands: dcalab status", "or keep it as it is: dcalab halt, then the same command"}
+	}
 	if err != nil {
 		return stood, err
 	}
@@ -358,7 +364,8 @@ func (s *session) beforeSaving(ctx context.Context, p *ui.Progress) (standing, e
 				Next: []string{"look at it: dcalab status", "or switch it off all the same: dcalab halt --force " + n.Name}, Exit: trouble.ExitRefused, Err: n.Err,
 			}
 		}
-		if n.State == swarm.StateMember && n.Status == engine.NodeReady {
+		// A new leader calls nodes unknown that it has not heard of yet.
+		if slices.Contains(stood.ran, n.Name) && n.State == swarm.StateMember && n.Listed && n.Status != engine.NodeDown {
 			stood.ready = append(stood.ready, n.Name)
 		}
 	}
@@ -497,11 +504,11 @@ func (s *session) wake(ctx context.Context, p *ui.Progress, nodes, standing []st
 	case v.Cluster == "":
 		p.Done("", "started, in no swarm")
 	default:
-		who := "all"
+		who := ", all"
 		if len(standing) < len(s.lab.Nodes) {
-			who = strings.Join(standing, ", ")
+			who = "; " + strings.Join(standing, ", ")
 		}
-		p.Done("", fmt.Sprintf("swarm %s: %s, leader %s, %s Ready", v.Cluster, plural(v.Quorum.Managers, "manager"), v.Leader, who))
+		p.Done("", fmt.Sprintf("swarm %s: %s, leader %s%s Ready", v.Cluster, plural(v.Quorum.Managers, "manager"), v.Leader, who))
 	}
 	return nil
 }

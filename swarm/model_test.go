@@ -75,6 +75,7 @@ type modelEngine struct {
 	host    string
 	addr    string
 	machine bool // the machine answers
+	absent  bool // there is no machine
 	up      bool // the engine answers
 	state   engine.LocalNodeState
 	id      string
@@ -116,6 +117,9 @@ func (w *world) targets() []Target {
 			t.Engine, t.Certificate = e, e.certificate
 		} else {
 			t.Unreachable = errors.New("the machine is halted")
+			if e.absent {
+				t.Unreachable = ErrAbsent
+			}
 		}
 		out = append(out, t)
 	}

@@ -244,6 +244,8 @@ func TestRefusals(t *testing.T) {
 			id: "manager-not-answering", exit: trouble.ExitRefused, says: []string{"n1", "the machine is halted", "dcalab up n1"}},
 		{name: "its engine does not", roles: "mw", play: func(w *world) { w.stop(0) },
 			id: "manager-not-answering", exit: trouble.ExitRefused, says: []string{"connection refused"}},
+		{name: "the only manager was never created", roles: "mw", play: func(w *world) { w.engines[0].machine, w.engines[0].absent = false, true },
+			id: "managers-absent", exit: trouble.ExitRefused, says: []string{"n1", "dcalab up n1"}},
 		{name: "two of three managers are gone", roles: "mmm", play: func(w *world) { formed(w); w.halt(1); w.stop(2) },
 			id: "no-quorum", exit: trouble.ExitRefused, says: []string{"1 of 3 managers answer, and 2 are needed", "n2 (the machine is halted)", "n3 (call: connection refused)"}},
 		{name: "the managers are not the lab's, and gone", roles: "mw", play: func(w *world) { w.init(1); w.join(0, 1, engine.RoleWorker); w.halt(1) },

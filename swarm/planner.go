@@ -179,10 +179,15 @@ func (p *planner) fresh() error {
 	var first *NodeView
 	for _, clean := range []bool{true, false} {
 		for i := range managers {
-			if n := &managers[i]; first == nil && (n.State == StateInactive) == clean {
+			if n := &managers[i]; first == nil && n.State.Answered() && (n.State == StateInactive) == clean {
 				first = n
 			}
 		}
+	}
+	if first == nil && len(managers) > 0 {
+		return &trouble.Error{ID: "managers-absent", Exit: trouble.ExitRefused, What: "start a swarm",
+			Why:  "no node that labs.yaml calls manager exists (" + named(managers) + ")",
+			Next: []string{"create it: dcalab up " + strings.ReplaceAll(named(managers), ", ", " ")}, Err: ErrAbsent}
 	}
 	if first == nil {
 		return &trouble.Error{ID: "no-manager", Exit: trouble.ExitConfig, What: "start a swarm",

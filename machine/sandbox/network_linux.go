@@ -310,13 +310,11 @@ func (d *Driver) plug(n lab.Node, pid int) error {
 	if err != nil {
 		return fmt.Errorf("bridge %s: %w", d.bridge(), err)
 	}
-	name := d.veth(n.Name)
-	if old, err := netlink.LinkByName(name); err == nil {
-		// Left by a node that died a moment ago; the kernel is about to remove it.
-		_ = netlink.LinkDel(old)
+	if err := d.unplug(n.Name); err != nil {
+		return err
 	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = name
+	attrs.Name = d.veth(n.Name)
 	attrs.MasterIndex = br.Attrs().Index
 	attrs.Flags = net.FlagUp
 	veth := &netlink.Veth{
@@ -325,6 +323,22 @@ func (d *Driver) plug(n lab.Node, pid int) error {
 	}
 	if err := netlink.LinkAdd(veth); err != nil {
 		return fmt.Errorf("interface %s of %s: %w", d.cfg.Lab.Interface, n.Name, err)
+	}
+	return nil
+}
+
+// unplug removes the interface of a node that has died. The kernel would do it
+// by itself, some time after the node's last process has gone.
+func (d *Driver) unplug(node string) error {
+	link, err := netlink.LinkByName(d.veth(node))
+	if err == nil {
+		err = netlink.LinkDel(link)
+	}
+	if errors.As(err, &netlink.LinkNotFoundError{}) || errors.Is(err, unix.ENODEV) {
+		return nil // it went in between
+	}
+	if err != nil {
+		return fmt.Errorf("remove interface %s: %w", d.veth(node), err)
 	}
 	return nil
 }

@@ -37,6 +37,7 @@ func (d *Driver) sweep(ctx context.Context, node string) error {
 		return err
 	}
 	return errors.Join(
+		d.unplug(node),
 		os.RemoveAll(d.runtime(".runc", d.container(node))),
 		os.RemoveAll(d.runtime(node)),
 	)

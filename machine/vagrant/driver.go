@@ -288,8 +288,9 @@ func stepOf(e event) string {
 	text, _, _ := strings.Cut(strings.TrimSpace(e.data(1)), "\n")
 	text = strings.TrimSpace(strings.TrimPrefix(text, "==>"))
 	text = strings.TrimSpace(strings.TrimPrefix(text, e.Target+":"))
+	text, _, _ = strings.Cut(text, ". ")
 	text = strings.TrimRight(text, ".! ")
-	for _, noise := range []string{"Running action triggers", "Running trigger", "--"} {
+	for _, noise := range []string{"Running action triggers", "Running trigger", "--", "->"} {
 		if strings.HasPrefix(text, noise) {
 			return ""
 		}

@@ -428,16 +428,18 @@ func TestTurns(t *testing.T) {
 
 func TestStepOf(t *testing.T) {
 	for line, want := range map[string]string{
-		"ui,output,==> master: Booting VM...":                                       "booting VM",
-		"ui,info,==> master: Creating domain with the following settings...":        "creating domain with the following settings",
-		"ui,output,==> master: SSH address: 127.0.0.1:2222":                         "SSH address: 127.0.0.1:2222",
-		"ui,info,==> master:  -- Name:              dcalab-dca-1f48a879c122-master": "",
-		"ui,detail,    master: Key inserted!":                                       "",
-		"ui,info,==> master: Running action triggers after up ...":                  "",
-		"ui,output,==> master: Halting...":                                          "halting",
-		"state,running":                                                             "",
-		"ui,output":                                                                 "",
-		"ui,output,==> ":                                                            "",
+		"ui,output,==> master: Booting VM...":                                             "booting VM",
+		"ui,info,==> master: Creating domain with the following settings...":              "creating domain with the following settings",
+		"ui,output,==> master: SSH address: 127.0.0.1:2222":                               "SSH address: 127.0.0.1:2222",
+		"ui,info,==> master:  -- Name:              dcalab-dca-1f48a879c122-master":       "",
+		"ui,detail,    master: Key inserted!":                                             "",
+		"ui,info,==> master: Running action triggers after up ...":                        "",
+		"ui,info,==> master: Waiting for machine to boot. This may take a few minutes...": "waiting for machine to boot",
+		"ui,info,==> master:     -> value=virtio-net-pci.romfile=%!(VAGRANT_COMMA) ":      "",
+		"ui,output,==> master: Halting...":                                                "halting",
+		"state,running":                                                                   "",
+		"ui,output":                                                                       "",
+		"ui,output,==> ":                                                                  "",
 	} {
 		e, ok := parseEvent("1700000000,master," + line)
 		if !ok {

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Gives a machine its own name: the first line of the input. As root.
 set -eu
 read -r full

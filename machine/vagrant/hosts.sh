@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Gives a machine the names of all the lab's: the lines of the input are put
 # into /etc/hosts (or into the file named), in place of those put there before.
 # As root.

@@ -131,6 +131,8 @@ func newVagrantfile(l *lab.Lab, o Options) (vagrantfile, error) {
 		MachinePrefix: prefix + "-",
 		Netmask:       net.IP(net.CIDRMask(l.Subnet.Bits(), 32)).String(),
 		Slot:          pciSlot(l.Interface),
+		Gone:          o.Gone,
+		Driven:        o.Driven,
 		provider:      provider,
 	}
 	v.ManagementSlot = v.Slot - 1

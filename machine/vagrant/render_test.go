@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"text/template/parse"
@@ -96,6 +97,22 @@ func TestTheProviderAskedForWins(t *testing.T) {
 	}
 	l.Provider = "parallels"
 	if diff := cmp.Diff(render(t, l), string(b)); diff != "" {
+		t.Errorf("(-wanted +got):\n%s", diff)
+	}
+}
+
+// What the driver adds to what a person gets.
+func TestDrivenVagrantfile(t *testing.T) {
+	l := labs()["dca"]
+	b, err := Render(vagrantfileTemplate(t), l, Options{LabID: "k3x9", Driven: true, Gone: []string{"old'one"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := wanted(l)
+	mine = slices.DeleteFunc(mine, func(call []any) bool { return strings.HasSuffix(call[0].(string), ".vm.hostname=") })
+	mine = append(mine, []any{"config.vm.define", "old'one", map[string]any{"autostart": false}},
+		[]any{"config.vm.define(old'one).vm.box=", l.Nodes[0].Box})
+	if diff := cmp.Diff(mine, arrived(t, startRuby(t), string(b))); diff != "" {
 		t.Errorf("(-wanted +got):\n%s", diff)
 	}
 }

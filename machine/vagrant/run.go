@@ -83,6 +83,9 @@ func (d *Driver) run(ctx context.Context, each func(event), args ...string) (out
 	if err := ctx.Err(); err != nil {
 		return out, err
 	}
+	if err := d.reachable(); err != nil {
+		return out, err
+	}
 	c, err := d.vagrant(ctx, append(slices.Clone(args), "--machine-readable"))
 	if err != nil {
 		return out, err
@@ -151,6 +154,23 @@ func (d *Driver) run(ctx context.Context, each func(event), args ...string) (out
 		return out, fmt.Errorf("run vagrant %s: %w", args[0], err)
 	}
 	return out, nil
+}
+
+// reachable refuses to start Vagrant while libvirt's daemon is not there:
+// vagrant-libvirt would take its machines for gone, succeed, and forget them.
+func (d *Driver) reachable() error {
+	if d.cfg.Provider != "libvirt" {
+		return nil
+	}
+	p := realHost().provider(d.cfg.Provider)
+	if p.Usable {
+		return nil
+	}
+	e := &trouble.Error{ID: "provider", What: "provider libvirt cannot be used", Why: p.Why, Exit: trouble.ExitRequirement}
+	for _, f := range p.Fixes {
+		e.Next = append(e.Next, f.Text)
+	}
+	return e
 }
 
 // turn is run, after other Vagrants that are at work on the lab: one in
