@@ -453,7 +453,7 @@ func (c *contract) haltStart(t *testing.T) {
 	}
 	if ep, err := d.Endpoint(ctx, name); err == nil {
 		if pinned, ok := c.HostKey(ep.HostKeyAlias); ok {
-			short, cancel := context.WithTimeout(ctx, c.Prompt)
+			short, cancel := context.WithTimeout(ctx, min(c.Prompt, 5*time.Second))
 			defer cancel()
 			if _, err := Exec(short, ep, pinned, "true"); err == nil {
 				t.Error("a halted node answers")
