@@ -1,0 +1,412 @@
+package cmd
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	"github.com/spf13/viper"
+)
+
+var update = flag.Bool("update", false, "write docs/commands anew")
+
+// The two READMEs show the same commands and the same output, in the same
+// order; only what stands after a # may differ.
+func TestDocsReadmesAreInStep(t *testing.T) {
+	english, portuguese := codeBlocks(read(t, "README.md")), codeBlocks(read(t, "README.pt-BR.md"))
+	if len(english) == 0 {
+		t.Fatal("README.md has no code blocks")
+	}
+	if diff := cmp.Diff(english, portuguese); diff != "" {
+		t.Errorf("code blocks of README.md (-) and README.pt-BR.md (+) differ:\n%s", diff)
+	}
+}
+
+// Each README leads to the other within its first lines.
+func TestDocsReadmesLeadToEachOther(t *testing.T) {
+	for file, other := range map[string]string{"README.md": "README.pt-BR.md", "README.pt-BR.md": "README.md"} {
+		head := strings.Join(strings.SplitAfterN(read(t, file), "\n", 6)[:5], "")
+		if !strings.Contains(head, "]("+other+")") {
+			t.Errorf("the first lines of %s do not link to %s", file, other)
+		}
+	}
+}
+
+// Every command that a user may call is in the reference's table.
+func TestDocsReferenceHasEveryCommand(t *testing.T) {
+	listed := referenceTable(read(t, "docs/reference.md"))
+	for path, c := range commands(t) {
+		if path != pathOf(c) || c.Hidden || c.HasSubCommands() || cobras(path) {
+			continue
+		}
+		if !slices.Contains(listed, path) {
+			t.Errorf("docs/reference.md: the table of commands lacks %q", path)
+		}
+	}
+}
+
+// What the documents call a command is one.
+func TestDocsNameRealCommands(t *testing.T) {
+	all := commands(t)
+	for _, path := range referenceTable(read(t, "docs/reference.md")) {
+		if _, ok := all[path]; !ok {
+			t.Errorf("docs/reference.md: the table of commands has %q, which is none", path)
+		}
+	}
+	for _, file := range documents(t, "docs") {
+		for _, words := range mentions(read(t, file)) {
+			if wrong := unknown(all, words); wrong != "" {
+				t.Errorf("%s: there is no command %q (in %q)", file, wrong, "dcalab "+strings.Join(words, " "))
+			}
+		}
+	}
+	for path, c := range all {
+		for _, words := range mentions(markdown(c.Example)) {
+			if wrong := unknown(all, words); wrong != "" {
+				t.Errorf("%s: its example has %q, which is no command", path, wrong)
+			}
+		}
+	}
+}
+
+// What the documents link to is there: files, and headings in them.
+func TestDocsLinksLeadSomewhere(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	for _, file := range documents(t, "docs", "docs/commands") {
+		for _, m := range link.FindAllStringSubmatch(read(t, file), -1) {
+			target, heading, _ := strings.Cut(m[1], "#")
+			if strings.Contains(target, "://") {
+				continue
+			}
+			path := file
+			if target != "" {
+				path = filepath.Join(filepath.Dir(file), target)
+			}
+			if _, err := os.Stat(filepath.Join("..", path)); err != nil {
+				t.Errorf("%s links to %s: %v", file, m[1], err)
+			} else if heading != "" && !slices.Contains(anchors(read(t, path)), heading) {
+				t.Errorf("%s links to %s, and %s has no such heading", file, m[1], path)
+			}
+		}
+	}
+}
+
+// docs/commands has a page for each command, made of its help.
+func TestDocsCommandPagesAreCurrent(t *testing.T) {
+	const folder = "../docs/commands"
+	pages := map[string]string{}
+	for path, c := range commands(t) {
+		if path == pathOf(c) && !c.Hidden && !cobras(path) {
+			pages[pageOf(c)] = page(c)
+		}
+	}
+	if *update {
+		if err := os.RemoveAll(folder); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range pages {
+			if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	files, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if _, ok := pages[file.Name()]; !ok {
+			t.Errorf("docs/commands/%s is of no command; go test ./cmd -run Docs -update removes it", file.Name())
+		}
+	}
+	for name, want := range pages {
+		got, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			t.Errorf("%v; go test ./cmd -run Docs -update writes it", err)
+		} else if diff := cmp.Diff(want, string(got)); diff != "" {
+			t.Errorf("docs/commands/%s is not current (-help +page); go test ./cmd -run Docs -update writes it anew:\n%s", name, diff)
+		}
+	}
+}
+
+// page is a command's help as Markdown. (cobra/doc would do it, and bring a
+// converter to man pages into go.mod.)
+func page(c *cobra.Command) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n\n%s.\n", c.CommandPath(), c.Short)
+	if long := c.Long; long != "" {
+		fmt.Fprintf(&b, "\n%s", markdown(long))
+	}
+	if !c.HasSubCommands() {
+		fmt.Fprintf(&b, "\n    %s\n", c.UseLine())
+	}
+	if c.HasExample() {
+		fmt.Fprintf(&b, "\n## Examples\n\n%s", markdown(c.Example))
+	}
+	if c.HasAvailableSubCommands() {
+		fmt.Fprint(&b, "\n## Commands\n\n")
+		for _, sub := range c.Commands() {
+			if !sub.Hidden && !cobras(pathOf(sub)) {
+				fmt.Fprintf(&b, "- [%s](%s): %s\n", sub.CommandPath(), pageOf(sub), sub.Short)
+			}
+		}
+	}
+	c.InitDefaultHelpFlag()
+	if flags := c.NonInheritedFlags(); flags.HasAvailableFlags() {
+		fmt.Fprintf(&b, "\n## Flags\n\n%s", markdown(flags.FlagUsages()))
+	}
+	if c.HasParent() {
+		fmt.Fprintf(&b, "\nFlags that every command has: [dcalab](dcalab.md).\n")
+	}
+	return b.String()
+}
+
+// pageOf is the name of the command's page.
+func pageOf(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "_") + ".md" }
+
+// markdown is a text of the help as Markdown: what it shows by two spaces is
+// code, which takes four and an empty line above.
+func markdown(help string) string {
+	var b strings.Builder
+	before := ""
+	for line := range strings.SplitSeq(strings.Trim(help, "\n"), "\n") {
+		if strings.HasPrefix(line, "  ") {
+			if before != "" && !strings.HasPrefix(before, "  ") {
+				b.WriteString("\n")
+			}
+			b.WriteString("  " + line + "\n")
+		} else {
+			b.WriteString(prose.Replace(line) + "\n")
+		}
+		before = line
+	}
+	return b.String()
+}
+
+var prose = strings.NewReplacer("<", "\\<", "*", "\\*")
+
+func TestDocsReadCommandsOutOfMarkdown(t *testing.T) {
+	const text = "Do `dcalab snapshot save x`, or\n`./dcalab --lab ha -q up --swarm`; in dcalab all is well.\n\n" +
+		"    $ sudo ./dcalab swarm bootstrap   # dcalab nonsense\n    demote it first: dcalab demote node02\n"
+	got := mentions(text)
+	want := [][]string{{"snapshot", "save", "x"}, {"--lab", "ha", "-q", "up", "--swarm"}, {"swarm", "bootstrap"}, {"demote", "node02"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("mentions (-want +got):\n%s", diff)
+	}
+	table := "## Commands\n| `up [NODE...] [--swarm]` | … |\n| `snapshot save\\|delete NAME` · `snapshot list [-o json\\|yaml]` | … |\n| `init` | `up` … |\n"
+	if diff := cmp.Diff([]string{"up", "snapshot save", "snapshot delete", "snapshot list", "init"}, referenceTable(table)); diff != "" {
+		t.Errorf("the table's commands (-want +got):\n%s", diff)
+	}
+	all := commands(t)
+	for _, words := range []string{"swarm boostrap", "statsu", "label set-all node01"} {
+		if unknown(all, strings.Fields(words)) == "" {
+			t.Errorf("%q passes for a command", words)
+		}
+	}
+	for _, words := range []string{"", "--help", "--lab ha -q up node01", "COMMAND --help", "swarm token worker", "swarm"} {
+		if wrong := unknown(all, strings.Fields(words)); wrong != "" {
+			t.Errorf("%q does not pass: no command %q", words, wrong)
+		}
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// documents are the READMEs and the Markdown files of folders, as paths from
+// the repository's top.
+func documents(t *testing.T, folders ...string) []string {
+	t.Helper()
+	files := []string{"../README.md", "../README.pt-BR.md"}
+	for _, folder := range folders {
+		found, err := filepath.Glob("../" + folder + "/*.md")
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s has no Markdown (%v)", folder, err)
+		}
+		files = append(files, found...)
+	}
+	for i, file := range files {
+		files[i] = strings.TrimPrefix(filepath.ToSlash(file), "../")
+	}
+	return files
+}
+
+// commands are the program's commands, the hidden ones too, by their path
+// without the program's name, which is "" itself.
+func commands(t *testing.T) map[string]*cobra.Command {
+	t.Helper()
+	root := (&app{settings: viper.New()}).root()
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
+	all := map[string]*cobra.Command{}
+	var visit func(string, *cobra.Command)
+	visit = func(path string, c *cobra.Command) {
+		all[path] = c
+		for _, sub := range c.Commands() {
+			for _, name := range slices.Concat(sub.Aliases, []string{sub.Name()}) {
+				visit(strings.TrimSpace(path+" "+name), sub)
+			}
+		}
+	}
+	visit("", root)
+	return all
+}
+
+// pathOf is the command's own path, not one by an alias.
+func pathOf(c *cobra.Command) string {
+	_, path, _ := strings.Cut(c.CommandPath(), " ")
+	return path
+}
+
+// cobras tells of help and completion, which are the library's.
+func cobras(path string) bool {
+	first, _, _ := strings.Cut(path, " ")
+	return first == "help" || first == "completion"
+}
+
+// unknown is the path of the first of the words that had to be a command and
+// is none; empty where all is well.
+func unknown(all map[string]*cobra.Command, words []string) string {
+	path := ""
+	for i := 0; i < len(words); i++ {
+		word := words[i]
+		if strings.HasPrefix(word, "-") {
+			if slices.Contains([]string{"--config", "--lab", "--driver", "--provider"}, word) {
+				i++ // its value
+			}
+			continue
+		}
+		if !all[path].HasSubCommands() || !commandName.MatchString(word) {
+			return ""
+		}
+		path = strings.TrimSpace(path + " " + word)
+		if _, ok := all[path]; !ok {
+			return path
+		}
+	}
+	return ""
+}
+
+// A word in capitals stands for something, and is no name.
+var commandName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+
+var comment = regexp.MustCompile(`(^|\s+)#\s.*$`)
+
+// codeBlocks are the lines of indented code without comments, with an empty
+// one after each block.
+func codeBlocks(markdown string) []string {
+	var lines []string
+	for line := range strings.Lines(markdown) {
+		if code, ok := strings.CutPrefix(line, "    "); ok {
+			lines = append(lines, strings.TrimRight(comment.ReplaceAllString(strings.TrimRight(code, "\n"), ""), " "))
+		} else if len(lines) > 0 && lines[len(lines)-1] != "" {
+			lines = append(lines, "")
+		}
+	}
+	return lines
+}
+
+var codeSpan = regexp.MustCompile("`([^`]+)`")
+
+// mentions are the words after each "dcalab" that stands as a word in code,
+// flags among them, up to the end of the line or what ends a clause.
+func mentions(markdown string) [][]string {
+	var prose strings.Builder
+	for line := range strings.Lines(markdown) {
+		if !strings.HasPrefix(line, "    ") {
+			prose.WriteString(line)
+		}
+	}
+	var code []string
+	for _, m := range codeSpan.FindAllStringSubmatch(prose.String(), -1) {
+		code = append(code, strings.ReplaceAll(m[1], "\n", " "))
+	}
+	var found [][]string
+	for _, line := range append(code, codeBlocks(markdown)...) {
+		words := strings.Fields(line)
+		for i, word := range words {
+			if word = strings.TrimLeft(word, `("'`); word != "dcalab" && word != "./dcalab" {
+				continue
+			}
+			var after []string
+			for _, next := range words[i+1:] {
+				bare := strings.TrimRight(next, ",;:)")
+				after = append(after, bare)
+				if bare != next {
+					break
+				}
+			}
+			found = append(found, after)
+		}
+	}
+	return found
+}
+
+// referenceTable are the commands in the first column of the table below the
+// heading Commands: `snapshot save\|delete NAME` is two.
+func referenceTable(markdown string) []string {
+	_, table, _ := strings.Cut(markdown, "## Commands\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	var paths []string
+	for line := range strings.Lines(table) {
+		row, ok := strings.CutPrefix(line, "|")
+		if !ok {
+			continue
+		}
+		cell, _, _ := strings.Cut(strings.ReplaceAll(row, `\|`, "\x00"), "|")
+		for _, m := range codeSpan.FindAllStringSubmatch(cell, -1) {
+			found := []string{""}
+			for word := range strings.FieldsSeq(m[1]) {
+				names := strings.Split(word, "\x00")
+				if slices.ContainsFunc(names, func(name string) bool { return !commandName.MatchString(name) }) {
+					break
+				}
+				var longer []string
+				for _, path := range found {
+					for _, name := range names {
+						longer = append(longer, strings.TrimSpace(path+" "+name))
+					}
+				}
+				found = longer
+			}
+			paths = append(paths, found...)
+		}
+	}
+	return paths
+}
+
+var heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+
+// anchors are what GitHub calls the headings of a document in links.
+func anchors(markdown string) []string {
+	var all []string
+	for _, m := range heading.FindAllStringSubmatch(markdown, -1) {
+		all = append(all, strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+				return r
+			}
+			return -1
+		}, strings.ToLower(m[1])))
+	}
+	return all
+}
