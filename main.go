@@ -20,7 +20,7 @@ var labs []byte
 var vagrantfile string
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	// The first Ctrl-C ends the command in order, a second one at once.
 	context.AfterFunc(ctx, stop)
 	os.Exit(cmd.Run(ctx, ui.System(), cmd.Embedded{Labs: labs, Vagrantfile: vagrantfile}, os.Args[1:]))

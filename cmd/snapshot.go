@@ -434,7 +434,7 @@ func (s *session) restore(ctx context.Context, name string, yes bool) error {
 		}
 		return &trouble.Error{
 			ID: "interrupted", What: "interrupted", Why: why, Exit: trouble.ExitInterrupted, Err: ctx.Err(),
-			Next: []string{"the same command goes on from here: dcalab snapshot restore " + name, "or start the nodes as they are: dcalab start"},
+			Next: []string{"the same command goes on from here: dcalab snapshot restore " + name},
 		}
 	}
 	if err := s.driver.Halt(ctx, machine.Observer{Step: p.Step}); err != nil {
@@ -442,7 +442,7 @@ func (s *session) restore(ctx context.Context, name string, yes bool) error {
 	}
 	if err := keeper.RestoreSnapshot(ctx, machine.Observer{Step: p.Step}, name); err != nil {
 		if ctx.Err() != nil {
-			return cut(err, "no node was restored, or all; the machines are halted")
+			return cut(err, "machines are halted, and start when the restore is finished, or was not begun")
 		}
 		var stood standing
 		for _, n := range s.lab.Nodes {

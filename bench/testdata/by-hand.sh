@@ -8,8 +8,10 @@ set -euo pipefail
 plain=$(dirname "$(realpath "$0")")/plain-ssh.sh
 cp "$1" Vagrantfile
 vagrant up >/dev/null
-vagrant ssh-config >config
-printf 'ControlMaster auto\nControlPath %s/%%n.sock\nControlPersist 1m\n' "$PWD" >>config
+{
+	printf 'Host *\n  ControlMaster auto\n  ControlPath %s/%%n.sock\n  ControlPersist 1m\n' "$PWD"
+	vagrant ssh-config
+} >config
 
 ready() { # NODE
 	ssh -F config "$1" sudo sh -eu -s "$1" <<-'E'

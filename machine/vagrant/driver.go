@@ -161,41 +161,50 @@ func (d *Driver) boot(ctx context.Context, a *arrivals, names []string) error {
 	if err != nil && !errors.Is(err, errFailed) {
 		return err
 	}
-	var errs []error
-	if err != nil && !out.onlyBootTimeouts() {
-		errs = append(errs, explain(out))
+	failed := err != nil
+	if failed && !out.onlyBootTimeouts() {
+		return explain(out)
 	}
-	// Vagrant gives up on a machine whose boot takes long. It may answer by
-	// now; but Vagrant left it without the lab's network.
-	var unfinished []string
 	late := out.bootTimeouts()
+	var errs []error
 	for _, name := range names {
-		if a.has(name) || err != nil && !slices.Contains(late, name) {
+		if a.has(name) || failed && !slices.Contains(late, name) {
 			continue
 		}
 		n, _ := d.cfg.Lab.Node(name)
-		ep, id, asked := d.askEndpoint(ctx, n)
+		ep, id, err := d.askEndpoint(ctx, n)
 		switch {
-		case asked != nil && err == nil:
-			errs = append(errs, asked)
-		case err == nil:
+		case failed && (err != nil || !d.letsIn(ctx, n, ep)):
+			return explain(out) // Vagrant was right
+		case err != nil:
+			errs = append(errs, err)
+		case !failed:
 			// No line told of it: an old Vagrant, or one whose triggers a plugin
 			// replaces.
 			a.add(ctx, n, id, ep, true)
-		case asked == nil && d.letsIn(ctx, n, ep):
-			unfinished = append(unfinished, name)
-		default:
-			errs = append(errs, explain(out))
 		}
 	}
-	if len(unfinished) > 0 {
-		again, err := d.arriving(ctx, a, append([]string{"reload"}, unfinished...)...)
-		if errors.Is(err, errFailed) {
-			err = explain(again)
-		}
-		errs = append(errs, err)
+	if !failed {
+		return errors.Join(errs...)
 	}
-	return errors.Join(errs...)
+	// Vagrant gave up on machines whose boot takes long, and left them without
+	// the lab's network. They answer by now: it configures them anew.
+	if again, err := d.arriving(ctx, a, append([]string{"reload"}, late...)...); errors.Is(err, errFailed) {
+		return explain(again)
+	} else if err != nil {
+		return err
+	}
+	for _, name := range late {
+		if !a.has(name) {
+			return explain(out)
+		}
+	}
+	// Where machines boot one after another, the first failure ended the run.
+	// Each round mends one at least, so that this ends.
+	if rest := slices.DeleteFunc(slices.Clone(names), a.has); len(rest) > 0 {
+		return d.boot(ctx, a, rest)
+	}
+	return nil
 }
 
 // arriving runs Vagrant once and lets each machine that its stream tells of
@@ -440,6 +449,11 @@ func (d *Driver) Status(ctx context.Context) (map[string]machine.Status, error) 
 	if errors.Is(err, errFailed) {
 		return nil, explain(out)
 	}
+	for _, name := range ask {
+		if err == nil && status[name] == machine.StatusRunning {
+			err = d.memory.dropEndpoint(name) // it is not where it was
+		}
+	}
 	return status, err
 }
 
@@ -451,7 +465,7 @@ func stateOf(state string) machine.Status {
 	case "not_created", "host_state_unknown":
 		return machine.StatusAbsent
 	case "poweroff", "shutoff", "shutdown", "stopped", "off", "not_running", "aborted",
-		"saved", "paused", "suspended", "pmsuspended", "crashed", "frozen":
+		"aborted-saved", "gurumeditation", "saved", "paused", "suspended", "pmsuspended", "crashed", "frozen":
 		// vagrant up brings any of these to run, which is what halted means.
 		return machine.StatusHalted
 	default:
@@ -583,6 +597,12 @@ func (d *Driver) writeVagrantfile() error {
 		}
 	}
 	slices.Sort(gone)
+	return d.renderFor(gone)
+}
+
+// renderFor writes the Vagrantfile of the lab's machines and of those that are
+// gone from labs.yaml.
+func (d *Driver) renderFor(gone []string) error {
 	text, err := Render(d.cfg.Template, d.cfg.Lab, Options{LabID: d.cfg.ID, Provider: d.cfg.Provider, Gone: gone, Driven: true})
 	if err != nil {
 		return err

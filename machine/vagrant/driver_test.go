@@ -332,7 +332,18 @@ func TestWhatOthersDidIsSeen(t *testing.T) {
 	f.play("status", `line node01,state,saved`)
 	f.wantStatus(map[string]machine.Status{"master": machine.StatusRunning, "node01": machine.StatusHalted, "node02": machine.StatusRunning})
 
+	// It runs, and elsewhere: its port was given to another machine meanwhile.
+	f.play("status", `line node01,state,running`)
+	f.wantStatus(all(machine.StatusRunning))
+	if moved, err := f.Endpoint(ctx, "node01"); err != nil || moved.Address == ep.Address {
+		t.Errorf("node01 is looked for at %s still (%v)", moved.Address, err)
+	}
+	f.wantStatus(all(machine.StatusRunning))
+
 	// Removed in the window: Vagrant forgets it when it looks.
+	if err := f.memory.dropEndpoint("node01"); err != nil {
+		t.Fatal(err)
+	}
 	f.play("status", `gone node01; line node01,state,not_created`)
 	f.wantStatus(map[string]machine.Status{"master": machine.StatusRunning, "node01": machine.StatusAbsent, "node02": machine.StatusRunning})
 }
@@ -383,11 +394,22 @@ func TestFailures(t *testing.T) {
 			script: `up master; up node02; up node01 >/dev/null; line 'node01,error-exit,Vagrant::Errors::VMBootTimeout,Timed out while waiting for the machine to boot.'; exit 1`,
 			ready:  []string{"master", "node01", "node02"},
 		},
+		"boot timeout where machines boot one after another": {
+			script: `case "$*" in
+				*" master node01 "*) up master >/dev/null; line 'master,error-exit,Vagrant::Errors::VMBootTimeout,Timed out while waiting for the machine to boot.'; exit 1;;
+				*) for n; do case $n in node*) up $n;; esac; done;;
+				esac`,
+			ready: []string{"master", "node01", "node02"},
+		},
+		"boot timeout of one that does not answer": {
+			script: `up master; up node02; mkdir -p .vagrant/machines/node01/virtualbox; echo x >.vagrant/machines/node01/virtualbox/id; rm "$FAKE_VAGRANT/port-node01"; line 'node01,error-exit,Vagrant::Errors::VMBootTimeout,Timed out while waiting for the machine to boot.'; exit 1`,
+			wanted: []string{"node01"}, ready: []string{"master", "node02"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newStage(t)
 			f.play("up", c.script)
-			f.play("reload", `shift; for n; do case $n in node*) up $n;; esac; done`)
+			f.play("reload", `shift; for n; do case $n in node*|master) up $n;; esac; done`)
 			f.play("ssh-config", `line "$2,ssh-config,Host $2\n  HostName 127.0.0.1\n  User vagrant\n  Port $(cat "$FAKE_VAGRANT/port-$2")\n  IdentityFile $FAKE_VAGRANT/key\n"`)
 			var mu sync.Mutex
 			var ready []string

@@ -83,7 +83,8 @@ func (h host) examine(ctx context.Context, e Examination) []machine.Check {
 		add(h.checkBoxes(e, name, version)...)
 	}
 	add(h.checkMemory(e), h.checkCPUs(e), h.checkDisk(e, name), h.checkSubnet(e, name))
-	if e.Full && usable {
+	// Before a lab is made, two labs in one network are worth the look.
+	if usable && (e.Full || !e.Created) {
 		if c, ok := h.checkMachineNames(ctx, e, name); ok {
 			add(c)
 		}
@@ -489,6 +490,7 @@ func (h host) checkMachineNames(ctx context.Context, e Examination, provider str
 	c := machine.Check{ID: "machine-names", What: "machine names"}
 	var names []string
 	var remove func(string) machine.Fix
+	var running func() []string // where that cannot be told, none
 	switch provider {
 	case "virtualbox":
 		program, _ := h.vboxManage()
@@ -497,6 +499,10 @@ func (h host) checkMachineNames(ctx context.Context, e Examination, provider str
 			return c.Unknown(fmt.Sprintf("VBoxManage list vms: %v: %s", err, lastLine(out))), true
 		}
 		names = vboxMachines(out)
+		running = func() []string {
+			out, _ := h.Run(ctx, program, "list", "runningvms")
+			return vboxMachines(out)
+		}
 		remove = func(name string) machine.Fix {
 			return machine.Advise("if nobody needs it: VBoxManage unregistervm " + name + " --delete")
 		}
@@ -509,6 +515,10 @@ func (h host) checkMachineNames(ctx context.Context, e Examination, provider str
 			return c.Unknown(fmt.Sprintf("virsh list: %v: %s", err, lastLine(out))), true
 		}
 		names = strings.Fields(out)
+		running = func() []string {
+			out, _ := h.Run(ctx, "virsh", "-c", cmp.Or(h.Getenv("LIBVIRT_DEFAULT_URI"), "qemu:///system"), "list", "--name")
+			return strings.Fields(out)
+		}
 		remove = func(name string) machine.Fix {
 			return machine.Advise("if nobody needs it: virsh -c qemu:///system undefine " + name + " --remove-all-storage")
 		}
@@ -528,7 +538,11 @@ func (h host) checkMachineNames(ctx context.Context, e Examination, provider str
 	theirs := regexp.MustCompile(`^` + regexp.QuoteMeta(prefix) + `[0-9a-f]{12}-[a-z0-9-]+$`)
 	for _, name := range names {
 		if theirs.MatchString(name) {
-			return c.Warning("another lab "+e.Lab.Name+" has machines here ("+name+"): both would want the same addresses",
+			verdict := c.Warning
+			if slices.Contains(running(), name) {
+				verdict = c.Failure
+			}
+			return verdict("another lab "+e.Lab.Name+" has machines here ("+name+"): both would want the same addresses",
 				machine.Advise("destroy it in its own folder: dcalab destroy"), remove(name)), true
 		}
 	}

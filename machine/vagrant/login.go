@@ -18,6 +18,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 const (
@@ -131,9 +132,13 @@ func (d *Driver) meet(ctx context.Context, n lab.Node, id string, ep machine.End
 		return err
 	}
 	alias := d.cfg.Lab.Hostname(n)
-	if known.ID != id && known.ID != "" {
-		// Vagrant made another machine: its key is new, and that is right.
+	if known.ID != id {
+		// Vagrant made another machine: its key is new, and that is right. Noted
+		// at once, so that this key is forgotten once.
 		if err := d.cfg.State.ForgetHost(alias); err != nil {
+			return err
+		}
+		if err := d.memory.edit(n.Name, func(remembered) remembered { return remembered{ID: id} }); err != nil {
 			return err
 		}
 	}
@@ -164,17 +169,19 @@ func (d *Driver) namesOf(n lab.Node) string {
 }
 
 func (d *Driver) setNames(ctx context.Context, n lab.Node, ep machine.Endpoint, names string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	client, err := d.login(ctx, n, ep)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
+	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
+	defer stop()
 	session, err := client.NewSession()
 	if err != nil {
 		return fmt.Errorf("set its names: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
-	defer stop()
 	// The script travels on the command line, so that its input is the names.
 	session.Stdin = strings.NewReader(names)
 	if out, err := session.CombinedOutput("sudo -n sh -c '" + strings.ReplaceAll(hostnameScript+hostsScript, "'", `'\''`) + "'"); err != nil {
@@ -212,17 +219,20 @@ func (d *Driver) login(ctx context.Context, n lab.Node, ep machine.Endpoint) (*s
 	if err != nil {
 		return nil, err
 	}
+	var shown ssh.PublicKey
 	config := &ssh.ClientConfig{
 		User: ep.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, Timeout: loginTimeout,
 		HostKeyAlgorithms: []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256},
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
-			switch {
-			case len(pinned) == 0:
-				return d.cfg.State.PinHost(alias, key)
-			case has(pinned, key):
+			shown = key
+			if len(pinned) == 0 || has(pinned, key) {
 				return nil
 			}
-			return backoff.Permanent(fmt.Errorf("its host key has changed (it shows %s): this is not the machine that was created", ssh.FingerprintSHA256(key)))
+			return backoff.Permanent(&trouble.Error{
+				ID: "host-key-changed", What: "log in at " + ep.Address,
+				Why:  "its host key has changed (it shows " + ssh.FingerprintSHA256(key) + "): this is not the machine that was created",
+				Next: []string{"dcalab destroy " + n.Name + " && dcalab up " + n.Name + "    # a new machine with a new key"},
+			})
 		},
 	}
 	if len(pinned) > 0 {
@@ -236,6 +246,13 @@ func (d *Driver) login(ctx context.Context, n lab.Node, ep machine.Endpoint) (*s
 		client, err := handshake(attempt, ep, config)
 		if err != nil {
 			return nil, fmt.Errorf("log in at %s: %w", ep.Address, err)
+		}
+		// Only a machine that takes the key of this one is this one.
+		if len(pinned) == 0 {
+			if err := d.cfg.State.PinHost(alias, shown); err != nil {
+				_ = client.Close()
+				return nil, backoff.Permanent(err)
+			}
 		}
 		return client, nil
 	}, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(patience))

@@ -33,6 +33,9 @@ const tail = 200
 // Command is Vagrant with these arguments in the lab's folder, for somebody
 // who wants to talk to it. The caller gives it its input and output.
 func (d *Driver) Command(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	if err := d.reachable(); err != nil {
+		return nil, err
+	}
 	if err := d.writeVagrantfile(); err != nil {
 		return nil, err
 	}

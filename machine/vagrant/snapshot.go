@@ -103,13 +103,20 @@ func (d *Driver) allHalted(ctx context.Context, what string) (map[string]string,
 		case machine.StatusHalted:
 		case machine.StatusAbsent:
 			return nil, &trouble.Error{ID: "node-absent", Where: n.Name, What: what, Why: "its machine is not created", Next: []string{"dcalab up " + n.Name}, Exit: trouble.ExitRefused}
+		case machine.StatusUnknown:
+			return nil, &trouble.Error{ID: "node-unknown", Where: n.Name, What: what, Why: "the state of its machine is not known", Next: []string{"ask Vagrant: dcalab vagrant -- status " + n.Name}, Exit: trouble.ExitRefused}
 		default:
 			return nil, &trouble.Error{ID: "node-running", Where: n.Name, What: what, Why: "its machine runs", Next: []string{"dcalab halt"}, Exit: trouble.ExitRefused}
 		}
 	}
 	ids, err := d.machineIDs()
+	if err != nil {
+		return nil, err
+	}
+	// Vagrant snapshots every machine of its file: those that labs.yaml no
+	// longer has shall have no part in it.
 	maps.DeleteFunc(ids, func(name, _ string) bool { _, ok := d.cfg.Lab.Node(name); return !ok })
-	return ids, err
+	return ids, d.renderFor(nil)
 }
 
 // SaveSnapshot keeps the disks of all nodes.
@@ -240,6 +247,9 @@ func (d *Driver) DeleteSnapshot(ctx context.Context, o machine.Observer, name st
 	at := slices.IndexFunc(a.Snapshots, func(p photo) bool { return p.Name == name })
 	if at < 0 {
 		return fmt.Errorf("snapshot %s: %w", name, machine.ErrNoSnapshot)
+	}
+	if a.Restoring == name {
+		return d.settled(a)
 	}
 	a.Snapshots[at].Deleting = true
 	if err := d.writeAlbum(a); err != nil {

@@ -97,6 +97,7 @@ func TestSnapshotsThatWereCutShort(t *testing.T) {
 	wantTrouble(t, f.Up(ctx, machine.Observer{}), "restore-unfinished")
 	wantTrouble(t, f.Start(ctx, machine.Observer{}, "master"), "restore-unfinished")
 	wantTrouble(t, f.SaveSnapshot(ctx, machine.Observer{}, "other"), "restore-unfinished")
+	wantTrouble(t, f.DeleteSnapshot(ctx, machine.Observer{}, "clean"), "restore-unfinished")
 	f.play("snapshot", works)
 	if err := f.RestoreSnapshot(ctx, machine.Observer{}, "clean"); err != nil {
 		t.Fatal(err)
