@@ -208,6 +208,9 @@ func quorumLine(v swarm.View) string {
 	case !slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return !errors.Is(n.Err, swarm.ErrAbsent) }):
 		return "no swarm yet: dcalab up --swarm"
 	case !slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return n.State.Answered() }):
+		if slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return n.State == swarm.StateEngineDown }) {
+			return "no engine answers now: they may be electing a leader, look again in 20 seconds; or they are stopped: dcalab up"
+		}
 		return "no engine answers: bring the machines up with dcalab up"
 	}
 	if len(v.Swarms) == 0 && q.Managers == 0 {

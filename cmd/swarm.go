@@ -153,7 +153,11 @@ func summary(n swarm.NodeView) string {
 	} else if n.Reachability != "" {
 		what += ", " + string(n.Reachability)
 	}
-	return what + ", " + string(n.Status)
+	// A new leader calls every node unknown until it has heard from it.
+	if n.Status != engine.NodeUnknown {
+		what += ", " + string(n.Status)
+	}
+	return what
 }
 
 func (a *app) token() *cobra.Command {
