@@ -50,12 +50,12 @@ unit: ## Unit, property and contract tests, and the seeds of the fuzz targets
 	done
 
 .PHONY: scenarios
-scenarios: ## Whole-program scenarios on real engines, three at a time: they wait more than they work (RUN=name for one)
+scenarios: ## Whole-program scenarios on real engines (RUN=name for one of them)
 	@mkdir -p $(CACHE)
 	go build -race -o $(CACHE)/dcalab .
 	CGO_ENABLED=0 go build -o $(CACHE)/dcalab-static .
 	go test -race -c -o $(CACHE)/e2e.test ./e2e
-	cd e2e && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab DCALAB_DEMO_BINARY=$(CURDIR)/$(CACHE)/dcalab-static $(CURDIR)/$(CACHE)/e2e.test -test.timeout=30m -test.parallel=3 $(if $(RUN),-test.run='TestScenarios/$(RUN)' -test.v)
+	cd e2e && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab DCALAB_DEMO_BINARY=$(CURDIR)/$(CACHE)/dcalab-static $(CURDIR)/$(CACHE)/e2e.test -test.timeout=20m $(if $(RUN),-test.run='TestScenarios/$(RUN)' -test.v)
 
 .PHONY: test-vm
 test-vm: ## On real virtual machines (Vagrant, libvirt, QEMU): an evening with every command, the driver's contracts (FULL=1: all of them)
