@@ -6,7 +6,9 @@
 package lab
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -164,4 +166,23 @@ func (l *Lab) NodeNames() []string {
 		names[i] = n.Name
 	}
 	return names
+}
+
+// Pick turns names, short or full, into nodes of the lab, each once; with none
+// named, all of them. A name that is none of the lab's is an error.
+func (l *Lab) Pick(names []string) ([]Node, error) {
+	if len(names) == 0 {
+		return l.Nodes, nil
+	}
+	nodes := make([]Node, 0, len(names))
+	for _, name := range names {
+		n, ok := l.Node(name)
+		if !ok {
+			return nil, fmt.Errorf("lab %s has no node %s", l.Name, name)
+		}
+		if !slices.ContainsFunc(nodes, func(have Node) bool { return have.Name == n.Name }) {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes, nil
 }

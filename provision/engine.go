@@ -229,15 +229,14 @@ func (t *tail) String() string {
 	return string(t.buf)
 }
 
-// engineVersion asks the engine for its version. The engine accepts
-// connections before it can answer, so this is also how to wait for one that
-// starts.
-func (n *Node) engineVersion(ctx context.Context) (string, error) {
+// ask gets an answer of the engine's API, JSON of at most limit bytes, into v,
+// and gives its HTTP status line.
+func (n *Node) ask(ctx context.Context, path string, limit int64, v any) (status string, err error) {
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return n.DialEngine(ctx) },
 	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/version", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine"+path, nil)
 	if err != nil {
 		return "", err
 	}
@@ -246,12 +245,23 @@ func (n *Node) engineVersion(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer resp.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(resp.Body, limit)).Decode(v); err != nil {
+		return "", fmt.Errorf("%s: read the engine's answer to %s: %w", n.Name(), path, err)
+	}
+	return resp.Status, nil
+}
+
+// engineVersion asks the engine for its version. The engine accepts
+// connections before it can answer, so this is also how to wait for one that
+// starts.
+func (n *Node) engineVersion(ctx context.Context) (string, error) {
 	var v struct{ Version string }
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&v); err != nil {
-		return "", fmt.Errorf("%s: read the engine's version: %w", n.Name(), err)
+	status, err := n.ask(ctx, "/version", 1<<20, &v)
+	if err != nil {
+		return "", err
 	}
 	if v.Version == "" {
-		return "", fmt.Errorf("%s: the engine answered %s and no version", n.Name(), resp.Status)
+		return "", fmt.Errorf("%s: the engine answered %s and no version", n.Name(), status)
 	}
 	return v.Version, nil
 }

@@ -2,12 +2,8 @@ package provision
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"time"
 
 	"github.com/dcalab/dcalab/trouble"
@@ -68,23 +64,10 @@ func (n *Node) Reset(ctx context.Context, step func(string)) error {
 func (n *Node) swarmState(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return n.DialEngine(ctx) },
-	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/info", nil)
-	if err != nil {
-		return "", err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return "", fmt.Errorf("%s: ask the engine for its swarm: %w", n.Name(), err)
-	}
-	defer resp.Body.Close()
 	var v struct {
 		Swarm struct{ LocalNodeState string }
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<22)).Decode(&v); err != nil {
+	if _, err := n.ask(ctx, "/info", 1<<22, &v); err != nil {
 		return "", fmt.Errorf("%s: ask the engine for its swarm: %w", n.Name(), err)
 	}
 	return v.Swarm.LocalNodeState, nil

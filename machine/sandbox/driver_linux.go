@@ -59,24 +59,6 @@ func (d *Driver) runtime(elem ...string) string {
 }
 func (d *Driver) socket(node string) string { return d.runtime(node, "run", "ssh.sock") }
 
-// pick turns names into nodes of the lab, each once; none named means all.
-func (d *Driver) pick(names []string) ([]lab.Node, error) {
-	if len(names) == 0 {
-		return d.cfg.Lab.Nodes, nil
-	}
-	nodes := make([]lab.Node, 0, len(names))
-	for _, name := range names {
-		n, ok := d.cfg.Lab.Node(name)
-		if !ok {
-			return nil, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
-		}
-		if !slices.ContainsFunc(nodes, func(have lab.Node) bool { return have.Name == n.Name }) {
-			nodes = append(nodes, n)
-		}
-	}
-	return nodes, nil
-}
-
 // Up creates the nodes that are absent and starts those that are halted.
 func (d *Driver) Up(ctx context.Context, o machine.Observer, names ...string) error {
 	return d.power(ctx, o, names, true)
@@ -88,7 +70,7 @@ func (d *Driver) Start(ctx context.Context, o machine.Observer, names ...string)
 }
 
 func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, create bool) error {
-	nodes, err := d.pick(names)
+	nodes, err := d.cfg.Lab.Pick(names)
 	if err != nil {
 		return err
 	}
@@ -290,7 +272,7 @@ func lastLine(path string) string {
 
 // Halt stops the engine and sshd of the nodes and then the nodes.
 func (d *Driver) Halt(ctx context.Context, o machine.Observer, names ...string) error {
-	nodes, err := d.pick(names)
+	nodes, err := d.cfg.Lab.Pick(names)
 	if err != nil {
 		return err
 	}

@@ -70,24 +70,6 @@ func New(cfg Config) *Driver {
 // Name is "vagrant".
 func (d *Driver) Name() string { return Name }
 
-// pick turns names into nodes of the lab, each once; none named means all.
-func (d *Driver) pick(names []string) ([]lab.Node, error) {
-	if len(names) == 0 {
-		return d.cfg.Lab.Nodes, nil
-	}
-	var nodes []lab.Node
-	for _, name := range names {
-		n, ok := d.cfg.Lab.Node(name)
-		if !ok {
-			return nil, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
-		}
-		if !slices.ContainsFunc(nodes, func(have lab.Node) bool { return have.Name == n.Name }) {
-			nodes = append(nodes, n)
-		}
-	}
-	return nodes, nil
-}
-
 func shortNames(nodes []lab.Node) []string {
 	names := make([]string, len(nodes))
 	for i, n := range nodes {
@@ -107,7 +89,7 @@ func (d *Driver) Start(ctx context.Context, o machine.Observer, names ...string)
 }
 
 func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, create bool) error {
-	nodes, err := d.pick(names)
+	nodes, err := d.cfg.Lab.Pick(names)
 	if err != nil {
 		return err
 	}
@@ -313,7 +295,7 @@ func stepOf(e event) string {
 
 // Halt powers nodes off in order and keeps their disks.
 func (d *Driver) Halt(ctx context.Context, o machine.Observer, names ...string) error {
-	nodes, err := d.pick(names)
+	nodes, err := d.cfg.Lab.Pick(names)
 	if err != nil {
 		return err
 	}
@@ -358,7 +340,7 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 	})
 	var nodes []lab.Node
 	if len(strays) == 0 || len(names) > 0 {
-		if nodes, err = d.pick(names); err != nil {
+		if nodes, err = d.cfg.Lab.Pick(names); err != nil {
 			return err
 		}
 	}
