@@ -3,7 +3,6 @@ package cmd
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
@@ -70,8 +68,8 @@ Whatever else there is to do is left to you.`,
 		Example: "  dcalab doctor\n  dcalab doctor --fix\n  dcalab --driver vagrant doctor -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if output != "" && output != "json" && output != "yaml" {
-				return usage(fmt.Sprintf("there is no output format %q", output), "the formats are json and yaml")
+			if err := checkFormat(output); err != nil {
+				return err
 			}
 			d, err := a.diagnose(c.Context())
 			if err == nil && fix {
@@ -347,11 +345,8 @@ func (a *app) writeDiagnosis(d *diagnosis, format string) error {
 	var text []byte
 	var err error
 	switch format {
-	case "json":
-		text, err = json.MarshalIndent(d, "", "  ")
-		text = append(text, '\n')
-	case "yaml":
-		text, err = yaml.Marshal(d)
+	case "json", "yaml":
+		text, err = encode(format, d)
 	default:
 		text, err = d.table(a.streams.OutColor(a.settings.GetBool("no-color")))
 	}

@@ -3,7 +3,6 @@ package cmd
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +12,6 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
@@ -66,8 +64,8 @@ failed agree on it, else 1. A node that cannot be reached has failed.`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
-			if output != "" && output != "json" && output != "yaml" {
-				return usage(fmt.Sprintf("there is no output format %q", output), "the formats are json and yaml")
+			if err := checkFormat(output); err != nil {
+				return err
 			}
 			dash := c.ArgsLenAtDash()
 			if dash < 0 || dash == len(args) {
@@ -148,11 +146,8 @@ func (s *session) writeExec(results []execResult, command, format string) error 
 	var text []byte
 	var err error
 	switch r := (execReport{Lab: s.lab.Name, Command: command, Nodes: results}); format {
-	case "json":
-		text, err = json.MarshalIndent(r, "", "  ")
-		text = append(text, '\n')
-	case "yaml":
-		text, err = yaml.Marshal(r)
+	case "json", "yaml":
+		text, err = encode(format, r)
 	default:
 		for _, r := range results {
 			switch {

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +15,6 @@ import (
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/image"
@@ -339,8 +337,8 @@ have it. A name that means another image on another node has a line for each.`,
 		Example: "  dcalab image list\n  dcalab image list -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if output != "" && output != "json" && output != "yaml" {
-				return usage(fmt.Sprintf("there is no output format %q", output), "the formats are json and yaml")
+			if err := checkFormat(output); err != nil {
+				return err
 			}
 			s, err := a.existing()
 			if err != nil {
@@ -403,16 +401,8 @@ func (s *session) listImages(ctx context.Context) (imagesReport, error) {
 
 func (s *session) showImages(r imagesReport, output string) error {
 	out := s.app.streams.Out
-	switch output {
-	case "json":
-		text, err := json.MarshalIndent(r, "", "  ")
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(out, string(text))
-		return err
-	case "yaml":
-		text, err := yaml.Marshal(r)
+	if output != "" {
+		text, err := encode(output, r)
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package cmd
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
@@ -81,8 +79,8 @@ and a lab that is met here comes back into it.`,
 		Example: "  dcalab list\n  dcalab list --refresh -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if output != "" && output != "json" && output != "yaml" {
-				return usage(fmt.Sprintf("there is no output format %q", output), "the formats are json and yaml")
+			if err := checkFormat(output); err != nil {
+				return err
 			}
 			l, err := a.listLabs(c.Context(), refresh)
 			if err != nil {
@@ -279,11 +277,8 @@ func (a *app) writeList(l *labList, format string) error {
 	var text []byte
 	var err error
 	switch format {
-	case "json":
-		text, err = json.MarshalIndent(l, "", "  ")
-		text = append(text, '\n')
-	case "yaml":
-		text, err = yaml.Marshal(l)
+	case "json", "yaml":
+		text, err = encode(format, l)
 	default:
 		s := &session{app: a}
 		s.warn(l.Notes...)

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
@@ -148,24 +146,16 @@ func (a *app) snapshotList() *cobra.Command {
 				return err
 			}
 			r := snapshotsReport{Lab: s.lab.Name, Snapshots: list}
-			switch output {
-			case "":
-			case "json":
-				text, err := json.MarshalIndent(r, "", "  ")
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(a.streams.Out, string(text))
+			if err := checkFormat(output); err != nil {
 				return err
-			case "yaml":
-				text, err := yaml.Marshal(r)
+			}
+			if output != "" {
+				text, err := encode(output, r)
 				if err != nil {
 					return err
 				}
 				_, err = a.streams.Out.Write(text)
 				return err
-			default:
-				return usage(fmt.Sprintf("there is no output format %q", output), "the formats are json and yaml")
 			}
 			if len(list) == 0 {
 				s.note("lab %s has no snapshots; take one: dcalab snapshot save NAME", s.lab.Name)

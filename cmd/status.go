@@ -3,7 +3,6 @@ package cmd
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
@@ -78,8 +76,8 @@ and what differs is marked with ≠.`,
 		Example: "  dcalab status\n  dcalab status --watch\n  dcalab status --view\n  dcalab status -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if output != "" && output != "json" && output != "yaml" {
-				return usage(fmt.Sprintf("there is no output format %q", output), "the formats are json and yaml")
+			if err := checkFormat(output); err != nil {
+				return err
 			}
 			ctx := c.Context()
 			s, err := a.open()
@@ -128,12 +126,8 @@ func (s *session) statusText(ctx context.Context, format string) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	switch format {
-	case "json":
-		text, err := json.MarshalIndent(r, "", "  ")
-		return append(text, '\n'), err
-	case "yaml":
-		return yaml.Marshal(r)
+	if format != "" {
+		return encode(format, r)
 	}
 	var b bytes.Buffer
 	color := s.app.streams.OutColor(s.app.settings.GetBool("no-color"))

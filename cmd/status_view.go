@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/swarm"
@@ -45,12 +42,8 @@ func (s *session) viewText(ctx context.Context, format string) ([]byte, error) {
 		return nil, err
 	}
 	r := viewReport{Lab: s.lab.Name, Driver: s.driver.Name(), Views: views}
-	switch format {
-	case "json":
-		text, err := json.MarshalIndent(r, "", "  ")
-		return append(text, '\n'), err
-	case "yaml":
-		return yaml.Marshal(r)
+	if format != "" {
+		return encode(format, r)
 	}
 	return viewTable(views, s.app.streams.OutColor(s.app.settings.GetBool("no-color")))
 }
