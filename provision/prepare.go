@@ -347,6 +347,9 @@ func (r rooted) service(ctx context.Context, verb string, configured bool) error
 		if undo == nil {
 			_, undo = r.run(ctx, nil, "service.sh", verb)
 		}
+		if undo == nil { // without systemd a start is only begun by then
+			_, undo = r.n.Run(ctx, script("await.sh", engineSocket, "200"), nil)
+		}
 		e.Why += "\n(with the labels and registries of labs.yaml; daemon.json is as it was before)"
 		if undo != nil {
 			e.Why += "\nand it does not start without them either"
