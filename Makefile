@@ -49,13 +49,15 @@ unit: ## Unit, property and contract tests, and the seeds of the fuzz targets
 		(cd $$p && $(AS_ROOT) $(CURDIR)/$(CACHE)/rooted.test -test.timeout=10m); \
 	done
 
+# Scenarios spend most of their time waiting, for elections above all; so four
+# of them share even two processors.
 .PHONY: scenarios
 scenarios: ## Whole-program scenarios on real engines (RUN=name for one of them)
 	@mkdir -p $(CACHE)
 	go build -race -o $(CACHE)/dcalab .
 	CGO_ENABLED=0 go build -o $(CACHE)/dcalab-static .
 	go test -race -c -o $(CACHE)/e2e.test ./e2e
-	cd e2e && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab DCALAB_DEMO_BINARY=$(CURDIR)/$(CACHE)/dcalab-static $(CURDIR)/$(CACHE)/e2e.test -test.timeout=40m $(if $(RUN),-test.run='TestScenarios/$(RUN)' -test.v)
+	cd e2e && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab DCALAB_DEMO_BINARY=$(CURDIR)/$(CACHE)/dcalab-static $(CURDIR)/$(CACHE)/e2e.test -test.parallel=4 -test.timeout=60m $(if $(RUN),-test.run='TestScenarios/$(RUN)' -test.v)
 
 .PHONY: test-vm
 test-vm: ## On real virtual machines (Vagrant, libvirt, QEMU): an evening with every command, the driver's contracts (FULL=1: all of them)

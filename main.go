@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/dcalab/dcalab/cmd"
 	"github.com/dcalab/dcalab/ui"
@@ -21,7 +22,9 @@ var vagrantfile string
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	// The first Ctrl-C ends the command in order, a second one at once.
-	context.AfterFunc(ctx, stop)
+	// The first Ctrl-C ends the command in order, a second one at once. One that
+	// comes with the first is the same: timeout(1) signals its child, and then
+	// the group that the child is in.
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second/2, stop) })
 	os.Exit(cmd.Run(ctx, ui.System(), cmd.Embedded{Labs: labs, Vagrantfile: vagrantfile}, os.Args[1:]))
 }

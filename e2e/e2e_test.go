@@ -40,6 +40,7 @@ func TestScenarios(t *testing.T) {
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 		t.Skip("real nodes need Linux and root: make scenarios")
 	}
+	t.Parallel()
 	bin := t.TempDir()
 	if err := os.Symlink(binary(t), filepath.Join(bin, "dcalab")); err != nil {
 		t.Fatal(err)

@@ -38,6 +38,7 @@ func TestLiveView(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("real nodes need root: make scenarios")
 	}
+	t.Parallel()
 	dcalab := binary(t)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "labs.yaml"), []byte(liveLab), 0o644); err != nil {

@@ -72,7 +72,7 @@ func Promote(ctx context.Context, targets []Target, names []string, o ChangeOpti
 			return ch, &trouble.Error{ID: "node-down", Exit: trouble.ExitRefused, Where: m.name,
 				What: "refused to promote " + m.name,
 				Why:  r.down(m) + ": as a manager that does not answer it would count against the quorum",
-				Next: []string{"start it first: dcalab up " + m.name}}
+				Next: []string{"see where it stands: dcalab status", "start it, if it does not run: dcalab up " + m.name}}
 		default:
 			todo = append(todo, m)
 		}
@@ -174,13 +174,15 @@ type changer struct {
 	members []member
 }
 
-// awaitKnown waits for the leader's judgement of a node that answers us: a new
-// leader calls every node unknown until it has heard from it.
+// awaitKnown waits until the leader has heard from a node that answers us: a
+// new leader calls every node unknown until then, and one that was just started
+// is down.
 func (r *changer) awaitKnown(ctx context.Context, m member) member {
-	n, ok := r.view.Node(m.name)
-	if m.Status != engine.NodeUnknown || !ok || !n.State.Answered() {
+	unheard := func() bool { return m.Status == engine.NodeUnknown || m.Status == engine.NodeDown }
+	if n, ok := r.view.Node(m.name); !ok || !n.State.Answered() || !unheard() {
 		return m
 	}
+	r.progress(Event{Node: m.name, Kind: KindAwait, Step: "wait until the leader has heard from it"})
 	_ = r.poll(ctx, func() error { // what it is in the end, down judges
 		list, err := r.nodes(ctx)
 		if err != nil {
@@ -189,7 +191,7 @@ func (r *changer) awaitKnown(ctx context.Context, m member) member {
 		if at := find(list, m.ID); at >= 0 {
 			m.Node = list[at]
 		}
-		if m.Status == engine.NodeUnknown {
+		if unheard() {
 			return errors.New("the leader has not heard from it yet")
 		}
 		return nil
