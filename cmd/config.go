@@ -13,12 +13,19 @@ func (a *app) config() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "config",
 		Short: "Check labs.yaml, and show what is in force",
+		Long: `Commands about labs.yaml, the file that says which labs there are and of which
+nodes: is it right, what does dcalab make of it, and how does an editor learn
+its keys. None of them touches a machine.`,
 	}
 	c.AddCommand(
 		&cobra.Command{
 			Use:   "validate",
 			Short: "Check labs.yaml and name every problem, with line and column",
-			Args:  cobra.NoArgs,
+			Long: `Read labs.yaml as every other command does, and name all its problems at once,
+each with its line and column, what is wrong, and what was expected: unknown
+keys, addresses outside the lab's subnet, two nodes of one name, a lab without a
+manager. The exit status is 3 where there are any.`,
+			Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
 				file, err := a.load()
 				if err != nil {
@@ -38,7 +45,10 @@ func (a *app) config() *cobra.Command {
 		&cobra.Command{
 			Use:   "view",
 			Short: "Show what is in force for the lab, and where each setting comes from",
-			Args:  cobra.NoArgs,
+			Long: `Show the whole lab as dcalab understands it: what labs.yaml says, defaults
+where it says nothing, and what flags and DCALAB_ variables override. Behind
+each setting stands where it comes from. What is shown is a valid labs.yaml.`,
+			Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
 				file, l, overrides, err := a.choice()
 				if err != nil {
@@ -49,10 +59,14 @@ func (a *app) config() *cobra.Command {
 			},
 		},
 		&cobra.Command{
-			Use:     "schema",
-			Short:   "Print the JSON Schema of labs.yaml, for editors",
-			Example: "  dcalab config schema > labs.schema.json",
-			Args:    cobra.NoArgs,
+			Use:   "schema",
+			Short: "Print the JSON Schema of labs.yaml, for editors",
+			Long: `Print the JSON Schema of labs.yaml. An editor that knows YAML completes keys
+with it, and marks what is wrong while you write; most take it from a line at
+the top of the file:
+
+  # yaml-language-server: $schema=labs.schema.json`,
+			Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
 				_, err := a.streams.Out.Write(lab.Schema())
 				return err

@@ -31,8 +31,12 @@ func (a *app) context() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "context",
 		Short: "A Docker context of the lab, for the docker program of this machine",
-		Long: `Make a Docker context of the lab, so that the docker program of this machine
-works on the lab's swarm: docker --context dcalab-dca node ls`,
+		Long: `A Docker context says which engine the docker program of this machine talks
+to. One of the lab leads to a manager, over SSH, so that docker works on the
+lab's swarm from here, in every folder:
+
+  docker --context dcalab-dca node ls
+  docker --context dcalab-dca stack deploy -c stack.yml web`,
 	}
 	c.AddCommand(a.contextCreate(), a.contextRm())
 	return c
@@ -80,8 +84,8 @@ func (a *app) contextRm() *cobra.Command {
 		Use:   "rm [NAME]",
 		Short: "Remove a Docker context of the lab, and what was put into ~/.ssh/config",
 		Long: `Remove the Docker context that dcalab context create made, and the lines that
-it put into ~/.ssh/config where no other context of the lab needs them. A context
-that dcalab did not make is left alone. The lab may be gone already.`,
+it put into ~/.ssh/config where no other context of the lab needs them. A
+context that dcalab did not make is left alone. The lab may be gone already.`,
 		Example: "  dcalab context rm",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"os"
@@ -9,14 +10,17 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
 	"github.com/spf13/viper"
 )
 
-var update = flag.Bool("update", false, "write docs/commands anew")
+var update = flag.Bool("update", false, "write docs/commands, docs/man and docs/troubleshooting.md anew")
 
 // The two READMEs show the same commands and the same output, in the same
 // order; only what stands after a # may differ.
@@ -62,6 +66,9 @@ func TestDocsNameRealCommands(t *testing.T) {
 		}
 	}
 	for _, file := range documents(t, "docs") {
+		if file == "docs/troubleshooting.md" {
+			continue // the words are the code's; TestDocsTroubles looks at the commands in them
+		}
 		for _, words := range mentions(read(t, file)) {
 			if wrong := unknown(all, words); wrong != "" {
 				t.Errorf("%s: there is no command %q (in %q)", file, wrong, "dcalab "+strings.Join(words, " "))
@@ -101,13 +108,81 @@ func TestDocsLinksLeadSomewhere(t *testing.T) {
 
 // docs/commands has a page for each command, made of its help.
 func TestDocsCommandPagesAreCurrent(t *testing.T) {
-	const folder = "../docs/commands"
 	pages := map[string]string{}
 	for path, c := range commands(t) {
 		if path == pathOf(c) && !c.Hidden && !cobras(path) {
 			pages[pageOf(c)] = page(c)
 		}
 	}
+	current(t, "docs/commands", pages)
+}
+
+// docs/man has the same as man pages.
+func TestDocsManPagesAreCurrent(t *testing.T) {
+	pages := map[string]string{}
+	for path, c := range commands(t) {
+		if path == pathOf(c) && !c.Hidden && !cobras(path) {
+			pages[strings.ReplaceAll(c.CommandPath(), " ", "-")+".1"] = manual(t, c)
+		}
+	}
+	current(t, "docs/man", pages)
+}
+
+// Every command that does something says what for, shows an example, and
+// says what it touches.
+func TestDocsHelpTeaches(t *testing.T) {
+	used := map[string]bool{}
+	for path, c := range commands(t) {
+		if path != pathOf(c) || c.Hidden || cobras(path) {
+			continue
+		}
+		if words := len(strings.Fields(c.Long)); words < 12 {
+			t.Errorf("dcalab %s: its purpose is told in %d words", path, words)
+		}
+		for line := range strings.Lines(c.Long) {
+			if utf8.RuneCountInString(strings.TrimRight(line, "\n")) > 80 {
+				t.Errorf("dcalab %s: wider than 80 columns: %s", path, line)
+			}
+		}
+		if c.HasSubCommands() {
+			continue
+		}
+		if c.Annotations[touchesKey] == "" {
+			t.Errorf("dcalab %s does not say what it touches: cmd/help.go", path)
+		}
+		used[path] = true
+		text, err := transcripts.ReadFile("examples/" + exampleFile(c))
+		if err != nil {
+			t.Errorf("dcalab %s has no example: %v", path, err)
+		} else if !strings.Contains(string(text), "$ dcalab "+path) && !strings.Contains(string(text), "$ dcalab -q "+path) {
+			t.Errorf("cmd/examples/%s shows no dcalab %s", exampleFile(c), path)
+		}
+		var help strings.Builder
+		c.SetOut(&help)
+		if err := c.Help(); err != nil {
+			t.Fatal(err)
+		}
+		if want := "\nTouches:\n" + c.Annotations[touchesKey] + "\n\nUsage:\n"; !strings.Contains(help.String(), want) {
+			t.Errorf("dcalab %s --help does not say what it touches", path)
+		}
+	}
+	for path, text := range touches() {
+		if !used[path] {
+			t.Errorf("cmd/help.go tells what %q touches, which is no command", path)
+		}
+		for line := range strings.Lines(text) {
+			if utf8.RuneCountInString(strings.TrimRight(line, "\n")) > 80 {
+				t.Errorf("cmd/help.go, %s: wider than 80 columns: %s", path, line)
+			}
+		}
+	}
+}
+
+// current compares a folder, from the repository's top, with what it should
+// hold; -update makes it so.
+func current(t *testing.T, place string, pages map[string]string) {
+	t.Helper()
+	folder := "../" + place
 	if *update {
 		if err := os.RemoveAll(folder); err != nil {
 			t.Fatal(err)
@@ -127,7 +202,7 @@ func TestDocsCommandPagesAreCurrent(t *testing.T) {
 	}
 	for _, file := range files {
 		if _, ok := pages[file.Name()]; !ok {
-			t.Errorf("docs/commands/%s is of no command; go test ./cmd -run Docs -update removes it", file.Name())
+			t.Errorf("%s/%s is of no command; go test ./cmd -run Docs -update removes it", place, file.Name())
 		}
 	}
 	for name, want := range pages {
@@ -135,13 +210,13 @@ func TestDocsCommandPagesAreCurrent(t *testing.T) {
 		if err != nil {
 			t.Errorf("%v; go test ./cmd -run Docs -update writes it", err)
 		} else if diff := cmp.Diff(want, string(got)); diff != "" {
-			t.Errorf("docs/commands/%s is not current (-help +page); go test ./cmd -run Docs -update writes it anew:\n%s", name, diff)
+			t.Errorf("%s/%s is not current (-help +page); go test ./cmd -run Docs -update writes it anew:\n%s", place, name, diff)
 		}
 	}
 }
 
-// page is a command's help as Markdown. (cobra/doc would do it, and bring a
-// converter to man pages into go.mod.)
+// page is a command's help as Markdown. (cobra/doc's knows nothing of what a
+// command touches, and takes what is indented by two spaces for prose.)
 func page(c *cobra.Command) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n%s.\n", c.CommandPath(), c.Short)
@@ -150,6 +225,9 @@ func page(c *cobra.Command) string {
 	}
 	if !c.HasSubCommands() {
 		fmt.Fprintf(&b, "\n    %s\n", c.UseLine())
+	}
+	if text := touched(c); text != "" {
+		fmt.Fprintf(&b, "\n## Touches\n\n%s", text)
 	}
 	if c.HasExample() {
 		fmt.Fprintf(&b, "\n## Examples\n\n%s", markdown(c.Example))
@@ -171,6 +249,46 @@ func page(c *cobra.Command) string {
 	}
 	return b.String()
 }
+
+// touched is what a command touches, as Markdown.
+func touched(c *cobra.Command) string {
+	text := c.Annotations[touchesKey]
+	if text == "" {
+		return ""
+	}
+	return markdown(strings.ReplaceAll("\n"+text, "\n  ", "\n"))
+}
+
+// manual is a command's help as a man page, without a date: its source is as
+// old as the program.
+func manual(t *testing.T, c *cobra.Command) string {
+	t.Helper()
+	c.Root().DisableAutoGenTag = true
+	long := c.Long
+	if long == "" {
+		long = c.Short
+	}
+	c.Long = markdown(long)
+	if text := touched(c); text != "" {
+		c.Long += "\n# TOUCHES\n" + text
+	}
+	never := time.Unix(0, 0).UTC()
+	var b bytes.Buffer
+	if err := doc.GenMan(c, &doc.GenManHeader{Section: "1", Date: &never, Source: "dcalab", Manual: "dcalab's manual"}, &b); err != nil {
+		t.Fatal(err)
+	}
+	return options.ReplaceAllStringFunc(strings.Replace(b.String(), `"Jan 1970"`, `""`, 1), func(option string) string {
+		m := options.FindStringSubmatch(option)
+		name, value, usage := m[1], strings.Trim(m[2], `[]=`), m[3]
+		if slices.Contains([]string{"", `""`, "false", "0s"}, value) {
+			return ".TP\n" + name + "\n" + usage
+		}
+		return ".TP\n" + name + "=" + value + "\n" + usage
+	})
+}
+
+// options are a flag in a man page of cobra's: --flag="" or --flag[=false].
+var options = regexp.MustCompile(`(?m)(?:^\.PP\n)?^((?:\\fB-\w\\fP, )?\\fB--[\w-]+\\fP)(\S*)\n\t(.*)$`)
 
 // pageOf is the name of the command's page.
 func pageOf(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "_") + ".md" }

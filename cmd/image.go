@@ -29,6 +29,9 @@ func (a *app) image() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "image",
 		Short: "Bring images to the nodes without a registry",
+		Long: `A service runs an image on whatever node the swarm picks, so every node has to
+have it, or be able to pull it. Where there is no registry, or no network, these
+commands bring an image into all engines of the lab, and show which have it.`,
 	}
 	c.AddCommand(a.imageLoad(), a.imageList())
 	return c
@@ -47,8 +50,8 @@ them already are passed over.
             bzip2; - is the standard input
   IMAGE     an image of the Docker on this machine
   demo      dcalab's own small web server, built here with neither Docker nor a
-            registry: localhost/demo:1, localhost/demo:2, and localhost/demo:broken,
-            which never becomes healthy
+            registry: localhost/demo:1, localhost/demo:2, and
+            localhost/demo:broken, which never becomes healthy
 
 Practise with the demo on a manager (dcalab ssh master):
 

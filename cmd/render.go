@@ -8,8 +8,13 @@ import (
 
 func (a *app) render() *cobra.Command {
 	return &cobra.Command{
-		Use:     "render",
-		Short:   "Print the Vagrantfile of the lab",
+		Use:   "render",
+		Short: "Print the Vagrantfile of the lab",
+		Long: `Print the Vagrantfile that the lab's settings come to, to read it, or to use it
+without dcalab: what is printed works with Vagrant alone, and sets host names
+too. It makes machines, and nothing in them: engines and the swarm are then
+yours to see to. dcalab itself writes its own before each use, and never reads
+this one.`,
 		Example: "  dcalab render > Vagrantfile",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -24,6 +24,9 @@ func (a *app) snapshot() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "snapshot",
 		Short: "Keep the whole lab as it is now, and bring it back later",
+		Long: `A snapshot is the disks of all nodes, kept under a name while none of them ran:
+the swarm with its services, secrets and images, as it stood. Take one before
+you break something, or one of a fresh swarm for each new exercise.`,
 	}
 	c.AddCommand(a.snapshotSave(), a.snapshotRestore(), a.snapshotList(), a.snapshotDelete())
 	return c
@@ -89,8 +92,10 @@ asks first, unless --yes is given.`,
 
 func (a *app) snapshotDelete() *cobra.Command {
 	return &cobra.Command{
-		Use:               "delete NAME",
-		Short:             "Forget a snapshot; the nodes stay as they are",
+		Use:   "delete NAME",
+		Short: "Forget a snapshot; the nodes stay as they are",
+		Long: `Remove a snapshot and free the room that its disks take. The nodes, and the
+other snapshots, stay as they are. There is no way back.`,
 		Example:           "  dcalab snapshot delete fresh-swarm",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeSnapshots,
@@ -134,6 +139,8 @@ func (a *app) snapshotList() *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the lab's snapshots, the oldest first",
+		Long: `Show the snapshots of the lab, when each was taken, and of which nodes it is.
+One that was cut short while it was taken is no snapshot, and not listed.`,
 		Example: "  dcalab snapshot list\n  dcalab snapshot list -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

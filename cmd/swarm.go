@@ -20,6 +20,8 @@ func (a *app) swarm() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "swarm",
 		Short: "Form the swarm, dissolve it, show its join tokens, unlock it",
+		Long: `What concerns the swarm as a whole. What concerns single nodes in it stands
+beside it: dcalab promote, demote, join, remove, drain, pause, activate, label.`,
 	}
 	c.AddCommand(a.bootstrap(), a.leave(), a.dissolve(), a.token(), a.unlock(), a.unlockKey())
 	return c

@@ -12,7 +12,11 @@ func (a *app) version() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of dcalab",
-		Args:  cobra.NoArgs,
+		Long: `Print the version of this program, the revision that it was built from where
+that is known, the Go that built it, and the system that it is for. It is the
+first thing to say when you ask somebody for help (dcalab logs --bundle packs
+it).`,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			version, revision := "(devel)", ""
 			if info, ok := debug.ReadBuildInfo(); ok {
