@@ -2,11 +2,13 @@ package cmd
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
 )
 
 func (a *app) config() *cobra.Command {
@@ -18,7 +20,7 @@ nodes: is it right, what does dcalab make of it, and how does an editor learn
 its keys. None of them touches a machine.`,
 	}
 	c.AddCommand(
-		&cobra.Command{
+		explained(&cobra.Command{
 			Use:   "validate",
 			Short: "Check labs.yaml and name every problem, with line and column",
 			Long: `Read labs.yaml as every other command does, and name all its problems at once,
@@ -27,6 +29,9 @@ keys, addresses outside the lab's subnet, two nodes of one name, a lab without a
 manager. The exit status is 3 where there are any.`,
 			Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
+				if stop, err := a.announceOwn("vagrant validate", "of a Vagrantfile, which labs.yaml stands for"); stop || err != nil {
+					return err
+				}
 				file, err := a.load()
 				if err != nil {
 					return err
@@ -41,8 +46,8 @@ manager. The exit status is 3 where there are any.`,
 				fmt.Fprintf(a.streams.Out, "%s is valid: %s\n", place(file), strings.Join(labs, ", "))
 				return nil
 			},
-		},
-		&cobra.Command{
+		}),
+		explained(&cobra.Command{
 			Use:   "view",
 			Short: "Show what is in force for the lab, and where each setting comes from",
 			Long: `Show the whole lab as dcalab understands it: what labs.yaml says, defaults
@@ -54,11 +59,18 @@ each setting stands where it comes from. What is shown is a valid labs.yaml.`,
 				if err != nil {
 					return err
 				}
+				read, why := "# cat labs.yaml", "there is none here: the built-in one is in force"
+				if file.Path != "" {
+					read, why = lesson.Line("cat", file.Path), "without what flags and the environment put in"
+				}
+				if stop, err := a.announceOwn(read, why); stop || err != nil {
+					return err
+				}
 				fmt.Fprintf(a.streams.Out, "# lab %s of %s\n%s", l.Name, place(file), file.View(l, overrides))
 				return nil
 			},
-		},
-		&cobra.Command{
+		}),
+		explained(&cobra.Command{
 			Use:   "schema",
 			Short: "Print the JSON Schema of labs.yaml, for editors",
 			Long: `Print the JSON Schema of labs.yaml. An editor that knows YAML completes keys
@@ -68,10 +80,13 @@ the top of the file:
   # yaml-language-server: $schema=labs.schema.json`,
 			Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
+				if stop, err := a.announceOwn("# no plain command has it: it is of dcalab's own file", ""); stop || err != nil {
+					return err
+				}
 				_, err := a.streams.Out.Write(lab.Schema())
 				return err
 			},
-		},
+		}),
 	)
 	return c
 }
@@ -98,14 +113,28 @@ there is never overwritten.`,
 			if err != nil {
 				return err
 			}
+			s := &session{app: a}
+			typed := lesson.Lesson{{Text: "vagrant init bento/ubuntu-24.04", Why: "writes a Vagrantfile to start from, which labs.yaml stands for"}}
+			if a.dryRun() {
+				if _, err := os.Lstat(lab.FileName); err == nil {
+					return lab.WriteNew(lab.FileName, text) // refuses
+				}
+				return s.rehearse([]string{fmt.Sprintf("write %s: %s, %s", lab.FileName, plural(managers, "manager"), plural(workers, "worker"))}, typed)
+			}
 			if err := lab.WriteNew(lab.FileName, text); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.streams.Err, "wrote %s; check it with dcalab config validate, bring it up with dcalab up --swarm\n", lab.FileName)
-			return nil
+			return s.recount(typed)
 		},
 	}
 	c.Flags().IntVar(&managers, "managers", 1, "number of managers (1 to 7; an odd number)")
 	c.Flags().IntVar(&workers, "workers", 2, "number of workers (0 to 30)")
-	return c
+	return explained(c)
+}
+
+// announceOwn announces one line of a command that reads no more than dcalab's
+// own files.
+func (a *app) announceOwn(text, why string) (stop bool, err error) {
+	return (&session{app: a}).announce(lesson.Lesson{{Text: text, Why: why}})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -75,7 +76,7 @@ outlive destroy: after the next up they lead to the new machines.`,
 	o.flags(c)
 	c.Flags().StringVar(&o.node, "node", "", "node that the context reaches (default: the first manager of labs.yaml that runs)")
 	_ = c.RegisterFlagCompletionFunc("node", a.completeNodes)
-	return c
+	return explained(c)
 }
 
 func (a *app) contextRm() *cobra.Command {
@@ -97,7 +98,7 @@ context that dcalab did not make is left alone. The lab may be gone already.`,
 		},
 	}
 	o.flags(c)
-	return c
+	return explained(c)
 }
 
 type contextOptions struct {
@@ -167,6 +168,21 @@ func (s *session) createContext(ctx context.Context, name string, o contextOptio
 	if had := strings.Contains(text, block); had {
 		wanted = text // wherever its user moved it to
 	}
+	verb := "create"
+	if exists {
+		verb = "update"
+	}
+	set := []string{"docker", "context", verb, name, "--description", s.contextMark(), "--docker", "host=ssh://" + s.sshAlias(node)}
+	var r rehearsal
+	if wanted != text {
+		r.add("put %s in front of %s", plural(strings.Count(block, "\n"), "line"), path)
+		r.types(lineInFront(path, block, text != ""))
+	}
+	r.add("docker context %s %s, which reaches %s", verb, name, node)
+	r.types(here(lesson.Line(set...)))
+	if s.app.dryRun() {
+		return s.rehearse(r.plan, r.lesson)
+	}
 	if wanted != text {
 		if !o.yes {
 			fmt.Fprintf(s.app.streams.Err, "in front of %s:\n\n%s\n", path, indent(block))
@@ -189,18 +205,25 @@ func (s *session) createContext(ctx context.Context, name string, o contextOptio
 			return err
 		}
 	}
-	verb := "create"
-	if exists {
-		verb = "update"
-	}
-	if err := docker.set(ctx, verb, name, s.contextMark(), "ssh://"+s.sshAlias(node)); err != nil {
+	if err := docker.set(ctx, set[1:]...); err != nil {
 		if wanted != text {
 			err = errors.Join(err, writeText(path, text))
 		}
 		return err
 	}
 	s.note("context %s reaches %s: docker --context %s node ls", name, node, name)
-	return nil
+	return s.recount(r.lesson)
+}
+
+// lineInFront puts a block of lines in front of a file, which may have to be
+// made.
+func lineInFront(path, block string, exists bool) lesson.Lesson {
+	lines := lesson.Line(append([]string{"printf", `%s\n`}, strings.Split(strings.TrimSuffix(block, "\n"), "\n")...)...)
+	if !exists {
+		return here(lesson.Line("mkdir", "-p", filepath.Dir(path)), lines+" >"+lesson.Line(path))
+	}
+	fresh := lesson.Line(path + ".new")
+	return here("{ "+lines+"; cat "+lesson.Line(path)+"; } >"+fresh, "mv "+fresh+" "+lesson.Line(path))
 }
 
 func (s *session) removeContext(ctx context.Context, name string, o contextOptions) error {
@@ -212,6 +235,7 @@ func (s *session) removeContext(ctx context.Context, name string, o contextOptio
 		return err
 	}
 	removed, needed := false, false
+	var r rehearsal
 	docker, err := findDocker()
 	if err != nil {
 		s.warn(err.Error() + "; a context stays, if there is one")
@@ -223,13 +247,22 @@ func (s *session) removeContext(ctx context.Context, name string, o contextOptio
 		case exists && old.description != s.contextMark():
 			return foreignContext(name, old)
 		case exists:
+			r.add("docker context rm %s", name)
+			r.types(here(lesson.Line("docker", "context", "rm", name)))
+			if s.app.dryRun() {
+				break
+			}
 			if err := docker.remove(ctx, name); err != nil {
 				return err
 			}
 			removed = true
 			s.note("context %s is removed", name)
 		}
-		if needed, err = docker.reaches(ctx, "ssh://"+s.sshAlias("")); err != nil {
+		but := "" // in a dry run it is still there
+		if exists {
+			but = name
+		}
+		if needed, err = docker.reaches(ctx, "ssh://"+s.sshAlias(""), but); err != nil {
 			return err
 		}
 	}
@@ -239,16 +272,24 @@ func (s *session) removeContext(ctx context.Context, name string, o contextOptio
 	}
 	bare, has := withoutBlock(text, s.lab.Name)
 	if block, err := s.sshBlock(); has && !needed && err == nil && strings.Contains(text, block) {
+		r.add("take %s out of %s", plural(strings.Count(block, "\n"), "line"), path)
+		r.types(here(lesson.Line("sed", "-i", "/^# dcalab "+s.lab.Name+": begin/,/^# dcalab "+s.lab.Name+": end/d", path)))
+		if s.app.dryRun() {
+			return s.rehearse(r.plan, r.lesson)
+		}
 		if err := writeText(path, bare); err != nil {
 			return err
 		}
 		removed = true
 		s.note("its lines are taken out of %s", path)
 	}
+	if s.app.dryRun() {
+		return s.rehearse(r.plan, r.lesson)
+	}
 	if !removed {
 		s.note("there is no context %s of lab %s: nothing to remove", name, s.lab.Name)
 	}
-	return nil
+	return s.recount(r.lesson)
 }
 
 // ownHome refuses to write into root's home what is meant for the user's.
@@ -500,13 +541,16 @@ func (d dockerCLI) inspect(ctx context.Context, name string) (c dockerContext, e
 	return dockerContext{description: all[0].Metadata.Description, host: all[0].Endpoints["docker"].Host}, true, nil
 }
 
-// reaches tells whether any context's host begins so.
-func (d dockerCLI) reaches(ctx context.Context, prefix string) (bool, error) {
+// reaches tells whether the host of any context but one begins so.
+func (d dockerCLI) reaches(ctx context.Context, prefix, but string) (bool, error) {
 	names, err := d.names(ctx)
 	if err != nil {
 		return false, err
 	}
 	for _, name := range names {
+		if name == but {
+			continue
+		}
 		c, _, err := d.inspect(ctx, name)
 		if err != nil {
 			return false, err
@@ -518,8 +562,8 @@ func (d dockerCLI) reaches(ctx context.Context, prefix string) (bool, error) {
 	return false, nil
 }
 
-func (d dockerCLI) set(ctx context.Context, verb, name, description, host string) error {
-	_, err := d.run(ctx, "context", verb, name, "--description", description, "--docker", "host="+host)
+func (d dockerCLI) set(ctx context.Context, args ...string) error {
+	_, err := d.run(ctx, args...)
 	return err
 }
 

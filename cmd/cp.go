@@ -54,7 +54,7 @@ only root may read or write is copied in two steps; the error shows them.`,
 	}
 	which.flags(c)
 	c.Flags().BoolVarP(&recursive, "recursive", "r", false, "copy folders, and what is in them")
-	return c
+	return explained(c)
 }
 
 // spot is a file here or on a node.
@@ -127,6 +127,10 @@ func (s *session) copy(ctx context.Context, which selection, spots []spot, recur
 	if err != nil {
 		return err
 	}
+	r := s.copyLesson(errands, recursive)
+	if s.app.dryRun() {
+		return s.rehearse(r.plan, r.lesson)
+	}
 	// Who is needed, and whose errand each is.
 	var needed []string
 	lanes := map[string][]errand{}
@@ -184,7 +188,10 @@ func (s *session) copy(ctx context.Context, which selection, spots []spot, recur
 			Next: []string{"the same command, run again, copies all of them"}, Exit: trouble.ExitInterrupted, Err: ctx.Err(),
 		}
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return s.recount(r.lesson)
 }
 
 func unique(list []string) []string {

@@ -3,11 +3,14 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
@@ -40,7 +43,13 @@ goes. That is refused when the managers that are left would be no quorum.
 			}
 			if !s.created {
 				s.note("lab %s does not exist here: nothing to destroy", s.lab.Name)
+				if a.dryRun() {
+					return s.rehearse(nil, nil)
+				}
 				return nil
+			}
+			if a.dryRun() {
+				return s.rehearseDestroy(ctx, nodes, len(args) == 0, force)
 			}
 			if s.asRoot() {
 				return s.sudo(ctx)
@@ -62,45 +71,102 @@ goes. That is refused when the managers that are left would be no quorum.
 			p := s.progress(names(nodes))
 			defer p.Close()
 			whole := len(args) == 0
+			var typed lesson.Lesson
 			if !whole && !force {
-				if err := s.leaveSwarm(ctx, p, nodes); err != nil {
+				change, err := s.leaveSwarm(ctx, p, nodes)
+				if err != nil {
 					return err
 				}
+				s.warn(change.Warnings...)
+				typed = change.Lesson
 			}
+			gone := names(nodes)
+			if whole {
+				gone = nil
+			}
+			typed = append(typed, s.destroying(gone)...)
 			if err := s.driver.Destroy(ctx, machine.Observer{Step: p.Step}, args...); err != nil {
 				return err
 			}
 			for _, n := range nodes {
 				p.Done(n.Name, "destroyed")
 			}
-			if !whole {
-				return s.writeSSHConfig(ctx, nil)
+			p.Close()
+			if whole {
+				s.forget()
+				err = s.state.Forget()
+			} else {
+				err = s.writeSSHConfig(ctx, nil)
 			}
-			s.forget()
-			return s.state.Forget()
+			if err != nil {
+				return err
+			}
+			return s.recount(typed)
 		},
 	}
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	c.Flags().BoolVarP(&force, "force", "f", false, "do not ask, and destroy even where the swarm loses its quorum")
-	return c
+	return explained(c)
+}
+
+// rehearseDestroy is the dry run of destroy.
+func (s *session) rehearseDestroy(ctx context.Context, nodes []lab.Node, whole, force bool) error {
+	var r rehearsal
+	if !whole && !force {
+		p := s.progress(names(nodes))
+		defer p.Close()
+		change, err := s.leaveSwarm(ctx, p, nodes)
+		if err != nil {
+			return err
+		}
+		p.Close()
+		s.warn(change.Warnings...)
+		r.plan = planLines(change.Steps)
+		r.types(change.Lesson)
+	}
+	machines, err := s.driver.Status(ctx)
+	if err != nil {
+		return err
+	}
+	var args []string
+	for _, n := range nodes {
+		if machines[n.Name] != machine.StatusAbsent {
+			r.add("%s: destroy its machine, with all that is on it", n.Name)
+		}
+	}
+	if whole {
+		strays, err := s.strays(ctx)
+		if err != nil {
+			return err
+		}
+		for _, name := range slices.Sorted(maps.Keys(strays)) {
+			r.add("%s: destroy its machine, which labs.yaml no longer has", name)
+		}
+		r.add("remove the lab's keys, known hosts and ssh_config%s", s.andSnapshots(ctx, true))
+	} else {
+		args = names(nodes)
+	}
+	r.types(s.destroying(args))
+	return s.rehearse(r.plan, r.lesson)
+}
+
+// destroying is the lesson of destroying nodes, or with none, of the whole lab.
+func (s *session) destroying(nodes []string) lesson.Lesson {
+	return s.deed(machine.Deed{Act: machine.ActDestroy, Nodes: nodes})
 }
 
 // leaveSwarm takes nodes that are about to be destroyed out of the swarm in
-// order, and refuses where the quorum needs them.
-func (s *session) leaveSwarm(ctx context.Context, p *ui.Progress, nodes []lab.Node) error {
+// order, or in a dry run tells how it would, and refuses where the quorum needs
+// them.
+func (s *session) leaveSwarm(ctx context.Context, p *ui.Progress, nodes []lab.Node) (swarm.Change, error) {
 	v, c, err := s.observeSettled(ctx, p)
 	if err != nil {
-		return err
+		return swarm.Change{}, err
 	}
 	defer c.Close()
 	members := v.Members(names(nodes)...)
 	if !v.Quorum.HasQuorum || len(v.Rivals) > 0 || len(members) == 0 {
-		return v.GuardDestroying(names(nodes)...)
+		return swarm.Change{}, v.GuardDestroying(names(nodes)...)
 	}
-	change, err := swarm.Remove(ctx, c.targets, members, swarm.ChangeOptions{View: &v, Gone: true, Progress: tell(p)})
-	if err != nil {
-		return err
-	}
-	s.warn(change.Warnings...)
-	return nil
+	return swarm.Remove(ctx, c.targets, members, swarm.ChangeOptions{View: &v, Gone: true, DryRun: s.app.dryRun(), Progress: tell(p)})
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) dissolve() *cobra.Command {
-	var yes, dryRun bool
+	var yes bool
 	c := &cobra.Command{
 		Use:   "dissolve",
 		Short: "Take the whole swarm down in order; the machines stay",
@@ -31,29 +31,27 @@ stranger: dcalab swarm bootstrap --take-over NODE takes it into the next swarm.`
 		Example: "  dcalab swarm dissolve\n  dcalab swarm dissolve --yes && dcalab swarm bootstrap",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.dissolveSwarm(c.Context(), yes, dryRun)
+			return a.dissolveSwarm(c.Context(), yes)
 		},
 	}
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	c.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be done and do nothing")
-	return c
+	return explained(c)
 }
 
-func (a *app) dissolveSwarm(ctx context.Context, yes, dryRun bool) error {
+func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 	s, err := a.existing()
 	if err != nil {
 		return err
 	}
-	if dryRun {
+	if a.dryRun() {
 		v, crew, err := s.observe(ctx)
 		if err != nil {
 			return err
 		}
 		defer crew.Close()
 		plan := swarm.PlanDissolve(v)
-		s.printPlan(plan.Steps())
 		s.warnDissolve(plan)
-		return nil
+		return s.rehearse(planLines(plan.Steps()), plan.Lesson)
 	}
 	release, err := s.change(ctx)
 	if err != nil {
@@ -72,7 +70,7 @@ func (a *app) dissolveSwarm(ctx context.Context, yes, dryRun bool) error {
 		p.Close()
 		s.warn(plan.Warnings...)
 		s.note("nothing to do: no node that answers is in the lab's swarm")
-		return nil
+		return s.recount(plan.Lesson)
 	}
 	if !yes {
 		if err := s.confirm(ctx, "dissolve", s.dissolveQuestion(ctx, v, crew)); err != nil {
@@ -91,7 +89,7 @@ func (a *app) dissolveSwarm(ctx context.Context, yes, dryRun bool) error {
 		return err
 	}
 	s.note("the swarm is dissolved; a new one: dcalab swarm bootstrap")
-	return nil
+	return s.recount(d.Lesson)
 }
 
 func (s *session) warnDissolve(plan swarm.Plan) {

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/trouble"
@@ -71,6 +72,12 @@ Whatever else there is to do is left to you.`,
 			if err := checkFormat(output); err != nil {
 				return err
 			}
+			if fix && a.dryRun() {
+				return a.rehearseMending(c.Context())
+			}
+			if stop, err := (&session{app: a}).announce(a.doctorLesson()); stop || err != nil {
+				return err
+			}
 			d, err := a.diagnose(c.Context())
 			if err == nil && fix {
 				d, err = a.mend(c.Context(), d)
@@ -81,12 +88,73 @@ Whatever else there is to do is left to you.`,
 			if err := a.writeDiagnosis(d, output); err != nil {
 				return err
 			}
+			if len(d.Fixed) > 0 {
+				var runs [][]string
+				for _, f := range d.Fixed {
+					runs = append(runs, f.Run)
+				}
+				if err := (&session{app: a}).recount(here(shellLines(runs)...)); err != nil {
+					return err
+				}
+			}
 			return d.status()
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: a table)")
 	c.Flags().BoolVar(&fix, "fix", false, "run the commands that mend things and are safe")
-	return c
+	return explained(c)
+}
+
+// doctorLesson is how a person looks at this machine. The checks look at more
+// than a few lines can say.
+func (a *app) doctorLesson() lesson.Lesson {
+	driver := lab.DriverVagrant
+	if s, err := a.identify(); err == nil {
+		driver = s.record.Driver
+	}
+	l := lesson.Lesson{{Text: "free -m", Why: "memory for the nodes"}, {Text: "df -h .", Why: "room for their disks"}, {Text: "ip addr", Why: "is the lab's subnet in use"}}
+	if driver == lab.DriverSandbox {
+		return append(l,
+			lesson.Command{Text: "command -v runc dockerd docker containerd iptables sshd sudo", Why: "what the nodes run"},
+			lesson.Command{Text: "grep -w -e overlay /proc/filesystems", Why: "their root file system"},
+			lesson.Command{Text: "lsmod | grep -w -e ip_vs -e vxlan", Why: "the routing mesh, overlay networks"})
+	}
+	return append(l,
+		lesson.Command{Text: "vagrant --version"},
+		lesson.Command{Text: "vagrant plugin list", Why: "a provider may be a plugin"},
+		lesson.Command{Text: "VBoxManage --version", Why: "VirtualBox (of libvirt: virsh --connect qemu:///system version)"},
+		lesson.Command{Text: "grep -E -o -m 1 'vmx|svm' /proc/cpuinfo", Why: "hardware virtualization"})
+}
+
+// rehearseMending is the dry run of doctor --fix: what it would run first. A
+// mended thing may show another one.
+func (a *app) rehearseMending(ctx context.Context) error {
+	d, err := a.diagnose(ctx)
+	if err != nil {
+		return err
+	}
+	var runs [][]string
+	for {
+		_, run := nextFix(d.Checks, d.Fixed)
+		if run == nil {
+			lines := shellLines(runs)
+			var plan []string
+			for _, line := range lines {
+				plan = append(plan, "run "+line)
+			}
+			return (&session{app: a}).rehearse(plan, here(lines...))
+		}
+		d.Fixed = append(d.Fixed, fixed{Run: run})
+		runs = append(runs, run)
+	}
+}
+
+func shellLines(runs [][]string) []string {
+	out := make([]string, len(runs))
+	for i, run := range runs {
+		out[i] = machine.ShellLine(run)
+	}
+	return out
 }
 
 // status is the exit status: everything has been said.

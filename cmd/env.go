@@ -44,14 +44,18 @@ Nothing is changed but in the shell that reads them. --unset undoes it.`,
 			if err != nil {
 				return err
 			}
-			_, err = a.streams.Out.Write([]byte(renderEnv(shell, unset, s.environment(c.Context()))))
+			text := renderEnv(shell, unset, s.environment(c.Context()))
+			if stop, err := s.announce(here(strings.Split(strings.TrimSuffix(text, "\n"), "\n")...)); stop || err != nil {
+				return err
+			}
+			_, err = a.streams.Out.Write([]byte(text))
 			return err
 		},
 	}
 	c.Flags().StringVar(&shell, "shell", "", "bash, fish or powershell (default: as SHELL says)")
 	c.Flags().BoolVar(&unset, "unset", false, "print what undoes it")
 	_ = c.RegisterFlagCompletionFunc("shell", cobra.FixedCompletions(shells(), cobra.ShellCompDirectiveNoFileComp))
-	return c
+	return explained(c)
 }
 
 // usualShell is the one to write for when none is named.

@@ -84,7 +84,7 @@ failed agree on it, else 1. A node that cannot be reached has failed.`,
 	which.flags(c)
 	c.Flags().BoolVar(&ordered, "ordered", false, "show what the nodes say node by node, in the lab's order")
 	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: lines)")
-	return c
+	return explained(c)
 }
 
 // exec runs a command line on nodes and gives the error that dcalab exits with.
@@ -95,6 +95,14 @@ func (s *session) exec(ctx context.Context, which selection, args []string, comm
 	}
 	defer have.Close()
 	a := s.app
+	typed := s.execLesson(nodes, command)
+	if a.dryRun() {
+		var plan []string
+		for _, n := range nodes {
+			plan = append(plan, n.Name+": run "+command)
+		}
+		return s.rehearse(plan, typed)
+	}
 	results := make([]execResult, len(nodes))
 	for i, n := range nodes {
 		results[i].Name = n.Name
@@ -135,6 +143,9 @@ func (s *session) exec(ctx context.Context, which selection, args []string, comm
 		}
 	}
 	if err := s.writeExec(results, command, format); err != nil {
+		return err
+	}
+	if err := s.recount(typed); err != nil {
 		return err
 	}
 	return execStatus(results)

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/swarm"
@@ -26,6 +27,7 @@ type formation struct {
 	mu    sync.Mutex
 	ready map[string]*provision.Node
 	steps int
+	typed lesson.Lesson
 }
 
 // form starts a formation. The caller adds nodes to it, and ends it.
@@ -53,11 +55,12 @@ func (f *formation) add(name string, node *provision.Node) {
 	}
 }
 
-// end waits for what was begun, and gives the number of steps.
-func (f *formation) end() int {
+// end waits for what was begun, and gives the number of steps, and what a
+// person would have typed for them.
+func (f *formation) end() (int, lesson.Lesson) {
 	close(f.wake)
 	<-f.done
-	return f.steps
+	return f.steps, f.typed
 }
 
 // pass brings the nodes that are ready now into the swarm.
@@ -85,6 +88,7 @@ func (f *formation) pass(ctx context.Context) {
 	// It says that nodes are missing, which is known, or fails as bootstrap will.
 	result, _ := swarm.Apply(ctx, f.session.lab, c.targets, swarm.Options{Progress: tell(f.progress)})
 	f.steps += len(result.Steps)
+	f.typed = append(f.typed, result.Lesson...)
 	for _, n := range result.View.Nodes {
 		joined := n.State == swarm.StateMember && n.Listed
 		for _, step := range result.Steps {

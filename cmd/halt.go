@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
@@ -37,7 +38,13 @@ be no quorum: the swarm would stand still. --force does it all the same.`,
 			}
 			if !s.created {
 				s.note("lab %s does not exist here: nothing to halt", s.lab.Name)
+				if a.dryRun() {
+					return s.rehearse(nil, nil)
+				}
 				return nil
+			}
+			if a.dryRun() {
+				return s.rehearseHalt(ctx, nodes, force)
 			}
 			if s.asRoot() {
 				return s.sudo(ctx)
@@ -68,11 +75,46 @@ be no quorum: the swarm would stand still. --force does it all the same.`,
 					p.Done(n.Name, "was not running")
 				}
 			}
-			return nil
+			p.Close()
+			return s.recount(s.halting(runningOf(nodes, before)))
 		},
 	}
 	c.Flags().BoolVarP(&force, "force", "f", false, "halt even where the swarm loses its quorum")
-	return c
+	return explained(c)
+}
+
+// rehearseHalt is the dry run of halt.
+func (s *session) rehearseHalt(ctx context.Context, nodes []lab.Node, force bool) error {
+	if !force && len(nodes) < len(s.lab.Nodes) {
+		p := s.progress(names(nodes))
+		defer p.Close()
+		v, c, err := s.observeSettled(ctx, p)
+		if err != nil {
+			return err
+		}
+		c.Close()
+		if err := v.GuardStopping(names(nodes)...); err != nil {
+			return err
+		}
+	}
+	machines, err := s.driver.Status(ctx)
+	if err != nil {
+		return err
+	}
+	var r rehearsal
+	running := runningOf(nodes, machines)
+	for _, name := range running {
+		r.add("%s: stop its engine, and power it off", name)
+	}
+	return s.rehearse(r.plan, s.halting(running))
+}
+
+// halting is the lesson of a halt of these nodes, which run.
+func (s *session) halting(running []string) lesson.Lesson {
+	if len(running) == 0 {
+		return nil
+	}
+	return s.deed(machine.Deed{Act: machine.ActHalt, Nodes: running})
 }
 
 // electionPatience is how long a swarm whose leader has just gone may take to

@@ -78,6 +78,9 @@ mesh); without it, add mode=host to --publish and ask a node that has a task.`,
 			if err != nil {
 				return err
 			}
+			if a.dryRun() {
+				return s.rehearseLoad(ctx, args[0], nodes)
+			}
 			if binary == "" {
 				binary = a.settings.GetString("demo-binary")
 			}
@@ -91,11 +94,45 @@ mesh); without it, add mode=host to --publish and ask a node that has a task.`,
 				return err
 			}
 			defer release()
-			return s.loadImages(ctx, f.Archive, args[0], nodes)
+			if err := s.loadImages(ctx, f.Archive, args[0], nodes); err != nil {
+				return err
+			}
+			return s.recount(s.loadLesson(args[0], isImageFile(args[0]), nodes))
 		},
 	}
 	c.Flags().StringVar(&binary, "binary", "", "demo only: the dcalab to put into the image, a static program for the nodes' Linux (default: this one; also DCALAB_DEMO_BINARY)")
-	return c
+	return explained(c)
+}
+
+// rehearseLoad is the dry run of image load. The images themselves are not
+// looked at, but for whether there is such a file.
+func (s *session) rehearseLoad(ctx context.Context, source string, nodes []lab.Node) error {
+	file := source != demoSource && source != "-" && isImageFile(source)
+	if file {
+		f, err := image.OpenFile(ctx, source)
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+	}
+	if err := s.warnNotRunning(ctx, nodes); err != nil {
+		return err
+	}
+	var r rehearsal
+	for _, n := range nodes {
+		r.add("%s: load %s, where it is not there", n.Name, source)
+	}
+	return s.rehearse(r.plan, s.loadLesson(source, file, nodes))
+}
+
+// isImageFile tells whether an argument of image load means a file.
+func isImageFile(source string) bool {
+	info, err := os.Stat(source)
+	return err == nil && !info.IsDir() || strings.ContainsAny(source, `\`) ||
+		strings.HasPrefix(source, ".") || strings.HasPrefix(source, "/") ||
+		slices.ContainsFunc([]string{".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst"}, func(end string) bool { return strings.HasSuffix(source, end) })
 }
 
 const demoSource = "demo"
@@ -109,10 +146,6 @@ func (a *app) completeImageLoad(c *cobra.Command, args []string, word string) ([
 
 // openImages finds the images that the first argument of image load means.
 func (s *session) openImages(ctx context.Context, source, binary string) (*image.File, error) {
-	info, err := os.Stat(source)
-	isFile := err == nil && !info.IsDir() || strings.ContainsAny(source, `\`) ||
-		strings.HasPrefix(source, ".") || strings.HasPrefix(source, "/") ||
-		slices.ContainsFunc([]string{".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst"}, func(end string) bool { return strings.HasSuffix(source, end) })
 	if source != demoSource && binary != "" && s.app.settings.GetString("demo-binary") == "" {
 		return nil, usage("--binary is for the demo image alone", "see dcalab image load --help")
 	}
@@ -121,7 +154,7 @@ func (s *session) openImages(ctx context.Context, source, binary string) (*image
 		return s.app.demoImage(ctx, binary)
 	case source == "-":
 		return image.ReadFile(ctx, "the standard input", s.app.streams.In)
-	case isFile:
+	case isImageFile(source):
 		return image.OpenFile(ctx, source)
 	}
 	s.note("taking %s from the local Docker", source)
@@ -347,6 +380,9 @@ have it. A name that means another image on another node has a line for each.`,
 			if err != nil {
 				return err
 			}
+			if stop, err := s.announce(onEach(s.lab.Nodes, "docker image ls")); stop || err != nil {
+				return err
+			}
 			r, err := s.listImages(c.Context())
 			if err != nil {
 				return err
@@ -355,7 +391,7 @@ have it. A name that means another image on another node has a line for each.`,
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: a table)")
-	return c
+	return explained(c)
 }
 
 func (s *session) listImages(ctx context.Context) (imagesReport, error) {

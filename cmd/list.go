@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -82,6 +83,13 @@ and a lab that is met here comes back into it.`,
 			if err := checkFormat(output); err != nil {
 				return err
 			}
+			typed := lesson.Lesson{
+				{Text: "ls .dcalab", Why: "the labs of this folder"},
+				{Text: "vagrant global-status", Why: "every machine that Vagrant has made, in whatever folder"},
+			}
+			if stop, err := (&session{app: a}).announce(typed); stop || err != nil {
+				return err
+			}
 			l, err := a.listLabs(c.Context(), refresh)
 			if err != nil {
 				return err
@@ -91,7 +99,7 @@ and a lab that is met here comes back into it.`,
 	}
 	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: a table)")
 	c.Flags().BoolVar(&refresh, "refresh", false, "ask Vagrant too")
-	return c
+	return explained(c)
 }
 
 // listLabs gives the labs of the labs.yaml that is in force, in its order, then

@@ -20,6 +20,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -80,6 +81,9 @@ a file that is there is never overwritten.`,
 			if err != nil {
 				return err
 			}
+			if stop, err := s.announce(provision.ExplainLog(nodes[0].Name, o, s.systemd())); stop || err != nil {
+				return err
+			}
 			node, err := s.reach(c.Context(), nodes[0])
 			if err != nil {
 				return err
@@ -92,7 +96,7 @@ a file that is there is never overwritten.`,
 	c.Flags().StringVarP(&lines, "lines", "n", "", "how many lines at the end, or all (default: 100; with --since, all)")
 	c.Flags().DurationVar(&since, "since", 0, "leave out what is older than this: 10m, 2h")
 	c.Flags().StringVar(&bundle, "bundle", "", "pack what a helper needs into this file (.tar.gz)")
-	return c
+	return explained(c)
 }
 
 const (
@@ -169,13 +173,23 @@ func (a *app) bundle(ctx context.Context, file string) (err error) {
 	if err != nil {
 		return err
 	}
-	// Made now, so that nobody waits for a file that cannot be.
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
+	exists := func(err error) error {
 		return &trouble.Error{
 			ID: "bundle-exists", What: "make " + file, Why: "it is there already, and is not overwritten",
 			Next: []string{"name another file, or remove this one"}, Exit: trouble.ExitRefused, Err: err,
 		}
+	}
+	if a.dryRun() {
+		if _, err := os.Lstat(file); err == nil {
+			return exists(fs.ErrExist)
+		}
+		r := s.bundleLesson()
+		return s.rehearse(append(r.plan, "pack it into "+file), r.lesson)
+	}
+	// Made now, so that nobody waits for a file that cannot be.
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return exists(err)
 	}
 	if err != nil {
 		return fmt.Errorf("make the bundle: %w", err)
@@ -230,11 +244,26 @@ func (a *app) bundle(ctx context.Context, file string) (err error) {
 		return err
 	}
 	s.note("packed into %s; secrets are masked, but look into it before you send it: tar xzf %s", file, file)
-	return nil
+	return s.recount(s.bundleLesson().lesson)
+}
+
+// bundleLesson is what the bundle asks of the nodes.
+func (s *session) bundleLesson() (r rehearsal) {
+	for _, n := range s.lab.Nodes {
+		for _, q := range questions() {
+			r.add("%s: ask %s", n.Name, q.command)
+			r.types(onEach([]lab.Node{n}, q.command))
+		}
+		r.add("%s: read the engine's log", n.Name)
+		r.types(provision.ExplainLog(n.Name, provision.LogOptions{Lines: bundleLines}, s.systemd()))
+	}
+	return r
 }
 
 // packAnswer packs what another command of dcalab says, on this lab.
 func (a *app) packAnswer(ctx context.Context, p *parcel, file string, args []string) {
+	// Whatever the environment says: it is asked in earnest.
+	args = append(args, "--dry-run=false", "--explain=false")
 	for _, flag := range []string{"config", "lab", "driver", "provider"} {
 		if value := a.settings.GetString(flag); value != "" {
 			args = append(args, "--"+flag+"="+value)

@@ -24,6 +24,8 @@ type nodeChange struct {
 	// before.
 	done    func(swarm.NodeView) string
 	already string
+	// quorum: it changes managers, and the quorum is told before and after.
+	quorum bool
 	// after is what else is to be said, of those that were changed.
 	after func(s *session, changed []lab.Node)
 }
@@ -33,7 +35,7 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 	if err != nil {
 		return err
 	}
-	if !c.o.DryRun {
+	if c.o.DryRun = a.dryRun(); !c.o.DryRun {
 		release, err := s.change(ctx)
 		if err != nil {
 			return err
@@ -51,9 +53,8 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 	result, err := c.do(ctx, crew.targets, c.nodes, c.o)
 	if err == nil && c.o.DryRun {
 		p.Close()
-		s.printPlan(result.Steps)
 		s.warn(result.Warnings...)
-		return nil
+		return s.rehearse(planLines(result.Steps), result.Lesson)
 	}
 	var changed []lab.Node
 	for _, n := range result.Nodes {
@@ -61,8 +62,7 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 			p.Done(n.Name, c.already)
 			continue
 		}
-		v, _ := result.View.Node(n.Name)
-		if err == nil {
+		if v, ok := result.View.Node(n.Name); err == nil && (ok || !c.quorum) {
 			p.Done(n.Name, c.done(v))
 		}
 		if in, ok := s.lab.Node(n.Name); ok {
@@ -70,6 +70,10 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 		}
 	}
 	p.Close()
+	if err == nil && c.quorum {
+		s.note("before: %s", result.Before)
+		s.note("after:  %s", result.After)
+	}
 	s.warn(result.Warnings...)
 	if err != nil {
 		return err
@@ -77,21 +81,7 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 	if c.after != nil && len(changed) > 0 {
 		c.after(s, changed)
 	}
-	return nil
-}
-
-// printPlan prints what would be done, a line a step.
-func (s *session) printPlan(steps []swarm.Step) {
-	if len(steps) == 0 {
-		fmt.Fprintln(s.app.streams.Out, "nothing to do")
-	}
-	for _, step := range steps {
-		line := step.String()
-		if step.Node() != "" {
-			line = step.Node() + ": " + line
-		}
-		fmt.Fprintln(s.app.streams.Out, line)
-	}
+	return s.recount(result.Lesson)
 }
 
 func (a *app) drain() *cobra.Command {
@@ -121,13 +111,12 @@ SERVICE spreads them anew.`,
 }
 
 func (a *app) availability(use string, want engine.Availability, short, long, example string) *cobra.Command {
-	var dryRun bool
-	c := &cobra.Command{
+	return explained(&cobra.Command{
 		Use: use, Short: short, Long: long, Example: example,
 		Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.changeNodes(c.Context(), nodeChange{
-				nodes: args, o: swarm.ChangeOptions{DryRun: dryRun},
+				nodes: args,
 				do: func(ctx context.Context, t []swarm.Target, names []string, o swarm.ChangeOptions) (swarm.Change, error) {
 					return swarm.SetAvailability(ctx, t, names, want, o)
 				},
@@ -149,9 +138,7 @@ func (a *app) availability(use string, want engine.Availability, short, long, ex
 				},
 			})
 		},
-	}
-	c.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be done and do nothing")
-	return c
+	})
 }
 
 func (a *app) remove() *cobra.Command {
@@ -191,13 +178,11 @@ the quorum.`,
 		},
 	}
 	c.Flags().BoolVarP(&o.Gone, "force", "f", false, "strike the entries of nodes that do not answer, too")
-	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "print what would be done and do nothing")
-	return c
+	return explained(c)
 }
 
 func (a *app) join() *cobra.Command {
-	var dryRun bool
-	c := &cobra.Command{
+	return explained(&cobra.Command{
 		Use:   "join NODE...",
 		Short: "Take nodes into the swarm, in the role that labs.yaml gives them",
 		Long: `Take the named nodes, whose machines run, into the lab's swarm: new ones, and
@@ -207,14 +192,12 @@ and ends when they are Ready.`,
 		Example: "  dcalab up node03 && dcalab join node03",
 		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.joinNodes(c.Context(), args, dryRun)
+			return a.joinNodes(c.Context(), args)
 		},
-	}
-	c.Flags().BoolVar(&dryRun, "dry-run", false, "print the plan and do nothing")
-	return c
+	})
 }
 
-func (a *app) joinNodes(ctx context.Context, args []string, dryRun bool) error {
+func (a *app) joinNodes(ctx context.Context, args []string) error {
 	s, err := a.existing()
 	if err != nil {
 		return err
@@ -232,53 +215,23 @@ func (a *app) joinNodes(ctx context.Context, args []string, dryRun bool) error {
 		return err
 	}
 	options := swarm.Options{Only: names(nodes)}
-	if dryRun {
-		v, crew, err := s.observe(ctx)
-		if err != nil {
-			return err
-		}
-		defer crew.Close()
-		plan, err := swarm.MakePlan(s.lab, v, options)
-		if err != nil {
-			return err
-		}
-		for _, u := range plan.Unfinished {
-			s.warn(u.Node + ": " + u.Why)
-		}
-		s.printPlan(plan.Steps())
-		return nil
+	if a.dryRun() {
+		return s.rehearseSwarm(ctx, options)
 	}
-	release, err := s.change(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	crew, err := s.muster(ctx)
-	if err != nil {
-		return err
-	}
-	defer crew.Close()
-	p := s.progress(s.lab.NodeNames())
-	defer p.Close()
-	options.Progress = tell(p)
-	result, err := swarm.Apply(ctx, s.lab, crew.targets, options)
-	for _, n := range nodes {
-		v, ok := result.View.Node(n.Name)
+	result, err := s.apply(ctx, options, nil, func(result swarm.Result, n swarm.NodeView) string {
 		switch {
-		case !ok || v.State != swarm.StateMember || !v.Listed:
+		case !slices.Contains(options.Only, n.Name):
+			return ""
 		case slices.ContainsFunc(result.Steps, func(step swarm.Step) bool { return step.Node() == n.Name }):
-			p.Done(n.Name, summary(v))
-		default:
-			p.Done(n.Name, "is in the swarm already: "+summary(v))
+			return summary(n)
 		}
-	}
-	p.Close()
+		return "is in the swarm already: " + summary(n)
+	})
 	if err != nil {
 		return err
 	}
-	s.warn(result.Warnings...)
 	s.note("swarm %s: %s", result.View.Cluster, result.View.Quorum)
-	return nil
+	return s.recount(result.Lesson)
 }
 
 func (a *app) label() *cobra.Command {
@@ -293,8 +246,7 @@ func (a *app) label() *cobra.Command {
 }
 
 func (a *app) labelSet() *cobra.Command {
-	var dryRun bool
-	c := &cobra.Command{
+	return explained(&cobra.Command{
 		Use:   "set NODE[,NODE...] KEY=VALUE...",
 		Short: "Set labels of nodes; other labels stay",
 		Long: `Set labels of a node, or of several, joined by commas, and wait until the
@@ -307,16 +259,13 @@ swarm's list shows them. Labels that are not named stay.`,
 			if err != nil {
 				return err
 			}
-			return a.changeLabels(c.Context(), args[0], set, nil, warnings, dryRun)
+			return a.changeLabels(c.Context(), args[0], set, nil, warnings)
 		},
-	}
-	c.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be done and do nothing")
-	return c
+	})
 }
 
 func (a *app) labelRemove() *cobra.Command {
-	var dryRun bool
-	c := &cobra.Command{
+	return explained(&cobra.Command{
 		Use:     "rm NODE[,NODE...] KEY...",
 		Aliases: []string{"remove"},
 		Short:   "Remove labels of nodes",
@@ -334,11 +283,9 @@ swarm's list no longer shows them. One that a node does not have is no error.`,
 					return usage(err.Error())
 				}
 			}
-			return a.changeLabels(c.Context(), args[0], nil, args[1:], nil, dryRun)
+			return a.changeLabels(c.Context(), args[0], nil, args[1:], nil)
 		},
-	}
-	c.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be done and do nothing")
-	return c
+	})
 }
 
 // parseLabels reads KEY=VALUE arguments, and says of which of them no
@@ -364,7 +311,7 @@ func parseLabels(args []string) (set map[string]string, warnings []string, err e
 	return set, warnings, nil
 }
 
-func (a *app) changeLabels(ctx context.Context, nodes string, set map[string]string, drop, warnings []string, dryRun bool) error {
+func (a *app) changeLabels(ctx context.Context, nodes string, set map[string]string, drop, warnings []string) error {
 	var list []string
 	for name := range strings.SplitSeq(nodes, ",") {
 		if name = strings.TrimSpace(name); name != "" {
@@ -375,7 +322,7 @@ func (a *app) changeLabels(ctx context.Context, nodes string, set map[string]str
 		return usage("no node is named", "dcalab label set node01 zone=east")
 	}
 	return a.changeNodes(ctx, nodeChange{
-		nodes: list, o: swarm.ChangeOptions{DryRun: dryRun},
+		nodes: list,
 		do: func(ctx context.Context, t []swarm.Target, names []string, o swarm.ChangeOptions) (swarm.Change, error) {
 			ch, err := swarm.SetLabels(ctx, t, names, set, drop, o)
 			if err == nil {

@@ -1,8 +1,6 @@
 package cmd
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/swarm"
@@ -10,8 +8,7 @@ import (
 )
 
 func (a *app) promote() *cobra.Command {
-	var o swarm.ChangeOptions
-	c := &cobra.Command{
+	return explained(&cobra.Command{
 		Use:   "promote NODE...",
 		Short: "Make managers of nodes, and wait until they are Reachable",
 		Long: `Make managers of the named nodes (short name, full name or node id) and wait
@@ -20,11 +17,11 @@ until each takes part in raft. The quorum is told before and after.`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.changeRole(c.Context(), args, "is a manager already", swarm.Promote, o)
+			return a.changeNodes(c.Context(), nodeChange{
+				nodes: args, do: swarm.Promote, done: summary, already: "is a manager already", quorum: true,
+			})
 		},
-	}
-	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "print what would be done and do nothing")
-	return c
+	})
 }
 
 func (a *app) demote() *cobra.Command {
@@ -39,57 +36,13 @@ arithmetic; --force does it all the same. The last manager always stays.`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.changeRole(c.Context(), args, "is a worker already", swarm.Demote, o)
+			return a.changeNodes(c.Context(), nodeChange{
+				nodes: args, o: o, do: swarm.Demote, done: summary, already: "is a worker already", quorum: true,
+			})
 		},
 	}
 	c.Flags().BoolVar(&o.Force, "force", false, "demote even where the quorum would be lost")
-	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "print what would be done and do nothing")
-	return c
-}
-
-type roleChange func(context.Context, []swarm.Target, []string, swarm.ChangeOptions) (swarm.Change, error)
-
-func (a *app) changeRole(ctx context.Context, args []string, already string, change roleChange, o swarm.ChangeOptions) error {
-	s, err := a.existing()
-	if err != nil {
-		return err
-	}
-	if !o.DryRun {
-		release, err := s.change(ctx)
-		if err != nil {
-			return err
-		}
-		defer release()
-	}
-	c, err := s.muster(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	p := s.progress(s.lab.NodeNames())
-	defer p.Close()
-	o.Progress = tell(p)
-	result, err := change(ctx, c.targets, args, o)
-	if err == nil && o.DryRun {
-		p.Close()
-		s.printPlan(result.Steps)
-		return nil
-	}
-	for _, n := range result.Nodes {
-		if n.Already {
-			p.Done(n.Name, already)
-		} else if v, ok := result.View.Node(n.Name); ok && err == nil {
-			p.Done(n.Name, summary(v))
-		}
-	}
-	p.Close()
-	if err != nil {
-		return err
-	}
-	s.note("before: %s", result.Before)
-	s.note("after:  %s", result.After)
-	s.warn(result.Warnings...)
-	return nil
+	return explained(c)
 }
 
 // tell passes the steps of the swarm on to whoever watches.

@@ -3,11 +3,13 @@ package cmd
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine/vagrant"
 )
 
 func (a *app) render() *cobra.Command {
-	return &cobra.Command{
+	return explained(&cobra.Command{
 		Use:   "render",
 		Short: "Print the Vagrantfile of the lab",
 		Long: `Print the Vagrantfile that the lab's settings come to, to read it, or to use it
@@ -22,6 +24,13 @@ this one.`,
 			if err != nil {
 				return err
 			}
+			typed := here("# a lab of the vagrant driver has it in its folder, once it was brought up")
+			if s.record.Driver == lab.DriverVagrant {
+				typed = lesson.Lesson{{Text: lesson.Line("cat", s.state.Vagrantfile()), Why: "the lab's own, once it was brought up"}}
+			}
+			if stop, err := s.announce(typed); stop || err != nil {
+				return err
+			}
 			text, err := vagrant.Render(a.embedded.Vagrantfile, s.lab, vagrant.Options{LabID: s.record.ID, Provider: s.lab.Provider})
 			if err != nil {
 				return err
@@ -29,5 +38,5 @@ this one.`,
 			_, err = a.streams.Out.Write(text)
 			return err
 		},
-	}
+	})
 }

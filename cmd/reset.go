@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -33,7 +34,7 @@ also ends a lab that is beyond mending. It asks first, unless --yes is given.`,
 		},
 	}
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	return c
+	return explained(c)
 }
 
 func (a *app) resetLab(ctx context.Context, yes bool) error {
@@ -43,6 +44,14 @@ func (a *app) resetLab(ctx context.Context, yes bool) error {
 	}
 	if err := s.allRun(ctx, "reset"); err != nil {
 		return err
+	}
+	var r rehearsal
+	for _, n := range s.lab.Nodes {
+		r.add("%s: empty its engine of swarm, containers, images and volumes, and start it again", n.Name)
+		r.types(provision.ExplainReset(n.Name))
+	}
+	if a.dryRun() {
+		return s.rehearse(r.plan, r.lesson)
 	}
 	if !yes {
 		if err := s.confirm(ctx, "reset", fmt.Sprintf(
@@ -97,7 +106,7 @@ func (a *app) resetLab(ctx context.Context, yes bool) error {
 		return &trouble.Error{Err: err, Next: append(trouble.Advice(err), "then finish it: dcalab reset --yes")}
 	}
 	s.note("lab %s is clean, in %s; next: dcalab swarm bootstrap", s.lab.Name, ui.Duration(time.Since(began)))
-	return nil
+	return s.recount(r.lesson)
 }
 
 // allRun refuses what is done to all machines of a lab while one does not run.

@@ -91,6 +91,8 @@ Without a labs.yaml in this folder or above, the built-in one is used
 	f.BoolP("quiet", "q", false, "say nothing but results and errors")
 	f.BoolP("verbose", "v", false, "say more")
 	f.Bool("no-color", false, "no colours (also: NO_COLOR)")
+	f.Bool("dry-run", false, "print what would be done and do nothing")
+	f.Bool("explain", false, "print the plain commands for the same, with the node each is typed on (with --dry-run: only print them)")
 	a.settings.SetEnvPrefix("DCALAB")
 	a.settings.SetEnvKeyReplacer(strings.NewReplacer("-", "_"))
 	a.settings.AutomaticEnv()
@@ -119,6 +121,7 @@ Without a labs.yaml in this folder or above, the built-in one is used
 	add("config", a.init(), a.config(), a.render())
 	root.AddCommand(a.version(), a.sshProxy(), a.demoServer(), a.sandboxInit(), a.sandboxService())
 	teach(root)
+	a.refuseUnexplained(root)
 	markUsage(root)
 	return root
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/sandbox"
 	"github.com/dcalab/dcalab/machine/vagrant"
@@ -43,6 +44,9 @@ type session struct {
 	// overrides of labs.yaml, and what set them.
 	overrides map[string]string
 	log       io.WriteCloser
+	// typed is what a person would have typed for what was done to machines so
+	// far; kept with --explain only.
+	typed lesson.Lesson
 }
 
 // load reads labs.yaml: the one named, the nearest, or the embedded one.
@@ -249,9 +253,16 @@ func (s *session) authorizedKey() (ssh.PublicKey, error) {
 	return key, err
 }
 
+// errDryRun: a command came, in a dry run, to where it would have begun to
+// change things.
+var errDryRun = errors.New("stopped: a dry run changes nothing (this is a mistake in dcalab)")
+
 // change locks the lab for a command that changes it, makes its state folder
 // and opens its log. The caller calls the function that it gives.
 func (s *session) change(ctx context.Context) (func(), error) {
+	if s.app.dryRun() {
+		return nil, errDryRun
+	}
 	if err := s.state.Create(); err != nil {
 		return nil, err
 	}
@@ -452,8 +463,10 @@ func (c *crew) closeEngines() {
 // connected are nodes that a command has an SSH connection to.
 type connected struct {
 	nodes map[string]*provision.Node
-	// formed is the number of steps that brought them into the swarm already.
+	// formed is the number of steps that brought them into the swarm already,
+	// lesson what a person would have typed so far.
 	formed int
+	lesson lesson.Lesson
 }
 
 func (c *connected) Close() {
@@ -547,6 +560,9 @@ func (s *session) asRoot() bool {
 
 // sudo runs this same command again through sudo, and gives its outcome.
 func (s *session) sudo(ctx context.Context) error {
+	if s.app.dryRun() {
+		return errDryRun
+	}
 	sudo, err := exec.LookPath("sudo")
 	if err != nil {
 		return &trouble.Error{

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/swarm"
@@ -33,7 +34,7 @@ you break something, or one of a fresh swarm for each new exercise.`,
 }
 
 func (a *app) snapshotSave() *cobra.Command {
-	return &cobra.Command{
+	return explained(&cobra.Command{
 		Use:   "save NAME",
 		Short: "Halt the lab, keep the disks of all nodes, and start it again",
 		Long: `Keep the disks of all nodes under a name. The lab is halted for it, in order,
@@ -52,12 +53,15 @@ It ends when the swarm stands as before. Nodes that were halted stay so.`,
 			if err != nil {
 				return err
 			}
+			if a.dryRun() {
+				return s.rehearseSave(ctx, args[0])
+			}
 			if s.asRoot() {
 				return s.sudo(ctx)
 			}
 			return s.save(ctx, args[0])
 		},
-	}
+	})
 }
 
 func (a *app) snapshotRestore() *cobra.Command {
@@ -80,6 +84,9 @@ asks first, unless --yes is given.`,
 			if err != nil {
 				return err
 			}
+			if a.dryRun() {
+				return s.rehearseRestore(ctx, args[0])
+			}
 			if s.asRoot() {
 				return s.sudo(ctx)
 			}
@@ -87,11 +94,11 @@ asks first, unless --yes is given.`,
 		},
 	}
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	return c
+	return explained(c)
 }
 
 func (a *app) snapshotDelete() *cobra.Command {
-	return &cobra.Command{
+	return explained(&cobra.Command{
 		Use:   "delete NAME",
 		Short: "Forget a snapshot; the nodes stay as they are",
 		Long: `Remove a snapshot and free the room that its disks take. The nodes, and the
@@ -104,6 +111,13 @@ other snapshots, stay as they are. There is no way back.`,
 			s, err := a.existing()
 			if err != nil {
 				return err
+			}
+			if a.dryRun() {
+				_, one, err := s.find(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				return s.rehearse([]string{"forget snapshot " + one.Name + " of " + strings.Join(one.Nodes, ", ")}, s.forgetting(one))
 			}
 			if s.asRoot() {
 				return s.sudo(ctx)
@@ -121,9 +135,14 @@ other snapshots, stay as they are. There is no way back.`,
 				return err
 			}
 			s.note("deleted snapshot %s of %s, taken %s", one.Name, strings.Join(one.Nodes, ", "), one.Time.Local().Format(time.DateTime))
-			return nil
+			return s.recount(s.forgetting(one))
 		},
-	}
+	})
+}
+
+// forgetting is the lesson of deleting a snapshot.
+func (s *session) forgetting(one machine.Snapshot) lesson.Lesson {
+	return s.deed(machine.Deed{Act: machine.ActDelete, Nodes: one.Nodes, Snapshot: one.Name})
 }
 
 // snapshotsReport is what `dcalab snapshot list -o json` prints. Its keys are
@@ -146,6 +165,9 @@ One that was cut short while it was taken is no snapshot, and not listed.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := a.open()
 			if err != nil {
+				return err
+			}
+			if stop, err := s.announce(s.deed(machine.Deed{Act: machine.ActList})); stop || err != nil {
 				return err
 			}
 			_, list, err := s.snapshots(c.Context())
@@ -176,7 +198,7 @@ One that was cut short while it was taken is no snapshot, and not listed.`,
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: a table)")
-	return c
+	return explained(c)
 }
 
 func (a *app) completeSnapshots(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -246,6 +268,79 @@ func (s *session) find(ctx context.Context, name string) (machine.Snapshotter, m
 	return nil, machine.Snapshot{}, e
 }
 
+// fresh refuses to keep the lab under a name that is taken, or while it is not
+// what labs.yaml says.
+func (s *session) fresh(ctx context.Context, name string) (machine.Snapshotter, error) {
+	if err := s.needCreated(); err != nil {
+		return nil, err
+	}
+	keeper, list, err := s.snapshots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(list, func(one machine.Snapshot) bool { return one.Name == name }) {
+		return nil, &trouble.Error{
+			ID: "snapshot-exists", What: "save snapshot " + name, Why: "there is one of this name",
+			Next: []string{"take another name, or delete that one first: dcalab snapshot delete " + name}, Exit: trouble.ExitRefused, Err: machine.ErrSnapshotExists,
+		}
+	}
+	return keeper, s.unchanged()
+}
+
+// rehearseSave is the dry run of snapshot save.
+func (s *session) rehearseSave(ctx context.Context, name string) error {
+	keeper, err := s.fresh(ctx, name)
+	if err != nil {
+		return err
+	}
+	p := s.progress(s.lab.NodeNames())
+	defer p.Close()
+	stood, err := s.beforeSaving(ctx, p)
+	if err != nil {
+		return err
+	}
+	p.Close()
+	if room, ok := keeper.(machine.SnapshotRoom); ok && !s.asRoot() {
+		if err := room.RoomToSave(ctx); err != nil {
+			return err
+		}
+	}
+	var r rehearsal
+	for _, node := range stood.ran {
+		r.add("%s: stop its engine, and power it off", node)
+	}
+	for _, n := range s.lab.Nodes {
+		r.add("%s: keep its disk as snapshot %s", n.Name, name)
+	}
+	for _, node := range stood.ran {
+		r.add("%s: boot it", node)
+	}
+	return s.rehearse(r.plan, s.saving(stood, name))
+}
+
+// saving is the lesson of a save.
+func (s *session) saving(stood standing, name string) lesson.Lesson {
+	l := s.deed(around(stood.ran, stood.ran, machine.Deed{Act: machine.ActSave, Snapshot: name})...)
+	for _, n := range s.managersOf() {
+		if stood.key != "" && slices.Contains(stood.ready, n.Name) {
+			l = append(l, lesson.Command{Node: n.Name, Text: "docker swarm unlock", Asks: lesson.UnlockKey})
+		}
+	}
+	if len(stood.ready) > 0 {
+		l = append(l, s.lookingAgain()...)
+	}
+	return l
+}
+
+// lookingAgain is how a person sees that the swarm is back.
+func (s *session) lookingAgain() lesson.Lesson {
+	l := onEach(s.manager(), "docker node ls")
+	for i := range l {
+		l[i].Why = "until all are Ready, with a Leader"
+	}
+	return l
+}
+
 // save keeps the lab under a name and leaves it as it was.
 func (s *session) save(ctx context.Context, name string) error {
 	release, err := s.change(ctx)
@@ -253,20 +348,8 @@ func (s *session) save(ctx context.Context, name string) error {
 		return err
 	}
 	defer release()
-	if err := s.needCreated(); err != nil {
-		return err
-	}
-	keeper, list, err := s.snapshots(ctx)
+	keeper, err := s.fresh(ctx, name)
 	if err != nil {
-		return err
-	}
-	if slices.ContainsFunc(list, func(one machine.Snapshot) bool { return one.Name == name }) {
-		return &trouble.Error{
-			ID: "snapshot-exists", What: "save snapshot " + name, Why: "there is one of this name",
-			Next: []string{"take another name, or delete that one first: dcalab snapshot delete " + name}, Exit: trouble.ExitRefused, Err: machine.ErrSnapshotExists,
-		}
-	}
-	if err := s.unchanged(); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -307,7 +390,8 @@ func (s *session) save(ctx context.Context, name string) error {
 	if err := errors.Join(saved, s.resume(ctx, p, stood)); err != nil {
 		return cut(err, "snapshot "+name+" is taken", start)
 	}
-	return nil
+	p.Close()
+	return s.recount(s.saving(stood, name))
 }
 
 // standing is how a lab stood before it was halted.
@@ -388,18 +472,64 @@ func (s *session) resume(ctx context.Context, p *ui.Progress, stood standing) er
 	return s.wake(ctx, p, stood.ran, stood.ready, stood.key)
 }
 
+// fitting gives a snapshot that can be restored.
+func (s *session) fitting(ctx context.Context, name string) (machine.Snapshotter, machine.Snapshot, error) {
+	keeper, one, err := s.find(ctx, name)
+	if err == nil {
+		err = errors.Join(one.Fits(s.lab), s.unchanged())
+	}
+	if room, ok := keeper.(machine.SnapshotRoom); ok && err == nil && !s.asRoot() {
+		err = room.RoomToRestore(ctx, name)
+	}
+	return keeper, one, err
+}
+
+// rehearseRestore is the dry run of snapshot restore.
+func (s *session) rehearseRestore(ctx context.Context, name string) error {
+	_, one, err := s.fitting(ctx, name)
+	if err != nil {
+		return err
+	}
+	machines, err := s.driver.Status(ctx)
+	if err != nil {
+		return err
+	}
+	var r rehearsal
+	running := runningOf(s.lab.Nodes, machines)
+	for _, node := range running {
+		r.add("%s: stop its engine, and power it off", node)
+	}
+	for _, n := range s.lab.Nodes {
+		r.add("%s: give it the disk of snapshot %s, taken %s; what was done since is lost", n.Name, name, one.Time.Local().Format(time.DateTime))
+	}
+	for _, n := range s.lab.Nodes {
+		r.add("%s: boot it", n.Name)
+	}
+	return s.rehearse(r.plan, s.restoring(running, name))
+}
+
+// restoring is the lesson of a restore.
+func (s *session) restoring(running []string, name string) lesson.Lesson {
+	deeds := around(running, s.lab.NodeNames(), machine.Deed{Act: machine.ActRestore, Snapshot: name})
+	return append(s.deed(deeds...), s.lookingAgain()...)
+}
+
+// around is a deed on a lab that is halted for it: before, nodes that run are
+// halted, and after it nodes are started.
+func around(halt, start []string, d machine.Deed) []machine.Deed {
+	deeds := []machine.Deed{d}
+	if len(halt) > 0 {
+		deeds = []machine.Deed{{Act: machine.ActHalt, Nodes: halt}, d}
+	}
+	if len(start) > 0 {
+		deeds = append(deeds, machine.Deed{Act: machine.ActStart, Nodes: start})
+	}
+	return deeds
+}
+
 // restore gives the lab back as it was when a snapshot was taken.
 func (s *session) restore(ctx context.Context, name string, yes bool) error {
-	fits := func() (machine.Snapshotter, machine.Snapshot, error) {
-		keeper, one, err := s.find(ctx, name)
-		if err == nil {
-			err = errors.Join(one.Fits(s.lab), s.unchanged())
-		}
-		if room, ok := keeper.(machine.SnapshotRoom); ok && err == nil {
-			err = room.RoomToRestore(ctx, name)
-		}
-		return keeper, one, err
-	}
+	fits := func() (machine.Snapshotter, machine.Snapshot, error) { return s.fitting(ctx, name) }
 	if !yes {
 		_, one, err := fits()
 		if err != nil {
@@ -449,7 +579,11 @@ func (s *session) restore(ctx context.Context, name string, yes bool) error {
 		}
 		return errors.Join(err, s.resume(ctx, p, stood))
 	}
-	return cut(s.wake(ctx, p, s.lab.NodeNames(), s.lab.NodeNames(), ""), "all nodes are restored; machines may be halted")
+	if err := s.wake(ctx, p, s.lab.NodeNames(), s.lab.NodeNames(), ""); err != nil {
+		return cut(err, "all nodes are restored; machines may be halted")
+	}
+	p.Close()
+	return s.recount(s.restoring(runningOf(s.lab.Nodes, machines), name))
 }
 
 // Patience and tolerance after a start of the whole lab.
@@ -473,7 +607,7 @@ func (s *session) wake(ctx context.Context, p *ui.Progress, nodes, standing []st
 	p.Step("", "starting the lab") // its time runs until the end
 	have := &connected{nodes: map[string]*provision.Node{}}
 	defer have.Close()
-	if err := s.boot(ctx, p, picked, machine.Driver.Start, have, nil); err != nil {
+	if _, err := s.boot(ctx, p, picked, machine.ActStart, have, nil); err != nil {
 		return err
 	}
 	for _, w := range setClocks(ctx, have.nodes) {
@@ -485,7 +619,7 @@ func (s *session) wake(ctx context.Context, p *ui.Progress, nodes, standing []st
 	}
 	defer c.Close()
 	if key != "" {
-		if _, err := swarm.Unlock(ctx, c.targets, key); err != nil {
+		if _, err := swarm.Unlock(ctx, c.targets, swarm.Observe(ctx, c.targets), key); err != nil {
 			return err
 		}
 	}

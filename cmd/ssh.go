@@ -8,7 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -17,7 +19,7 @@ import (
 const exitConnection = 255
 
 func (a *app) ssh() *cobra.Command {
-	return &cobra.Command{
+	return explained(&cobra.Command{
 		Use:   "ssh NODE [-- COMMAND...]",
 		Short: "A shell on a node, or one command",
 		Long: `Open a shell on a node, or run one command there and exit with its status.
@@ -36,7 +38,20 @@ shell of the node.`,
 			if err != nil {
 				return err
 			}
+			typed, what := here(s.login(nodes[0].Name)), "open a shell"
+			if command := strings.Join(args[1:], " "); command != "" {
+				typed, what = here(s.sshLine(nodes[0].Name, command)), "run "+command
+			}
+			if a.dryRun() {
+				if err := s.needCreated(); err != nil {
+					return err
+				}
+				return s.rehearse([]string{nodes[0].Name + ": " + what}, typed)
+			}
 			node, err := s.reach(ctx, nodes[0])
+			if err == nil {
+				_, err = s.announce(typed)
+			}
 			if err != nil {
 				return &trouble.Error{Err: err, Next: trouble.Advice(err), Exit: exitConnection}
 			}
@@ -60,11 +75,11 @@ shell of the node.`,
 			}
 			return nil
 		},
-	}
+	})
 }
 
 func (a *app) sshConfig() *cobra.Command {
-	return &cobra.Command{
+	return explained(&cobra.Command{
 		Use:   "ssh-config",
 		Short: "Print an ssh_config with which ssh, scp, Ansible and docker reach the nodes",
 		Long: `Print the ssh_config of the lab. The same text is kept in the lab's state
@@ -79,6 +94,13 @@ folder, so that this works too:
 			if err != nil {
 				return err
 			}
+			typed := here(lesson.Line("cat", s.state.SSHConfig()))
+			if d, ok := s.driver.(*vagrant.Driver); ok {
+				typed = d.ExplainCommand("ssh-config")
+			}
+			if stop, err := s.announce(typed); stop || err != nil {
+				return err
+			}
 			text, err := s.renderSSHConfig(c.Context(), nil)
 			if err != nil {
 				return err
@@ -86,7 +108,7 @@ folder, so that this works too:
 			_, err = a.streams.Out.Write(text)
 			return err
 		},
-	}
+	})
 }
 
 // renderSSHConfig makes the ssh_config of the nodes that run; of some it may

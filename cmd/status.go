@@ -84,6 +84,9 @@ and what differs is marked with ≠.`,
 			if err != nil {
 				return err
 			}
+			if stop, err := s.announce(s.statusLesson(view)); stop || err != nil {
+				return err
+			}
 			text := s.statusText
 			if view {
 				text = s.viewText
@@ -117,7 +120,7 @@ and what differs is marked with ≠.`,
 	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: a table)")
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "a live view, until q or Ctrl-C")
 	c.Flags().BoolVar(&view, "view", false, "what each manager believes, side by side")
-	return c
+	return explained(c)
 }
 
 // statusText observes the lab once and shows it in a format.

@@ -47,6 +47,51 @@ func strayState(status machine.Status) string {
 	}
 }
 
+// rehearseStrays adds what settleStrays would do. It asks nobody: where it
+// would, that is said.
+func (s *session) rehearseStrays(ctx context.Context, r *rehearsal, some, prune bool) error {
+	strays, err := s.strays(ctx)
+	if err != nil || len(strays) == 0 {
+		return err
+	}
+	list := slices.Sorted(maps.Keys(strays))
+	switch {
+	case prune:
+	case some:
+		warnings, err := s.strayWarnings(ctx)
+		s.warn(warnings...)
+		return err
+	case !s.app.streams.InTerminal():
+		return s.strayRefusal(list)
+	default:
+		s.warn("labs.yaml no longer has " + strings.Join(list, ", ") + ": up asks whether to do the first of this; --prune does not ask")
+	}
+	p := s.progress(list)
+	defer p.Close()
+	change, err := s.expelStrays(ctx, p, strays)
+	if err != nil {
+		return err
+	}
+	p.Close()
+	s.warn(change.Warnings...)
+	r.plan = append(r.plan, planLines(change.Steps)...)
+	r.types(change.Lesson)
+	for _, name := range list {
+		r.add("%s: destroy its machine, with all that is on it", name)
+	}
+	r.types(s.deed(machine.Deed{Act: machine.ActDestroy, Nodes: list}))
+	return nil
+}
+
+func (s *session) strayRefusal(list []string) error {
+	return &trouble.Error{
+		ID: "stray-machines", What: "refused to go on with machines that labs.yaml no longer has",
+		Why:  strings.Join(list, ", ") + " of lab " + s.lab.Name + " would stay beside the others, in the swarm and with their addresses",
+		Next: []string{"remove them, in order: dcalab up --prune", "or put them back in labs.yaml", "or name the nodes to bring up: dcalab up " + strings.Join(s.lab.NodeNames(), " ")},
+		Exit: trouble.ExitRefused,
+	}
+}
+
 // settleStrays sees to machines that labs.yaml no longer has, before others
 // are made: with one of a node that was renamed, two would have one address.
 // prune removes them without asking. Where only some nodes are to be brought
@@ -67,12 +112,7 @@ func (s *session) settleStrays(ctx context.Context, some, prune bool) error {
 		s.warn(warnings...)
 		return nil
 	case !s.app.streams.InTerminal():
-		return &trouble.Error{
-			ID: "stray-machines", What: "refused to go on with machines that labs.yaml no longer has",
-			Why:  strings.Join(list, ", ") + " of lab " + s.lab.Name + " would stay beside the others, in the swarm and with their addresses",
-			Next: []string{"remove them, in order: dcalab up --prune", "or put them back in labs.yaml", "or name the nodes to bring up: dcalab up " + strings.Join(s.lab.NodeNames(), " ")},
-			Exit: trouble.ExitRefused,
-		}
+		return s.strayRefusal(list)
 	default:
 		if err := s.confirm(ctx, "up", fmt.Sprintf("labs.yaml no longer has %s: take it out of the swarm and destroy its machine, with all that is on it?", strings.Join(list, ", "))); err != nil {
 			return err
@@ -95,21 +135,26 @@ func (s *session) prune(ctx context.Context) error {
 	list := slices.Sorted(maps.Keys(strays))
 	p := s.progress(list)
 	defer p.Close()
-	if err := s.expelStrays(ctx, p, strays); err != nil {
+	change, err := s.expelStrays(ctx, p, strays)
+	if err != nil {
 		return err
 	}
+	s.warn(change.Warnings...)
 	if err := s.driver.Destroy(ctx, machine.Observer{Step: p.Step}, list...); err != nil {
 		return err
 	}
 	for _, name := range list {
 		p.Done(name, "destroyed: labs.yaml no longer has it")
 	}
+	if s.app.explains() {
+		s.typed = slices.Concat(s.typed, change.Lesson, s.deed(machine.Deed{Act: machine.ActDestroy, Nodes: list}))
+	}
 	return nil
 }
 
-// expelStrays takes strays out of the lab's swarm, and refuses where the
-// quorum needs them.
-func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[string]machine.Status) error {
+// expelStrays takes strays out of the lab's swarm, or in a dry run tells how it
+// would, and refuses where the quorum needs them.
+func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[string]machine.Status) (swarm.Change, error) {
 	list := slices.Sorted(maps.Keys(strays))
 	whole := *s
 	l := *s.lab
@@ -120,7 +165,7 @@ func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[st
 	whole.lab, whole.driver = &l, withStrays{s.driver, strays}
 	v, c, err := whole.observeSettled(ctx, p)
 	if err != nil {
-		return err
+		return swarm.Change{}, err
 	}
 	defer c.Close()
 	if v.Cluster == "" {
@@ -143,17 +188,12 @@ func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[st
 		}
 	}
 	if !others {
-		return nil // there is nobody whose swarm it would be
+		return swarm.Change{}, nil // there is nobody whose swarm it would be
 	}
 	if !v.Quorum.HasQuorum || len(v.Rivals) > 0 || len(members) == 0 {
-		return v.GuardDestroying(list...)
+		return swarm.Change{}, v.GuardDestroying(list...)
 	}
-	change, err := swarm.Remove(ctx, c.targets, members, swarm.ChangeOptions{View: &v, Gone: true, Progress: tell(p)})
-	if err != nil {
-		return err
-	}
-	s.warn(change.Warnings...)
-	return nil
+	return swarm.Remove(ctx, c.targets, members, swarm.ChangeOptions{View: &v, Gone: true, DryRun: s.app.dryRun(), Progress: tell(p)})
 }
 
 // withStrays is a driver whose Status tells of strays as if they were nodes.

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -37,7 +39,6 @@ func (s *session) observe(ctx context.Context) (swarm.View, *crew, error) {
 }
 
 type bootstrapOptions struct {
-	dryRun   bool
 	takeOver []string
 }
 
@@ -64,16 +65,14 @@ and never takes a node out of another swarm unless --take-over names it.`,
 			return s.bootstrap(c.Context(), o, nil)
 		},
 	}
-	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "print the plan and do nothing")
 	c.Flags().StringSliceVar(&o.takeOver, "take-over", nil, "nodes that may be taken out of another swarm that they are in")
 	_ = c.RegisterFlagCompletionFunc("take-over", a.completeNodes)
-	return c
+	return explained(c)
 }
 
 // bootstrap brings the lab's engines into one swarm. Nodes that are connected
 // already need not be dialled.
 func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *connected) error {
-	a := s.app
 	if err := s.needCreated(); err != nil {
 		return err
 	}
@@ -88,63 +87,78 @@ func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *conne
 	if len(o.takeOver) > 0 {
 		options.TakeOver = names(taken)
 	}
-	if o.dryRun {
-		v, c, err := s.observe(ctx)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		plan, err := swarm.MakePlan(s.lab, v, options)
-		if err != nil {
-			return err
-		}
-		s.warn(plan.Warnings...)
-		for _, u := range plan.Unfinished {
-			s.warn(u.Node + ": " + u.Why)
-		}
-		if plan.Empty() {
-			fmt.Fprintln(a.streams.Out, "nothing to do")
-			return nil
-		}
-		fmt.Fprintln(a.streams.Out, strings.TrimRight(plan.String(), "\n"))
-		return nil
+	if s.app.dryRun() {
+		return s.rehearseSwarm(ctx, options)
 	}
-	release, err := s.change(ctx)
+	result, err := s.apply(ctx, options, have, func(result swarm.Result, n swarm.NodeView) string {
+		if len(result.Steps) == 0 {
+			return ""
+		}
+		return summary(n)
+	})
 	if err != nil {
 		return err
 	}
-	defer release()
-	formed := 0
+	done, typed := len(result.Steps), result.Lesson
 	if have != nil {
-		formed = have.formed
+		done, typed = done+have.formed, slices.Concat(have.lesson, typed)
 	}
-	c, err := s.gather(ctx, have)
+	if done == 0 {
+		s.note("nothing to do: the swarm is as labs.yaml wants it")
+	}
+	s.note("swarm %s: %s", result.View.Cluster, result.View.Quorum)
+	if done > 0 && s.lab.Swarm.Autolock {
+		s.note("autolock is on: keep the key that dcalab swarm unlock-key shows; without it a restart of all managers ends the swarm")
+	}
+	return s.recount(typed)
+}
+
+// rehearseSwarm is the dry run of apply.
+func (s *session) rehearseSwarm(ctx context.Context, o swarm.Options) error {
+	v, c, err := s.observe(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	plan, err := swarm.MakePlan(s.lab, v, o)
+	if err != nil {
+		return err
+	}
+	s.warn(plan.Warnings...)
+	for _, u := range plan.Unfinished {
+		s.warn(u.Node + ": " + u.Why)
+	}
+	return s.rehearse(planLines(plan.Steps()), plan.Lesson)
+}
+
+// apply brings nodes into the swarm that labs.yaml wants. Of each that is a
+// member in the end, told says what is told, if anything.
+func (s *session) apply(ctx context.Context, o swarm.Options, have *connected, told func(swarm.Result, swarm.NodeView) string) (swarm.Result, error) {
+	release, err := s.change(ctx)
+	if err != nil {
+		return swarm.Result{}, err
+	}
+	defer release()
+	c, err := s.gather(ctx, have)
+	if err != nil {
+		return swarm.Result{}, err
+	}
+	defer c.Close()
 	p := s.progress(s.lab.NodeNames())
 	defer p.Close()
-	options.Progress = tell(p)
-	result, err := swarm.Apply(ctx, s.lab, c.targets, options)
+	o.Progress = tell(p)
+	result, err := swarm.Apply(ctx, s.lab, c.targets, o)
 	for _, n := range result.View.Nodes {
-		if len(result.Steps) > 0 && n.State == swarm.StateMember && n.Listed {
-			p.Done(n.Name, summary(n))
+		if n.State != swarm.StateMember || !n.Listed {
+			continue
+		}
+		if text := told(result, n); text != "" {
+			p.Done(n.Name, text)
 		}
 	}
 	p.Close()
 	s.warn(result.Warnings...)
-	if err != nil {
-		return err
-	}
-	if len(result.Steps)+formed == 0 {
-		s.note("nothing to do: the swarm is as labs.yaml wants it")
-	}
-	s.note("swarm %s: %s", result.View.Cluster, result.View.Quorum)
-	if len(result.Steps)+formed > 0 && s.lab.Swarm.Autolock {
-		s.note("autolock is on: keep the key that dcalab swarm unlock-key shows; without it a restart of all managers ends the swarm")
-	}
-	return nil
+	return result, err
 }
 
 // summary says what a member of the swarm is now.
@@ -184,8 +198,19 @@ are in the swarm already are not concerned.`,
 			if err != nil {
 				return err
 			}
+			line := []string{"docker", "swarm", "join-token", "--quiet", string(role)}
+			if rotate {
+				line = slices.Insert(line, 3, "--rotate")
+			}
+			plain, err := s.onManager(c.Context(), map[engine.Role]string{engine.RoleWorker: lesson.WorkerToken, engine.RoleManager: lesson.ManagerToken}[role], line...)
+			if err != nil {
+				return err
+			}
 			get := swarm.Token
 			if rotate {
+				if a.dryRun() {
+					return s.rehearse([]string{"make a new join token for " + string(role) + "s, and show it"}, plain)
+				}
 				// A bootstrap that is at work joins nodes with the old one.
 				release, err := s.change(c.Context())
 				if err != nil {
@@ -193,6 +218,8 @@ are in the swarm already are not concerned.`,
 				}
 				defer release()
 				get = swarm.RotateToken
+			} else if stop, err := s.announce(plain); stop || err != nil {
+				return err
 			}
 			crew, err := s.muster(c.Context())
 			if err != nil {
@@ -204,15 +231,36 @@ are in the swarm already are not concerned.`,
 				return err
 			}
 			fmt.Fprintln(a.streams.Out, token.Reveal())
+			if rotate {
+				return s.recount(plain)
+			}
 			return nil
 		},
 	}
 	c.Flags().BoolVar(&rotate, "rotate", false, "make a new token first")
-	return c
+	return explained(c)
+}
+
+// onManager is the lesson of one command that is typed on a manager of the
+// lab's swarm, and of what it prints. Where no lesson is asked for, and nothing
+// but a plan, it looks for no manager.
+func (s *session) onManager(ctx context.Context, gives string, words ...string) (lesson.Lesson, error) {
+	if !s.app.explains() {
+		return nil, nil
+	}
+	v, crew, err := s.observe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer crew.Close()
+	if err := v.NeedManager(); err != nil {
+		return nil, err
+	}
+	return lesson.Lesson{{Node: v.Manager(), Text: lesson.Line(words...), Gives: gives}}, nil
 }
 
 func (a *app) unlock() *cobra.Command {
-	return &cobra.Command{
+	return explained(&cobra.Command{
 		Use:   "unlock",
 		Short: "Unlock managers that wait for the swarm's unlock key",
 		Long: `Give the unlock key to every manager that waits for it (autolock). The key
@@ -226,35 +274,39 @@ or read from standard input.`,
 			if err != nil {
 				return err
 			}
-			crew, err := s.muster(ctx)
+			v, crew, err := s.observe(ctx)
 			if err != nil {
 				return err
 			}
 			defer crew.Close()
-			done, err := swarm.Unlock(ctx, crew.targets, "")
+			steps := swarm.PlanUnlock(v)
+			if a.dryRun() {
+				return s.rehearse(planLines(steps), v.Lesson(steps))
+			}
+			done, err := swarm.Unlock(ctx, crew.targets, v, "")
 			var t *trouble.Error
 			if errors.As(err, &t) && t.ID == "no-key" && ctx.Err() == nil {
 				var key engine.Secret
 				if key, err = a.readKey(ctx); err != nil {
 					return err
 				}
-				done, err = swarm.Unlock(ctx, crew.targets, key)
+				done, err = swarm.Unlock(ctx, crew.targets, v, key)
 			}
 			if err != nil {
 				return err
 			}
 			if len(done) == 0 {
 				s.note("nothing to do: no node is locked")
-				return nil
+			} else {
+				s.note("unlocked: %s", strings.Join(done, ", "))
 			}
-			s.note("unlocked: %s", strings.Join(done, ", "))
-			return nil
+			return s.recount(v.Lesson(steps))
 		},
-	}
+	})
 }
 
 func (a *app) unlockKey() *cobra.Command {
-	return &cobra.Command{
+	return explained(&cobra.Command{
 		Use:   "unlock-key",
 		Short: "Show the key that unlocks managers after their engine was restarted",
 		Long: `Show the swarm's unlock key (autolock). It is a secret; it is shown because
@@ -265,6 +317,13 @@ same time, nobody else can unlock them.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := a.existing()
 			if err != nil {
+				return err
+			}
+			plain, err := s.onManager(c.Context(), lesson.UnlockKey, "docker", "swarm", "unlock-key", "--quiet")
+			if err != nil {
+				return err
+			}
+			if stop, err := s.announce(plain); stop || err != nil {
 				return err
 			}
 			crew, err := s.muster(c.Context())
@@ -283,7 +342,7 @@ same time, nobody else can unlock them.`,
 			fmt.Fprintln(a.streams.Out, key.Reveal())
 			return nil
 		},
-	}
+	})
 }
 
 // readKey reads the unlock key from the terminal, unseen, or from a pipe.

@@ -40,11 +40,11 @@ destroy its machine; --prune does so without asking.`,
 	}
 	c.Flags().BoolVar(&form, "swarm", false, "form the swarm too")
 	c.Flags().BoolVar(&prune, "prune", false, "first destroy machines that labs.yaml no longer has")
-	return c
+	return explained(c)
 }
 
 func (a *app) start() *cobra.Command {
-	return &cobra.Command{
+	return explained(&cobra.Command{
 		Use:   "start [NODE...]",
 		Short: "Start machines that are halted",
 		Long: `Start machines of the lab that are halted. They come back with their
@@ -56,12 +56,18 @@ disks, and their engines go back into the swarm that they were in.`,
 			if err != nil {
 				return err
 			}
+			if a.dryRun() {
+				return s.rehearseStart(c.Context(), args)
+			}
 			if s.asRoot() {
 				return s.sudo(c.Context())
 			}
-			return s.power(c.Context(), args, machine.Driver.Start, nil)
+			if err := s.power(c.Context(), args, machine.ActStart, nil); err != nil {
+				return err
+			}
+			return s.recount(s.typed)
 		},
-	}
+	})
 }
 
 func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) error {
@@ -69,7 +75,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 	if err != nil {
 		return err
 	}
-	if s.asRoot() {
+	if s.asRoot() && !a.dryRun() {
 		return s.sudo(ctx)
 	}
 	for _, w := range s.file.Warnings {
@@ -77,6 +83,9 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 	}
 	if _, err := s.pick(args); err != nil {
 		return err
+	}
+	if a.dryRun() {
+		return s.rehearseUp(ctx, args, form, prune)
 	}
 	// Before anything is written: what would stop it, stops it here.
 	if err := s.driver.Preflight(ctx); err != nil {
@@ -102,7 +111,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 		ready = &connected{nodes: map[string]*provision.Node{}}
 		defer ready.Close()
 	}
-	if err := s.power(ctx, args, machine.Driver.Up, ready); err != nil {
+	if err := s.power(ctx, args, machine.ActUp, ready); err != nil {
 		return err
 	}
 	if limited, ok := s.driver.(machine.Limited); ok {
@@ -115,8 +124,9 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 		case !fresh && len(arriving) > 0:
 			s.note("new in the lab: %s; into the swarm: dcalab join %s", strings.Join(arriving, ", "), strings.Join(arriving, " "))
 		}
-		return nil
+		return s.recount(s.typed)
 	}
+	ready.lesson = slices.Concat(s.typed, ready.lesson)
 	return s.bootstrap(ctx, bootstrapOptions{}, ready)
 }
 
@@ -140,9 +150,59 @@ func (s *session) neverMade(args []string) ([]string, error) {
 	return out, nil
 }
 
+// rehearseUp is the dry run of up. What would stop it stops it here too, but
+// for the requirements of a lesson: there are none.
+func (s *session) rehearseUp(ctx context.Context, args []string, form, prune bool) error {
+	if !s.app.explains() && !s.asRoot() {
+		if err := s.driver.Preflight(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.unchanged(); err != nil {
+		return err
+	}
+	var r rehearsal
+	if err := s.rehearseStrays(ctx, &r, len(args) > 0, prune); err != nil {
+		return err
+	}
+	nodes, err := s.pick(args)
+	if err != nil {
+		return err
+	}
+	var power rehearsal
+	machines, err := s.rehearsePower(ctx, &power, nodes, true)
+	if err != nil {
+		return err
+	}
+	r.plan = append(r.plan, power.plan...)
+	r.types(power.lesson)
+	if form {
+		if err := s.rehearseForming(ctx, &r, machines); err != nil {
+			return err
+		}
+	}
+	return s.rehearse(r.plan, r.lesson)
+}
+
+// rehearseStart is the dry run of start.
+func (s *session) rehearseStart(ctx context.Context, args []string) error {
+	nodes, err := s.pick(args)
+	if err != nil {
+		return err
+	}
+	if err := s.unchanged(); err != nil {
+		return err
+	}
+	var r rehearsal
+	if _, err := s.rehearsePower(ctx, &r, nodes, false); err != nil {
+		return err
+	}
+	return s.rehearse(r.plan, r.lesson)
+}
+
 // power runs Up or Start of the driver and makes each node ready the moment
 // that it answers. The connections are left open in keep, if that is not nil.
-func (s *session) power(ctx context.Context, args []string, run func(machine.Driver, context.Context, machine.Observer, ...string) error, keep *connected) error {
+func (s *session) power(ctx context.Context, args []string, act machine.Act, keep *connected) error {
 	nodes, err := s.pick(args)
 	if err != nil {
 		return err
@@ -154,6 +214,12 @@ func (s *session) power(ctx context.Context, args []string, run func(machine.Dri
 	defer release()
 	if err := s.unchanged(); err != nil {
 		return err
+	}
+	var before map[string]machine.Status
+	if s.app.explains() {
+		if before, err = s.driver.Status(ctx); err != nil {
+			return err
+		}
 	}
 	fresh := !s.created
 	if fresh {
@@ -169,21 +235,31 @@ func (s *session) power(ctx context.Context, args []string, run func(machine.Dri
 	if fresh && keep != nil {
 		f = s.form(ctx, p)
 	}
-	return s.boot(ctx, p, nodes, run, keep, f)
+	works, err := s.boot(ctx, p, nodes, act, keep, f)
+	if err == nil && before != nil {
+		s.typed = append(s.typed, s.powered(act, nodes, before, works)...)
+	}
+	return err
 }
 
-// boot is power for a lab that is locked already.
-func (s *session) boot(ctx context.Context, p *ui.Progress, nodes []lab.Node, run func(machine.Driver, context.Context, machine.Observer, ...string) error, keep *connected, f *formation) error {
+// boot is power for a lab that is locked already. It gives what was done to
+// each node that is ready.
+func (s *session) boot(ctx context.Context, p *ui.Progress, nodes []lab.Node, act machine.Act, keep *connected, f *formation) (map[string]provision.Work, error) {
+	run := s.driver.Up
+	if act == machine.ActStart {
+		run = s.driver.Start
+	}
+	works := map[string]provision.Work{}
 	var mu sync.Mutex
 	var failed []error
 	reached := map[string]machine.Endpoint{}
-	err := run(s.driver, ctx, machine.Observer{
+	err := run(ctx, machine.Observer{
 		Step: p.Step,
 		Ready: func(ep machine.Endpoint) {
-			node, err := s.prepare(ctx, ep, p)
+			node, work, err := s.prepare(ctx, ep, p)
 			mu.Lock()
 			defer mu.Unlock()
-			reached[ep.Node] = ep
+			reached[ep.Node], works[ep.Node] = ep, work
 			switch {
 			case err != nil:
 				p.Fail(ep.Node, err)
@@ -199,15 +275,15 @@ func (s *session) boot(ctx context.Context, p *ui.Progress, nodes []lab.Node, ru
 		},
 	}, names(nodes)...)
 	if f != nil {
-		keep.formed = f.end()
+		keep.formed, keep.lesson = f.end()
 	}
 	if ctx.Err() != nil {
-		return s.interrupted(ctx, nodes)
+		return works, s.interrupted(ctx, nodes)
 	}
 	if err := s.writeSSHConfig(ctx, reached); err != nil {
 		failed = append(failed, err)
 	}
-	return errors.Join(append(failed, err)...)
+	return works, errors.Join(append(failed, err)...)
 }
 
 // interrupted says what stands of the nodes that were to be brought up.
@@ -237,23 +313,21 @@ func (s *session) interrupted(ctx context.Context, nodes []lab.Node) error {
 const bootPatience = 3 * time.Minute
 
 // prepare makes one node ready for the swarm.
-func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progress) (*provision.Node, error) {
+func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progress) (*provision.Node, provision.Work, error) {
 	n, _ := s.lab.Node(ep.Node)
 	p.Step(ep.Node, "connecting")
 	dial := s.dialOptions()
 	dial.Wait = bootPatience
-	node, facts, err := provision.Prepare(ctx, ep, dial, provision.Want{
-		Engine: s.lab.Engine, EngineLabels: n.EngineLabels, Hostname: s.lab.Hostname(n), Address: n.IP,
-	}, func(step string) { p.Step(ep.Node, step) })
+	node, facts, err := provision.Prepare(ctx, ep, dial, s.want(n), func(step string) { p.Step(ep.Node, step) })
 	if err != nil {
-		return nil, err
+		return nil, provision.Work{}, err
 	}
 	for _, w := range facts.Warnings {
 		p.Note(ep.Node + ": " + w)
 	}
 	if facts.Interface == "" {
 		_ = node.Close()
-		return nil, &trouble.Error{
+		return nil, facts.Work, &trouble.Error{
 			ID: "address-missing", Where: ep.Node, What: "find the lab's interface", Why: "none has the address " + n.IP.String(),
 			Next: []string{"if labs.yaml gave it another one since it was created: dcalab destroy " + ep.Node + ", then dcalab up " + ep.Node},
 		}
@@ -262,7 +336,7 @@ func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progre
 		p.Note(fmt.Sprintf("%s: the lab's interface is %s there, not %s", ep.Node, facts.Interface, s.lab.Interface))
 	}
 	p.Done(ep.Node, "ready: Docker "+facts.Version+", "+n.IP.String())
-	return node, nil
+	return node, facts.Work, nil
 }
 
 // writeSSHConfig writes the lab's ssh_config for the nodes that run.

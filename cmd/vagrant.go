@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) vagrant() *cobra.Command {
-	return &cobra.Command{
+	return explained(&cobra.Command{
 		Use:   "vagrant -- ARGS...",
 		Short: "Run Vagrant itself on the lab's machines",
 		Long: `Run Vagrant with these arguments in the lab's folder, with its Vagrantfile
@@ -32,6 +32,14 @@ sees: status tells what is, and up makes ready what was made.`,
 					Exit: trouble.ExitUsage,
 				}
 			}
+			typed := d.ExplainCommand(args...)
+			if a.dryRun() {
+				return s.rehearse([]string{typed[len(typed)-1].Text}, typed)
+			}
+			// It may be a shell, or something that never ends: the lesson comes first.
+			if _, err := s.announce(typed); err != nil {
+				return err
+			}
 			// Ctrl-C reaches Vagrant by itself, from the terminal.
 			v, err := d.Command(context.WithoutCancel(c.Context()), args...)
 			if err != nil {
@@ -45,5 +53,5 @@ sees: status tells what is, and up makes ready what was made.`,
 			}
 			return err
 		},
-	}
+	})
 }

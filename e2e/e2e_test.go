@@ -67,6 +67,7 @@ func TestScenarios(t *testing.T) {
 			"traces":     traces,
 			"sh":         shell,
 			"exits":      exits,
+			"types":      types,
 
 			"demo-binary": demoBinary(t),
 		},

@@ -26,28 +26,35 @@ const Here = ""
 type Command struct {
 	// Node is the short name of the node that it is typed on, or Here.
 	Node string
-	// Text is the line, for a POSIX shell; placeholders stand in it unquoted.
+	// Text is the line, for a POSIX shell (see Line); placeholders stand in it
+	// unquoted.
 	Text string
-	// Why says in a few words what it is for, without a full stop; may be empty.
+	// Why says in a few words what it is for, without a full stop or a
+	// semicolon; may be empty.
 	Why string
-	// Until makes it a command that is typed again until what it prints
-	// contains this; empty for one that is typed once.
+	// Until makes it a command that is typed again until a line of what it
+	// prints is this; empty for one that is typed once.
 	Until string
 	// Gives is the placeholder that stands for what it prints, if any.
 	Gives string
+	// Asks is the placeholder of what it asks for and is typed then, if any.
+	Asks string
 }
+
+// What stands before the parts of a remark, for who reads a lesson back.
+const (
+	Gives = "prints "
+	Asks  = "asks for "
+	Until = "again until it says "
+)
 
 // remark is what stands beside the line.
 func (c Command) remark() string {
 	var parts []string
-	if c.Why != "" {
-		parts = append(parts, c.Why)
-	}
-	if c.Gives != "" {
-		parts = append(parts, "prints "+c.Gives)
-	}
-	if c.Until != "" {
-		parts = append(parts, "again until it says "+c.Until)
+	for _, p := range []struct{ says, what string }{{"", c.Why}, {Asks, c.Asks}, {Gives, c.Gives}, {Until, c.Until}} {
+		if p.what != "" {
+			parts = append(parts, p.says+p.what)
+		}
 	}
 	return strings.Join(parts, "; ")
 }
@@ -57,19 +64,27 @@ type Lesson []Command
 
 // Write prints the lesson as a script for people: the commands as they are
 // typed, everything else as comments of the shell. login gives the command
-// with which one gets onto a node.
+// with which one gets onto a node, or where what is typed Here has to be
+// typed; it may be empty for that. A lesson without commands says that there is
+// nothing to do.
 func (l Lesson) Write(w io.Writer, login func(node string) string) error {
 	var b strings.Builder
+	if len(l) == 0 {
+		b.WriteString("# nothing to do\n")
+	}
 	for i, c := range l {
 		if i == 0 || l[i-1].Node != c.Node {
 			if i > 0 {
 				b.WriteString("\n")
 			}
-			if c.Node == Here {
-				b.WriteString("# on this machine\n")
-			} else {
-				fmt.Fprintf(&b, "# on %s: %s\n", c.Node, login(c.Node))
+			place := "on this machine"
+			if c.Node != Here {
+				place = "on " + c.Node
 			}
+			if how := login(c.Node); how != "" {
+				place += ": " + how
+			}
+			b.WriteString("# " + place + "\n")
 		}
 		if r := c.remark(); r != "" {
 			fmt.Fprintf(&b, "%-60s # %s\n", c.Text, r)
@@ -79,4 +94,30 @@ func (l Lesson) Write(w io.Writer, login func(node string) string) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// Line makes a line of words, each quoted for a POSIX shell where it has to
+// be, but for placeholders.
+func Line(words ...string) string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = w
+		if w == "" || strings.Trim(w, plain) != "" && !placeholder(w) {
+			out[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+// plain are the characters that no shell makes anything of.
+const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_"
+
+// placeholder tells whether a word is one: <worker-token>, <node01-id>.
+func placeholder(w string) bool {
+	name, ok := strings.CutPrefix(w, "<")
+	if !ok {
+		return false
+	}
+	name, ok = strings.CutSuffix(name, ">")
+	return ok && name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }

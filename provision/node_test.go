@@ -330,7 +330,7 @@ func TestInstallWithoutANetwork(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = rooted{n: n, sudo: true}.install(t.Context(), r, func(string) {})
+			_, err = rooted{n: n, sudo: true}.install(t.Context(), r, func(string) {})
 			wantTrouble(t, err, "no-network-in-node")
 		})
 	}
@@ -355,14 +355,15 @@ func TestInstallPinsTheVersion(t *testing.T) {
 	n := b.dial(t)
 	root := rooted{n: n, sudo: true}
 	r := recipe{Manager: "apt", Source: sourceDistribution, Repository: "debian", Release: "bookworm", Package: "docker.io", Version: "20.10"}
-	if err := root.install(t.Context(), r, func(string) {}); err != nil {
+	if _, err := root.install(t.Context(), r, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.mustRoot("cat /run/installed"); !strings.Contains(got, " docker.io=20.10.24+dfsg1-1") {
 		t.Errorf("installed %q", got)
 	}
 	r.Version = "99"
-	e := wantTrouble(t, root.install(t.Context(), r, func(string) {}), "engine-version-unavailable")
+	_, err := root.install(t.Context(), r, func(string) {})
+	e := wantTrouble(t, err, "engine-version-unavailable")
 	if !strings.Contains(e.Why, "28.2.2-1, 20.10.24+dfsg1-1") {
 		t.Errorf("why: %s", e.Why)
 	}

@@ -51,30 +51,35 @@ type EngineFacts struct {
 	Arch      string // "x86_64"
 	// Warnings are things that differ from what was wanted and were left so.
 	Warnings []string
+	// Work is what was done.
+	Work Work
 }
 
-// work is what is missing on a node, in the order in which it is done.
-type work struct {
+// Work is what is missing on a node, in the order in which it is done.
+type Work struct {
 	Hostname string     // set it to this; empty when it is right
 	Daemon   daemonWork // the engine's configuration
 	Install  *recipe
+	Packages []string // what was installed; nil before
 	Start    bool
 	// Patient: an engine runs and may be about to listen (a node that has just
 	// booted); it is started only when it does not.
 	Patient  bool
 	Restart  bool
 	AddGroup bool
+	// Systemd starts the engine there; where it does not, service(8) does.
+	Systemd bool
 }
 
 // plan decides what to do to a node from what the probe found.
-func plan(p probe, want Want) (work, error) {
-	var w work
+func plan(p probe, want Want) (Work, error) {
+	w := Work{Systemd: p.Systemd}
 	if want.Hostname != "" && p.Hostname != want.Hostname {
 		w.Hostname = want.Hostname
 	}
 	var err error
 	if w.Daemon, err = planDaemon(p.DaemonJSON, p.DaemonOurs, want.EngineLabels, want.Engine); err != nil {
-		return work{}, err
+		return Work{}, err
 	}
 	switch {
 	case p.Listening: // by whatever means it came, a snap for instance
@@ -85,7 +90,7 @@ func plan(p probe, want Want) (work, error) {
 	default:
 		r, err := chooseRecipe(p.OS, want.Engine)
 		if err != nil {
-			return work{}, err
+			return Work{}, err
 		}
 		w.Install = &r
 		w.Start = true // RHEL's packages start nothing
@@ -127,21 +132,43 @@ func Prepare(ctx context.Context, ep machine.Endpoint, o Options, want Want, ste
 	return n, facts, nil
 }
 
-// prepare gives back the connection to go on with, also with an error: it may
-// be another than n.
-func prepare(ctx context.Context, n *Node, o Options, want Want, step func(string)) (*Node, EngineFacts, error) {
-	var facts EngineFacts
+// Foresee looks at a node and tells what Prepare would do there. It changes
+// nothing.
+func (n *Node) Foresee(ctx context.Context, want Want) (Work, error) {
+	p, err := n.probe(ctx, want)
+	if err != nil {
+		return Work{}, err
+	}
+	w, err := plan(p, want)
+	if w.Patient {
+		w.Start = false // it will most likely listen in a moment
+	}
+	return w, err
+}
+
+func (n *Node) probe(ctx context.Context, want Want) (probe, error) {
 	address := ""
 	if want.Address.IsValid() {
 		address = want.Address.String()
 	}
 	r, err := n.Run(ctx, script("probe.sh", address, engineSocket), nil)
 	if err != nil {
-		return n, facts, fmt.Errorf("look at the node: %w", err)
+		return probe{}, fmt.Errorf("look at the node: %w", err)
 	}
 	p, err := parseProbe(r.Stdout)
 	if err != nil {
-		return n, facts, fmt.Errorf("%s: %w", n.Name(), err)
+		return probe{}, fmt.Errorf("%s: %w", n.Name(), err)
+	}
+	return p, nil
+}
+
+// prepare gives back the connection to go on with, also with an error: it may
+// be another than n.
+func prepare(ctx context.Context, n *Node, o Options, want Want, step func(string)) (*Node, EngineFacts, error) {
+	var facts EngineFacts
+	p, err := n.probe(ctx, want)
+	if err != nil {
+		return n, facts, err
 	}
 	facts.Interface, facts.OS, facts.Arch = p.Interface, p.OS.String(), p.Arch
 	w, err := plan(p, want)
@@ -164,7 +191,7 @@ func prepare(ctx context.Context, n *Node, o Options, want Want, step func(strin
 		if w.Install.Note != "" {
 			facts.Warnings = append(facts.Warnings, w.Install.Note)
 		}
-		if err := root.install(ctx, *w.Install, step); err != nil {
+		if w.Packages, err = root.install(ctx, *w.Install, step); err != nil {
 			return n, facts, err
 		}
 		facts.InstalledNow = true
@@ -214,6 +241,7 @@ func prepare(ctx context.Context, n *Node, o Options, want Want, step func(strin
 	if facts.Version, err = n.awaitEngine(ctx, enginePatience); err != nil {
 		return n, facts, err
 	}
+	facts.Work = w
 	if pin := want.Engine.Version; pin != "" {
 		if _, same := pickVersion([]string{facts.Version}, pin); !same {
 			facts.Warnings = append(facts.Warnings, fmt.Sprintf(
@@ -290,26 +318,26 @@ func (r rooted) configure(ctx context.Context, w daemonWork, step func(string)) 
 	return err
 }
 
-// install follows the recipe.
-func (r rooted) install(ctx context.Context, how recipe, step func(string)) error {
+// install follows the recipe, and gives the packages that it put there.
+func (r rooted) install(ctx context.Context, how recipe, step func(string)) ([]string, error) {
 	step("finding an engine to install")
 	out, err := r.run(ctx, nil, how.Manager+"-prepare.sh", how.Source, how.Repository, how.Release, how.Package)
 	if err != nil {
-		return r.installFailed(ctx, out, err)
+		return nil, r.installFailed(ctx, out, err)
 	}
 	log, versions := splitVersions(out)
 	if len(versions) == 0 && noNetwork.MatchString(log) {
-		return explainInstall(r.n.Name(), log, nil) // apt-get update ends with 0 all the same
+		return nil, explainInstall(r.n.Name(), log, nil) // apt-get update ends with 0 all the same
 	}
 	packages, err := how.packages(versions)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	step("installing " + packages[0])
 	if out, err = r.run(ctx, nil, how.Manager+"-install.sh", packages...); err != nil {
-		return r.installFailed(ctx, log+"\n"+out, err)
+		return nil, r.installFailed(ctx, log+"\n"+out, err)
 	}
-	return nil
+	return packages, nil
 }
 
 func (r rooted) installFailed(ctx context.Context, out string, err error) error {

@@ -28,27 +28,27 @@ func TestPlan(t *testing.T) {
 	for name, c := range map[string]struct {
 		p    probe
 		want Want
-		work work
+		work Work
 	}{
-		"a node that needs nothing":                      {ready, fqdn, work{}},
-		"a fresh node needs its group":                   {but(func(p *probe) { p.Groups, p.Writable = []string{"vagrant"}, false }), fqdn, work{AddGroup: true}},
-		"root needs no group":                            {but(func(p *probe) { p.UID, p.Groups = "0", []string{"root"} }), fqdn, work{}},
-		"a socket open to all suffices":                  {but(func(p *probe) { p.Groups = []string{"vagrant"} }), fqdn, work{}},
-		"an engine that is stopped":                      {but(func(p *probe) { p.Listening, p.Writable = false, false }), fqdn, work{Start: true}},
-		"an engine without a program in the path (snap)": {but(func(p *probe) { p.Dockerd = false }), fqdn, work{}},
+		"a node that needs nothing":                      {ready, fqdn, Work{}},
+		"a fresh node needs its group":                   {but(func(p *probe) { p.Groups, p.Writable = []string{"vagrant"}, false }), fqdn, Work{AddGroup: true}},
+		"root needs no group":                            {but(func(p *probe) { p.UID, p.Groups = "0", []string{"root"} }), fqdn, Work{}},
+		"a socket open to all suffices":                  {but(func(p *probe) { p.Groups = []string{"vagrant"} }), fqdn, Work{}},
+		"an engine that is stopped":                      {but(func(p *probe) { p.Listening, p.Writable = false, false }), fqdn, Work{Start: true}},
+		"an engine without a program in the path (snap)": {but(func(p *probe) { p.Dockerd = false }), fqdn, Work{}},
 		"no engine": {
 			but(func(p *probe) { p.Dockerd, p.Listening, p.Writable, p.Groups = false, false, false, nil }), fqdn,
-			work{Install: &recipe{Manager: "apt", Source: "distribution", Repository: "debian", Release: "bookworm", Package: "docker.io"}, Start: true, AddGroup: true},
+			Work{Install: &recipe{Manager: "apt", Source: "distribution", Repository: "debian", Release: "bookworm", Package: "docker.io"}, Start: true, AddGroup: true},
 		},
-		"another host name":                      {but(func(p *probe) { p.Hostname = "master" }), fqdn, work{Hostname: "master.docker-dca.example"}},
-		"a host name that nobody asked for":      {but(func(p *probe) { p.Hostname = "box" }), Want{}, work{}},
-		"labels on a running engine":             {ready, labelled, work{Daemon: daemonWork{Config: labels}, Restart: true}},
-		"labels on a stopped one need no second": {but(func(p *probe) { p.Listening = false }), labelled, work{Daemon: daemonWork{Config: labels}, Start: true}},
-		"registries on a running engine":         {ready, mirrored, work{Daemon: daemonWork{Config: mirrors, Ours: mirrors}, Restart: true}},
-		"registries that are there":              {but(func(p *probe) { p.DaemonJSON, p.DaemonOurs = mirrors, mirrors }), mirrored, work{}},
-		"registries not wanted any more":         {but(func(p *probe) { p.DaemonJSON, p.DaemonOurs = mirrors, mirrors }), fqdn, work{Daemon: daemonWork{Config: none, Ours: none}, Restart: true}},
-		"registries that somebody took away":     {but(func(p *probe) { p.DaemonOurs = mirrors }), fqdn, work{Daemon: daemonWork{Ours: none}}},
-		"labels that are there":                  {but(func(p *probe) { p.DaemonJSON = []byte(`{"labels":["Zone=a"]}`) }), labelled, work{}},
+		"another host name":                      {but(func(p *probe) { p.Hostname = "master" }), fqdn, Work{Hostname: "master.docker-dca.example"}},
+		"a host name that nobody asked for":      {but(func(p *probe) { p.Hostname = "box" }), Want{}, Work{}},
+		"labels on a running engine":             {ready, labelled, Work{Daemon: daemonWork{Config: labels}, Restart: true}},
+		"labels on a stopped one need no second": {but(func(p *probe) { p.Listening = false }), labelled, Work{Daemon: daemonWork{Config: labels}, Start: true}},
+		"registries on a running engine":         {ready, mirrored, Work{Daemon: daemonWork{Config: mirrors, Ours: mirrors}, Restart: true}},
+		"registries that are there":              {but(func(p *probe) { p.DaemonJSON, p.DaemonOurs = mirrors, mirrors }), mirrored, Work{}},
+		"registries not wanted any more":         {but(func(p *probe) { p.DaemonJSON, p.DaemonOurs = mirrors, mirrors }), fqdn, Work{Daemon: daemonWork{Config: none, Ours: none}, Restart: true}},
+		"registries that somebody took away":     {but(func(p *probe) { p.DaemonOurs = mirrors }), fqdn, Work{Daemon: daemonWork{Ours: none}}},
+		"labels that are there":                  {but(func(p *probe) { p.DaemonJSON = []byte(`{"labels":["Zone=a"]}`) }), labelled, Work{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := plan(c.p, c.want)

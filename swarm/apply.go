@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -30,6 +31,8 @@ type Result struct {
 	View View
 	// Steps that were begun, in order; none where there was nothing to do.
 	Steps []Step
+	// Lesson is what a person would have typed for Steps.
+	Lesson lesson.Lesson
 	// Unfinished and Warnings of the last plan.
 	Unfinished []Unfinished
 	Warnings   []string
@@ -85,7 +88,9 @@ func Apply(ctx context.Context, l *lab.Lab, targets []Target, o Options) (Result
 			}
 		}
 		r.begin(res.View)
+		before := len(res.Steps)
 		failed := r.run(ctx, plan, &res)
+		res.Lesson = append(res.Lesson, res.View.Lesson(res.Steps[before:])...)
 		if err := interrupted(ctx); err != nil {
 			return res, err
 		}

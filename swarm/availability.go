@@ -61,6 +61,7 @@ func SetAvailability(ctx context.Context, targets []Target, names []string, want
 	if len(todo) > 0 {
 		ch.Warnings = r.scheduling(want)
 	}
+	ch.Lesson = r.view.Lesson(ch.Steps)
 	if o.DryRun {
 		return ch, nil
 	}
@@ -220,6 +221,7 @@ func SetLabels(ctx context.Context, targets []Target, names []string, set map[st
 			ch.Steps = append(ch.Steps, s)
 		}
 	}
+	ch.Lesson = r.view.Lesson(ch.Steps)
 	if o.DryRun {
 		return ch, nil
 	}

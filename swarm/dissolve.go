@@ -10,6 +10,7 @@ import (
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -27,7 +28,9 @@ type DissolveOptions struct {
 type Dissolved struct {
 	// Steps that were planned, in order; none where no node was in a swarm.
 	Steps []Step
-	View  View // at the end
+	// Lesson is what a person would type for Steps.
+	Lesson lesson.Lesson
+	View   View // at the end
 }
 
 // demotionPatience is enough for raft to let go of a manager; a dissolve does
@@ -107,6 +110,7 @@ func PlanDissolve(v View) Plan {
 	}
 	p.Unfinished = v.mayRemain()
 	p.Warnings = v.beyond()
+	p.Lesson = v.Lesson(p.Steps())
 	return p
 }
 
@@ -157,6 +161,7 @@ func Dissolve(ctx context.Context, targets []Target, o DissolveOptions) (Dissolv
 	}
 	plan := PlanDissolve(d.View)
 	d.Steps = plan.Steps()
+	d.Lesson = plan.Lesson
 	r := &changer{runner: newRunner(targets, o.Progress, o.Patience)}
 	r.begin(d.View)
 	r.lastFirst(d.Steps)

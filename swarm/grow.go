@@ -19,7 +19,7 @@ func (p *planner) grow() {
 		switch {
 		case p.leaves(n):
 		case n.State == StateLocked:
-			settle = append(settle, unlockStep{on(n.Name)})
+			settle = append(settle, unlockStep{on: on(n.Name)})
 		case n.State == StatePending:
 			settle = append(settle, waitStep{on: on(n.Name)})
 		}

@@ -58,19 +58,36 @@ func keeper(ctx context.Context, targets []Target) (*runner, error) {
 	return r, nil
 }
 
+// PlanUnlock says which nodes of the lab Unlock would unlock.
+func PlanUnlock(v View) []Step {
+	var steps []Step
+	for _, i := range v.locked() {
+		steps = append(steps, unlockStep{on(v.Nodes[i].Name), !v.Quorum.HasQuorum})
+	}
+	return steps
+}
+
+// locked gives the places of locked nodes. By the engine's own word: a locked
+// node of another swarm is unlocked by its key just the same.
+func (v View) locked() []int {
+	var out []int
+	for i := range v.Nodes {
+		if v.facts[i].info.State == engine.StateLocked {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
 // Unlock gives key to every locked node of the lab, all at once (one alone is
 // not unlocked before enough others are for a quorum), and names those that it
 // unlocked: none where none was locked. An empty key is fetched from a manager
-// that is not locked. Errors are of type *trouble.Error: wrong-key, no-key.
-func Unlock(ctx context.Context, targets []Target, key engine.Secret) ([]string, error) {
-	v := Observe(ctx, targets)
+// that is not locked. v is what was observed just now. Errors are of type
+// *trouble.Error: wrong-key, no-key.
+func Unlock(ctx context.Context, targets []Target, v View, key engine.Secret) ([]string, error) {
 	var locked []Target
-	for i := range v.Nodes {
-		// By the engine's own word: a locked node of another swarm is unlocked by
-		// its key just the same.
-		if v.facts[i].info.State == engine.StateLocked {
-			locked = append(locked, targets[i])
-		}
+	for _, i := range v.locked() {
+		locked = append(locked, targets[i])
 	}
 	if len(locked) == 0 {
 		return nil, ctx.Err()

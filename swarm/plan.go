@@ -7,6 +7,7 @@ import (
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
 )
 
 // RaftPort is where managers speak to each other and nodes join (TCP).
@@ -35,6 +36,8 @@ type Plan struct {
 	// now (halted, for example).
 	Unfinished []Unfinished
 	Warnings   []string
+	// Lesson is what a person would type for all of it.
+	Lesson lesson.Lesson
 }
 
 // Empty tells whether there is nothing to do.
@@ -147,6 +150,7 @@ func MakePlan(l *lab.Lab, v View, o Options) (Plan, error) {
 		return Plan{}, err
 	}
 	p.out.Warnings = append(p.out.Warnings, p.v.Warnings...)
+	p.out.Lesson = p.v.Lesson(p.out.Steps())
 	return p.out, nil
 }
 

@@ -66,6 +66,7 @@ func Remove(ctx context.Context, targets []Target, names []string, o ChangeOptio
 	for _, steps := range todo {
 		ch.Steps = append(ch.Steps, steps...)
 	}
+	ch.Lesson = r.view.Lesson(ch.Steps)
 	if o.DryRun {
 		return ch, nil
 	}

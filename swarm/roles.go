@@ -11,6 +11,7 @@ import (
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -43,8 +44,9 @@ type Changed struct {
 type Change struct {
 	Before, After Quorum
 	Nodes         []Changed
-	// Steps that were planned, in order.
+	// Steps that were planned, in order, and what a person would type for them.
 	Steps    []Step
+	Lesson   lesson.Lesson
 	Warnings []string
 	View     View // at the end
 }
@@ -80,6 +82,7 @@ func Promote(ctx context.Context, targets []Target, names []string, o ChangeOpti
 	for _, m := range todo {
 		ch.Steps = append(ch.Steps, promoteStep{on(m.name), m.ID})
 	}
+	ch.Lesson = r.view.Lesson(ch.Steps)
 	if o.DryRun {
 		return ch, nil
 	}
@@ -121,6 +124,7 @@ func Demote(ctx context.Context, targets []Target, names []string, o ChangeOptio
 			return ch, err
 		}
 	}
+	ch.Lesson = r.view.Lesson(ch.Steps)
 	if o.DryRun {
 		return ch, nil
 	}
@@ -259,6 +263,13 @@ func usable(ctx context.Context, targets []Target, have *View) (View, error) {
 			Why: v.Quorum.String(), Next: []string{"an election takes 10 to 20 seconds; then try again"}}
 	}
 	return v, nil
+}
+
+// NeedManager says why nobody can be asked about the lab's swarm, or change
+// it, if so. Errors are those of Promote: no-swarm, two-swarms, no-quorum.
+func (v View) NeedManager() error {
+	_, err := usable(context.Background(), nil, &v)
+	return err
 }
 
 // noSwarm is why nothing can be changed where there is no swarm.

@@ -316,26 +316,26 @@ func TestUnlock(t *testing.T) {
 			w.restart(i)
 		}
 		var tr *trouble.Error
-		if done, err := Unlock(t.Context(), w.targets(), "wrong"); !errors.As(err, &tr) || tr.ID != "wrong-key" || len(done) > 0 {
+		if done, err := Unlock(t.Context(), w.targets(), Observe(t.Context(), w.targets()), "wrong"); !errors.As(err, &tr) || tr.ID != "wrong-key" || len(done) > 0 {
 			t.Errorf("with a wrong key: %v, %v", done, err)
 		}
-		if done, err := Unlock(t.Context(), w.targets(), ""); !errors.As(err, &tr) || tr.ID != "no-key" || len(done) > 0 {
+		if done, err := Unlock(t.Context(), w.targets(), Observe(t.Context(), w.targets()), ""); !errors.As(err, &tr) || tr.ID != "no-key" || len(done) > 0 {
 			t.Errorf("without a key: %v, %v", done, err)
 		}
-		if done, err := Unlock(t.Context(), w.targets(), key); err != nil || len(done) != 3 {
+		if done, err := Unlock(t.Context(), w.targets(), Observe(t.Context(), w.targets()), key); err != nil || len(done) != 3 {
 			t.Errorf("got %v, %v", done, err)
 		}
 	})
 	t.Run("one locked, the key is fetched", func(t *testing.T) {
 		w := lockedLab()
 		w.restart(2)
-		if done, err := Unlock(t.Context(), w.targets(), ""); err != nil || strings.Join(done, " ") != "n3" {
+		if done, err := Unlock(t.Context(), w.targets(), Observe(t.Context(), w.targets()), ""); err != nil || strings.Join(done, " ") != "n3" {
 			t.Errorf("got %v, %v", done, err)
 		}
 	})
 	t.Run("none locked", func(t *testing.T) {
 		w := lockedLab()
-		if done, err := Unlock(t.Context(), w.targets(), "x"); err != nil || len(done) > 0 {
+		if done, err := Unlock(t.Context(), w.targets(), Observe(t.Context(), w.targets()), "x"); err != nil || len(done) > 0 {
 			t.Errorf("got %v, %v", done, err)
 		}
 	})

@@ -36,6 +36,8 @@ type Step interface {
 	Node() string
 	// String describes the step to a person, in the imperative.
 	String() string
+	// plain adds what a person would type for the step to a lesson.
+	plain(*teacher)
 }
 
 // on is the node that a step concerns.
@@ -49,10 +51,20 @@ type awaitQuorumStep struct{ on }
 func (awaitQuorumStep) Kind() Kind     { return KindAwaitQuorum }
 func (awaitQuorumStep) String() string { return "wait until the managers have elected a leader" }
 
-type unlockStep struct{ on }
+type unlockStep struct {
+	on
+	// keyless: the managers that are not locked are no quorum, or nobody, and
+	// cannot give the key.
+	keyless bool
+}
 
-func (unlockStep) Kind() Kind       { return KindUnlock }
-func (s unlockStep) String() string { return "unlock with the key that the other managers hold" }
+func (unlockStep) Kind() Kind { return KindUnlock }
+func (s unlockStep) String() string {
+	if s.keyless {
+		return "unlock with the key that you give"
+	}
+	return "unlock with the key that the other managers hold"
+}
 
 type waitStep struct {
 	on

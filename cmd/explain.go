@@ -1,0 +1,137 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/swarm"
+)
+
+// What --dry-run and --explain make of a command:
+//
+//	                      a command that changes            one that only reads
+//	--dry-run             the plan                          a line that it only reads
+//	--dry-run --explain   the lesson                        the lesson
+//	--explain             does it; the lesson on stderr     the lesson on stderr; reads
+//
+// A dry run prints on stdout and does nothing. A command that knows them is
+// marked by explained; every other one refuses them, so that --dry-run never
+// does what it was asked not to do.
+
+// explained marks a command as one that heeds --dry-run and --explain.
+func explained(c *cobra.Command) *cobra.Command {
+	if c.Annotations == nil {
+		c.Annotations = map[string]string{}
+	}
+	c.Annotations[explainedMark] = "yes"
+	return c
+}
+
+const explainedMark = "explained"
+
+// dryRun: nothing is to be done.
+func (a *app) dryRun() bool { return a.settings.GetBool("dry-run") }
+
+// explains: the plain commands for the same are to be printed.
+func (a *app) explains() bool { return a.settings.GetBool("explain") }
+
+// rehearse is the end of a dry run of a command that changes something: it
+// prints the plan, a line each, or the lesson where that is asked for. One
+// that is empty is "nothing to do".
+func (s *session) rehearse(plan []string, l lesson.Lesson) error {
+	out := s.app.streams.Out
+	if s.app.explains() {
+		return l.Write(out, s.login)
+	}
+	if len(plan) == 0 {
+		plan = []string{"nothing to do"}
+	}
+	for _, line := range plan {
+		if _, err := fmt.Fprintln(out, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recount prints, with --explain, the lesson of what a command has done: on
+// stderr, after everything else that it says. --quiet does not silence it.
+func (s *session) recount(l lesson.Lesson) error {
+	if !s.app.explains() {
+		return nil
+	}
+	return s.aside("the same by hand:", l)
+}
+
+// announce is for commands that only read, before they do: with --explain it
+// prints the lesson on stderr. In a dry run (stop is true) it prints the
+// lesson on stdout, or without --explain a line that nothing would change; then
+// the command is over.
+func (s *session) announce(l lesson.Lesson) (stop bool, err error) {
+	switch {
+	case s.app.dryRun() && !s.app.explains():
+		_, err := fmt.Fprintln(s.app.streams.Out, "nothing to do: it only reads")
+		return true, err
+	case s.app.dryRun():
+		return true, l.Write(s.app.streams.Out, s.login)
+	case s.app.explains():
+		return false, s.aside("the same by hand:", l)
+	}
+	return false, nil
+}
+
+func (s *session) aside(head string, l lesson.Lesson) error {
+	if _, err := io.WriteString(s.app.streams.Err, "\n"+head+"\n\n"); err != nil {
+		return err
+	}
+	return l.Write(s.app.streams.Err, s.login)
+}
+
+// login is what a person types to get onto a node. It works from every folder.
+// Lessons for this machine lead by themselves where they have to be typed.
+func (s *session) login(node string) string {
+	switch {
+	case node == lesson.Here:
+		return ""
+	case s.driver.Name() == lab.DriverVagrant:
+		return lesson.Line("cd", s.state.Dir()) + " && " + lesson.Line("vagrant", "ssh", node)
+	}
+	return lesson.Line("ssh", "-F", s.state.SSHConfig(), node)
+}
+
+// planLines are steps as a dry run prints them.
+func planLines(steps []swarm.Step) []string {
+	var out []string
+	for _, step := range steps {
+		line := step.String()
+		if step.Node() != "" {
+			line = step.Node() + ": " + line
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// refuseUnexplained makes every command below c that is not marked by
+// explained refuse --dry-run and --explain.
+func (a *app) refuseUnexplained(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		a.refuseUnexplained(sub)
+	}
+	if c.RunE == nil || c.Hidden || c.HasSubCommands() || c.Annotations[explainedMark] != "" {
+		return
+	}
+	run := c.RunE
+	c.RunE = func(c *cobra.Command, args []string) error {
+		for _, flag := range []string{"dry-run", "explain"} {
+			if a.settings.GetBool(flag) {
+				return usage("--" + flag + " means nothing to " + c.CommandPath())
+			}
+		}
+		return run(c, args)
+	}
+}

@@ -1,0 +1,107 @@
+package cmd
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/viper"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/ui"
+)
+
+// A command heeds --dry-run and --explain, or there is nothing in it that they
+// could mean.
+func TestEveryCommandIsExplained(t *testing.T) {
+	nothing := []string{"version"}
+	for path, c := range commands(t) {
+		if path != pathOf(c) || c.Hidden || c.HasSubCommands() || cobras(path) {
+			continue
+		}
+		if marked := c.Annotations[explainedMark] != ""; marked == slices.Contains(nothing, path) {
+			t.Errorf("dcalab %s: heeds --dry-run and --explain: %v", path, marked)
+		}
+	}
+}
+
+// One that does not heed them does not go on as if they were not there.
+func TestWhatIsNotExplainedRefuses(t *testing.T) {
+	for _, flag := range []string{"--dry-run", "--explain"} {
+		status, out, story := run(t, "version", flag)
+		if status != trouble.ExitUsage || out != "" || !strings.Contains(story, flag+" means nothing to dcalab version") {
+			t.Errorf("%s: exit status %d\n%s%s", flag, status, out, story)
+		}
+	}
+}
+
+// named is a driver of which only the name is asked.
+type named struct {
+	machine.Driver
+	name string
+}
+
+func (n named) Name() string { return n.name }
+
+func taughtSession(t *testing.T, driver string, dry, explain bool) (s *session, out, story *bytes.Buffer) {
+	t.Helper()
+	state, err := lab.OpenState("/home/ana maria/labs", "dca", lab.Owner{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, story = &bytes.Buffer{}, &bytes.Buffer{}
+	a := &app{streams: ui.Streams{Out: out, Err: story}, settings: viper.New()}
+	a.settings.Set("dry-run", dry)
+	a.settings.Set("explain", explain)
+	a.settings.Set("quiet", true) // a lesson was asked for
+	return &session{app: a, state: state, driver: named{name: driver}}, out, story
+}
+
+func TestWhereALessonIsPrinted(t *testing.T) {
+	l := lesson.Lesson{{Node: "master", Text: "docker node ls"}}
+	text := "# on master: ssh -F '/home/ana maria/labs/.dcalab/dca/ssh_config' master\ndocker node ls\n"
+	aside := "\nthe same by hand:\n\n" + text
+	rehearse := func(s *session) (bool, error) { return true, s.rehearse([]string{"look"}, l) }
+	recount := func(s *session) (bool, error) { return false, s.recount(l) }
+	announce := func(s *session) (bool, error) { return s.announce(l) }
+	for _, tt := range []struct {
+		name         string
+		do           func(*session) (bool, error)
+		dry, explain bool
+		out, story   string
+		stop         bool
+	}{
+		{name: "the plan", do: rehearse, dry: true, out: "look\n", stop: true},
+		{name: "the lesson instead of the plan", do: rehearse, dry: true, explain: true, out: text, stop: true},
+		{name: "done, and no lesson", do: recount},
+		{name: "done, and the lesson", do: recount, explain: true, story: aside},
+		{name: "read", do: announce},
+		{name: "the lesson, and read", do: announce, explain: true, story: aside},
+		{name: "not read", do: announce, dry: true, out: "nothing to do: it only reads\n", stop: true},
+		{name: "the lesson, and not read", do: announce, dry: true, explain: true, out: text, stop: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, out, story := taughtSession(t, lab.DriverSandbox, tt.dry, tt.explain)
+			stop, err := tt.do(s)
+			if err != nil || stop != tt.stop || out.String() != tt.out || story.String() != tt.story {
+				t.Errorf("%v, stop %v, stdout\n%sstderr\n%s", err, stop, out, story)
+			}
+		})
+	}
+}
+
+func TestLogin(t *testing.T) {
+	for driver, want := range map[string][2]string{
+		lab.DriverSandbox: {"", "ssh -F '/home/ana maria/labs/.dcalab/dca/ssh_config' node01"},
+		lab.DriverVagrant: {"", "cd '/home/ana maria/labs/.dcalab/dca' && vagrant ssh node01"},
+	} {
+		s, _, _ := taughtSession(t, driver, false, true)
+		if got := [2]string{s.login(lesson.Here), s.login("node01")}; got != want {
+			t.Errorf("%s: got %q, want %q", driver, got, want)
+		}
+	}
+}

@@ -1,0 +1,389 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/swarm"
+)
+
+// here is a lesson of lines that are typed on this machine.
+func here(lines ...string) lesson.Lesson {
+	l := make(lesson.Lesson, len(lines))
+	for i, line := range lines {
+		l[i].Text = line
+	}
+	return l
+}
+
+// onEach is a lesson of the same lines on each of the nodes.
+func onEach(nodes []lab.Node, lines ...string) lesson.Lesson {
+	var l lesson.Lesson
+	for _, n := range nodes {
+		for _, line := range lines {
+			l = append(l, lesson.Command{Node: n.Name, Text: line})
+		}
+	}
+	return l
+}
+
+// deed is the driver's lesson for what it does to machines, one deed after the
+// other. What each begins with in the same way is said once.
+func (s *session) deed(deeds ...machine.Deed) lesson.Lesson {
+	e, ok := s.driver.(machine.Explainer)
+	if !ok {
+		return nil
+	}
+	var all, first lesson.Lesson
+	for i, d := range deeds {
+		l := e.Explain(d)
+		if i == 0 {
+			first = l
+			all = append(all, l...)
+			continue
+		}
+		same := 0
+		for same < len(l) && same < len(first) && l[same] == first[same] {
+			same++
+		}
+		all = append(all, l[same:]...)
+	}
+	return all
+}
+
+// byNode orders a lesson so that a person logs in to each node once: what is
+// typed on this machine first, then on each node.
+func byNode(l lesson.Lesson) lesson.Lesson {
+	var order []string
+	for _, c := range l {
+		if !slices.Contains(order, c.Node) && c.Node != lesson.Here {
+			order = append(order, c.Node)
+		}
+	}
+	l = slices.Clone(l)
+	slices.SortStableFunc(l, func(a, b lesson.Command) int {
+		return slices.Index(order, a.Node) - slices.Index(order, b.Node)
+	})
+	return l
+}
+
+// systemd tells whether the engines of the lab's nodes are started by systemd,
+// as far as it can be told without asking them.
+func (s *session) systemd() bool { return s.driver.Name() != lab.DriverSandbox }
+
+// sshLine runs a command line on a node from this machine. ssh joins its words
+// with spaces, and the node's shell reads them.
+func (s *session) sshLine(node, command string) string {
+	return lesson.Line("ssh", "-F", s.state.SSHConfig(), node, command)
+}
+
+// manager is a node on which commands on the swarm can be typed, as labs.yaml
+// has it; nobody is asked.
+func (s *session) manager() []lab.Node {
+	for _, n := range s.lab.Nodes {
+		if n.Role == lab.RoleManager {
+			return []lab.Node{n}
+		}
+	}
+	return nil
+}
+
+// managersOf are the managers that labs.yaml wants.
+func (s *session) managersOf() []lab.Node {
+	return slices.DeleteFunc(slices.Clone(s.lab.Nodes), func(n lab.Node) bool { return n.Role != lab.RoleManager })
+}
+
+// runningOf are those of the nodes whose machines run.
+func runningOf(nodes []lab.Node, machines map[string]machine.Status) []string {
+	var out []string
+	for _, n := range nodes {
+		if machines[n.Name] == machine.StatusRunning {
+			out = append(out, n.Name)
+		}
+	}
+	return out
+}
+
+// rehearsal is a dry run in the making: its plan, and its lesson.
+type rehearsal struct {
+	plan   []string
+	lesson lesson.Lesson
+}
+
+func (r *rehearsal) add(format string, args ...any) {
+	r.plan = append(r.plan, fmt.Sprintf(format, args...))
+}
+
+func (r *rehearsal) types(l lesson.Lesson) { r.lesson = append(r.lesson, l...) }
+
+// want is what a node is to be like.
+func (s *session) want(n lab.Node) provision.Want {
+	return provision.Want{Engine: s.lab.Engine, EngineLabels: n.EngineLabels, Hostname: s.lab.Hostname(n), Address: n.IP}
+}
+
+// nodeUser is who logs in to nodes: the user of Vagrant's boxes, on every
+// driver.
+const nodeUser = "vagrant"
+
+// rehearsePower adds what up, or start, would do to machines and their
+// engines. Nodes that run are looked at.
+func (s *session) rehearsePower(ctx context.Context, r *rehearsal, nodes []lab.Node, create bool) (machines map[string]machine.Status, err error) {
+	if machines, err = s.driver.Status(ctx); err != nil {
+		return nil, err
+	}
+	works := map[string]provision.Work{}
+	unseen := map[string]error{}
+	var up, absent []string
+	var running []lab.Node
+	for _, n := range nodes {
+		switch machines[n.Name] {
+		case machine.StatusRunning:
+			running = append(running, n)
+		case machine.StatusAbsent:
+			if !create {
+				return nil, notRunning(n.Name, machine.StatusAbsent)
+			}
+			absent = append(absent, n.Name)
+			up = append(up, n.Name)
+			box := n.Box
+			if s.driver.Name() == lab.DriverSandbox {
+				box = ""
+			}
+			works[n.Name] = provision.Imagine(box, s.want(n))
+		default:
+			up = append(up, n.Name)
+		}
+	}
+	s.look(ctx, running, works, unseen)
+	if len(up) > 0 {
+		act := machine.ActUp
+		if !create {
+			act = machine.ActStart
+		}
+		r.types(s.deed(machine.Deed{Act: act, Nodes: up, New: absent}))
+	}
+	for _, n := range nodes {
+		switch status := machines[n.Name]; {
+		case status == machine.StatusAbsent && s.driver.Name() == lab.DriverVagrant:
+			r.add("%s: make its machine, of the box %s", n.Name, n.Box)
+		case status == machine.StatusAbsent:
+			r.add("%s: make its machine", n.Name)
+		}
+		if slices.Contains(up, n.Name) {
+			r.add("%s: boot it", n.Name)
+		}
+		for _, step := range works[n.Name].Steps() {
+			r.add("%s: %s", n.Name, step)
+		}
+		if err := unseen[n.Name]; err != nil {
+			s.warn(n.Name + ": " + strings.TrimPrefix(oneLine(err), n.Name+": ") + ": what is missing there is not known")
+		}
+		if slices.Contains(up, n.Name) && machines[n.Name] != machine.StatusAbsent {
+			r.add("%s: see that its engine is ready", n.Name)
+		}
+		r.types(works[n.Name].Lesson(n.Name, nodeUser))
+	}
+	r.lesson = byNode(r.lesson)
+	return machines, nil
+}
+
+// look asks nodes that run what making them ready would be.
+func (s *session) look(ctx context.Context, nodes []lab.Node, works map[string]provision.Work, unseen map[string]error) {
+	if len(nodes) == 0 {
+		return
+	}
+	found := make([]provision.Work, len(nodes))
+	errs := make([]error, len(nodes))
+	have := &connected{}
+	defer have.Close()
+	s.connect(ctx, nodes, have, func(i int, n *provision.Node, err error) {
+		if err == nil {
+			found[i], err = n.Foresee(ctx, s.want(nodes[i]))
+		}
+		errs[i] = err
+	})
+	for i, n := range nodes {
+		works[n.Name] = found[i]
+		if errs[i] != nil {
+			unseen[n.Name] = errs[i]
+		}
+	}
+}
+
+// rehearseForming adds what up --swarm would do to the swarm, with machines as
+// they are now: those that do not run are thought of as new, where none does,
+// and else as not to be had yet.
+func (s *session) rehearseForming(ctx context.Context, r *rehearsal, machines map[string]machine.Status) error {
+	var v swarm.View
+	if len(runningOf(s.lab.Nodes, machines)) == 0 {
+		if slices.ContainsFunc(s.lab.Nodes, func(n lab.Node) bool { return machines[n.Name] != machine.StatusAbsent }) {
+			r.add("bring the swarm to what labs.yaml wants, when the nodes that are halted answer")
+			r.types(lesson.Lesson{{Node: s.lab.Nodes[0].Name, Text: "docker node ls", Why: "the swarm is back by itself, as it was"}})
+			return nil
+		}
+		c, err := s.assemble(machines, nil, nil)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		v = swarm.Imagine(c.targets)
+	} else {
+		seen, c, err := s.observe(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		v = seen
+	}
+	plan, err := swarm.MakePlan(s.lab, v, swarm.Options{})
+	if err != nil {
+		return err
+	}
+	s.warn(plan.Warnings...)
+	r.plan = append(r.plan, planLines(plan.Steps())...)
+	for _, u := range plan.Unfinished {
+		if machines[u.Node] == machine.StatusRunning {
+			s.warn(u.Node + ": " + u.Why)
+		} else {
+			r.add("%s: take it into the swarm, when it answers", u.Node)
+		}
+	}
+	r.types(plan.Lesson)
+	return nil
+}
+
+// powered is the lesson of what Up or Start has done, where machines were in
+// these states before.
+func (s *session) powered(act machine.Act, nodes []lab.Node, before map[string]machine.Status, works map[string]provision.Work) lesson.Lesson {
+	d := machine.Deed{Act: act}
+	for _, n := range nodes {
+		if before[n.Name] != machine.StatusRunning {
+			d.Nodes = append(d.Nodes, n.Name)
+		}
+		if before[n.Name] == machine.StatusAbsent {
+			d.New = append(d.New, n.Name)
+		}
+	}
+	var l lesson.Lesson
+	if len(d.Nodes) > 0 {
+		l = s.deed(d)
+	}
+	for _, n := range nodes {
+		l = append(l, works[n.Name].Lesson(n.Name, nodeUser)...)
+	}
+	return byNode(l)
+}
+
+// statusLesson is how a person looks at the lab.
+func (s *session) statusLesson(view bool) lesson.Lesson {
+	if view {
+		l := onEach(s.managersOf(), "docker node ls")
+		for _, n := range s.managersOf() {
+			terms := "sudo journalctl --no-pager -u docker | grep -o 'term=[0-9]*\\|term [0-9]*' | tail -n 1"
+			if !s.systemd() {
+				terms = "sudo grep -o 'term=[0-9]*\\|term [0-9]*' /var/log/docker.log | tail -n 1"
+			}
+			l = append(l, lesson.Command{Node: n.Name, Text: terms, Why: "the raft term that it knows"})
+		}
+		return byNode(l)
+	}
+	l := s.deed(machine.Deed{Act: machine.ActStatus})
+	for _, n := range s.manager() {
+		l = append(l,
+			lesson.Command{Node: n.Name, Text: "docker node ls", Why: "answers while there is a quorum"},
+			lesson.Command{Node: n.Name, Text: "docker service ls", Why: "published ports"})
+	}
+	return append(l, onEach(s.lab.Nodes, "docker info -f '{{.Name}} {{.ServerVersion}} {{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}'")...)
+}
+
+// execLesson runs a command line on nodes.
+func (s *session) execLesson(nodes []lab.Node, command string) lesson.Lesson {
+	var lines []string
+	for _, n := range nodes {
+		lines = append(lines, lesson.Line("ssh", "-n", "-F", s.state.SSHConfig(), n.Name, command))
+	}
+	return here(lines...)
+}
+
+// copyLesson does the errands with scp, and plan says them.
+func (s *session) copyLesson(errands []errand, recursive bool) (r rehearsal) {
+	at := func(node, path string) string {
+		switch {
+		case node != "":
+			return node + ":" + path
+		case strings.Contains(path, ":"):
+			return "./" + path // scp would take it for a node's
+		}
+		return path
+	}
+	for _, e := range errands {
+		words := []string{"scp", "-F", s.state.SSHConfig(), "-p"}
+		if recursive {
+			words = append(words, "-r")
+		}
+		if e.from != "" && e.to != "" {
+			words = append(words, "-3")
+		}
+		target := e.target
+		if e.each {
+			r.types(here(lesson.Line("mkdir", "-p", target)))
+		}
+		if (e.each || e.into) && target != "" {
+			target = strings.TrimSuffix(target, "/") + "/" // a folder, and no new name
+		}
+		source, target := at(e.from, e.source), at(e.to, target)
+		r.types(here(lesson.Line(append(words, source, target)...)))
+		node := e.to
+		if node == "" {
+			node = e.from
+		}
+		r.add("%s: copy %s to %s", node, source, target)
+	}
+	return r
+}
+
+// loadLesson brings images into nodes. source is the argument of image load.
+func (s *session) loadLesson(source string, file bool, nodes []lab.Node) lesson.Lesson {
+	var l lesson.Lesson
+	from := "docker save " + lesson.Line(source) + " | "
+	into := ""
+	switch {
+	case source == demoSource:
+		l = here("# dcalab itself builds the demo image; of another one of yours, IMAGE:")
+		from = "# docker save IMAGE | "
+	case source == "-":
+		from, into = "", " <FILE.tar"
+	case file:
+		from, into = "", " <"+lesson.Line(source)
+	}
+	for _, n := range nodes {
+		l = append(l, lesson.Command{Text: from + s.sshLine(n.Name, "docker load") + into})
+	}
+	return l
+}
+
+// warnNotRunning tells of nodes of a dry run that could not be asked.
+func (s *session) warnNotRunning(ctx context.Context, nodes []lab.Node) error {
+	machines, err := s.driver.Status(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, n := range nodes {
+		if err := notRunning(n.Name, machines[n.Name]); err != nil {
+			errs = append(errs, err)
+			s.warn(oneLine(err))
+		}
+	}
+	if len(errs) == len(nodes) {
+		return errors.Join(errs...)
+	}
+	return nil
+}

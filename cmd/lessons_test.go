@@ -1,0 +1,179 @@
+package cmd
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/viper"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/ui"
+)
+
+// plausible gives each command that takes arguments some that it could have.
+func plausible() map[string][]string {
+	return map[string][]string{
+		"promote": {"node01"}, "demote": {"node01"}, "drain": {"node01"}, "pause": {"node01"}, "activate": {"node01"},
+		"remove": {"node01"}, "join": {"node01"}, "swarm leave": {"node01"}, "label set": {"node01", "a=b"}, "label rm": {"node01", "a"},
+		"snapshot save": {"one"}, "snapshot restore": {"one"}, "snapshot delete": {"one"},
+		"ssh": {"master"}, "exec": {"--all", "--", "reboot"}, "cp": {"here", "node01:"}, "logs": {"master"},
+		"image load": {"demo"}, "vagrant": {"--", "destroy", "-f"},
+	}
+}
+
+// Whatever the command, and whether a lab is there or not: a dry run leaves
+// this machine's files as they are.
+func TestDryRunsTouchNothing(t *testing.T) {
+	for _, explain := range []bool{false, true} {
+		for _, driver := range []string{lab.DriverSandbox, lab.DriverVagrant} {
+			for path, c := range commands(t) {
+				if path != pathOf(c) || c.Hidden || c.HasSubCommands() || cobras(path) {
+					continue
+				}
+				name := strings.Join([]string{driver, path, map[bool]string{true: "explained"}[explain]}, " ")
+				t.Run(name, func(t *testing.T) {
+					home := t.TempDir()
+					t.Setenv("HOME", home)
+					t.Setenv("XDG_STATE_HOME", home)
+					t.Setenv("PATH", t.TempDir()) // neither vagrant, docker nor sudo
+					args := append([]string{"--driver", driver, "--dry-run"}, strings.Fields(path)...)
+					if explain {
+						args = append([]string{"--explain"}, args...)
+					}
+					status, out, story := run(t, append(args, plausible()[path]...)...)
+					if status == trouble.ExitOK && out == "" {
+						t.Errorf("it says nothing: %s", story)
+					}
+					if strings.Contains(story, errDryRun.Error()) {
+						t.Error(story)
+					}
+					if left := files(t, "."); len(left) > 0 {
+						t.Errorf("it made %q", left)
+					}
+					if left := files(t, home); len(left) > 0 {
+						t.Errorf("it made %q in the home", left)
+					}
+				})
+			}
+		}
+	}
+}
+
+func files(t *testing.T, root string) (all []string) {
+	t.Helper()
+	if err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if path != root {
+			all = append(all, path)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// Where a command forgets that it is a dry run, it is stopped at the door.
+func TestDryRunNeverBeginsToChange(t *testing.T) {
+	state, err := lab.OpenState(t.TempDir(), "dca", lab.Owner{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &app{streams: ui.Streams{Out: os.Stdout, Err: os.Stderr}, settings: viper.New()}
+	a.settings.Set("dry-run", true)
+	s := &session{app: a, state: state}
+	if _, err := s.change(t.Context()); !errors.Is(err, errDryRun) {
+		t.Errorf("change: %v", err)
+	}
+	if err := s.sudo(t.Context()); !errors.Is(err, errDryRun) {
+		t.Errorf("sudo: %v", err)
+	}
+	if exists, err := state.Exists(); err != nil || exists {
+		t.Errorf("the state folder exists (%v)", err)
+	}
+}
+
+// Without Vagrant, a dry run refuses as up does; a lesson is for whoever has
+// to install it as well.
+func TestALessonNeedsNoVagrant(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	for _, key := range []string{"VAGRANT_CWD", "VAGRANT_VAGRANTFILE", "VAGRANT_DOTFILE_PATH"} {
+		t.Setenv(key, "")
+	}
+	status, _, story := run(t, "--driver", "vagrant", "up", "--dry-run")
+	if status != trouble.ExitRequirement {
+		t.Errorf("exit status %d:\n%s", status, story)
+	}
+	status, out, story := run(t, "--driver", "vagrant", "--provider", "virtualbox", "up", "--swarm", "--dry-run", "--explain")
+	if status != trouble.ExitOK {
+		t.Fatalf("exit status %d:\n%s", status, story)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for line := range strings.Lines(strings.ReplaceAll(out, dir, "DIR")) {
+		text, _, _ := strings.Cut(strings.TrimSpace(line), "  ") // without the remark
+		lines = append(lines, text)
+	}
+	const file = "testdata/lesson-up.golden"
+	got := strings.Join(lines, "\n") + "\n"
+	if *update {
+		if err := os.WriteFile(repository+"/cmd/"+file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(repository + "/cmd/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestCopiesAsALesson(t *testing.T) {
+	state, err := lab.OpenState("/home/ana", "dca", lab.Owner{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{state: state}
+	const scp = "scp -F /home/ana/.dcalab/dca/ssh_config -p "
+	for name, c := range map[string]struct {
+		errands   []errand
+		recursive bool
+		want      []string
+	}{
+		"to the home of a node": {[]errand{{to: "node01", source: "a"}}, false, []string{scp + "a node01:"}},
+		"several files":         {[]errand{{to: "node01", source: "a", into: true}}, false, []string{scp + "a node01:"}},
+		"several to a folder":   {[]errand{{to: "node01", source: "a", target: "/tmp", into: true}}, false, []string{scp + "a node01:/tmp/"}},
+		"between nodes":         {[]errand{{from: "master", to: "node01", source: "a", target: "b"}}, false, []string{scp + "-3 master:a node01:b"}},
+		"a folder of each":      {[]errand{{from: "master", source: "/etc", target: "x/master", each: true}}, true, []string{"mkdir -p x/master", scp + "-r master:/etc x/master/"}},
+		"a colon in a name":     {[]errand{{to: "node01", source: "a:b"}}, false, []string{scp + "./a:b node01:"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, line := range s.copyLesson(c.errands, c.recursive).lesson {
+				got = append(got, line.Text)
+			}
+			if d := cmp.Diff(c.want, got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestByNodeLogsInOnce(t *testing.T) {
+	l := lesson.Lesson{{Text: "vagrant up"}, {Node: "b", Text: "1"}, {Node: "a", Text: "2"}, {Node: "b", Text: "3"}, {Text: "last"}}
+	want := lesson.Lesson{{Text: "vagrant up"}, {Text: "last"}, {Node: "b", Text: "1"}, {Node: "b", Text: "3"}, {Node: "a", Text: "2"}}
+	if d := cmp.Diff(want, byNode(l)); d != "" {
+		t.Error(d)
+	}
+}

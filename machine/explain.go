@@ -1,0 +1,39 @@
+package machine
+
+import "github.com/dcalab/dcalab/lesson"
+
+// Deed is one call of a driver's methods, as something to tell of.
+type Deed struct {
+	Act Act
+	// Nodes that it is done to, by short name; none means all of the lab.
+	Nodes []string
+	// New are those of Nodes that do not exist yet; for ActUp.
+	New []string
+	// Snapshot is the name of one, for the acts on snapshots.
+	Snapshot string
+}
+
+// Act names a method of a Driver or of a Snapshotter.
+type Act string
+
+// The acts that a driver can tell of.
+const (
+	ActUp      Act = "up"
+	ActStart   Act = "start"
+	ActHalt    Act = "halt"
+	ActDestroy Act = "destroy"
+	ActStatus  Act = "status"
+	ActSave    Act = "save snapshot"
+	ActRestore Act = "restore snapshot"
+	ActDelete  Act = "delete snapshot"
+	ActList    Act = "list snapshots"
+)
+
+// Explainer is a Driver that can tell what a person types to have the same
+// done. Telling needs neither rights nor anything installed, asks nobody and
+// changes nothing.
+type Explainer interface {
+	// Explain gives the commands for one deed: those that are typed on this
+	// machine first, then those on each node, in the lab's order.
+	Explain(Deed) lesson.Lesson
+}

@@ -1,0 +1,47 @@
+package sandbox
+
+import (
+	"strings"
+
+	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/machine"
+)
+
+var _ machine.Explainer = (*Driver)(nil)
+
+// Explain says, as comments of the shell, that no plain command does it, and
+// what Vagrant would be told where the nodes were virtual machines: a node of
+// this driver is made of namespaces, mounts, links and cgroups.
+func (d *Driver) Explain(deed machine.Deed) lesson.Lesson {
+	nodes := deed.Nodes
+	if len(nodes) == 0 {
+		nodes = d.cfg.Lab.NodeNames()
+	}
+	which := strings.Join(nodes, " ")
+	l := lesson.Lesson{
+		{Text: "# the nodes of the sandbox driver are namespaces on this machine, and no plain"},
+		{Text: "# command does this to them; where they are virtual machines, it is:"},
+	}
+	add := func(line string) { l = append(l, lesson.Command{Text: "#   vagrant " + line}) }
+	switch deed.Act {
+	case machine.ActUp, machine.ActStart:
+		add("up " + which)
+	case machine.ActHalt:
+		add("halt " + which)
+	case machine.ActDestroy:
+		add("destroy --force " + which)
+	case machine.ActStatus:
+		add("status")
+	case machine.ActSave:
+		add("snapshot save " + deed.Snapshot)
+	case machine.ActRestore:
+		add("snapshot restore --no-start --no-provision " + deed.Snapshot)
+	case machine.ActDelete:
+		for _, n := range nodes {
+			add("snapshot delete " + n + " " + deed.Snapshot)
+		}
+	case machine.ActList:
+		add("snapshot list")
+	}
+	return l
+}

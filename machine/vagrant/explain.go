@@ -1,0 +1,110 @@
+package vagrant
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/machine"
+)
+
+var _ machine.Explainer = (*Driver)(nil)
+
+// Explain gives the Vagrant commands for a deed, which are typed in the lab's
+// folder; where there is none yet, it is made first.
+func (d *Driver) Explain(deed machine.Deed) lesson.Lesson {
+	nodes := deed.Nodes
+	whole := len(nodes) == 0
+	if whole {
+		nodes = d.cfg.Lab.NodeNames()
+	}
+	named := func(words ...string) string { return vagrantLine(append(words, nodes...)...) }
+	l := d.enter(deed.Act == machine.ActUp)
+	here := func(text, why string) { l = append(l, lesson.Command{Text: text, Why: why}) }
+	switch deed.Act {
+	case machine.ActUp, machine.ActStart:
+		up := []string{"up"}
+		if d.cfg.Provider != "" {
+			up = append(up, "--provider", d.cfg.Provider)
+		}
+		why := "boots what is halted, as it was"
+		if len(deed.New) > 0 {
+			why = "makes what is absent, boots what is halted"
+		}
+		here(named(up...), why)
+		for _, n := range d.cfg.Lab.Nodes {
+			if slices.Contains(deed.New, n.Name) {
+				l = append(l, d.names(n)...)
+			}
+		}
+	case machine.ActHalt:
+		here(named("halt"), "powers off in order, keeps the disks")
+	case machine.ActDestroy:
+		here(named("destroy", "--force"), "removes the machines and their disks")
+		if whole {
+			here("rm -rf .vagrant", "Vagrant's own notes on the machines")
+		}
+	case machine.ActStatus:
+		here("vagrant status", "")
+	case machine.ActSave:
+		here(vagrantLine("snapshot", "save", snapshotID(deed.Snapshot)), "keeps the disk of every machine of the folder")
+	case machine.ActRestore:
+		here(vagrantLine("snapshot", "restore", "--no-start", "--no-provision", snapshotID(deed.Snapshot)), "gives every machine the disk that was kept")
+	case machine.ActDelete:
+		for _, n := range nodes {
+			here(vagrantLine("snapshot", "delete", n, snapshotID(deed.Snapshot)), "")
+		}
+	case machine.ActList:
+		here("vagrant snapshot list", "those of dcalab begin with "+snapshotID(""))
+	}
+	return l
+}
+
+// ExplainCommand is for a person's own arguments to Vagrant.
+func (d *Driver) ExplainCommand(args ...string) lesson.Lesson {
+	return append(d.enter(false), lesson.Command{Text: vagrantLine(args...)})
+}
+
+func vagrantLine(args ...string) string {
+	return machine.ShellLine(append([]string{"vagrant"}, args...))
+}
+
+// enter leads to the folder in which Vagrant knows the lab's machines, and
+// tells how to make it where that is wanted and there is none.
+func (d *Driver) enter(first bool) lesson.Lesson {
+	dir := machine.ShellLine([]string{d.cfg.State.Dir()})
+	l := lesson.Lesson{{Text: "cd " + dir, Why: "the folder of the lab's Vagrantfile"}}
+	if _, err := os.Stat(d.cfg.State.Vagrantfile()); err != nil && first {
+		l = lesson.Lesson{
+			{Text: "mkdir -p " + dir + " && cd " + dir, Why: "a folder for the Vagrantfile"},
+			{Text: machine.ShellLine([]string{"dcalab", "--lab", d.cfg.Lab.Name, "render"}) + " >Vagrantfile", Why: "or write one of your own"},
+		}
+	}
+	// They would lead Vagrant elsewhere; dcalab sets them itself.
+	var astray []string
+	for _, key := range []string{"VAGRANT_CWD", "VAGRANT_VAGRANTFILE", "VAGRANT_DOTFILE_PATH"} {
+		if os.Getenv(key) != "" {
+			astray = append(astray, key)
+		}
+	}
+	if len(astray) > 0 {
+		l = append(l, lesson.Command{Text: "unset " + strings.Join(astray, " "), Why: "they lead Vagrant to another folder"})
+	}
+	return l
+}
+
+// names is what setNames does to a new machine.
+func (d *Driver) names(n lab.Node) lesson.Lesson {
+	full := d.cfg.Lab.Hostname(n)
+	_, lines, _ := strings.Cut(d.namesOf(n), "\n")
+	return lesson.Lesson{
+		{Node: n.Name, Text: machine.ShellLine([]string{"sudo", "hostnamectl", "set-hostname", full})},
+		{
+			Node: n.Name, Why: "every node by its name",
+			Text: fmt.Sprintf("%s | sudo tee -a /etc/hosts", machine.ShellLine(append([]string{"printf", `%s\n`}, strings.Split(strings.TrimSpace(lines), "\n")...))),
+		},
+	}
+}

@@ -1,0 +1,240 @@
+package provision
+
+import (
+	"bytes"
+	"encoding/json"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dcalab/dcalab/lesson"
+)
+
+// Imagine is the work on a machine that does not exist yet, guessed by the
+// name of the box that it will be made of: of one that says nothing, Ubuntu's.
+// Without a box its engine is there and runs, and lets root in only.
+func Imagine(box string, want Want) Work {
+	if box == "" {
+		w, err := plan(probe{UID: "1000", Dockerd: true, Listening: true}, Want{Engine: want.Engine, EngineLabels: want.EngineLabels})
+		if err != nil {
+			return Work{}
+		}
+		return w
+	}
+	// What the shell of the node puts in where it is typed.
+	const codename, major = `$(. /etc/os-release && echo "$VERSION_CODENAME")`, `$(rpm -E %rhel)`
+	os := distribution{ID: "ubuntu", Codename: codename}
+	name := strings.ToLower(box)
+	for _, known := range []struct {
+		word string
+		os   distribution
+	}{
+		{"debian", distribution{ID: "debian", Codename: codename}},
+		{"fedora", distribution{ID: "fedora", VersionID: `$(rpm -E %fedora)`}},
+		{"centos", distribution{ID: "centos", VersionID: major}},
+		{"alma", distribution{ID: "almalinux", Like: []string{"rhel"}, VersionID: major}},
+		{"rocky", distribution{ID: "rocky", Like: []string{"rhel"}, VersionID: major}},
+		{"rhel", distribution{ID: "rhel", VersionID: major}},
+		{"oracle", distribution{ID: "ol", Like: []string{"rhel"}, VersionID: major}},
+	} {
+		if strings.Contains(name, known.word) {
+			os = known.os
+		}
+	}
+	// The host name is the driver's.
+	w, err := plan(probe{UID: "1000", OS: os, Systemd: true}, Want{Engine: want.Engine, EngineLabels: want.EngineLabels})
+	if err != nil {
+		return Work{}
+	}
+	return w
+}
+
+// Steps is what the work consists of, in the order in which it is done, each
+// in a few words in the imperative; none where the node is ready.
+func (w Work) Steps() []string {
+	var out []string
+	if w.Hostname != "" {
+		out = append(out, "set the host name to "+w.Hostname)
+	}
+	if w.Daemon.Config != nil {
+		out = append(out, "write /etc/docker/daemon.json")
+	}
+	if w.Install != nil {
+		what := "install " + w.Install.Package
+		if w.Install.Version != "" {
+			what += " " + w.Install.Version
+		}
+		if w.Install.Source == sourceDocker {
+			what += " from Docker's repository"
+		}
+		out = append(out, what)
+	}
+	if w.AddGroup {
+		out = append(out, "put the user into the docker group, and log in again")
+	}
+	switch {
+	case w.Restart:
+		out = append(out, "restart the engine")
+	case w.Start && w.Install == nil:
+		out = append(out, "start the engine")
+	}
+	return out
+}
+
+// Lesson is the work as a person would type it on the node, logged in as user.
+func (w Work) Lesson(node, user string) lesson.Lesson {
+	l := typed{node: node}
+	if w.Hostname != "" {
+		short, _, _ := strings.Cut(w.Hostname, ".")
+		l.add(Quote("printf", `127.0.1.1\t%s %s\n`, w.Hostname, short)+" | sudo tee -a /etc/hosts", "without it every sudo would look for the name")
+		if w.Systemd {
+			l.add(Quote("sudo", "hostnamectl", "set-hostname", w.Hostname), "")
+		} else {
+			l.add("echo "+Quote(w.Hostname)+" | sudo tee /etc/hostname", "for the next boot")
+			l.add(Quote("sudo", "hostname", w.Hostname), "for now")
+		}
+	}
+	if w.Daemon.Config != nil {
+		l.add("sudo mkdir -p /etc/docker", "")
+		l.add(Quote("printf", `%s\n`, withoutPasswords(w.Daemon.Config))+" | sudo tee /etc/docker/daemon.json", "labels and registries of the engine")
+	}
+	if w.Install != nil {
+		w.Install.lesson(&l, w.Packages)
+	}
+	switch {
+	case w.Restart:
+		l.service(w.Systemd, "restart")
+	case w.Start:
+		l.service(w.Systemd, "start")
+	}
+	if w.AddGroup {
+		l.add(Quote("sudo", "usermod", "-aG", "docker", user), "docker without sudo")
+		l.add("exit", "and log in again: the group counts from then on")
+	}
+	return l.lesson
+}
+
+// lesson is the recipe as it is typed. installed are the packages with their
+// versions; without them, those that a person would ask for.
+func (r recipe) lesson(l *typed, installed []string) {
+	const repository = "https://download.docker.com/linux/"
+	packages := installed
+	if packages == nil {
+		packages = []string{r.Package}
+		if r.Source == sourceDocker {
+			packages = append(packages, "docker-ce-cli")
+		}
+		if r.Version != "" {
+			// A pattern; what Docker builds has the epoch 5 in apt.
+			pin := "=" + r.Version + "*"
+			switch {
+			case r.Manager == "dnf":
+				pin = "-" + r.Version + "*"
+			case r.Source == sourceDocker:
+				pin = "=5:" + r.Version + "*"
+			}
+			for i := range packages {
+				packages[i] += pin
+			}
+		}
+		if r.Source == sourceDocker {
+			packages = append(packages, "containerd.io")
+		}
+	}
+	if r.Manager == "dnf" {
+		if r.Source == sourceDocker {
+			l.add("sudo curl -fsSL "+repository+r.Repository+"/docker-ce.repo -o /etc/yum.repos.d/docker-ce.repo", "Docker's repository")
+		} else {
+			packages = append(packages, "docker-cli")
+		}
+		l.add(Quote(append([]string{"sudo", "dnf", "-y", "install"}, packages...)...), "")
+		return
+	}
+	l.add("sudo apt-get update", "")
+	if r.Source == sourceDocker {
+		l.add("sudo apt-get install -y ca-certificates curl", "")
+		l.add("sudo mkdir -p /etc/apt/keyrings", "")
+		l.add("sudo curl -fsSL "+repository+r.Repository+"/gpg -o /etc/apt/keyrings/docker.asc", "the key that its packages are signed with")
+		l.add(`echo "deb [arch=$(dpkg --print-architecture) signed-by=/etc/apt/keyrings/docker.asc] `+repository+r.Repository+" "+r.Release+` stable" | sudo tee /etc/apt/sources.list.d/docker.list`, "Docker's repository")
+		l.add("sudo apt-get update", "")
+	}
+	l.add(Quote(append([]string{"sudo", "apt-get", "install", "-y"}, packages...)...), "")
+}
+
+// ExplainReset is what Reset comes to, as it is typed on a node whose engine
+// answers. (Reset itself needs none that does.)
+func ExplainReset(node string) lesson.Lesson {
+	l := typed{node: node}
+	l.add("docker swarm leave --force", "refused where it is in none")
+	l.add("docker ps -aq | xargs -r docker rm -f", "")
+	l.add("docker system prune --all --force", "images and networks")
+	l.add("docker volume ls -q | xargs -r docker volume rm", "")
+	l.add("docker info -f '{{.Swarm.LocalNodeState}}'", "")
+	l.lesson[len(l.lesson)-1].Until = "inactive"
+	return l.lesson
+}
+
+// ExplainLog is EngineLog as it is typed on the node.
+func ExplainLog(node string, o LogOptions, systemd bool) lesson.Lesson {
+	l := typed{node: node}
+	lines := "all"
+	if o.Lines >= 0 {
+		lines = strconv.Itoa(o.Lines)
+	}
+	if systemd {
+		words := []string{"sudo", "journalctl", "--no-pager", "-u", "docker", "-n", lines}
+		if o.Since > 0 {
+			words = append(words, "--since=-"+strconv.FormatInt(int64(max(o.Since/time.Second, 1)), 10)+"s")
+		}
+		if o.Follow {
+			words = append(words, "-f")
+		}
+		l.add(Quote(words...), "")
+		return l.lesson
+	}
+	if lines == "all" {
+		lines = "+1"
+	}
+	words := []string{"sudo", "tail", "-n", lines}
+	if o.Follow {
+		words = append(words, "-F")
+	}
+	why := "no systemd starts this engine: it writes a file"
+	if o.Since > 0 {
+		why = "look for the time yourself: each line begins with its own"
+	}
+	l.add(Quote(append(words, "/var/log/docker.log")...), why)
+	return l.lesson
+}
+
+// typed is a lesson for one node, in the making.
+type typed struct {
+	node   string
+	lesson lesson.Lesson
+}
+
+func (t *typed) add(text, why string) {
+	t.lesson = append(t.lesson, lesson.Command{Node: t.node, Text: text, Why: why})
+}
+
+func (t *typed) service(systemd bool, verb string) {
+	switch {
+	case !systemd:
+		t.add("sudo service docker "+verb, "")
+	case verb == "start":
+		t.add("sudo systemctl enable --now docker", "now and at each boot")
+	default:
+		t.add("sudo systemctl "+verb+" docker", "")
+	}
+}
+
+// withoutPasswords is a JSON text in one line, without what stands before an @
+// in its addresses.
+func withoutPasswords(text []byte) string {
+	var b bytes.Buffer
+	if json.Compact(&b, text) != nil {
+		return "{}"
+	}
+	return regexp.MustCompile(`(://)[^/\s"]*@`).ReplaceAllString(b.String(), "$1<user>:<password>@")
+}
