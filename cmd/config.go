@@ -1,12 +1,16 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 func (a *app) config() *cobra.Command {
@@ -84,7 +88,21 @@ there is never overwritten.`,
 			if err != nil {
 				return err
 			}
-			if err := lab.WriteNew(lab.FileName, text); err != nil {
+			if here := made(lab.StateFolder); len(here) > 0 && a.settings.GetString("config") == "" {
+				if _, err := os.Stat(lab.FileName); errors.Is(err, fs.ErrNotExist) {
+					return &trouble.Error{
+						ID: "labs-would-be-hidden", What: "write " + lab.FileName,
+						Why:  "this folder has lab " + strings.Join(here, ", ") + " of the built-in one, which a " + lab.FileName + " here would hide",
+						Next: []string{"write it into another folder, or remove the lab first: dcalab --lab " + here[0] + " destroy"}, Exit: trouble.ExitRefused,
+					}
+				}
+			}
+			if err := lab.WriteNew(lab.FileName, text); errors.Is(err, fs.ErrPermission) {
+				return &trouble.Error{
+					ID: "folder-not-yours", What: "write " + lab.FileName, Why: "you may not write into this folder",
+					Next: []string{"take a folder of your own: mkdir ~/lab && cd ~/lab && dcalab init"}, Err: err,
+				}
+			} else if err != nil {
 				return err
 			}
 			fmt.Fprintf(a.streams.Err, "wrote %s; check it with dcalab config validate, bring it up with dcalab up --swarm\n", lab.FileName)

@@ -177,6 +177,12 @@ func (a *app) bundle(ctx context.Context, file string) (err error) {
 			Next: []string{"name another file, or remove this one"}, Exit: trouble.ExitRefused, Err: err,
 		}
 	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		return &trouble.Error{
+			ID: "bundle-place", What: "make " + file, Why: "nothing can be written there",
+			Next: []string{"a folder that is there, and yours: dcalab logs --bundle " + filepath.Base(file)}, Err: err,
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("make the bundle: %w", err)
 	}

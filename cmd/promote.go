@@ -70,6 +70,7 @@ func (a *app) changeRole(ctx context.Context, args []string, already string, cha
 	defer p.Close()
 	o.Progress = tell(p)
 	result, err := change(ctx, c.targets, args, o)
+	err = s.namesFirst(args, err)
 	if err == nil && o.DryRun {
 		p.Close()
 		s.printPlan(result.Steps)

@@ -229,6 +229,9 @@ or read from standard input.`,
 				return err
 			}
 			defer crew.Close()
+			if err := crew.nobody(); err != nil {
+				return err
+			}
 			done, err := swarm.Unlock(ctx, crew.targets, "")
 			var t *trouble.Error
 			if errors.As(err, &t) && t.ID == "no-key" && ctx.Err() == nil {

@@ -76,7 +76,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 		s.warn(w.String())
 	}
 	if _, err := s.pick(args); err != nil {
-		return err
+		return notYet(err)
 	}
 	// Before anything is written: what would stop it, stops it here.
 	if err := s.driver.Preflight(ctx); err != nil {

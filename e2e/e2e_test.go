@@ -66,6 +66,7 @@ func TestScenarios(t *testing.T) {
 			"traces":     traces,
 			"sh":         shell,
 			"exits":      exits,
+			"mistakes":   mistakes,
 
 			"demo-binary": demoBinary(t),
 		},
