@@ -1,7 +1,9 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -9,6 +11,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 func (a *app) config() *cobra.Command {
@@ -113,6 +116,15 @@ there is never overwritten.`,
 			if err != nil {
 				return err
 			}
+			if here := made(lab.StateFolder); len(here) > 0 && a.settings.GetString("config") == "" {
+				if _, err := os.Stat(lab.FileName); errors.Is(err, fs.ErrNotExist) {
+					return &trouble.Error{
+						ID: "labs-would-be-hidden", What: "write " + lab.FileName,
+						Why:  "this folder has lab " + strings.Join(here, ", ") + " of the built-in one, which a " + lab.FileName + " here would hide",
+						Next: []string{"write it into another folder, or remove the lab first: dcalab --lab " + here[0] + " destroy"}, Exit: trouble.ExitRefused,
+					}
+				}
+			}
 			s := &session{app: a}
 			typed := lesson.Lesson{{Text: "vagrant init bento/ubuntu-24.04", Why: "writes a Vagrantfile to start from, which labs.yaml stands for"}}
 			if a.dryRun() {
@@ -121,7 +133,12 @@ there is never overwritten.`,
 				}
 				return s.rehearse([]string{fmt.Sprintf("write %s: %s, %s", lab.FileName, plural(managers, "manager"), plural(workers, "worker"))}, typed)
 			}
-			if err := lab.WriteNew(lab.FileName, text); err != nil {
+			if err := lab.WriteNew(lab.FileName, text); errors.Is(err, fs.ErrPermission) {
+				return &trouble.Error{
+					ID: "folder-not-yours", What: "write " + lab.FileName, Why: "you may not write into this folder",
+					Next: []string{"take a folder of your own: mkdir ~/lab && cd ~/lab && dcalab init"}, Err: err,
+				}
+			} else if err != nil {
 				return err
 			}
 			fmt.Fprintf(a.streams.Err, "wrote %s; check it with dcalab config validate, bring it up with dcalab up --swarm\n", lab.FileName)

@@ -87,7 +87,7 @@ func checkSpots(spots []spot, args []string, which selection) error {
 		case args[i] == "":
 			return usage("a path is empty")
 		case s.remote && s.node == "" && which.none():
-			return usage(args[i]+": on which node?", "NODE"+args[i]+", or --all, --managers, --workers for several")
+			return usage(fmt.Sprintf("%q: on which node?", args[i]), "NODE"+args[i]+", or --all, --managers, --workers for several")
 		case s.remote && s.node != "" && !which.none():
 			return usage(fmt.Sprintf("%s names a node, and --all, --managers or --workers select them too", args[i]), "for each of the selected nodes: :"+s.path)
 		}

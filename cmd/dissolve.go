@@ -65,6 +65,9 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 		return err
 	}
 	defer crew.Close()
+	if err := crew.nobody(); err != nil {
+		return err
+	}
 	plan := swarm.PlanDissolve(v)
 	if plan.Empty() && len(plan.Unfinished) == 0 {
 		p.Close()

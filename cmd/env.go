@@ -38,7 +38,7 @@ Nothing is changed but in the shell that reads them. --unset undoes it.`,
 				shell = usualShell(os.Getenv("SHELL"), runtime.GOOS)
 			}
 			if !slices.Contains(shells(), shell) {
-				return usage(fmt.Sprintf("there is no shell %q", shell), "the shells are "+strings.Join(shells(), ", ")+" (bash is right for sh, dash and zsh too)")
+				return oneOf("shell", shell, shells(), " (bash is right for sh, dash and zsh too)")
 			}
 			s, err := a.identify()
 			if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -111,7 +112,7 @@ func (s *session) rehearseLoad(ctx context.Context, source string, nodes []lab.N
 	if file {
 		f, err := image.OpenFile(ctx, source)
 		if err != nil {
-			return err
+			return nearFile(err, source)
 		}
 		if err := f.Close(); err != nil {
 			return err
@@ -155,7 +156,11 @@ func (s *session) openImages(ctx context.Context, source, binary string) (*image
 	case source == "-":
 		return image.ReadFile(ctx, "the standard input", s.app.streams.In)
 	case isImageFile(source):
-		return image.OpenFile(ctx, source)
+		f, err := image.OpenFile(ctx, source)
+		return f, nearFile(err, source)
+	}
+	if _, err := os.Stat(source); err == nil {
+		return nil, usage(source+" is a folder", "an archive of images is a file: docker save -o FILE.tar IMAGE", "or load the image that needs nothing: dcalab image load demo")
 	}
 	s.note("taking %s from the local Docker", source)
 	if program, err := exec.LookPath("docker"); err == nil {
@@ -181,6 +186,26 @@ func (s *session) openImages(ctx context.Context, source, binary string) (*image
 	}
 	defer local.Close()
 	return image.Save(ctx, source, func(w io.Writer) error { return local.SaveImages(ctx, w, source) })
+}
+
+// nearFile advises somebody whose file is not there.
+func nearFile(err error, file string) error {
+	var t *trouble.Error
+	if !errors.As(err, &t) || len(t.Next) > 0 {
+		return err
+	}
+	t.Next = []string{"write one: docker save -o " + file + " IMAGE", "or load the image that needs nothing: dcalab image load demo"}
+	var there []string
+	entries, _ := os.ReadDir(filepath.Dir(file))
+	for _, e := range entries {
+		if strings.Contains(e.Name(), ".tar") || strings.HasSuffix(e.Name(), ".tgz") {
+			there = append(there, e.Name())
+		}
+	}
+	if near := lab.Nearest(filepath.Base(file), there); near != "" {
+		t.Next = append([]string{"did you mean " + near + "?"}, t.Next...)
+	}
+	return err
 }
 
 func (a *app) demoImage(ctx context.Context, binary string) (*image.File, error) {

@@ -136,6 +136,10 @@ func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
 		}
 		current := file.Default
 		if name := a.settings.GetString("lab"); name != "" {
+			_, err := file.Lab(name)
+			if err != nil { // all labs are listed all the same
+				l.Notes = append(l.Notes, err.Error())
+			}
 			current = name
 		}
 		for _, one := range file.Labs {
@@ -147,6 +151,10 @@ func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
 			}
 			if path := a.settings.GetString("config"); path != "" {
 				e.Command = strings.Replace(e.Command, "dcalab", machine.ShellLine([]string{"dcalab", "--config", path}), 1)
+			}
+			if s.state == nil { // not ours to open, as the entry says
+				sessions, l.Labs = append(sessions, s), append(l.Labs, e)
+				continue
 			}
 			here := s.place()
 			if i := slices.IndexFunc(places, func(p lab.Place) bool { return p.Root == here.Root && p.Lab == here.Lab }); i >= 0 {

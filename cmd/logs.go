@@ -191,6 +191,12 @@ func (a *app) bundle(ctx context.Context, file string) (err error) {
 	if errors.Is(err, fs.ErrExist) {
 		return exists(err)
 	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		return &trouble.Error{
+			ID: "bundle-place", What: "make " + file, Why: "nothing can be written there",
+			Next: []string{"a folder that is there, and yours: dcalab logs --bundle " + filepath.Base(file)}, Err: err,
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("make the bundle: %w", err)
 	}

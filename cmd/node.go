@@ -51,6 +51,7 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 	defer p.Close()
 	c.o.Progress = tell(p)
 	result, err := c.do(ctx, crew.targets, c.nodes, c.o)
+	err = s.namesFirst(c.nodes, err)
 	if err == nil && c.o.DryRun {
 		p.Close()
 		s.warn(result.Warnings...)
@@ -124,7 +125,10 @@ func (a *app) availability(use string, want engine.Availability, short, long, ex
 					if want == engine.AvailabilityDrain {
 						return "drained: no task of a service is left on it"
 					}
-					return string(want)
+					if want == engine.AvailabilityPause {
+						return "paused: it gets no new tasks"
+					}
+					return "active: it takes tasks"
 				},
 				already: map[engine.Availability]string{
 					engine.AvailabilityDrain: "is drained already, and empty", engine.AvailabilityPause: "is paused already", engine.AvailabilityActive: "is active already",
@@ -204,7 +208,7 @@ func (a *app) joinNodes(ctx context.Context, args []string) error {
 	}
 	nodes, err := s.pick(args)
 	if err != nil {
-		return err
+		return notYet(err)
 	}
 	for _, n := range nodes {
 		if n.Role == lab.RoleNone {
@@ -280,7 +284,7 @@ swarm's list no longer shows them. One that a node does not have is no error.`,
 					return usage(fmt.Sprintf("%q has a value", key), "labels are removed by their key: dcalab label rm "+args[0]+" "+name)
 				}
 				if err := swarm.CheckLabelKey(key); err != nil {
-					return usage(err.Error())
+					return usage(err.Error(), "dcalab label rm NODE KEY")
 				}
 			}
 			return a.changeLabels(c.Context(), args[0], nil, args[1:], nil)
@@ -301,7 +305,7 @@ func parseLabels(args []string) (set map[string]string, warnings []string, err e
 			return nil, nil, usage(err.Error(), "a label is written KEY=VALUE: zone=east")
 		}
 		if have, twice := set[key]; twice && have != value {
-			return nil, nil, usage(fmt.Sprintf("the label %s is given two values, %q and %q", key, have, value))
+			return nil, nil, usage(fmt.Sprintf("the label %s is given two values, %q and %q", key, have, value), "give it one: "+key+"="+value)
 		}
 		set[key] = value
 		if w := swarm.LabelWarning(key, value); w != "" {

@@ -2,18 +2,18 @@ package cmd
 
 import (
 	"encoding/json"
-	"fmt"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
 
 // checkFormat refuses what -o does not know; empty is for people.
 func checkFormat(format string) error {
-	switch format {
-	case "", "json", "yaml":
+	known := []string{"json", "yaml"}
+	if format == "" || slices.Contains(known, format) {
 		return nil
 	}
-	return usage(fmt.Sprintf("there is no output format %q", format), "the formats are json and yaml")
+	return oneOf("output format", format, known, "")
 }
 
 // encode gives a report in the format that -o names, with a newline at the

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,7 +56,10 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 			Next: []string{"see what stands: dcalab status", "the same command, run again, goes on from there"}, Exit: trouble.ExitInterrupted,
 		}
 	}
-	ui.PrintError(streams.Err, err, streams.ErrColor(a.settings.GetBool("no-color")), a.settings.GetBool("verbose"))
+	var text strings.Builder
+	ui.PrintError(&text, err, streams.ErrColor(a.settings.GetBool("no-color")), a.settings.GetBool("verbose"))
+	// Whoever typed a token where it does not belong gets it masked.
+	_, _ = io.WriteString(streams.Err, trouble.Redact(text.String()))
 	return trouble.ExitStatus(err)
 }
 
@@ -99,9 +103,7 @@ Without a labs.yaml in this folder or above, the built-in one is used
 	if err := a.settings.BindPFlags(f); err != nil {
 		panic(err) // a programmer's error: a flag set that is nil
 	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usage(err.Error(), "see "+c.CommandPath()+" --help")
-	})
+	root.SetFlagErrorFunc(a.wrongFlag)
 	root.AddGroup(
 		&cobra.Group{ID: "lab", Title: "The lab's machines:"},
 		&cobra.Group{ID: "swarm", Title: "The swarm:"},
@@ -122,40 +124,8 @@ Without a labs.yaml in this folder or above, the built-in one is used
 	root.AddCommand(a.version(), a.sshProxy(), a.demoServer(), a.sandboxInit(), a.sandboxService())
 	teach(root)
 	a.refuseUnexplained(root)
-	markUsage(root)
+	a.tellHelp(root)
+	root.InitDefaultCompletionCmd()
+	a.markUsage(root)
 	return root
-}
-
-// markUsage makes a wrong number of arguments, or a wrong subcommand, an
-// error of usage that names the command's help.
-func markUsage(c *cobra.Command) {
-	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
-				return usage(err.Error(), "see "+c.CommandPath()+" --help")
-			}
-			return nil
-		}
-	}
-	if c.HasSubCommands() && !c.Runnable() {
-		c.Args = func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			next := "see " + c.CommandPath() + " --help"
-			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-				next = "did you mean: " + c.CommandPath() + " " + near[0]
-			}
-			return usage(fmt.Sprintf("%s has no command %q", c.CommandPath(), args[0]), next)
-		}
-		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
-		c.SuggestionsMinimumDistance = 2
-	}
-	for _, sub := range c.Commands() {
-		markUsage(sub)
-	}
-}
-
-func usage(why string, next ...string) error {
-	return &trouble.Error{ID: "usage", Why: why, Next: next, Exit: trouble.ExitUsage}
 }

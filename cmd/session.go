@@ -83,14 +83,14 @@ func (a *app) choice() (*lab.File, *lab.Lab, map[string]string, error) {
 	if driver := a.settings.GetString("driver"); driver != "" {
 		drivers := []string{lab.DriverAuto, lab.DriverSandbox, lab.DriverVagrant}
 		if !slices.Contains(drivers, driver) {
-			return nil, nil, nil, usage(fmt.Sprintf("there is no driver %q", driver), "the drivers are "+strings.Join(drivers, ", "))
+			return nil, nil, nil, oneOf("driver", driver, drivers, "")
 		}
 		l.Driver = driver
 		overrides["driver"] = a.origin("driver")
 	}
 	if provider := a.settings.GetString("provider"); provider != "" {
 		if !slices.Contains(vagrant.Providers(), provider) {
-			return nil, nil, nil, usage(fmt.Sprintf("there is no provider %q", provider), "the providers are "+strings.Join(vagrant.Providers(), ", "))
+			return nil, nil, nil, oneOf("provider", provider, vagrant.Providers(), "")
 		}
 		l.Provider = provider
 		overrides["provider"] = a.origin("provider")
@@ -379,10 +379,43 @@ func (s *session) noSuchNode(name string) error {
 		ID: "unknown-node", Why: fmt.Sprintf("lab %s has no node %q", s.lab.Name, name),
 		Next: []string{"its nodes are " + strings.Join(names, ", ")}, Exit: trouble.ExitUsage,
 	}
-	if near := lab.Nearest(name, names); near != "" {
-		e.Next = append([]string{"did you mean " + near + "?"}, e.Next...)
+	addresses := map[string]string{}
+	for _, n := range s.lab.Nodes {
+		addresses[n.IP.String()] = n.Name
 	}
+	e.Next = append(lab.NodeMeant(name, names, addresses), e.Next...)
 	return e
+}
+
+// notYet advises somebody who names a node that labs.yaml does not have yet.
+func notYet(err error) error {
+	var t *trouble.Error
+	if errors.As(err, &t) && t.ID == "unknown-node" {
+		t.Next = append(t.Next, "a new one: first write it into labs.yaml")
+		if strings.HasSuffix(t.Why, `"yes"`) || strings.HasSuffix(t.Why, `"true"`) {
+			t.Next = []string{"a switch such as --swarm takes no value after it"}
+		}
+	}
+	return err
+}
+
+// namesFirst tells of a name that is misspelt rather than of what else keeps a
+// command from being done: it would be met next. Ids of nodes pass.
+func (s *session) namesFirst(names []string, err error) error {
+	var t *trouble.Error
+	if err == nil || !errors.As(err, &t) || t.ID == "no-such-node" || t.Exit == trouble.ExitInterrupted {
+		return err
+	}
+	for _, name := range names {
+		if _, ok := s.lab.Node(name); ok {
+			continue
+		}
+		var unknown *trouble.Error
+		if e := s.noSuchNode(name); errors.As(e, &unknown) && len(unknown.Next) > 1 {
+			return e
+		}
+	}
+	return err
 }
 
 func names(nodes []lab.Node) []string {
@@ -398,10 +431,32 @@ func (s *session) needCreated() error {
 	if s.created {
 		return nil
 	}
-	return &trouble.Error{
+	e := &trouble.Error{
 		ID: "lab-absent", What: "lab " + s.lab.Name, Why: "it has not been created here (" + filepath.Dir(filepath.Dir(s.state.Dir())) + ")",
 		Next: []string{"bring it up: dcalab up"},
 	}
+	if s.lab.Name != s.file.Default {
+		e.Next = []string{"bring it up: dcalab --lab " + s.lab.Name + " up"}
+	}
+	for _, other := range made(filepath.Dir(s.state.Dir())) {
+		switch _, err := s.file.Lab(other); {
+		case other == s.lab.Name:
+		case err != nil:
+			e.Next = append(e.Next, fmt.Sprintf("lab %s is here, but not in %s: move that file away to reach it", other, place(s.file)))
+		default:
+			e.Next = append(e.Next, "another lab is here: dcalab --lab "+other+" status")
+		}
+	}
+	return e
+}
+
+// made names the labs that have a record in a folder of states.
+func made(folder string) []string {
+	records, _ := filepath.Glob(filepath.Join(folder, "*", "lab.json")) // no pattern but ours
+	for i, r := range records {
+		records[i] = filepath.Base(filepath.Dir(r))
+	}
+	return records
 }
 
 func (s *session) dialOptions() provision.Options {
@@ -452,6 +507,19 @@ type crew struct {
 func (c *crew) Close() {
 	c.closeEngines()
 	c.connected.Close()
+}
+
+// nobody is an error where no node at all could be reached: nothing is known
+// then of what there would be to do.
+func (c *crew) nobody() error {
+	var why []string
+	for _, t := range c.targets {
+		if t.Unreachable == nil {
+			return nil
+		}
+		why = append(why, t.Unreachable.Error())
+	}
+	return &trouble.Error{ID: "nobody-answers", What: "no node answers", Why: strings.Join(why, "; "), Next: []string{"bring the machines up: dcalab up"}}
 }
 
 func (c *crew) closeEngines() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -224,6 +225,12 @@ func (s *session) snapshots(ctx context.Context) (machine.Snapshotter, []machine
 		}
 	}
 	list, err := keeper.Snapshots(ctx)
+	if errors.Is(err, fs.ErrPermission) && s.asRoot() {
+		err = &trouble.Error{
+			ID: "sandbox-needs-root", What: "look for snapshots", Why: "the disks of the sandbox driver are root's",
+			Next: []string{"the same as root: sudo dcalab snapshot list"}, Exit: trouble.ExitRequirement, Err: err,
+		}
+	}
 	return keeper, list, err
 }
 

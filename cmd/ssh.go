@@ -155,7 +155,11 @@ func (a *app) sshProxy() *cobra.Command {
 		Use: "ssh-proxy SOCKET", Hidden: true, Args: cobra.ExactArgs(1),
 		Short: "Connect standard input and output to a node's sshd (ssh's ProxyCommand)",
 		RunE: func(c *cobra.Command, args []string) error {
-			return provision.Proxy(c.Context(), args[0], a.streams.In, a.streams.Out)
+			err := provision.Proxy(c.Context(), args[0], a.streams.In, a.streams.Out)
+			if c.Context().Err() != nil {
+				return nil // ssh hangs up when it is done
+			}
+			return err
 		},
 	}
 }

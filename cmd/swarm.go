@@ -279,6 +279,9 @@ or read from standard input.`,
 				return err
 			}
 			defer crew.Close()
+			if err := crew.nobody(); err != nil {
+				return err
+			}
 			steps := swarm.PlanUnlock(v)
 			if a.dryRun() {
 				return s.rehearse(planLines(steps), v.Lesson(steps))

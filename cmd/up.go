@@ -82,7 +82,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 		s.warn(w.String())
 	}
 	if _, err := s.pick(args); err != nil {
-		return err
+		return notYet(err)
 	}
 	if a.dryRun() {
 		return s.rehearseUp(ctx, args, form, prune)

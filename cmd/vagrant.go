@@ -29,7 +29,7 @@ sees: status tells what is, and up makes ready what was made.`,
 			if !ok {
 				return &trouble.Error{
 					ID: "not-vagrant", What: "vagrant " + args[0], Why: "lab " + s.lab.Name + " was made by the " + s.driver.Name() + " driver",
-					Exit: trouble.ExitUsage,
+					Next: []string{"what its machines do: dcalab status", "on one of them: dcalab ssh NODE -- COMMAND"}, Exit: trouble.ExitUsage,
 				}
 			}
 			typed := d.ExplainCommand(args...)

@@ -68,6 +68,7 @@ func TestScenarios(t *testing.T) {
 			"sh":         shell,
 			"exits":      exits,
 			"types":      types,
+			"mistakes":   mistakes,
 
 			"demo-binary": demoBinary(t),
 		},

@@ -52,7 +52,8 @@ type person struct {
 	knows map[string]string
 }
 
-// patience is how long a command is typed again.
+// patience is how long a command is typed again, and may take to answer: at a
+// lost quorum an engine takes 20 s.
 const patience = 90 * time.Second
 
 func (p *person) types(line string) {

@@ -30,7 +30,7 @@ func Find(dir string) (path string, ok bool, err error) {
 		case err == nil && info.Mode().IsRegular():
 			return path, true, nil
 		case err == nil:
-			return "", false, &trouble.Error{ID: "labs-not-a-file", Where: path, What: "this is not a file", Exit: trouble.ExitConfig}
+			return "", false, &trouble.Error{ID: "labs-not-a-file", Where: path, What: "this is not a file", Next: []string{"move it away, or name another one: dcalab --config FILE"}, Exit: trouble.ExitConfig}
 		case !errors.Is(err, fs.ErrNotExist):
 			return "", false, &trouble.Error{ID: "labs-unreadable", What: "look for " + FileName, Exit: trouble.ExitConfig, Err: err}
 		}
@@ -53,6 +53,8 @@ func Load(path string) (*File, error) {
 		e := &trouble.Error{ID: "labs-unreadable", What: "read the labs", Exit: trouble.ExitConfig, Err: err}
 		if errors.Is(err, fs.ErrNotExist) {
 			e.Next = []string{"dcalab init    # writes a labs.yaml to start from"}
+		} else {
+			e.Next = []string{"name a file that you may read: dcalab --config FILE", "who may read it: ls -l " + path}
 		}
 		return nil, e
 	}
@@ -103,6 +105,7 @@ func (f *File) Lab(name string) (*Lab, error) {
 		ID:   "lab-unknown",
 		What: fmt.Sprintf("there is no lab %q in %s", name, f.name),
 		Why:  "it has " + strings.Join(names, ", "),
+		Next: []string{"all labs, also those of other folders: dcalab list"},
 		Exit: trouble.ExitUsage,
 	}
 	if near := Nearest(name, names); near != "" {

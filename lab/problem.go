@@ -56,6 +56,7 @@ func invalid(name string, problems []Problem) error {
 	return &trouble.Error{
 		ID:   "labs-invalid",
 		What: name + " is not valid, and nothing was touched",
+		Next: []string{"mend it, and look again: dcalab config validate"},
 		Exit: trouble.ExitConfig,
 		Err:  &InvalidError{Name: name, Problems: sorted(problems)},
 	}
@@ -83,6 +84,32 @@ func Nearest(word string, candidates []string) string {
 		}
 	}
 	return best
+}
+
+// NodeMeant advises somebody whose word is the name of no node: names are those
+// that there are, addresses says whose each is. Nothing where it cannot be told.
+func NodeMeant(word string, names []string, addresses map[string]string) []string {
+	bare := word
+	if _, host, found := strings.Cut(word, "@"); found {
+		bare = host
+	}
+	bare, _, _ = strings.Cut(bare, ":")
+	if i := slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, bare) }); i >= 0 {
+		return []string{"did you mean " + names[i] + "?"}
+	}
+	if name := addresses[bare]; name != "" {
+		return []string{bare + " is the address of " + name + ": did you mean " + name + "?"}
+	}
+	if parts := strings.FieldsFunc(word, func(r rune) bool { return r == ',' || r == ' ' }); len(parts) > 1 {
+		return []string{"several nodes are words of their own: " + strings.Join(parts, " ")}
+	}
+	if strings.EqualFold(word, "all") || word == "*" {
+		return []string{"all nodes by their names: " + strings.Join(names, " ")}
+	}
+	if near := Nearest(bare, names); near != "" {
+		return []string{"did you mean " + near + "?"}
+	}
+	return nil
 }
 
 // distance counts the letters to insert, delete, replace or swap with their

@@ -24,6 +24,7 @@ func Starter(managers, workers int) ([]byte, error) {
 			ID:   "starter-size",
 			What: fmt.Sprintf("a lab with %d managers", managers),
 			Why:  fmt.Sprintf("from 1 to %d are possible, and 1, 3 or 5 make sense: an even number tolerates no more losses than the odd one below it", maxStarterManagers),
+			Next: []string{"dcalab init --managers 3 --workers 2"},
 			Exit: trouble.ExitUsage,
 		}
 	}
@@ -32,6 +33,7 @@ func Starter(managers, workers int) ([]byte, error) {
 			ID:   "starter-size",
 			What: fmt.Sprintf("a lab with %d workers", workers),
 			Why:  fmt.Sprintf("from 0 to %d are possible", maxStarterWorkers),
+			Next: []string{"dcalab init --managers 3 --workers 2"},
 			Exit: trouble.ExitUsage,
 		}
 	}

@@ -128,7 +128,7 @@ func unfinished(left, failed []Unfinished) error {
 	}
 	var why []string
 	var errs []error
-	next := []string{"see where it stands: dcalab status", "then go on: dcalab swarm bootstrap"}
+	var next []string
 	for _, u := range all {
 		if u.next != "" {
 			next = append(next, u.next)
@@ -140,6 +140,7 @@ func unfinished(left, failed []Unfinished) error {
 		}
 		errs = append(errs, u.Err)
 	}
+	next = append(append(next, trouble.Advice(errors.Join(errs...))...), "see where it stands: dcalab status", "then go on: dcalab swarm bootstrap")
 	return &trouble.Error{ID: "swarm-unfinished", Exit: trouble.ExitUnfinished,
 		What: "the swarm is not yet what labs.yaml asks for", Why: strings.Join(why, "; "),
 		Next: next, Err: errors.Join(errs...)}

@@ -69,12 +69,16 @@ func (v View) GuardStopping(nodes ...string) error {
 		return nil
 	}
 	who := strings.Join(hit, ", ")
+	next := "demote it first, so that the majority shrinks with it: dcalab demote " + strings.Join(hit, " ")
+	if len(hit) >= v.Quorum.Managers { // the last one cannot be demoted
+		next = "make another node a manager first: dcalab promote NODE; or stop the whole lab: dcalab halt"
+	}
 	return &trouble.Error{
 		ID: "quorum-would-be-lost", Exit: trouble.ExitRefused,
 		What: "refused to stop " + who,
 		Why: fmt.Sprintf("the swarm has %s, %d reachable; without %s %d would be reachable, and the majority of %d is %d",
 			managers(v.Quorum.Managers), v.Quorum.Reachable, who, after.Reachable, after.Managers, after.Majority),
-		Next: []string{"demote it first, so that the majority shrinks with it: dcalab demote " + strings.Join(hit, " ")},
+		Next: []string{next},
 	}
 }
 

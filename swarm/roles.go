@@ -284,8 +284,15 @@ func (v View) noSwarm() error {
 	if len(silent) > 0 {
 		why = "no node that answers is in one; " + strings.Join(silent, ", ")
 	}
-	return &trouble.Error{ID: "no-swarm", Exit: trouble.ExitFailure, What: "the lab has no swarm", Why: why,
-		Next: []string{"make one: dcalab swarm bootstrap"}}
+	next := []string{"make one: dcalab swarm bootstrap"}
+	what := "the lab has no swarm"
+	if len(silent) > 0 {
+		next = []string{"start the machines that are halted: dcalab start", "see where it stands: dcalab status", "if there never was one: dcalab swarm bootstrap"}
+	}
+	if len(silent) == len(v.Nodes) {
+		what, why = "no node answers that could tell of a swarm", strings.Join(silent, ", ")
+	}
+	return &trouble.Error{ID: "no-swarm", Exit: trouble.ExitFailure, What: what, Why: why, Next: next}
 }
 
 // resolve finds the entry of the swarm's list that a user means: a node of the
@@ -301,8 +308,12 @@ func (v View) resolve(name string) (member, error) {
 		if n.Err != nil {
 			why += ": " + reason(n)
 		}
+		next := []string{"take it in: dcalab join " + n.Name}
+		if n.Err != nil {
+			next = append(trouble.Advice(n.Err), "then take it in: dcalab join "+n.Name)
+		}
 		return member{}, &trouble.Error{ID: "not-in-swarm", Exit: trouble.ExitFailure, Where: n.Name,
-			What: n.Name + " is not in the lab's swarm", Why: why, Next: []string{"take it in: dcalab swarm bootstrap"}}
+			What: "it is not in the lab's swarm", Why: why, Next: next}
 	}
 	var found []engine.Node
 	for _, e := range list {
@@ -318,17 +329,17 @@ func (v View) resolve(name string) (member, error) {
 		}
 	}
 	var known []string
+	addresses := map[string]string{}
 	for _, n := range v.Nodes {
 		known = append(known, n.Name)
+		addresses[n.Addr.String()] = n.Name
 	}
 	switch len(found) {
 	case 0:
-		e := &trouble.Error{ID: "no-such-node", Exit: trouble.ExitUsage, What: "there is no node " + name,
+		e := &trouble.Error{ID: "no-such-node", Exit: trouble.ExitUsage, What: fmt.Sprintf("there is no node %q", name),
 			Why:  "it is neither a name in the lab nor a node id in its swarm",
 			Next: []string{"nodes of the lab: " + strings.Join(known, ", ")}}
-		if near := lab.Nearest(name, known); near != "" {
-			e.Next = append([]string{"did you mean " + near + "?"}, e.Next...)
-		}
+		e.Next = append(lab.NodeMeant(name, known, addresses), e.Next...)
 		return member{}, e
 	case 1:
 		m := member{found[0], found[0].Hostname}
