@@ -89,21 +89,28 @@ func (v View) GuardDestroying(nodes ...string) error {
 	if v.Quorum.HasQuorum {
 		return v.GuardStopping(nodes...)
 	}
+	isNamed := func(n NodeView) bool { return slices.Contains(nodes, n.Name) || slices.Contains(nodes, n.Hostname) }
+	// Where everything is halted, nobody tells that there is a swarm.
+	dark := !slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return n.State.Answered() }) &&
+		slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return !isNamed(n) && !errors.Is(n.Err, ErrAbsent) })
 	var hit []string
 	for _, n := range v.Nodes {
-		named := slices.Contains(nodes, n.Name) || slices.Contains(nodes, n.Hostname)
 		silent := n.Want == lab.RoleManager && !n.State.Answered() && !errors.Is(n.Err, ErrAbsent)
-		if named && len(v.Swarms) > 0 && (n.Role == lab.RoleManager || silent) {
+		if isNamed(n) && (len(v.Swarms) > 0 || dark) && (n.Role == lab.RoleManager || silent) {
 			hit = append(hit, n.Name)
 		}
 	}
 	if len(hit) == 0 {
 		return nil
 	}
+	why := "the swarm has no quorum now, and without this manager it may never have one again"
+	if dark {
+		why = "no node answers, so that nobody can tell whether the swarm has a quorum without this manager"
+	}
 	return &trouble.Error{
 		ID: "quorum-would-be-lost", Exit: trouble.ExitRefused,
 		What: "refused to destroy " + strings.Join(hit, ", "),
-		Why:  "the swarm has no quorum now, and without this manager it may never have one again",
+		Why:  why,
 		Next: []string{"bring the managers back first: dcalab start"},
 	}
 }
