@@ -157,7 +157,7 @@ func (a *app) sshProxy() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			err := provision.Proxy(c.Context(), args[0], a.streams.In, a.streams.Out)
 			if c.Context().Err() != nil {
-				return nil // ssh hangs up when it is done
+				return nil //nolint:nilerr // ssh hangs up when it is done
 			}
 			return err
 		},

@@ -240,23 +240,26 @@ func TestQuorumArithmetic(t *testing.T) {
 
 func TestGuards(t *testing.T) {
 	for _, tt := range []struct {
-		name           string
-		roles          string
-		dead           []int
-		nodes          []string
-		removal, stops string // the error's id
+		name                     string
+		roles                    string
+		dead                     []int
+		nodes                    []string
+		removal, stops, destroys string // the error's id
 	}{
-		{"one of three", "mmm", nil, []string{"n2"}, "", ""},
-		{"two of three", "mmm", nil, []string{"n2", "n3"}, "", "quorum-would-be-lost"},
-		{"all of three", "mmm", nil, []string{"n1", "n2", "n3"}, "last-manager", "quorum-would-be-lost"},
-		{"a living one of three while one is dead", "mmm", []int{2}, []string{"n2"}, "quorum-would-be-lost", "quorum-would-be-lost"},
-		{"the dead one of three", "mmm", []int{2}, []string{"n3"}, "", ""},
-		{"one of two", "mm", nil, []string{"n1"}, "", "quorum-would-be-lost"},
-		{"the only one", "mw", nil, []string{"n1"}, "last-manager", "quorum-would-be-lost"},
-		{"a worker", "mw", nil, []string{"n2"}, "", ""},
-		{"by full name and id, once each", "mmm", nil, []string{"n2.lab.example", "node06", "n2"}, "", ""},
-		{"nobody", "m", nil, nil, "", ""},
-		{"without a quorum nothing can be lost", "mmm", []int{1, 2}, []string{"n1"}, "", ""},
+		{"one of three", "mmm", nil, []string{"n2"}, "", "", ""},
+		{"two of three", "mmm", nil, []string{"n2", "n3"}, "", "quorum-would-be-lost", "quorum-would-be-lost"},
+		{"all of three", "mmm", nil, []string{"n1", "n2", "n3"}, "last-manager", "quorum-would-be-lost", "quorum-would-be-lost"},
+		{"a living one of three while one is dead", "mmm", []int{2}, []string{"n2"}, "quorum-would-be-lost", "quorum-would-be-lost", "quorum-would-be-lost"},
+		{"the dead one of three", "mmm", []int{2}, []string{"n3"}, "", "", ""},
+		{"one of two", "mm", nil, []string{"n1"}, "", "quorum-would-be-lost", "quorum-would-be-lost"},
+		{"the only one", "mw", nil, []string{"n1"}, "last-manager", "quorum-would-be-lost", "quorum-would-be-lost"},
+		{"a worker", "mw", nil, []string{"n2"}, "", "", ""},
+		{"by full name and id, once each", "mmm", nil, []string{"n2.lab.example", "node06", "n2"}, "", "", ""},
+		{"nobody", "m", nil, nil, "", "", ""},
+		{"a manager of a lab that is dark", "mmw", []int{0, 1, 2}, []string{"n1"}, "", "", "quorum-would-be-lost"},
+		{"a worker of a lab that is dark", "mmw", []int{0, 1, 2}, []string{"n3"}, "", "", ""},
+		{"all of a lab that is dark", "mm", []int{0, 1}, []string{"n1", "n2"}, "", "", ""},
+		{"without a quorum only a destruction loses", "mmm", []int{1, 2}, []string{"n1"}, "", "", "quorum-would-be-lost"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(testLab(tt.roles))
@@ -269,7 +272,7 @@ func TestGuards(t *testing.T) {
 				name string
 				err  error
 				want string
-			}{{"GuardRemoval", v.GuardRemoval(tt.nodes...), tt.removal}, {"GuardStopping", v.GuardStopping(tt.nodes...), tt.stops}} {
+			}{{"GuardRemoval", v.GuardRemoval(tt.nodes...), tt.removal}, {"GuardStopping", v.GuardStopping(tt.nodes...), tt.stops}, {"GuardDestroying", v.GuardDestroying(tt.nodes...), tt.destroys}} {
 				id := ""
 				var tr *trouble.Error
 				if errors.As(g.err, &tr) {
