@@ -96,6 +96,7 @@ func TestExamples(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("real nodes need root: make scenarios")
 	}
+	t.Parallel()
 	dcalab, demo := binary(t), staticBinary(t)
 	w := newExampleLab(t, dcalab, demo)
 	for _, name := range walk {

@@ -50,6 +50,7 @@ func TestMachines(t *testing.T) {
 			"sh":         shell,
 			"exits":      exits,
 			"starts":     starts,
+			"types":      types,
 		},
 	})
 }
