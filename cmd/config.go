@@ -120,7 +120,7 @@ there is never overwritten.`,
 				if _, err := os.Stat(lab.FileName); errors.Is(err, fs.ErrNotExist) {
 					return &trouble.Error{
 						ID: "labs-would-be-hidden", What: "write " + lab.FileName,
-						Why:  "this folder has lab " + strings.Join(here, ", ") + " of the built-in one, which a " + lab.FileName + " here would hide",
+						Why:  "lab " + strings.Join(here, ", ") + ", made from the built-in file, lives in this folder, and a file here would hide it",
 						Next: []string{"write it into another folder, or remove the lab first: dcalab --lab " + here[0] + " destroy"}, Exit: trouble.ExitRefused,
 					}
 				}
