@@ -71,7 +71,7 @@ func (v View) GuardStopping(nodes ...string) error {
 	who := strings.Join(hit, ", ")
 	next := "demote it first, so that the majority shrinks with it: dcalab demote " + strings.Join(hit, " ")
 	if len(hit) >= v.Quorum.Managers { // the last one cannot be demoted
-		next = "make another node a manager first: dcalab promote NODE; or stop the whole lab: dcalab halt"
+		next = "first make another node a manager in its place: dcalab promote NODE, dcalab demote " + strings.Join(hit, " ") + "; or stop the whole lab: dcalab halt"
 	}
 	return &trouble.Error{
 		ID: "quorum-would-be-lost", Exit: trouble.ExitRefused,
