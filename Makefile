@@ -21,8 +21,8 @@ lab: ## Install what is missing, build dcalab, bring up the default lab with its
 	./dcalab status
 
 .PHONY: build
-build: ## Build ./dcalab
-	go build -o dcalab .
+build: ## Build ./dcalab, static, so that the demo image can be built from it
+	CGO_ENABLED=0 go build -o dcalab .
 
 .PHONY: test
 test: ## All checks: lint, race, fuzz seeds, scenarios on real engines and real machines, cross-builds

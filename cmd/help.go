@@ -81,7 +81,7 @@ tasks move. No machine.` + logged,
 		"swarm dissolve": `The membership of every node. Services, secrets, configs and overlay networks
 are lost; machines, images and volumes stay.` + logged,
 		"swarm token": `Reads the token from a manager. With --rotate, the swarm's token for that role
-is replaced. Nothing is written on this machine.`,
+is replaced. The token is written nowhere.` + logged,
 		"swarm unlock":     `The engines of managers that are locked: each is given the key, in memory alone.`,
 		"swarm unlock-key": `Reads the key from a manager. Changes nothing, and writes it nowhere.`,
 		"promote":          `The role of the named nodes in the swarm.` + logged,

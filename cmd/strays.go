@@ -187,6 +187,13 @@ func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[st
 			others = true
 		}
 	}
+	if !others && v.Dark(list...) {
+		return swarm.Change{}, &trouble.Error{
+			ID: "quorum-would-be-lost", Exit: trouble.ExitRefused, What: "refused to destroy " + strings.Join(list, ", "),
+			Why:  "no node answers, so that nobody can tell whether the swarm has a quorum without it",
+			Next: []string{"start the others first: dcalab start", "or remove the whole lab: dcalab destroy"},
+		}
+	}
 	if !others {
 		return swarm.Change{}, nil // there is nobody whose swarm it would be
 	}

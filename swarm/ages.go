@@ -245,7 +245,11 @@ func (v View) diagnoseLost() (Ailment, bool) {
 			fmt.Sprintf("dcalab ssh %s -- ping -c 1 %s    # and the other way round", alive[0].Name, alive[len(alive)-1].Addr))
 	case possible < v.Quorum.Majority && len(alive) > 0:
 		why = append(why, "so the majority cannot come back")
-		a.Mend = append(a.Mend, forceNewCluster(alive[0]), "dcalab up --swarm    # makes "+strings.Join(nodeNames(gone), ", ")+" anew; services, secrets and configs are kept")
+		anew := "takes the others in anew"
+		if len(gone) > 0 {
+			anew = "makes " + strings.Join(nodeNames(gone), ", ") + " anew"
+		}
+		a.Mend = append(a.Mend, forceNewCluster(alive[0]), "dcalab up --swarm    # "+anew+"; services, secrets and configs are kept")
 	case len(alive) > 0:
 		a.Mend = append(a.Mend, "where they will never come back: "+forceNewCluster(alive[0])+", then dcalab swarm bootstrap")
 	}

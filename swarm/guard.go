@@ -89,14 +89,12 @@ func (v View) GuardDestroying(nodes ...string) error {
 	if v.Quorum.HasQuorum {
 		return v.GuardStopping(nodes...)
 	}
-	isNamed := func(n NodeView) bool { return slices.Contains(nodes, n.Name) || slices.Contains(nodes, n.Hostname) }
-	// Where everything is halted, nobody tells that there is a swarm.
-	dark := !slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return n.State.Answered() }) &&
-		slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return !isNamed(n) && !errors.Is(n.Err, ErrAbsent) })
+	dark := v.Dark(nodes...)
 	var hit []string
 	for _, n := range v.Nodes {
 		silent := n.Want == lab.RoleManager && !n.State.Answered() && !errors.Is(n.Err, ErrAbsent)
-		if isNamed(n) && (len(v.Swarms) > 0 || dark) && (n.Role == lab.RoleManager || silent) {
+		named := slices.Contains(nodes, n.Name) || slices.Contains(nodes, n.Hostname)
+		if named && (len(v.Swarms) > 0 || dark) && (n.Role == lab.RoleManager || silent) {
 			hit = append(hit, n.Name)
 		}
 	}
@@ -111,8 +109,23 @@ func (v View) GuardDestroying(nodes ...string) error {
 		ID: "quorum-would-be-lost", Exit: trouble.ExitRefused,
 		What: "refused to destroy " + strings.Join(hit, ", "),
 		Why:  why,
-		Next: []string{"bring the managers back first: dcalab start"},
+		Next: []string{"bring the managers back first: dcalab start", "what cannot come back is destroyed all the same: dcalab destroy --force " + strings.Join(hit, " ")},
 	}
+}
+
+// Dark tells whether no node answers, so that nobody could tell of a swarm, and
+// a machine that is not among the named ones exists.
+func (v View) Dark(nodes ...string) bool {
+	others := false
+	for _, n := range v.Nodes {
+		if n.State.Answered() {
+			return false
+		}
+		if !slices.Contains(nodes, n.Name) && !slices.Contains(nodes, n.Hostname) && !errors.Is(n.Err, ErrAbsent) {
+			others = true
+		}
+	}
+	return others
 }
 
 // managersAmong gives the names of the managers that nodes mean, each once,

@@ -165,7 +165,7 @@ func (p *planner) fresh() error {
 		return &trouble.Error{ID: "manager-not-answering", Exit: trouble.ExitRefused, Where: named(silent),
 			What: "refused to start a new swarm",
 			Why:  fmt.Sprintf("%s may hold the lab's swarm already, and does not answer: %s", named(silent), reason(silent[0])),
-			Next: []string{"start it: dcalab up " + strings.ReplaceAll(named(silent), ", ", " "), "or, if it is gone for good, make it anew: dcalab destroy " + strings.ReplaceAll(named(silent), ", ", " ") + ", then dcalab up"},
+			Next: []string{"start it: dcalab up " + strings.ReplaceAll(named(silent), ", ", " "), "or, if it is gone for good, make it anew: dcalab destroy --force " + strings.ReplaceAll(named(silent), ", ", " ") + ", then dcalab up"},
 			Err:  errors.Join(errs...)}
 	case len(locked) > 0:
 		return lockedError(locked)

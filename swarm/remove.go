@@ -45,6 +45,9 @@ func Remove(ctx context.Context, targets []Target, names []string, o ChangeOptio
 		ids = append(ids, m.ID)
 		steps, err := r.removal(m, o.Gone)
 		if err != nil {
+			if anchor := v.guardAnchor(r.members); anchor != nil {
+				return ch, anchor // Gone, which err advises, would not mend that
+			}
 			return ch, err
 		}
 		todo = append(todo, steps)
@@ -106,8 +109,11 @@ func (v View) guardAnchor(going []member) error {
 	return &trouble.Error{
 		ID: "last-wanted-manager", Exit: trouble.ExitRefused,
 		What: "refused to remove the last member that labs.yaml calls a manager",
-		Why:  "the lab's swarm is the one that such a node is in: without it, dcalab would take the swarm of " + strings.Join(stay, ", ") + " for a stranger's",
-		Next: []string{"write role: manager for one of them in labs.yaml first, then remove"},
+		Why:  "dcalab knows the lab's swarm by it: the one that a node is in which labs.yaml calls a manager; the rest (" + strings.Join(stay, ", ") + ") would look like somebody else's",
+		Next: []string{
+			"write role: manager for one of them in labs.yaml first, then remove",
+			"without a labs.yaml of your own: dcalab config view >new.yaml && mv new.yaml labs.yaml makes one of the same lab",
+		},
 	}
 }
 

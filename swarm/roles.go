@@ -178,6 +178,10 @@ type changer struct {
 	members []member
 }
 
+// hearsay is how long a node that was just started may take to be heard by the
+// leader: its agent tries again every 8 s at the latest.
+const hearsay = 30 * time.Second
+
 // awaitKnown waits until the leader has heard from a node that answers us: a
 // new leader calls every node unknown until then, and one that was just started
 // is down.
@@ -187,7 +191,12 @@ func (r *changer) awaitKnown(ctx context.Context, m member) member {
 		return m
 	}
 	r.progress(Event{Node: m.name, Kind: KindAwait, Step: "wait until the leader has heard from it"})
-	_ = r.poll(ctx, func() error { // what it is in the end, down judges
+	patience := r.patience
+	if m.Status == engine.NodeDown { // perhaps for good
+		patience = min(patience, hearsay)
+	}
+	waiting := runner{patience: patience}
+	_ = waiting.poll(ctx, func() error { // what it is in the end, down judges
 		list, err := r.nodes(ctx)
 		if err != nil {
 			return err
@@ -291,6 +300,9 @@ func (v View) noSwarm() error {
 	}
 	if len(silent) == len(v.Nodes) {
 		what, why = "no node answers that could tell of a swarm", strings.Join(silent, ", ")
+	}
+	if slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return n.State == StateEngineDown }) {
+		next = slices.Insert(next, 0, "an engine that runs may be silent while its swarm elects a leader, up to 20 s: then try again")
 	}
 	return &trouble.Error{ID: "no-swarm", Exit: trouble.ExitFailure, What: what, Why: why, Next: next}
 }

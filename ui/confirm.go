@@ -24,7 +24,7 @@ func Confirm(ctx context.Context, s Streams, question string) (bool, error) {
 	if !ok || !s.InTerminal() {
 		return false, &trouble.Error{
 			ID:   "cannot-ask",
-			What: plainText(question),
+			What: strings.TrimSuffix(plainText(question), "?"),
 			Why:  "the input is not a terminal, so nobody can be asked",
 			Next: []string{"say so beforehand: add --yes"},
 			Exit: trouble.ExitRefused,

@@ -105,7 +105,7 @@ func (p *Progress) Step(node, step string) {
 }
 
 // Done says that a node is finished, and how ("joined"); an empty summary
-// reads "done". The node's time is added.
+// reads "done". The node's time is added, where it had something to do.
 func (p *Progress) Done(node, summary string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -113,9 +113,13 @@ func (p *Progress) Done(node, summary string) {
 		summary = "done"
 	}
 	n := p.end(node, done, summary)
-	p.log(n.name, "done", fmt.Sprintf("%s in %s", n.text, Duration(n.took)))
+	text := n.text
+	if n.took > 0 { // it was under way
+		text += " in " + Duration(n.took)
+	}
+	p.log(n.name, "done", text)
 	if !p.opts.Quiet {
-		p.say(n.name, fmt.Sprintf("%s in %s", n.text, Duration(n.took)))
+		p.say(n.name, text)
 	}
 }
 
