@@ -244,7 +244,7 @@ func (p *planner) leaderless() error {
 	}
 	// A call that is under way when the leader is lost gets no answer for 20 s;
 	// the next one tells more.
-	if hung := p.pick(func(n NodeView) bool { return n.hung() && n.Cluster == p.v.Cluster }); len(hung) > 0 {
+	if hung := p.hung(); len(hung) > 0 {
 		p.waitFor(hung)
 		return nil
 	}
@@ -262,6 +262,18 @@ func (p *planner) leaderless() error {
 	case len(locked) > 0:
 		return lockedError(locked)
 	}
+	return p.noQuorum(broken)
+}
+
+// hung are the managers of whom a call is under way that gets no answer.
+func (p *planner) hung() []NodeView {
+	return p.pick(func(n NodeView) bool { return n.hung() && n.Cluster == p.v.Cluster })
+}
+
+// noQuorum says who is missing for one. broken are managers whose engine gave
+// up on the swarm.
+func (p *planner) noQuorum(broken []NodeView) error {
+	q := p.v.Quorum
 	var missing []string
 	known := map[string]bool{}
 	for _, n := range p.v.Nodes {

@@ -268,6 +268,9 @@ func usable(ctx context.Context, targets []Target, have *View) (View, error) {
 		if err := p.leaderless(); err != nil {
 			return v, err
 		}
+		if alive := v.Quorum.Reachable + len(p.hung()) + len(p.pick(func(n NodeView) bool { return n.State == StatePending })); alive < v.Quorum.Majority {
+			return v, p.noQuorum(nil) // no election can mend that
+		}
 		return v, &trouble.Error{ID: "no-quorum", Exit: trouble.ExitRefused, What: "the swarm has no leader at this moment",
 			Why: v.Quorum.String(), Next: []string{"an election takes 10 to 20 seconds; then try again"}}
 	}
