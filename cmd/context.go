@@ -273,7 +273,7 @@ func (s *session) removeContext(ctx context.Context, name string, o contextOptio
 	bare, has := withoutBlock(text, s.lab.Name)
 	if block, err := s.sshBlock(); has && !needed && err == nil && strings.Contains(text, block) {
 		r.add("take %s out of %s", plural(strings.Count(block, "\n"), "line"), path)
-		r.types(here(lesson.Line("sed", "-i", "/^# dcalab "+s.lab.Name+": begin/,/^# dcalab "+s.lab.Name+": end/d", path)))
+		r.types(here(lesson.Line("sed", "-i.bak", "/^# dcalab "+s.lab.Name+": begin/,/^# dcalab "+s.lab.Name+": end/d", path)))
 		if s.app.dryRun() {
 			return s.rehearse(r.plan, r.lesson)
 		}
@@ -410,7 +410,7 @@ func (s *session) otherBlock(path, text string) error {
 	return &trouble.Error{
 		ID: "context-other-lab", What: "context create", Exit: trouble.ExitRefused,
 		Why:  fmt.Sprintf("in %s, the names %s lead to the lab %s of another folder, %s", path, s.sshAlias("*"), s.lab.Name, place),
-		Next: []string{machine.ShellLine([]string{"cd", place}) + " && dcalab --lab " + s.lab.Name + " context rm", "or give this lab another name in labs.yaml"},
+		Next: []string{lesson.Line("cd", place) + " && dcalab --lab " + s.lab.Name + " context rm", "or give this lab another name in labs.yaml"},
 	}
 }
 
@@ -512,7 +512,7 @@ func (d dockerCLI) run(ctx context.Context, args ...string) ([]byte, error) {
 		if text := strings.TrimSpace(story.String()); text != "" {
 			err = errors.New(text)
 		}
-		return nil, fmt.Errorf("%s: %w", machine.ShellLine(append([]string{"docker"}, args[:min(2, len(args))]...)), err)
+		return nil, fmt.Errorf("%s: %w", lesson.Line(append([]string{"docker"}, args[:min(2, len(args))]...)...), err)
 	}
 	return out.Bytes(), nil
 }

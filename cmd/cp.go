@@ -128,9 +128,6 @@ func (s *session) copy(ctx context.Context, which selection, spots []spot, recur
 		return err
 	}
 	r := s.copyLesson(errands, recursive)
-	if s.app.dryRun() {
-		return s.rehearse(r.plan, r.lesson)
-	}
 	// Who is needed, and whose errand each is.
 	var needed []string
 	lanes := map[string][]errand{}
@@ -145,6 +142,12 @@ func (s *session) copy(ctx context.Context, which selection, spots []spot, recur
 	nodes, err := s.pick(unique(needed))
 	if err != nil {
 		return err
+	}
+	if s.app.dryRun() {
+		if err := s.warnNotRunning(ctx, nodes); err != nil {
+			return err
+		}
+		return s.rehearse(r.plan, r.lesson)
 	}
 	var busy []string
 	for _, n := range nodes {

@@ -49,6 +49,9 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 			return err
 		}
 		defer crew.Close()
+		if err := crew.nobody(); err != nil {
+			return err
+		}
 		plan := swarm.PlanDissolve(v)
 		s.warnDissolve(plan)
 		return s.rehearse(planLines(plan.Steps()), plan.Lesson)

@@ -152,7 +152,7 @@ func (a *app) rehearseMending(ctx context.Context) error {
 func shellLines(runs [][]string) []string {
 	out := make([]string, len(runs))
 	for i, run := range runs {
-		out[i] = machine.ShellLine(run)
+		out[i] = lesson.Line(run...)
 	}
 	return out
 }
@@ -366,7 +366,7 @@ func (a *app) mend(ctx context.Context, d *diagnosis) (*diagnosis, error) {
 		if run == nil {
 			break
 		}
-		s.note("fix %s: %s", c.What, machine.ShellLine(run))
+		s.note("fix %s: %s", c.What, lesson.Line(run...))
 		f := fixed{Check: c.ID, Run: run}
 		cmd := exec.CommandContext(ctx, run[0], run[1:]...)
 		cmd.WaitDelay = time.Second

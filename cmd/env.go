@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/lesson"
 )
 
 // shells that env speaks; bash stands for every POSIX shell.
@@ -138,5 +138,5 @@ func quoteFor(shell, value string) string {
 	case "powershell":
 		return "'" + strings.ReplaceAll(value, "'", "''") + "'"
 	}
-	return machine.ShellLine([]string{value})
+	return lesson.Line(value)
 }

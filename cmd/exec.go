@@ -97,6 +97,9 @@ func (s *session) exec(ctx context.Context, which selection, args []string, comm
 	a := s.app
 	typed := s.execLesson(nodes, command)
 	if a.dryRun() {
+		if err := s.warnNotRunning(ctx, nodes); err != nil {
+			return err
+		}
 		var plan []string
 		for _, n := range nodes {
 			plan = append(plan, n.Name+": run "+command)

@@ -96,6 +96,7 @@ func (s *session) rehearseHalt(ctx context.Context, nodes []lab.Node, force bool
 		if err := v.GuardStopping(names(nodes)...); err != nil {
 			return err
 		}
+		p.Close()
 	}
 	machines, err := s.driver.Status(ctx)
 	if err != nil {

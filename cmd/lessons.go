@@ -43,6 +43,7 @@ func (s *session) deed(deeds ...machine.Deed) lesson.Lesson {
 	}
 	var all, first lesson.Lesson
 	for i, d := range deeds {
+		d.Flags = s.finding()
 		l := e.Explain(d)
 		if i == 0 {
 			first = l
@@ -56,6 +57,18 @@ func (s *session) deed(deeds ...machine.Deed) lesson.Lesson {
 		all = append(all, l[same:]...)
 	}
 	return all
+}
+
+// finding are the flags with which dcalab finds the lab's settings from every
+// folder, beside --lab.
+func (s *session) finding() (flags []string) {
+	if s.file.Path != "" {
+		flags = append(flags, "--config", s.file.Path)
+	}
+	if _, asked := s.overrides["provider"]; asked {
+		flags = append(flags, "--provider", s.lab.Provider)
+	}
+	return flags
 }
 
 // byNode orders a lesson so that a person logs in to each node once: what is
@@ -217,32 +230,28 @@ func (s *session) look(ctx context.Context, nodes []lab.Node, works map[string]p
 	}
 }
 
-// rehearseForming adds what up --swarm would do to the swarm, with machines as
-// they are now: those that do not run are thought of as new, where none does,
-// and else as not to be had yet.
-func (s *session) rehearseForming(ctx context.Context, r *rehearsal, machines map[string]machine.Status) error {
-	var v swarm.View
-	if len(runningOf(s.lab.Nodes, machines)) == 0 {
-		if slices.ContainsFunc(s.lab.Nodes, func(n lab.Node) bool { return machines[n.Name] != machine.StatusAbsent }) {
+// rehearseForming adds what up --swarm of these nodes would do to the swarm.
+// Machines that it would make are thought of as made; what one that it would
+// boot knows of a swarm is not known before.
+func (s *session) rehearseForming(ctx context.Context, r *rehearsal, nodes []lab.Node, machines map[string]machine.Status) error {
+	var absent []string
+	for _, n := range nodes {
+		switch machines[n.Name] {
+		case machine.StatusRunning:
+		case machine.StatusAbsent:
+			absent = append(absent, n.Name)
+		default:
 			r.add("bring the swarm to what labs.yaml wants, when the nodes that are halted answer")
-			r.types(lesson.Lesson{{Node: s.lab.Nodes[0].Name, Text: "docker node ls", Why: "the swarm is back by itself, as it was"}})
+			r.types(s.returning(nodes, machines))
 			return nil
 		}
-		c, err := s.assemble(machines, nil, nil)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		v = swarm.Imagine(c.targets)
-	} else {
-		seen, c, err := s.observe(ctx)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		v = seen
 	}
-	plan, err := swarm.MakePlan(s.lab, v, swarm.Options{})
+	v, c, err := s.observe(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	plan, err := swarm.MakePlan(s.lab, v.Imagine(absent...), swarm.Options{})
 	if err != nil {
 		return err
 	}
@@ -257,6 +266,32 @@ func (s *session) rehearseForming(ctx context.Context, r *rehearsal, machines ma
 	}
 	r.types(plan.Lesson)
 	return nil
+}
+
+// returning is how a person sees to a swarm some of whose nodes were halted and
+// are booted now.
+func (s *session) returning(booted []lab.Node, machines map[string]machine.Status) lesson.Lesson {
+	var l, look lesson.Lesson
+	for _, n := range s.managersOf() {
+		up := slices.ContainsFunc(booted, func(b lab.Node) bool { return b.Name == n.Name })
+		switch machines[n.Name] {
+		case machine.StatusAbsent:
+			continue
+		case machine.StatusRunning:
+		default:
+			if !up {
+				continue
+			}
+			if s.lab.Swarm.Autolock {
+				l = append(l, unlocking([]string{n.Name}, "where it is locked")...)
+			}
+		}
+		if look == nil {
+			look = lesson.Lesson{{Node: n.Name, Text: "docker node ls", Why: "whether the swarm is back, as it was"}}
+		}
+	}
+	l = append(l, look...)
+	return append(l, here("# what is then missing in it, new nodes too, is not told here: dcalab swarm bootstrap --dry-run --explain")...)
 }
 
 // powered is the lesson of what Up or Start has done, where machines were in
@@ -297,8 +332,8 @@ func (s *session) statusLesson(view bool) lesson.Lesson {
 	l := s.deed(machine.Deed{Act: machine.ActStatus})
 	for _, n := range s.manager() {
 		l = append(l,
-			lesson.Command{Node: n.Name, Text: "docker node ls", Why: "answers while there is a quorum"},
-			lesson.Command{Node: n.Name, Text: "docker service ls", Why: "published ports"})
+			lesson.Command{Node: n.Name, Text: "docker node ls", Why: "on a manager: answers while there is a quorum"},
+			lesson.Command{Node: n.Name, Text: "docker service ls", Why: "on a manager: published ports"})
 	}
 	return append(l, onEach(s.lab.Nodes, "docker info -f '{{.Name}} {{.ServerVersion}} {{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}'")...)
 }
@@ -315,10 +350,10 @@ func (s *session) execLesson(nodes []lab.Node, command string) lesson.Lesson {
 // copyLesson does the errands with scp, and plan says them.
 func (s *session) copyLesson(errands []errand, recursive bool) (r rehearsal) {
 	at := func(node, path string) string {
-		switch {
-		case node != "":
+		if node != "" {
 			return node + ":" + path
-		case strings.Contains(path, ":"):
+		}
+		if i := strings.IndexAny(path, ":/"); i >= 0 && path[i] == ':' {
 			return "./" + path // scp would take it for a node's
 		}
 		return path
@@ -379,11 +414,13 @@ func (s *session) warnNotRunning(ctx context.Context, nodes []lab.Node) error {
 	for _, n := range nodes {
 		if err := notRunning(n.Name, machines[n.Name]); err != nil {
 			errs = append(errs, err)
-			s.warn(oneLine(err))
 		}
 	}
 	if len(errs) == len(nodes) {
 		return errors.Join(errs...)
+	}
+	for _, err := range errs {
+		s.warn(oneLine(err))
 	}
 	return nil
 }

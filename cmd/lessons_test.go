@@ -157,6 +157,7 @@ func TestCopiesAsALesson(t *testing.T) {
 		"between nodes":         {[]errand{{from: "master", to: "node01", source: "a", target: "b"}}, false, []string{scp + "-3 master:a node01:b"}},
 		"a folder of each":      {[]errand{{from: "master", source: "/etc", target: "x/master", each: true}}, true, []string{"mkdir -p x/master", scp + "-r master:/etc x/master/"}},
 		"a colon in a name":     {[]errand{{to: "node01", source: "a:b"}}, false, []string{scp + "./a:b node01:"}},
+		"a colon in a path":     {[]errand{{to: "node01", source: "/a:b"}, {to: "node01", source: "a/b:c"}}, false, []string{scp + "/a:b node01:", scp + "a/b:c node01:"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string

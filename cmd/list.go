@@ -84,7 +84,7 @@ and a lab that is met here comes back into it.`,
 				return err
 			}
 			typed := lesson.Lesson{
-				{Text: "ls .dcalab", Why: "the labs of this folder"},
+				{Text: lesson.Line("ls", a.statesHere()), Why: "the labs of this folder"},
 				{Text: "vagrant global-status", Why: "every machine that Vagrant has made, in whatever folder"},
 			}
 			if stop, err := (&session{app: a}).announce(typed); stop || err != nil {
@@ -100,6 +100,20 @@ and a lab that is met here comes back into it.`,
 	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: a table)")
 	c.Flags().BoolVar(&refresh, "refresh", false, "ask Vagrant too")
 	return explained(c)
+}
+
+// statesHere is the folder of the states of labs.yaml's labs.
+func (a *app) statesHere() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return lab.StateFolder
+	}
+	if file, err := a.load(); err == nil {
+		if root, err := lab.StateRoot(file, dir, owner()); err == nil {
+			dir = root
+		}
+	}
+	return filepath.Join(dir, lab.StateFolder)
 }
 
 // listLabs gives the labs of the labs.yaml that is in force, in its order, then
@@ -150,7 +164,7 @@ func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
 				e.Command += " --lab " + one.Name
 			}
 			if path := a.settings.GetString("config"); path != "" {
-				e.Command = strings.Replace(e.Command, "dcalab", machine.ShellLine([]string{"dcalab", "--config", path}), 1)
+				e.Command = strings.Replace(e.Command, "dcalab", lesson.Line("dcalab", "--config", path), 1)
 			}
 			if s.state == nil { // not ours to open, as the entry says
 				sessions, l.Labs = append(sessions, s), append(l.Labs, e)
@@ -182,9 +196,9 @@ func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
 // elsewhere is how a command reaches a lab of another folder.
 func elsewhere(p lab.Place) string {
 	if p.Config == "" {
-		return machine.ShellLine([]string{"cd", p.Root}) + " && " + machine.ShellLine([]string{"dcalab", "--lab", p.Lab})
+		return lesson.Line("cd", p.Root) + " && " + lesson.Line("dcalab", "--lab", p.Lab)
 	}
-	return machine.ShellLine([]string{"dcalab", "--config", p.Config, "--lab", p.Lab})
+	return lesson.Line("dcalab", "--config", p.Config, "--lab", p.Lab)
 }
 
 // glance opens a lab that may be another folder's as far as the disk tells.

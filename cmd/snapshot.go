@@ -247,10 +247,25 @@ func (s *session) andSnapshots(ctx context.Context, whole bool) string {
 	return fmt.Sprintf(", and its %s (%s)", plural(len(have), "snapshot"), strings.Join(have, ", "))
 }
 
-// find gives a snapshot of the lab.
+// unseen tells, and warns, that a dry run cannot look for a snapshot: with the
+// sandbox driver that takes root.
+func (s *session) unseen(name string) bool {
+	if !s.app.dryRun() || !s.asRoot() {
+		return false
+	}
+	s.warn("the disks of the sandbox driver are root's: whether there is a snapshot " + name + " was not looked at")
+	return true
+}
+
+// find gives a snapshot of the lab; where a dry run cannot look for it, one
+// without a time.
 func (s *session) find(ctx context.Context, name string) (machine.Snapshotter, machine.Snapshot, error) {
 	if err := s.needCreated(); err != nil {
 		return nil, machine.Snapshot{}, err
+	}
+	if s.unseen(name) {
+		keeper, _ := s.driver.(machine.Snapshotter)
+		return keeper, machine.Snapshot{Name: name, Nodes: s.lab.NodeNames()}, nil
 	}
 	keeper, list, err := s.snapshots(ctx)
 	if err != nil {
@@ -280,6 +295,10 @@ func (s *session) find(ctx context.Context, name string) (machine.Snapshotter, m
 func (s *session) fresh(ctx context.Context, name string) (machine.Snapshotter, error) {
 	if err := s.needCreated(); err != nil {
 		return nil, err
+	}
+	if s.unseen(name) {
+		keeper, _ := s.driver.(machine.Snapshotter)
+		return keeper, s.unchanged()
 	}
 	keeper, list, err := s.snapshots(ctx)
 	if err != nil {
@@ -328,13 +347,22 @@ func (s *session) rehearseSave(ctx context.Context, name string) error {
 // saving is the lesson of a save.
 func (s *session) saving(stood standing, name string) lesson.Lesson {
 	l := s.deed(around(stood.ran, stood.ran, machine.Deed{Act: machine.ActSave, Snapshot: name})...)
-	for _, n := range s.managersOf() {
-		if stood.key != "" && slices.Contains(stood.ready, n.Name) {
-			l = append(l, lesson.Command{Node: n.Name, Text: "docker swarm unlock", Asks: lesson.UnlockKey})
-		}
+	if stood.key != "" && len(stood.managers) > 0 {
+		l = slices.Insert(l, 0, lesson.Command{
+			Node: stood.managers[0], Text: lesson.Line("docker", "swarm", "unlock-key", "--quiet"), Gives: lesson.UnlockKey,
+		})
+		l = append(l, unlocking(stood.managers, "")...)
 	}
 	if len(stood.ready) > 0 {
 		l = append(l, s.lookingAgain()...)
+	}
+	return l
+}
+
+// unlocking is how a person unlocks managers after a start.
+func unlocking(managers []string, why string) (l lesson.Lesson) {
+	for _, name := range managers {
+		l = append(l, lesson.Command{Node: name, Text: "docker swarm unlock", Why: why, Asks: lesson.UnlockKey})
 	}
 	return l
 }
@@ -343,7 +371,7 @@ func (s *session) saving(stood standing, name string) lesson.Lesson {
 func (s *session) lookingAgain() lesson.Lesson {
 	l := onEach(s.manager(), "docker node ls")
 	for i := range l {
-		l[i].Why = "until all are Ready, with a Leader"
+		l[i].Why = "on a manager: until all are Ready, with a Leader"
 	}
 	return l
 }
@@ -406,8 +434,10 @@ type standing struct {
 	// ran are the nodes whose machines ran, ready those of them that the swarm
 	// did not miss.
 	ran, ready []string
-	// key unlocks the managers after the start, where autolock is on.
-	key engine.Secret
+	// key unlocks managers, those of ready, after the start, where autolock is
+	// on.
+	key      engine.Secret
+	managers []string
 }
 
 // beforeSaving looks at a lab that is about to be halted and kept, and
@@ -455,6 +485,9 @@ func (s *session) beforeSaving(ctx context.Context, p *ui.Progress) (standing, e
 		// A new leader calls nodes unknown that it has not heard of yet.
 		if slices.Contains(stood.ran, n.Name) && n.State == swarm.StateMember && n.Listed && n.Status != engine.NodeDown {
 			stood.ready = append(stood.ready, n.Name)
+			if n.Role == lab.RoleManager {
+				stood.managers = append(stood.managers, n.Name)
+			}
 		}
 	}
 	if err := swarm.Settle(ctx, c.targets, v, stood.ran, settlePatience, func(node string) {
@@ -506,8 +539,12 @@ func (s *session) rehearseRestore(ctx context.Context, name string) error {
 	for _, node := range running {
 		r.add("%s: stop its engine, and power it off", node)
 	}
+	taken := ""
+	if !one.Time.IsZero() {
+		taken = ", taken " + one.Time.Local().Format(time.DateTime)
+	}
 	for _, n := range s.lab.Nodes {
-		r.add("%s: give it the disk of snapshot %s, taken %s; what was done since is lost", n.Name, name, one.Time.Local().Format(time.DateTime))
+		r.add("%s: give it the disk of snapshot %s%s; what was done since is lost", n.Name, name, taken)
 	}
 	for _, n := range s.lab.Nodes {
 		r.add("%s: boot it", n.Name)
@@ -518,7 +555,11 @@ func (s *session) rehearseRestore(ctx context.Context, name string) error {
 // restoring is the lesson of a restore.
 func (s *session) restoring(running []string, name string) lesson.Lesson {
 	deeds := around(running, s.lab.NodeNames(), machine.Deed{Act: machine.ActRestore, Snapshot: name})
-	return append(s.deed(deeds...), s.lookingAgain()...)
+	l := s.deed(deeds...)
+	if s.lab.Swarm.Autolock {
+		l = append(l, unlocking(names(s.managersOf()), "where it is locked, with the key of the swarm in the snapshot")...)
+	}
+	return append(l, s.lookingAgain()...)
 }
 
 // around is a deed on a lab that is halted for it: before, nodes that run are

@@ -46,6 +46,9 @@ shell of the node.`,
 				if err := s.needCreated(); err != nil {
 					return err
 				}
+				if err := s.warnNotRunning(ctx, nodes); err != nil {
+					return &trouble.Error{Err: err, Next: trouble.Advice(err), Exit: exitConnection}
+				}
 				return s.rehearse([]string{nodes[0].Name + ": " + what}, typed)
 			}
 			node, err := s.reach(ctx, nodes[0])

@@ -177,7 +177,7 @@ func (s *session) rehearseUp(ctx context.Context, args []string, form, prune boo
 	r.plan = append(r.plan, power.plan...)
 	r.types(power.lesson)
 	if form {
-		if err := s.rehearseForming(ctx, &r, machines); err != nil {
+		if err := s.rehearseForming(ctx, &r, nodes, machines); err != nil {
 			return err
 		}
 	}

@@ -26,8 +26,8 @@ const Here = ""
 type Command struct {
 	// Node is the short name of the node that it is typed on, or Here.
 	Node string
-	// Text is the line, for a POSIX shell (see Line); placeholders stand in it
-	// unquoted.
+	// Text is the line, for a POSIX shell (see Line and Template); placeholders
+	// stand in it unquoted.
 	Text string
 	// Why says in a few words what it is for, without a full stop or a
 	// semicolon; may be empty.
@@ -97,12 +97,18 @@ func (l Lesson) Write(w io.Writer, login func(node string) string) error {
 }
 
 // Line makes a line of words, each quoted for a POSIX shell where it has to
-// be, but for placeholders.
-func Line(words ...string) string {
+// be.
+func Line(words ...string) string { return line(words, func(string) bool { return false }) }
+
+// Template is Line for words of which some are placeholders: these are not
+// quoted. None of the words may be what a person wrote.
+func Template(words ...string) string { return line(words, placeholder) }
+
+func line(words []string, bare func(word string) bool) string {
 	out := make([]string, len(words))
 	for i, w := range words {
 		out[i] = w
-		if w == "" || strings.Trim(w, plain) != "" && !placeholder(w) {
+		if w == "" || strings.Trim(w, plain) != "" && !bare(w) {
 			out[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -63,22 +64,7 @@ type Fix struct {
 func Advise(text string) Fix { return Fix{Text: text} }
 
 // Command is a fix that dcalab may run when asked to.
-func Command(run ...string) Fix { return Fix{Text: ShellLine(run), Run: run} }
-
-// ShellLine gives a command as it would be typed into a POSIX shell.
-func ShellLine(command []string) string {
-	words := make([]string, len(command))
-	for i, w := range command {
-		words[i] = w
-		if w == "" || strings.Trim(w, plain) != "" {
-			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-	}
-	return strings.Join(words, " ")
-}
-
-// plain are the characters that no shell makes anything of.
-const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_"
+func Command(run ...string) Fix { return Fix{Text: lesson.Line(run...), Run: run} }
 
 // Examiner is a Driver that can show each of its checks of this machine, not
 // only those that would stop Up. Its Preflight gives the failures among them.

@@ -11,6 +11,9 @@ type Deed struct {
 	New []string
 	// Snapshot is the name of one, for the acts on snapshots.
 	Snapshot string
+	// Flags are those with which dcalab finds the lab's settings from every
+	// folder, beside --lab; for ActUp.
+	Flags []string
 }
 
 // Act names a method of a Driver or of a Snapshotter.

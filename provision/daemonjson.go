@@ -29,6 +29,7 @@ func (r registries) equal(o registries) bool {
 // daemonWork is what is to be written on a node; nil for what is right.
 type daemonWork struct {
 	Config []byte // daemon.json
+	Own    []byte // of Config, the keys that dcalab sets; nil where these are all
 	Ours   []byte // daemon.json.dcalab
 }
 
@@ -78,6 +79,16 @@ func planDaemon(text, ours []byte, labels map[string]string, engine lab.Engine) 
 	if changed {
 		if w.Config, err = indented(config); err != nil {
 			return daemonWork{}, err
+		}
+		maps.DeleteFunc(config, func(key string, _ json.RawMessage) bool {
+			return !slices.Contains([]string{"labels", "registry-mirrors", "insecure-registries"}, key)
+		})
+		own, err := indented(config)
+		if err != nil {
+			return daemonWork{}, err
+		}
+		if !bytes.Equal(own, w.Config) {
+			w.Own = own
 		}
 	}
 	if !now.equal(was) {

@@ -95,7 +95,12 @@ func (w Work) Lesson(node, user string) lesson.Lesson {
 			l.add(Quote("sudo", "hostname", w.Hostname), "for now")
 		}
 	}
-	if w.Daemon.Config != nil {
+	switch {
+	case w.Daemon.Own != nil:
+		// What else stands there is nobody's business, and has to stay.
+		l.add("# set in /etc/docker/daemon.json, whose other keys stay: "+withoutPasswords(w.Daemon.Own), "")
+		l.add("sudoedit /etc/docker/daemon.json", "labels and registries of the engine")
+	case w.Daemon.Config != nil:
 		l.add("sudo mkdir -p /etc/docker", "")
 		l.add(Quote("printf", `%s\n`, withoutPasswords(w.Daemon.Config))+" | sudo tee /etc/docker/daemon.json", "labels and registries of the engine")
 	}

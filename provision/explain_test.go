@@ -23,6 +23,10 @@ func TestWorkAsALesson(t *testing.T) {
 		}
 		return &r
 	}
+	otherKeys, err := planDaemon([]byte(`{"log-opts": {"token": "secret"}, "labels": ["rack=1"]}`), nil, map[string]string{"zone": "a"}, lab.Engine{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, w := range map[string]Work{
 		"nothing":      {},
 		"debian":       {Hostname: "master.docker-dca.example", Install: recipeOf(debian, lab.Engine{}), Start: true, AddGroup: true, Systemd: true},
@@ -31,6 +35,7 @@ func TestWorkAsALesson(t *testing.T) {
 		"alma":         {Install: recipeOf(distribution{ID: "almalinux", Like: []string{"rhel"}, VersionID: "9.4"}, lab.Engine{Version: "28.2"}), Start: true, Systemd: true},
 		"fedora":       {Install: recipeOf(distribution{ID: "fedora", VersionID: "41"}, lab.Engine{}), Start: true, Systemd: true},
 		"labels":       {Daemon: daemonWork{Config: []byte("{\n  \"labels\": [\"zone=it's\"],\n \"registry-mirrors\": [\"http://me:secret@hub\"]\n}\n")}, Restart: true, Systemd: true},
+		"other-keys":   {Daemon: otherKeys, Restart: true, Systemd: true},
 		"no-systemd":   {Hostname: "node01.example", Start: true},
 		"imagined":     Imagine("bento/ubuntu-24.04", Want{Engine: lab.Engine{Source: "docker"}, Hostname: "x"}),
 		"imagined-rpm": Imagine("almalinux/9", Want{}),

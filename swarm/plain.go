@@ -30,14 +30,16 @@ func (v View) Lesson(steps []Step) lesson.Lesson {
 // that takes them; empty where there is none.
 func (v View) Manager() string { return newTeacher(v, nil).manager() }
 
-// Imagine is the view of nodes whose machines were just made: each engine
-// answers, and is in no swarm.
-func Imagine(targets []Target) View {
-	facts := make([]fact, len(targets))
-	for i, t := range targets {
-		facts[i] = fact{reached: true, info: engine.Info{State: engine.StateInactive, Hostname: t.Hostname}}
+// Imagine is the view when the machines of these nodes, by short name, were
+// just made: their engines answer, and are in no swarm.
+func (v View) Imagine(names ...string) View {
+	facts := slices.Clone(v.facts)
+	for i, t := range v.targets {
+		if slices.Contains(names, t.Name) {
+			facts[i] = fact{reached: true, info: engine.Info{State: engine.StateInactive, Hostname: t.Hostname}}
+		}
 	}
-	return assemble(targets, facts, nil)
+	return assemble(v.targets, facts, nil)
 }
 
 // teacher writes a lesson, and follows on the way what the commands that were
@@ -92,7 +94,7 @@ func (t *teacher) add(c lesson.Command) { t.out = append(t.out, c) }
 
 // ask adds a command on the swarm.
 func (t *teacher) ask(why string, words ...string) {
-	t.add(lesson.Command{Node: t.manager(), Text: lesson.Line(words...), Why: why})
+	t.add(lesson.Command{Node: t.manager(), Text: lesson.Template(words...), Why: why})
 }
 
 // await adds a command that is typed until it says so; once.
@@ -107,7 +109,7 @@ func (t *teacher) await(c lesson.Command) {
 func (t *teacher) give(placeholder string, words ...string) {
 	if !t.shown[placeholder] {
 		t.shown[placeholder] = true
-		t.add(lesson.Command{Node: t.manager(), Text: lesson.Line(words...), Gives: placeholder})
+		t.add(lesson.Command{Node: t.manager(), Text: lesson.Template(words...), Gives: placeholder})
 	}
 }
 
@@ -137,7 +139,7 @@ func (t *teacher) entry(node, id string) string {
 	placeholder := "<" + node + "-id>"
 	if !t.shown[placeholder] {
 		t.shown[placeholder] = true
-		t.add(lesson.Command{Node: node, Text: lesson.Line("docker", "info", "--format", "{{.Swarm.NodeID}}"), Why: "its host name is not unique in the swarm", Gives: placeholder})
+		t.add(lesson.Command{Node: node, Text: lesson.Template("docker", "info", "--format", "{{.Swarm.NodeID}}"), Why: "its host name is not unique in the swarm", Gives: placeholder})
 	}
 	return placeholder
 }
@@ -149,17 +151,17 @@ func (t *teacher) ready(node, id string, manager bool) {
 	if manager {
 		format, until = "{{.Status.State}} {{.ManagerStatus.Reachability}}", "ready reachable"
 	}
-	t.await(lesson.Command{Node: t.manager(), Text: lesson.Line("docker", "node", "inspect", "--format", format, name), Until: until})
+	t.await(lesson.Command{Node: t.manager(), Text: lesson.Template("docker", "node", "inspect", "--format", format, name), Until: until})
 }
 
 // outOfRaft waits until a manager takes no part in raft any more: by its own
 // word where it answers, else by the list's.
 func (t *teacher) outOfRaft(node, id, name string) {
 	if n, ok := t.v.Node(node); ok && n.NodeID == id && n.State.Answered() {
-		t.add(lesson.Command{Node: node, Text: lesson.Line("docker", "info", "--format", "{{.Swarm.ControlAvailable}}"), Why: "whether it is a manager still", Until: "false"})
+		t.add(lesson.Command{Node: node, Text: lesson.Template("docker", "info", "--format", "{{.Swarm.ControlAvailable}}"), Why: "whether it is a manager still", Until: "false"})
 		return
 	}
-	t.add(lesson.Command{Node: t.manager(), Text: lesson.Line("docker", "node", "inspect", "--format", "{{.ManagerStatus}}", name), Why: "whether it is a manager still", Until: "<nil>"})
+	t.add(lesson.Command{Node: t.manager(), Text: lesson.Template("docker", "node", "inspect", "--format", "{{.ManagerStatus}}", name), Why: "whether it is a manager still", Until: "<nil>"})
 }
 
 // gone follows that a node takes no commands on the swarm any more.
@@ -176,7 +178,7 @@ func (t *teacher) arrive(node string, role engine.Role) {
 }
 
 func (s awaitQuorumStep) plain(t *teacher) {
-	t.await(lesson.Command{Node: t.manager(), Text: lesson.Line("docker", "node", "ls", "--format", "{{.ManagerStatus}}"), Until: "Leader"})
+	t.await(lesson.Command{Node: t.manager(), Text: lesson.Template("docker", "node", "ls", "--format", "{{.ManagerStatus}}"), Until: "Leader"})
 }
 
 func (s unlockStep) plain(t *teacher) {
@@ -187,7 +189,7 @@ func (s unlockStep) plain(t *teacher) {
 }
 
 func (s waitStep) plain(t *teacher) {
-	t.await(lesson.Command{Node: s.Node(), Text: lesson.Line("docker", "info", "--format", "{{.Swarm.LocalNodeState}}"), Until: "active"})
+	t.await(lesson.Command{Node: s.Node(), Text: lesson.Template("docker", "info", "--format", "{{.Swarm.LocalNodeState}}"), Until: "active"})
 }
 
 func (s dropStep) plain(t *teacher) {
@@ -208,7 +210,7 @@ func (s leaveStep) plain(t *teacher) {
 	if manages || n.State != StateMember && n.State != StateForeign {
 		line = append(line, "--force")
 	}
-	t.add(lesson.Command{Node: s.Node(), Text: lesson.Line(line...), Why: s.Why})
+	t.add(lesson.Command{Node: s.Node(), Text: lesson.Template(line...), Why: s.Why})
 	t.gone(s.Node())
 }
 
@@ -234,7 +236,7 @@ func (s initStep) plain(t *teacher) {
 		line = append(line, "--autolock")
 		why += ", and keep the unlock key that it shows"
 	}
-	t.add(lesson.Command{Node: s.Node(), Text: lesson.Line(line...), Why: why})
+	t.add(lesson.Command{Node: s.Node(), Text: lesson.Template(line...), Why: why})
 	t.arrive(s.Node(), engine.RoleManager)
 }
 
@@ -265,7 +267,7 @@ func (s joinStep) plain(t *teacher) {
 	if s.Availability != "" && s.Availability != engine.AvailabilityActive {
 		line = append(line, "--availability", string(s.Availability))
 	}
-	t.add(lesson.Command{Node: s.Node(), Text: lesson.Line(append(line, t.address())...), Why: "join as " + string(s.Role)})
+	t.add(lesson.Command{Node: s.Node(), Text: lesson.Template(append(line, t.address())...), Why: "join as " + string(s.Role)})
 	t.arrive(s.Node(), s.Role)
 }
 
@@ -367,7 +369,7 @@ func (s emptyStep) plain(t *teacher) {
 	if n, ours := t.v.Node(s.Node()); ours && !n.State.Answered() {
 		line = append(line, "--filter", "desired-state=running")
 	}
-	text := lesson.Line(append(line, "--format", "{{.CurrentState}}", t.entry(s.Node(), s.ID))...) + " | grep -c Running"
+	text := lesson.Template(append(line, "--format", "{{.CurrentState}}", t.entry(s.Node(), s.ID))...) + " | grep -c Running"
 	t.await(lesson.Command{Node: t.manager(), Text: text, Why: "how many tasks run there", Until: "0"})
 }
 

@@ -22,7 +22,7 @@ func (d *Driver) Explain(deed machine.Deed) lesson.Lesson {
 		nodes = d.cfg.Lab.NodeNames()
 	}
 	named := func(words ...string) string { return vagrantLine(append(words, nodes...)...) }
-	l := d.enter(deed.Act == machine.ActUp)
+	l := d.enter(deed.Act == machine.ActUp, deed.Flags)
 	here := func(text, why string) { l = append(l, lesson.Command{Text: text, Why: why}) }
 	switch deed.Act {
 	case machine.ActUp, machine.ActStart:
@@ -65,22 +65,23 @@ func (d *Driver) Explain(deed machine.Deed) lesson.Lesson {
 
 // ExplainCommand is for a person's own arguments to Vagrant.
 func (d *Driver) ExplainCommand(args ...string) lesson.Lesson {
-	return append(d.enter(false), lesson.Command{Text: vagrantLine(args...)})
+	return append(d.enter(false, nil), lesson.Command{Text: vagrantLine(args...)})
 }
 
 func vagrantLine(args ...string) string {
-	return machine.ShellLine(append([]string{"vagrant"}, args...))
+	return lesson.Line(append([]string{"vagrant"}, args...)...)
 }
 
 // enter leads to the folder in which Vagrant knows the lab's machines, and
-// tells how to make it where that is wanted and there is none.
-func (d *Driver) enter(first bool) lesson.Lesson {
-	dir := machine.ShellLine([]string{d.cfg.State.Dir()})
+// tells how to make it where that is wanted and there is none, with dcalab and
+// these flags.
+func (d *Driver) enter(first bool, flags []string) lesson.Lesson {
+	dir := lesson.Line(d.cfg.State.Dir())
 	l := lesson.Lesson{{Text: "cd " + dir, Why: "the folder of the lab's Vagrantfile"}}
 	if _, err := os.Stat(d.cfg.State.Vagrantfile()); err != nil && first {
 		l = lesson.Lesson{
 			{Text: "mkdir -p " + dir + " && cd " + dir, Why: "a folder for the Vagrantfile"},
-			{Text: machine.ShellLine([]string{"dcalab", "--lab", d.cfg.Lab.Name, "render"}) + " >Vagrantfile", Why: "or write one of your own"},
+			{Text: lesson.Line(slices.Concat([]string{"dcalab"}, flags, []string{"--lab", d.cfg.Lab.Name, "render"})...) + " >Vagrantfile", Why: "or write one of your own"},
 		}
 	}
 	// They would lead Vagrant elsewhere; dcalab sets them itself.
@@ -101,10 +102,10 @@ func (d *Driver) names(n lab.Node) lesson.Lesson {
 	full := d.cfg.Lab.Hostname(n)
 	_, lines, _ := strings.Cut(d.namesOf(n), "\n")
 	return lesson.Lesson{
-		{Node: n.Name, Text: machine.ShellLine([]string{"sudo", "hostnamectl", "set-hostname", full})},
+		{Node: n.Name, Text: lesson.Line("sudo", "hostnamectl", "set-hostname", full)},
 		{
 			Node: n.Name, Why: "every node by its name",
-			Text: fmt.Sprintf("%s | sudo tee -a /etc/hosts", machine.ShellLine(append([]string{"printf", `%s\n`}, strings.Split(strings.TrimSpace(lines), "\n")...))),
+			Text: fmt.Sprintf("%s | sudo tee -a /etc/hosts", lesson.Line(append([]string{"printf", `%s\n`}, strings.Split(strings.TrimSpace(lines), "\n")...)...)),
 		},
 	}
 }

@@ -59,6 +59,7 @@ func TestExplain(t *testing.T) {
 		}
 	}
 	check("up-first", d.Explain(machine.Deed{Act: machine.ActUp, New: []string{"master", "node01"}}))
+	check("up-first-flags", d.Explain(machine.Deed{Act: machine.ActUp, Flags: []string{"--config", "/home/ana/my labs.yaml"}, Nodes: []string{"master"}}))
 	if exists, err := state.Exists(); err != nil || exists {
 		t.Errorf("telling of it made the lab's folder (%v)", err)
 	}
