@@ -17,6 +17,12 @@ import (
 func run(t *testing.T, args ...string) (status int, out, story string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
+	return runHere(t, args...)
+}
+
+// runHere calls it in the folder that the test is in.
+func runHere(t *testing.T, args ...string) (status int, out, story string) {
+	t.Helper()
 	labs, err := os.ReadFile(repository + "/labs.yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"strings"
 
@@ -108,24 +109,38 @@ func (a *app) init() *cobra.Command {
 		Use:   "init",
 		Short: "Write a labs.yaml of your own into this folder",
 		Long: `Write a commented labs.yaml into this folder, to start from. A file that is
-there is never overwritten.`,
+there is never overwritten. The lab gets the first subnet of 10.20.20.0/24,
+10.20.30.0/24 and so on that none of your other labs has.`,
 		Example: "  dcalab init\n  dcalab init --managers 3 --workers 2",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			text, err := lab.Starter(managers, workers)
+			subnet, taken := a.freeSubnet()
+			text, err := lab.Starter(managers, workers, subnet)
+			if err != nil {
+				return err
+			}
+			file, err := lab.Parse(lab.FileName, text)
 			if err != nil {
 				return err
 			}
 			if here := made(lab.StateFolder); len(here) > 0 && a.settings.GetString("config") == "" {
 				if _, err := os.Stat(lab.FileName); errors.Is(err, fs.ErrNotExist) {
-					return &trouble.Error{
+					e := &trouble.Error{
 						ID: "labs-would-be-hidden", What: "write " + lab.FileName,
 						Why:  "lab " + strings.Join(here, ", ") + ", made from the built-in file, lives in this folder, and a file here would hide it",
 						Next: []string{"write it into another folder, or remove the lab first: dcalab --lab " + here[0] + " destroy"}, Exit: trouble.ExitRefused,
 					}
+					if !a.builtIn(here[0]) {
+						e.Why = "lab " + strings.Join(here, ", ") + " lives in this folder, made from another file"
+						e.Next = []string{"write it into another folder", "or remove the lab first, with the file that it was made from: dcalab --config FILE --lab " + here[0] + " destroy"}
+					}
+					return e
 				}
 			}
 			s := &session{app: a}
+			for _, w := range file.Warnings {
+				s.warn(w.String())
+			}
 			typed := lesson.Lesson{{Text: "vagrant init bento/ubuntu-24.04", Why: "writes a Vagrantfile to start from, which labs.yaml stands for"}}
 			if a.dryRun() {
 				if _, err := os.Lstat(lab.FileName); err == nil {
@@ -142,12 +157,52 @@ there is never overwritten.`,
 				return err
 			}
 			fmt.Fprintf(a.streams.Err, "wrote %s; check it with dcalab config validate, bring it up with dcalab up --swarm\n", lab.FileName)
+			if taken != "" {
+				s.note("its subnet is %s: %s", subnet, taken)
+			}
 			return s.recount(typed)
 		},
 	}
 	c.Flags().IntVar(&managers, "managers", 1, "number of managers (1 to 7; an odd number)")
 	c.Flags().IntVar(&workers, "workers", 2, "number of workers (0 to 30)")
 	return explained(c)
+}
+
+// freeSubnet is the first subnet for a lab of init's that none of this user's
+// labs has, and which lab has the usual one; that is empty where it is free.
+// What cannot be read is taken for no lab: up looks again, at the machine.
+func (a *app) freeSubnet() (subnet netip.Prefix, taken string) {
+	usual := lab.StarterSubnets()[0]
+	index, err := lab.OpenIndex(os.Getenv, owner())
+	if err != nil {
+		return usual, ""
+	}
+	places, _, err := index.Places()
+	if err != nil {
+		return usual, ""
+	}
+	has := func(subnet netip.Prefix) string {
+		for _, p := range places {
+			state, err := lab.OpenState(p.Root, p.Lab, owner())
+			if err != nil {
+				continue
+			}
+			record, created, err := state.ReadRecord()
+			if err != nil || !created {
+				continue
+			}
+			if of, err := netip.ParsePrefix(record.Subnet); err == nil && of.Overlaps(subnet) {
+				return fmt.Sprintf("lab %s of %s has %s", p.Lab, p.Root, of)
+			}
+		}
+		return ""
+	}
+	for _, subnet := range lab.StarterSubnets() {
+		if has(subnet) == "" {
+			return subnet, has(usual)
+		}
+	}
+	return usual, ""
 }
 
 // announceOwn announces one line of a command that reads no more than dcalab's

@@ -19,8 +19,9 @@ import (
 //	--explain             does it; the lesson on stderr     the lesson on stderr; reads
 //
 // A dry run prints on stdout and does nothing. A command that knows them is
-// marked by explained; every other one refuses them, so that --dry-run never
-// does what it was asked not to do.
+// marked by explained; every other one refuses the flags, so that --dry-run
+// never does what it was asked not to do. The others only read, so that the
+// variables, which were not set for them, pass.
 
 // explained marks a command as one that heeds --dry-run and --explain.
 func explained(c *cobra.Command) *cobra.Command {
@@ -128,7 +129,7 @@ func (a *app) refuseUnexplained(c *cobra.Command) {
 	run := c.RunE
 	c.RunE = func(c *cobra.Command, args []string) error {
 		for _, flag := range []string{"dry-run", "explain"} {
-			if a.settings.GetBool(flag) {
+			if c.Flags().Changed(flag) && a.settings.GetBool(flag) {
 				return usage("--" + flag + " means nothing to " + c.CommandPath())
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -30,6 +31,7 @@ func seeHelp(c *cobra.Command) string { return "see " + c.CommandPath() + " --he
 func (a *app) markUsage(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
+			a.called = c
 			if err := check(c, args); err != nil {
 				return a.wrongArgs(c, args, err)
 			}
@@ -231,7 +233,7 @@ func (a *app) wrongArgs(c *cobra.Command, args []string, err error) error {
 func (a *app) wrongOrder(c *cobra.Command, args []string) error {
 	path := pathIn(c)
 	switch path {
-	case "label set", "label rm", "image load", "context create":
+	case "label set", "image load", "context create":
 	default:
 		return nil
 	}
@@ -245,8 +247,9 @@ func (a *app) wrongOrder(c *cobra.Command, args []string) error {
 		return ok
 	}
 	if path == "context create" {
-		if isNode(args[0]) {
-			return usage(fmt.Sprintf("%q is a node, and would be the name of the context", args[0]), "a context that reaches it: dcalab context create --node "+args[0], seeHelp(c))
+		if isNode(args[0]) && !c.Flags().Changed("node") {
+			return usage(fmt.Sprintf("%q is a node, and would be the name of the context", args[0]), "a context that reaches it: dcalab context create --node "+args[0],
+				fmt.Sprintf("one of that name all the same: dcalab context create %s --node %[1]s", args[0]), seeHelp(c))
 		}
 		return nil
 	}
@@ -263,7 +266,7 @@ func (a *app) wrongOrder(c *cobra.Command, args []string) error {
 		if isNode(args[0]) && !isNode(args[last]) {
 			return right("the image comes first, the nodes after it")
 		}
-	case !isNode(args[0]) && isNode(args[last]) && !strings.Contains(args[last], "="):
+	case strings.Contains(args[0], "=") && isNode(args[last]):
 		return right("the node comes first, its labels after it")
 	}
 	return nil
@@ -271,19 +274,72 @@ func (a *app) wrongOrder(c *cobra.Command, args []string) error {
 
 // whichCommand is for an exec without a command behind --: where it stands
 // before it, it is shown how it is meant.
-func (a *app) whichCommand(args []string) error {
+func (a *app) whichCommand([]string) error {
 	next := []string{"dcalab exec NODE... -- COMMAND", "dcalab exec --all -- COMMAND"}
-	if l := a.labOrNil(); l != nil {
-		at := slices.IndexFunc(args, func(arg string) bool { _, ok := l.Node(arg); return !ok })
-		if at >= 0 && (at > 0 || lab.NodeMeant(args[0], l.NodeNames(), nil) == nil) {
-			who := "--all"
-			if at > 0 {
-				who = strings.Join(args[:at], " ")
-			}
-			next = append([]string{"did you mean: dcalab exec " + who + " -- " + strings.Join(args[at:], " ")}, next...)
-		}
+	if line := a.dashed(a.called); line != "" {
+		next = append([]string{"did you mean: " + line}, next...)
 	}
 	return usage("which command? It stands behind --", next...)
+}
+
+// dashed is the command line that was typed, with -- put before what seems to
+// be the command for the nodes, or for Vagrant; empty where none is seen. Of
+// ssh it stands behind the node; of exec behind the names of nodes, and it is
+// all of the words where a flag says which nodes, or none is named.
+func (a *app) dashed(c *cobra.Command) string {
+	if c == nil || slices.Contains(a.args, "--") {
+		return ""
+	}
+	path := strings.Fields(pathIn(c))
+	l := a.labOrNil()
+	selected, words := false, 0
+	for i := 0; i < len(a.args); i++ {
+		arg := a.args[i]
+		if len(arg) > 1 && arg[0] == '-' {
+			name, _, valued := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+			f := c.Flags().Lookup(name)
+			if !strings.HasPrefix(arg, "--") {
+				f = nil
+				if len(name) == 1 {
+					f = c.Flags().ShorthandLookup(name)
+				}
+			}
+			switch {
+			case f == nil && c.Name() == "vagrant" && len(path) == 0:
+				return parted(a.args, i)
+			case f == nil:
+				return ""
+			case f.NoOptDefVal == "" && !valued:
+				i++ // its value
+			}
+			selected = selected || slices.Contains([]string{"all", "managers", "workers"}, f.Name)
+			continue
+		}
+		if len(path) > 0 {
+			path = path[1:]
+			continue
+		}
+		isNode := l == nil && words == 0 && !selected
+		if l != nil {
+			_, isNode = l.Node(arg)
+		}
+		switch {
+		case c.Name() == "vagrant", c.Name() == "ssh" && words == 1, c.Name() == "exec" && !isNode && (words > 0 || selected):
+			return parted(a.args, i)
+		case c.Name() == "exec" && !isNode:
+			if lab.NodeMeant(arg, l.NodeNames(), nil) == nil {
+				return parted(slices.Insert(slices.Clone(a.args), i, "--all"), i+1)
+			}
+			return ""
+		}
+		words++
+	}
+	return ""
+}
+
+// parted is a command line of dcalab with -- at a place in it.
+func parted(args []string, at int) string {
+	return "dcalab " + strings.TrimLeft(machine.ShellLine(args[:at])+" -- ", " ") + machine.ShellLine(args[at:])
 }
 
 // quoted lists words that were typed; of many only the first.
@@ -452,22 +508,19 @@ func (a *app) unknownFlag(c *cobra.Command, unknown *pflag.NotExistError) error 
 	if near != "" {
 		next = append(next, "did you mean --"+near+"?")
 	}
-	if habit := a.habit(c, []string{typed}); len(habit) > 0 {
+	line := ""
+	if slices.Contains([]string{"ssh", "exec", "vagrant"}, pathIn(c)) {
+		line = a.dashed(c)
+	}
+	if line != "" {
+		if !strings.HasPrefix(typed, "--") {
+			next = nil // a letter is near to anything
+		}
+		next = append(next, "what belongs to the command stands behind --: "+line)
+	} else if habit := a.habit(c, []string{typed}); len(habit) > 0 {
 		next = habit
 	} else {
 		next = append(next, a.elsewhere(c, typed)...)
-	}
-	switch path := pathIn(c); path {
-	case "ssh", "exec", "vagrant":
-		words := c.Flags().Args()
-		if path == "exec" && len(words) > 1 || path == "ssh" && len(words) > 1 || path == "vagrant" {
-			at := 1
-			if path == "vagrant" {
-				at = 0
-			}
-			line := strings.TrimLeft(strings.Join(append(append([]string{}, words[:at]...), append([]string{"--"}, words[at:]...)...), " "), " ")
-			next = append(next, "what belongs to the command stands behind --: "+c.CommandPath()+" "+line+" "+typed)
-		}
 	}
 	return usage(c.CommandPath()+" has no flag "+typed, append(next, seeHelp(c))...)
 }
@@ -479,7 +532,7 @@ func (a *app) elsewhere(c *cobra.Command, typed string) []string {
 	case "--all", "-a":
 		l := a.labOrNil()
 		switch {
-		case strings.Contains(c.Use, "[NODE...]"):
+		case strings.Contains(c.Use, "[NODE...]") && !has("all"):
 			return []string{"without a name it is for all nodes: " + c.CommandPath()}
 		case strings.Contains(c.Use, "NODE...") && !has("all") && l != nil:
 			return []string{"name the nodes: " + c.CommandPath() + " " + strings.Join(l.NodeNames(), " ")}

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 
 	"github.com/dcalab/dcalab/machine/vagrant"
@@ -29,6 +31,8 @@ type app struct {
 	embedded Embedded
 	args     []string
 	settings *viper.Viper
+	// called is the command whose arguments are read, for advice.
+	called *cobra.Command
 }
 
 // Run runs dcalab with the arguments after the program's name and gives its
@@ -40,7 +44,10 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
-	err := root.ExecuteContext(ctx)
+	err := switches(root.PersistentFlags())
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+	}
 	var remote remoteError
 	if errors.As(err, &remote) {
 		return int(remote)
@@ -61,6 +68,30 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	// Whoever typed a token where it does not belong gets it masked.
 	_, _ = io.WriteString(streams.Err, trouble.Redact(text.String()))
 	return trouble.ExitStatus(err)
+}
+
+// switches reads the DCALAB_ variables of the flags that are switches, before
+// any command could mistake one, and puts each as viper reads it: it takes
+// every word that it does not know for false, and yes is one.
+func switches(flags *pflag.FlagSet) error {
+	var failed error
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "DCALAB_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value := os.Getenv(name)
+		if f.Value.Type() != "bool" || value == "" || failed != nil {
+			return
+		}
+		switch strings.ToLower(strings.TrimSpace(value)) {
+		case "1", "t", "true", "y", "yes", "on":
+			failed = os.Setenv(name, "true")
+		case "0", "f", "false", "n", "no", "off":
+			failed = os.Setenv(name, "false")
+		default:
+			failed = usage(fmt.Sprintf("the variable %s is %q, and a switch is on or off", name, value),
+				"on: "+name+"=1, off: "+name+"=0, or leave it out: unset "+name)
+		}
+	})
+	return failed
 }
 
 // remoteError is the exit status of a command that ran on a node: it becomes

@@ -383,6 +383,10 @@ func (s *session) noSuchNode(name string) error {
 	for _, n := range s.lab.Nodes {
 		addresses[n.IP.String()] = n.Name
 	}
+	if c := s.app.called; c != nil && pathIn(c) == "exec" && strings.EqualFold(name, "all") {
+		e.Next = append([]string{"all nodes: dcalab exec --all -- COMMAND"}, e.Next...)
+		return e
+	}
 	e.Next = append(lab.NodeMeant(name, names, addresses), e.Next...)
 	return e
 }
@@ -399,11 +403,12 @@ func notYet(err error) error {
 	return err
 }
 
-// namesFirst tells of a name that is misspelt rather than of what else keeps a
-// command from being done: it would be met next. Ids of nodes pass.
+// namesFirst tells of a name that is misspelt rather than of what kept the
+// names from being looked at: it would be met next. What was refused later, or
+// failed, stands: the swarm knew the names, and they may be ids.
 func (s *session) namesFirst(names []string, err error) error {
 	var t *trouble.Error
-	if err == nil || !errors.As(err, &t) || t.ID == "no-such-node" || t.Exit == trouble.ExitInterrupted {
+	if !errors.As(err, &t) || !slices.Contains([]string{"no-swarm", "no-quorum", "two-swarms", "nobody-answers"}, t.ID) {
 		return err
 	}
 	for _, name := range names {
@@ -441,8 +446,10 @@ func (s *session) needCreated() error {
 	for _, other := range made(filepath.Dir(s.state.Dir())) {
 		switch _, err := s.file.Lab(other); {
 		case other == s.lab.Name:
-		case err != nil:
+		case err != nil && s.file.Path != "" && s.app.builtIn(other):
 			e.Next = append(e.Next, fmt.Sprintf("lab %s is here, but not in %s: move that file away to reach it", other, place(s.file)))
+		case err != nil:
+			e.Next = append(e.Next, fmt.Sprintf("lab %s is here, and not in %s; with the file that it was made from: dcalab --config FILE --lab %s status", other, place(s.file), other))
 		default:
 			e.Next = append(e.Next, "another lab is here: dcalab --lab "+other+" status")
 		}
@@ -452,11 +459,24 @@ func (s *session) needCreated() error {
 
 // made names the labs that have a record in a folder of states.
 func made(folder string) []string {
-	records, _ := filepath.Glob(filepath.Join(folder, "*", "lab.json")) // no pattern but ours
-	for i, r := range records {
-		records[i] = filepath.Base(filepath.Dir(r))
+	entries, _ := os.ReadDir(folder) // none where there is no such folder
+	var labs []string
+	for _, e := range entries {
+		if _, err := os.Stat(filepath.Join(folder, e.Name(), "lab.json")); err == nil {
+			labs = append(labs, e.Name())
+		}
 	}
-	return records
+	return labs
+}
+
+// builtIn tells whether the labs.yaml that dcalab carries has a lab.
+func (a *app) builtIn(name string) bool {
+	file, err := lab.Parse("labs.yaml (built in)", a.embedded.Labs)
+	if err != nil {
+		return false
+	}
+	_, err = file.Lab(name)
+	return err == nil
 }
 
 func (s *session) dialOptions() provision.Options {

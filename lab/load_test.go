@@ -355,7 +355,7 @@ func TestFindAndLoad(t *testing.T) {
 		t.Fatalf("Find in empty folders = %q, %v, %v", path, ok, err)
 	}
 	want := filepath.Join(top, FileName)
-	starter, err := Starter(1, 0)
+	starter, err := Starter(1, 0, StarterSubnets()[0])
 	if err != nil {
 		t.Fatal(err)
 	}

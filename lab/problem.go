@@ -72,15 +72,20 @@ func sorted(problems []Problem) []Problem {
 
 // Nearest finds the candidate that word was probably meant to be; empty where
 // none is near.
-func Nearest(word string, candidates []string) string {
+func Nearest(word string, candidates []string) string { return nearest(word, candidates)[0] }
+
+// nearest gives all that are equally near; one empty word where none is.
+func nearest(word string, candidates []string) []string {
 	fold := func(s string) string {
 		return strings.ToLower(strings.NewReplacer("-", "", "_", "", " ", "").Replace(s))
 	}
-	best, least := "", 1+max(1, min(len(word)/3, 3))
+	best, least := []string{""}, 1+max(1, min(len(word)/3, 3))
 	for _, c := range candidates {
-		d := distance(fold(word), fold(c))
-		if d < least {
-			best, least = c, d
+		switch d := distance(fold(word), fold(c)); {
+		case d < least:
+			best, least = []string{c}, d
+		case d == least && best[0] != "":
+			best = append(best, c)
 		}
 	}
 	return best
@@ -106,8 +111,9 @@ func NodeMeant(word string, names []string, addresses map[string]string) []strin
 	if strings.EqualFold(word, "all") || word == "*" {
 		return []string{"all nodes by their names: " + strings.Join(names, " ")}
 	}
-	if near := Nearest(bare, names); near != "" {
-		return []string{"did you mean " + near + "?"}
+	// Of many that are equally near, none is meant more than the others.
+	if near := nearest(bare, names); near[0] != "" && len(near) <= 3 {
+		return []string{"did you mean " + strings.Join(near, " or ") + "?"}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"strings"
 
@@ -16,9 +17,20 @@ const (
 	maxStarterWorkers  = 30
 )
 
+// StarterSubnets are those that a lab of Starter's may be in, the usual one
+// first: 10.20.20.0/24 to 10.20.250.0/24.
+func StarterSubnets() []netip.Prefix {
+	var out []netip.Prefix
+	for third := 20; third <= 250; third += 10 {
+		out = append(out, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 20, byte(third), 0}), 24))
+	}
+	return out
+}
+
 // Starter writes the labs.yaml that dcalab init leaves: one lab of 1 to 7
-// managers and 0 to 30 workers, commented. It passes Parse.
-func Starter(managers, workers int) ([]byte, error) {
+// managers and 0 to 30 workers in a subnet of IPv4 with 24 bits, commented. It
+// passes Parse.
+func Starter(managers, workers int, subnet netip.Prefix) ([]byte, error) {
 	if managers < 1 || managers > maxStarterManagers {
 		return nil, &trouble.Error{
 			ID:   "starter-size",
@@ -38,12 +50,17 @@ func Starter(managers, workers int) ([]byte, error) {
 		}
 	}
 	var b strings.Builder
-	b.WriteString(starterHead)
+	host := func(last int) netip.Addr {
+		bytes := subnet.Masked().Addr().As4()
+		bytes[3] = byte(last)
+		return netip.AddrFrom4(bytes)
+	}
+	fmt.Fprintf(&b, starterHead, host(1), subnet)
 	for i := range managers {
-		fmt.Fprintf(&b, "      - name: manager%02d\n        ip: 10.20.20.%d\n        role: manager\n", i+1, 101+i)
+		fmt.Fprintf(&b, "      - name: manager%02d\n        ip: %s\n        role: manager\n", i+1, host(101+i))
 	}
 	for i := range workers {
-		fmt.Fprintf(&b, "      - name: worker%02d\n        ip: 10.20.20.%d\n", i+1, 111+i)
+		fmt.Fprintf(&b, "      - name: worker%02d\n        ip: %s\n", i+1, host(111+i))
 		if i == 0 {
 			b.WriteString(starterLabels)
 		}
@@ -65,8 +82,8 @@ labs:
   lab:
     # manager01 is manager01.lab.example
     domain: lab.example
-    # The first address, 10.20.20.1, is this machine.
-    subnet: 10.20.20.0/24
+    # The first address, %s, is this machine.
+    subnet: %s
     # Of every node; a node can say its own. Memory is in MiB.
     box: bento/ubuntu-24.04
     cpus: 1
