@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -339,7 +339,7 @@ func (a *app) dashed(c *cobra.Command) string {
 
 // parted is a command line of dcalab with -- at a place in it.
 func parted(args []string, at int) string {
-	return "dcalab " + strings.TrimLeft(machine.ShellLine(args[:at])+" -- ", " ") + machine.ShellLine(args[at:])
+	return "dcalab " + strings.TrimLeft(lesson.Line(args[:at]...)+" -- ", " ") + lesson.Line(args[at:]...)
 }
 
 // quoted lists words that were typed; of many only the first.
