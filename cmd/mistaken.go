@@ -274,7 +274,7 @@ func (a *app) wrongOrder(c *cobra.Command, args []string) error {
 
 // whichCommand is for an exec without a command behind --: where it stands
 // before it, it is shown how it is meant.
-func (a *app) whichCommand([]string) error {
+func (a *app) whichCommand() error {
 	next := []string{"dcalab exec NODE... -- COMMAND", "dcalab exec --all -- COMMAND"}
 	if line := a.dashed(a.called); line != "" {
 		next = append([]string{"did you mean: " + line}, next...)
