@@ -36,6 +36,10 @@ func binary(t *testing.T) string {
 	return path
 }
 
+// quickExit is for the environment of a program built with the race detector:
+// each one would sleep a second when it ends, in case a race is still to come.
+const quickExit = "GORACE=atexit_sleep_ms=0"
+
 func TestScenarios(t *testing.T) {
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 		t.Skip("real nodes need Linux and root: make scenarios")
@@ -57,6 +61,7 @@ func TestScenarios(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("TERM", "dumb")
 			env.Setenv("DCALAB_DRIVER", "sandbox") // whatever else this machine has
+			env.Vars = append(env.Vars, quickExit)
 			env.Defer(func() { cleanUp(env) })
 			return nil
 		},
@@ -107,7 +112,7 @@ func command(ts *testscript.TestScript, name string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(path, args...)
 	cmd.Dir = ts.MkAbs(".")
-	cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TERM=dumb", "DCALAB_DRIVER=" + ts.Getenv("DCALAB_DRIVER")}
+	cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TERM=dumb", "DCALAB_DRIVER=" + ts.Getenv("DCALAB_DRIVER"), quickExit}
 	return cmd
 }
 

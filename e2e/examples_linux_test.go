@@ -177,7 +177,7 @@ func newExampleLab(t *testing.T, dcalab, demo string) *exampleLab {
 	w.dir = filepath.Join(w.home, "lab")
 	w.environ = []string{
 		"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + w.home, "TERM=xterm-256color", "NO_COLOR=1", "SHELL=/bin/bash",
-		"DCALAB_DRIVER=sandbox", "DCALAB_DEMO_BINARY=" + demo,
+		"DCALAB_DRIVER=sandbox", "DCALAB_DEMO_BINARY=" + demo, quickExit,
 	}
 	t.Cleanup(func() {
 		id := readID(filepath.Join(w.dir, ".dcalab", "dca"))

@@ -47,7 +47,7 @@ func TestLiveView(t *testing.T) {
 	if err := isolate(); err != nil {
 		t.Fatal(err)
 	}
-	environ := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TERM=xterm-256color"}
+	environ := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TERM=xterm-256color", quickExit}
 	run := func(args ...string) {
 		t.Helper()
 		cmd := exec.Command(dcalab, args...)

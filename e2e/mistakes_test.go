@@ -133,7 +133,7 @@ func (m mistake) run(ts *testscript.TestScript) (said string, exit int, err erro
 	}
 	cmd := exec.CommandContext(ctx, typed[0], typed[1:]...)
 	cmd.Dir = ts.MkAbs(".")
-	cmd.Env = []string{"PATH=" + path, "HOME=" + ts.Getenv("HOME"), "TERM=dumb", "DCALAB_DRIVER=" + ts.Getenv("DCALAB_DRIVER")}
+	cmd.Env = []string{"PATH=" + path, "HOME=" + ts.Getenv("HOME"), "TERM=dumb", "DCALAB_DRIVER=" + ts.Getenv("DCALAB_DRIVER"), quickExit}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()

@@ -279,7 +279,7 @@ func (r *changer) shown(ctx context.Context, id string, edit func(*engine.NodeSp
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.list = list
+		r.changed = append(r.changed, list[at]) // not the whole list: another's change may be younger than it
 		return nil
 	})
 }
@@ -291,8 +291,8 @@ func (r *changer) endUpdate(ctx context.Context, ch Change, err error) (Change, 
 	}
 	for i := range ch.View.Nodes {
 		n := &ch.View.Nodes[i]
-		if at := find(r.list, n.NodeID); at >= 0 && n.NodeID != "" {
-			n.Availability, n.Labels, n.Status = r.list[at].Availability, r.list[at].Labels, r.list[at].Status
+		if at := find(r.changed, n.NodeID); at >= 0 && n.NodeID != "" {
+			n.Availability, n.Labels, n.Status = r.changed[at].Availability, r.changed[at].Labels, r.changed[at].Status
 		}
 	}
 	return ch, err

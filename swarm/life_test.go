@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -152,6 +154,50 @@ func TestLabels(t *testing.T) {
 			t.Errorf("label %q: %q", label, w)
 		}
 	}
+}
+
+// lateList is an engine whose first list arrives late, when another change is
+// done already and was looked at.
+type lateList struct {
+	*modelEngine
+	n2    string // its id: it is changed while the list is on its way
+	asked *atomic.Bool
+}
+
+func (e lateList) UpdateNode(ctx context.Context, id string, edit func(*engine.NodeSpec)) error {
+	if id == e.n2 {
+		time.Sleep(time.Second)
+	}
+	return e.modelEngine.UpdateNode(ctx, id, edit)
+}
+
+func (e lateList) Nodes(ctx context.Context) ([]engine.Node, error) {
+	list, err := e.modelEngine.Nodes(ctx)
+	if !e.asked.Swap(true) {
+		time.Sleep(2 * time.Second)
+	}
+	return list, err
+}
+
+// What is told of one node's change does not come from a list that is older.
+func TestChangesAtOnceAreToldAsTheyAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(testLab("mw"))
+		formed(w)
+		v := Observe(t.Context(), w.targets())
+		n2, _ := v.Node("n2")
+		targets := w.targets()
+		targets[0].Engine = lateList{w.engines[0], n2.NodeID, new(atomic.Bool)}
+		ch, err := SetLabels(t.Context(), targets, []string{"n1", "n2"}, map[string]string{"zone": "east"}, nil, ChangeOptions{View: &v})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range ch.View.Nodes {
+			if n.Labels["zone"] != "east" {
+				t.Errorf("%s is told to have the labels %v", n.Name, n.Labels)
+			}
+		}
+	})
 }
 
 // Of several nodes that are out of the swarm, only those named come in.

@@ -176,6 +176,7 @@ type member struct {
 type changer struct {
 	*runner
 	members []member
+	changed []engine.Node // entries as the list showed them after their change; guarded by mu
 }
 
 // hearsay is how long a node that was just started may take to be heard by the
