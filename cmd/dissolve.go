@@ -124,12 +124,8 @@ func (s *session) observeElected(ctx context.Context, p *ui.Progress) (swarm.Vie
 		}
 		c.Close()
 		p.Detail("", "waiting for the swarm to elect a leader")
-		timer := time.NewTimer(time.Second)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return v, nil, ctx.Err()
-		case <-timer.C:
+		if err := moment(ctx); err != nil {
+			return v, nil, err
 		}
 	}
 }

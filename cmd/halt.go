@@ -150,13 +150,21 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 			}
 		}
 		p.Detail("", "waiting for the swarm to elect a leader")
-		timer := time.NewTimer(time.Second)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return v, nil, ctx.Err()
-		case <-timer.C:
+		if err := moment(ctx); err != nil {
+			return v, nil, err
 		}
+	}
+}
+
+// moment is what lies between two looks at something that comes by itself.
+func moment(ctx context.Context) error {
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
 }
 

@@ -440,9 +440,28 @@ type standing struct {
 	managers []string
 }
 
+// answerPatience is how long a machine that runs may be silent: one that boots
+// answers by then, and one that goes down is down. A dcalab that was killed
+// leaves both.
+const answerPatience = 20 * time.Second
+
 // beforeSaving looks at a lab that is about to be halted and kept, and
 // refuses one that would be kept in pieces.
 func (s *session) beforeSaving(ctx context.Context, p *ui.Progress) (standing, error) {
+	for deadline := time.Now().Add(answerPatience); ; {
+		stood, err := s.lookBeforeSaving(ctx, p)
+		var t *trouble.Error
+		if !errors.As(err, &t) || t.ID != "snapshot-unreachable" || time.Now().After(deadline) {
+			return stood, err
+		}
+		p.Step(t.Where, "waiting: it is booting or going down, or does not answer")
+		if err := moment(ctx); err != nil {
+			return stood, err
+		}
+	}
+}
+
+func (s *session) lookBeforeSaving(ctx context.Context, p *ui.Progress) (standing, error) {
 	var stood standing
 	machines, err := s.driver.Status(ctx)
 	if err != nil {

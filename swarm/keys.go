@@ -10,7 +10,7 @@ import (
 )
 
 // Token gives the join token for a role, from a manager of the lab's swarm.
-// Errors are those of Promote: no-swarm, two-swarms, no-quorum.
+// Errors are those of Promote: no-swarm, nobody-answers, two-swarms, no-quorum.
 func Token(ctx context.Context, targets []Target, role engine.Role) (engine.Secret, error) {
 	r, err := keeper(ctx, targets)
 	if err != nil {

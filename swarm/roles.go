@@ -54,7 +54,7 @@ type Change struct {
 // Promote makes managers of the named nodes (short name, full name, node id or
 // the unique beginning of one) and waits until each is Reachable. A node that
 // is a manager already is a success. Errors are of type *trouble.Error:
-// no-swarm, two-swarms, no-quorum, no-such-node, ambiguous-node, not-in-swarm,
+// no-swarm, nobody-answers, two-swarms, no-quorum, no-such-node, ambiguous-node, not-in-swarm,
 // node-down, change-unfinished.
 func Promote(ctx context.Context, targets []Target, names []string, o ChangeOptions) (Change, error) {
 	r, ch, err := beginChange(ctx, targets, names, o)
@@ -279,7 +279,7 @@ func usable(ctx context.Context, targets []Target, have *View) (View, error) {
 }
 
 // NeedManager says why nobody can be asked about the lab's swarm, or change
-// it, if so. Errors are those of Promote: no-swarm, two-swarms, no-quorum.
+// it, if so. Errors are those of Promote: no-swarm, nobody-answers, two-swarms, no-quorum.
 func (v View) NeedManager() error {
 	_, err := usable(context.Background(), nil, &v)
 	return err
@@ -298,17 +298,17 @@ func (v View) noSwarm() error {
 		why = "no node that answers is in one; " + strings.Join(silent, ", ")
 	}
 	next := []string{"make one: dcalab swarm bootstrap"}
-	what := "the lab has no swarm"
+	id, what := "no-swarm", "the lab has no swarm"
 	if len(silent) > 0 {
 		next = []string{"start the machines that are halted: dcalab start", "see where it stands: dcalab status", "if there never was one: dcalab swarm bootstrap"}
 	}
 	if len(silent) == len(v.Nodes) {
-		what, why = "no node answers that could tell of a swarm", strings.Join(silent, ", ")
+		id, what, why = "nobody-answers", "no node answers that could tell of a swarm", strings.Join(silent, ", ")
 	}
 	if slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return n.State == StateEngineDown }) {
 		next = slices.Insert(next, 0, "an engine that runs may be silent while its swarm elects a leader, up to 20 s: then try again")
 	}
-	return &trouble.Error{ID: "no-swarm", Exit: trouble.ExitFailure, What: what, Why: why, Next: next}
+	return &trouble.Error{ID: id, Exit: trouble.ExitFailure, What: what, Why: why, Next: next}
 }
 
 // resolve finds the entry of the swarm's list that a user means: a node of the

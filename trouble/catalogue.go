@@ -141,7 +141,7 @@ func Catalogue() []Topic {
 		}},
 		{Title: "Forming the swarm", Entries: []Entry{
 			{"no-swarm", "The lab is in no swarm",
-				"No engine that answers is a member of the lab's swarm; or none answers at all, so that nobody can tell."},
+				"No engine that answers is a member of the lab's swarm."},
 			{"swarm-unfinished", "The swarm is not yet what labs.yaml asks for",
 				"What could be done is done. For each node that is left it is said why; most often its machine is not running. Run the same command again when that is mended."},
 			{"foreign-swarm", "A node is in another swarm",
