@@ -298,17 +298,17 @@ func (v View) noSwarm() error {
 		why = "no node that answers is in one; " + strings.Join(silent, ", ")
 	}
 	next := []string{"make one: dcalab swarm bootstrap"}
-	id, what := "no-swarm", "the lab has no swarm"
 	if len(silent) > 0 {
 		next = []string{"start the machines that are halted: dcalab start", "see where it stands: dcalab status", "if there never was one: dcalab swarm bootstrap"}
-	}
-	if len(silent) == len(v.Nodes) {
-		id, what, why = "nobody-answers", "no node answers that could tell of a swarm", strings.Join(silent, ", ")
 	}
 	if slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return n.State == StateEngineDown }) {
 		next = slices.Insert(next, 0, "an engine that runs may be silent while its swarm elects a leader, up to 20 s: then try again")
 	}
-	return &trouble.Error{ID: id, Exit: trouble.ExitFailure, What: what, Why: why, Next: next}
+	if len(silent) == len(v.Nodes) {
+		return &trouble.Error{ID: "nobody-answers", Exit: trouble.ExitFailure, What: "no node answers that could tell of a swarm",
+			Why: strings.Join(silent, ", "), Next: next}
+	}
+	return &trouble.Error{ID: "no-swarm", Exit: trouble.ExitFailure, What: "the lab has no swarm", Why: why, Next: next}
 }
 
 // resolve finds the entry of the swarm's list that a user means: a node of the
