@@ -152,11 +152,12 @@ func (s *session) statusText(ctx context.Context, format string) ([]byte, error)
 	return b.Bytes(), nil
 }
 
-// notices are what is wrong with nodes, and the warnings.
+// notices are what is wrong with nodes, and the warnings. That there is no
+// leader, the quorum's line says for all of them.
 func (r report) notices() []string {
 	var out []string
 	for _, n := range r.Nodes {
-		if n.Error != "" && n.Machine == machine.StatusRunning {
+		if n.Error != "" && n.Machine == machine.StatusRunning && !strings.Contains(n.Error, "does not have a leader") {
 			out = append(out, n.Name+": "+strings.TrimPrefix(n.Error, n.Name+": "))
 		}
 	}

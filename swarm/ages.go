@@ -197,11 +197,13 @@ func (v View) diagnoseLost() (Ailment, bool) {
 		return Ailment{}, false
 	}
 	a := Ailment{ID: "managers-lost"}
-	var alive, halted, gone, down, locked []NodeView
+	var alive, halted, gone, down, silent, locked []NodeView
 	for _, n := range v.managers() {
 		switch {
 		case n.State == StateLocked:
 			locked = append(locked, n)
+		case n.hung():
+			silent = append(silent, n)
 		case n.State == StateEngineDown:
 			down = append(down, n)
 		case n.State == StateUnreachable && errors.Is(n.Err, ErrAbsent):
@@ -212,7 +214,7 @@ func (v View) diagnoseLost() (Ailment, bool) {
 			alive = append(alive, n)
 		}
 	}
-	why := []string{fmt.Sprintf("the managers lost each other: %d of %d take part, and %d are needed", v.Quorum.Reachable, v.Quorum.Managers, v.Quorum.Majority)}
+	why := []string{fmt.Sprintf("the managers lost each other: %d of %d take part, and %d are needed; services go on, but nothing can be changed", v.Quorum.Reachable, v.Quorum.Managers, v.Quorum.Majority)}
 	say := func(nodes []NodeView, what, mend string) {
 		if len(nodes) > 0 {
 			why = append(why, what+": "+strings.Join(nodeNames(nodes), ", "))
@@ -230,14 +232,15 @@ func (v View) diagnoseLost() (Ailment, bool) {
 	}
 	say(halted, "halted or out of reach", start)
 	say(down, "the engine is down", engines)
+	say(silent, "silent, as managers are while they elect a leader", "look again in 20 s: dcalab status")
 	say(locked, "waiting for the unlock key", "dcalab swarm unlock")
 	say(gone, "destroyed", "")
-	unknown := v.Quorum.Managers - len(alive) - len(halted) - len(gone) - len(down) - len(locked)
+	unknown := v.Quorum.Managers - len(alive) - len(halted) - len(gone) - len(down) - len(silent) - len(locked)
 	if unknown > 0 {
 		why = append(why, fmt.Sprintf("not of this lab, or not told: %d", unknown))
 	}
 	// Those that can come back, together with those that are there.
-	possible := len(alive) + len(halted) + len(down) + len(locked)
+	possible := len(alive) + len(halted) + len(down) + len(silent) + len(locked)
 	switch {
 	case len(alive) >= v.Quorum.Majority:
 		why = append(why, "enough of them run: either they are electing a leader (up to 20 s), or they do not reach each other at TCP port 2377")
@@ -271,9 +274,10 @@ func (v View) managers() []NodeView {
 			}
 		}
 	}
+	presumed := nodeNames(v.presumed())
 	var out []NodeView
 	for _, n := range v.Nodes {
-		if n.Role == lab.RoleManager || n.Role == "" && peers[n.Addr.String()] {
+		if n.Role == lab.RoleManager || n.Role == "" && (peers[n.Addr.String()] || slices.Contains(presumed, n.Name)) {
 			out = append(out, n)
 		}
 	}

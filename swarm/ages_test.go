@@ -230,6 +230,15 @@ func TestDiagnose(t *testing.T) {
 			ids:  []string{"managers-lost"},
 			mend: []string{"dcalab ssh m2 -- sudo service docker start", "dcalab swarm unlock", "where they will never come back"},
 		},
+		"one does not answer while a leader is elected": {
+			change: func(v *View, node func(string) *NodeView) {
+				noQuorum(v, 1)
+				node("m2").State, node("m3").State, node("m3").Err = StateUnreachable, StateEngineDown, context.DeadlineExceeded
+			},
+			ids:  []string{"managers-lost"},
+			why:  []string{"silent, as managers are while they elect a leader: m3"},
+			mend: []string{"dcalab start m2", "look again in 20 s: dcalab status", "where they will never come back"},
+		},
 		"all run and do not reach each other": {
 			change: func(v *View, _ func(string) *NodeView) { noQuorum(v, 3) },
 			ids:    []string{"managers-lost"},
@@ -280,5 +289,32 @@ func TestAManagerThatIsGoneIsKnownByItsPeers(t *testing.T) {
 	})
 	if got := nodeNames(v.managers()); !slices.Equal(got, []string{"m1", "m2", "m3"}) {
 		t.Errorf("%v", got)
+	}
+}
+
+// hanging is an engine that lets every call run out of time.
+type hanging struct{ Engine }
+
+func (hanging) Info(context.Context) (engine.Info, error) {
+	return engine.Info{}, fmt.Errorf("info: %w", context.DeadlineExceeded)
+}
+
+// While the only manager that is left hangs, as it does for some seconds after
+// the others went, nobody tells how many there are but labs.yaml.
+func TestManagersOfWhomNobodyTells(t *testing.T) {
+	w := newWorld(testLab("mmmw"))
+	formed(w)
+	for _, at := range []int{0, 1, 3} {
+		w.halt(at)
+	}
+	targets := w.targets()
+	targets[2].Engine = hanging{}
+	v := Observe(t.Context(), targets)
+	if v.Quorum.Managers != 3 || v.Quorum.Reachable != 0 || v.Quorum.HasQuorum {
+		t.Errorf("quorum: %+v", v.Quorum)
+	}
+	found := Diagnose(v, nil, agesNow)
+	if len(found) != 1 || !strings.Contains(found[0].Why, "0 of 3 take part, and 2 are needed") || strings.Contains(found[0].Why, "not told") {
+		t.Errorf("found %+v", found)
 	}
 }

@@ -361,9 +361,30 @@ func (v View) quorum(haveList bool) Quorum {
 			}
 		}
 	}
+	for _, n := range v.presumed() {
+		managers[n.Name] = true
+	}
 	q := QuorumOf(len(managers), reachable)
 	q.HasQuorum = false
 	return q
+}
+
+// presumed are the nodes that labs.yaml calls managers, whose machines exist,
+// and which cannot tell themselves, where nobody else tells who the managers
+// are.
+func (v View) presumed() (out []NodeView) {
+	if v.Cluster == "" {
+		return nil
+	}
+	for i, n := range v.Nodes {
+		switch {
+		case n.Cluster == v.Cluster && i < len(v.facts) && len(v.facts[i].info.Remotes) > 0:
+			return nil
+		case n.Want == lab.RoleManager && n.Cluster == "" && !n.State.Answered() && !errors.Is(n.Err, ErrAbsent):
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 // quorumOf counts the managers of a swarm's list, as its leader sees them.
@@ -400,10 +421,6 @@ func (v View) warnings() []string {
 	out := v.Quorum.Warnings()
 	if len(v.Rivals) > 0 {
 		out = append(out, "the lab is in two halves: "+describeHalves(v.Rivals))
-	}
-	if v.Cluster != "" && !v.Quorum.HasQuorum {
-		out = append(out, fmt.Sprintf("the swarm has no quorum: %d of %s answer, and %d are needed; services go on, but nothing can be changed",
-			v.Quorum.Reachable, managers(v.Quorum.Managers), v.Quorum.Majority))
 	}
 	for _, n := range v.Nodes {
 		switch {
