@@ -292,13 +292,6 @@ func TestAManagerThatIsGoneIsKnownByItsPeers(t *testing.T) {
 	}
 }
 
-// hanging is an engine that lets every call run out of time.
-type hanging struct{ Engine }
-
-func (hanging) Info(context.Context) (engine.Info, error) {
-	return engine.Info{}, fmt.Errorf("info: %w", context.DeadlineExceeded)
-}
-
 // While the only manager that is left hangs, as it does for some seconds after
 // the others went, nobody tells how many there are but labs.yaml.
 func TestManagersOfWhomNobodyTells(t *testing.T) {
