@@ -428,8 +428,6 @@ func (v View) warnings() []string {
 			out = append(out, fmt.Sprintf("%s is in a swarm that is not the lab's (%s)", n.Name, n.Cluster))
 		case n.State == StateMember && n.Want == lab.RoleNone:
 			out = append(out, fmt.Sprintf("%s is in the swarm, although labs.yaml gives it no role there", n.Name))
-		case n.State == StateMember && n.Want == lab.RoleWorker && n.Role == lab.RoleManager && n.WantedRole != lab.RoleWorker:
-			out = append(out, fmt.Sprintf("%s is a manager, and labs.yaml calls it a worker; it stays one (a worker again: dcalab demote %s)", n.Name, n.Name))
 		}
 	}
 	for _, e := range v.Stale {

@@ -150,6 +150,11 @@ func MakePlan(l *lab.Lab, v View, o Options) (Plan, error) {
 		return Plan{}, err
 	}
 	p.out.Warnings = append(p.out.Warnings, p.v.Warnings...)
+	for _, n := range p.v.Nodes {
+		if n.State == StateMember && n.Want == lab.RoleWorker && n.Role == lab.RoleManager && n.WantedRole != lab.RoleWorker {
+			p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("%s is a manager, and labs.yaml calls it a worker; it stays one (a worker again: dcalab demote %s)", n.Name, n.Name))
+		}
+	}
 	p.out.Lesson = p.v.Lesson(p.out.Steps())
 	return p.out, nil
 }
