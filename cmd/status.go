@@ -157,7 +157,11 @@ func (r report) notices() []string {
 	var out []string
 	for _, n := range r.Nodes {
 		if n.Error != "" && n.Machine == machine.StatusRunning {
-			out = append(out, n.Name+": "+strings.TrimPrefix(n.Error, n.Name+": "))
+			why := strings.TrimPrefix(n.Error, n.Name+": ")
+			if n.Swarm.State == swarm.StateLocked { // Docker's words know nothing of other nodes
+				why = "it waits for the swarm's unlock key: dcalab swarm unlock"
+			}
+			out = append(out, n.Name+": "+why)
 		}
 	}
 	return append(out, r.Warnings...)
