@@ -144,6 +144,9 @@ func TestDocsHelpTeaches(t *testing.T) {
 				t.Errorf("dcalab %s: wider than 80 columns: %s", path, line)
 			}
 		}
+		if !c.HasExample() {
+			t.Errorf("dcalab %s --help has no example", path)
+		}
 		if c.HasSubCommands() {
 			continue
 		}

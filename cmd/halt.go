@@ -131,6 +131,7 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 			return v, c, err
 		}
 		managers, alive := 0, 0
+		locked := waiting(v)
 		for _, n := range v.Nodes {
 			if n.Role == lab.RoleManager || n.Role == "" && n.Want == lab.RoleManager {
 				managers++
@@ -143,6 +144,11 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 			return v, c, nil
 		}
 		c.Close()
+		if alive-len(locked) < swarm.Majority(managers) {
+			e := keyless(locked)
+			e.Next = append(e.Next, "or do it all the same: --force")
+			return v, nil, e
+		}
 		if time.Now().After(deadline) {
 			return v, nil, &trouble.Error{
 				ID: "no-leader", What: "look at the quorum", Why: "enough managers run, and the swarm has no leader",

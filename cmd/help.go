@@ -164,11 +164,26 @@ func others(examples, transcript string) string {
 	return strings.Join(lines, "\n")
 }
 
-// exampleFile is the name of the file with the command's transcript.
+// exampleFile is the name of the file with the command's transcript: of a
+// group, which does nothing by itself, that of the command in it which most
+// people come for.
 func exampleFile(c *cobra.Command) string {
-	name := c.CommandPath()
-	if _, path, ok := strings.Cut(name, " "); ok {
-		name = path
+	name := pathIn(c)
+	switch name {
+	case "":
+		name = c.Name()
+	case "swarm":
+		name = "swarm bootstrap"
+	case "snapshot":
+		name = "snapshot save"
+	case "image":
+		name = "image load"
+	case "context":
+		name = "context create"
+	case "label":
+		name = "label set"
+	case "config":
+		name = "config validate"
 	}
 	return strings.ReplaceAll(name, " ", "_") + ".txt"
 }

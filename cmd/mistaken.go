@@ -12,6 +12,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -233,7 +234,7 @@ func (a *app) wrongArgs(c *cobra.Command, args []string, err error) error {
 func (a *app) wrongOrder(c *cobra.Command, args []string) error {
 	path := pathIn(c)
 	switch path {
-	case "label set", "image load", "context create":
+	case "label set", "image load", "context create", "vagrant":
 	default:
 		return nil
 	}
@@ -252,6 +253,17 @@ func (a *app) wrongOrder(c *cobra.Command, args []string) error {
 				fmt.Sprintf("one of that name all the same: dcalab context create %s --node %[1]s", args[0]), seeHelp(c))
 		}
 		return nil
+	}
+	if path == "vagrant" {
+		if !isNode(args[0]) {
+			return nil
+		}
+		command := args[1:]
+		if len(command) == 0 {
+			command = []string{"status"}
+		}
+		return usage(fmt.Sprintf("%q is a node, and what Vagrant is to do comes first", args[0]),
+			"did you mean: dcalab vagrant -- "+lesson.Line(slices.Insert(slices.Clone(command), 1, args[0])...), seeHelp(c))
 	}
 	last := len(args) - 1
 	if last == 0 {
@@ -589,8 +601,41 @@ func oneOf(kind, word string, known []string, more string) error {
 		list = strings.Join(known, " and ")
 	}
 	next := []string{"the " + kind[strings.LastIndex(kind, " ")+1:] + "s are " + list + more}
-	if near := lab.Nearest(word, known); near != "" {
+	provider := providerMeant(word)
+	switch near := lab.Nearest(word, known); {
+	case near != "":
 		next = append([]string{"did you mean " + near + "?"}, next...)
+	case kind == "provider" && provider != "":
+		next = append([]string{"did you mean " + provider + "?"}, next...)
+	case kind == "driver" && provider != "":
+		next = append([]string{provider + " is a provider of Vagrant's: --driver vagrant --provider " + provider}, next...)
 	}
 	return usage(fmt.Sprintf("there is no %s %q", kind, word), next...)
+}
+
+// spelled adds to the refusal of a snapshot's name one of the same words that
+// would do, where there is one.
+func spelled(err error, name string) error {
+	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	better := strings.Join(words, "-")
+	var t *trouble.Error
+	if errors.As(err, &t) && machine.CheckSnapshotName(better) == nil {
+		t.Next = append(t.Next, "such as: dcalab snapshot save "+better)
+	}
+	return err
+}
+
+// providerMeant is the provider that somebody names by its product; empty
+// where there is none.
+func providerMeant(word string) string {
+	word = strings.ToLower(word)
+	switch word {
+	case "vbox":
+		return "virtualbox"
+	case "kvm", "qemu":
+		return "libvirt"
+	case "vmware", "fusion", "workstation", "vmware_fusion", "vmware_workstation":
+		return "vmware_desktop"
+	}
+	return lab.Nearest(word, vagrant.Providers())
 }

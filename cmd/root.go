@@ -38,6 +38,9 @@ type app struct {
 // Run runs dcalab with the arguments after the program's name and gives its
 // exit status, one of trouble's, or the remote one for `dcalab ssh`.
 func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []string) int {
+	// For this process alone, not for those that it starts.
+	through := os.Getenv(throughSudo) != ""
+	_ = os.Unsetenv(throughSudo)
 	a := &app{streams: streams, embedded: embedded, args: args, settings: viper.New()}
 	root := a.root()
 	root.SetArgs(args)
@@ -67,7 +70,11 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	ui.PrintError(&text, err, streams.ErrColor(a.settings.GetBool("no-color")), a.settings.GetBool("verbose"))
 	// Whoever typed a token where it does not belong gets it masked.
 	_, _ = io.WriteString(streams.Err, trouble.Redact(text.String()))
-	return trouble.ExitStatus(err)
+	status := trouble.ExitStatus(err)
+	if status == refusedBySudo && through {
+		status = failedThroughSudo
+	}
+	return status
 }
 
 // switches reads the DCALAB_ variables of the flags that are switches, before

@@ -662,7 +662,7 @@ func (s *session) sudo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	keep := []string{"NO_COLOR", "TERM", "XDG_STATE_HOME"}
+	keep := []string{"NO_COLOR", "TERM", "XDG_STATE_HOME", throughSudo}
 	for _, kv := range os.Environ() {
 		if key, _, _ := strings.Cut(kv, "="); strings.HasPrefix(key, "DCALAB_") {
 			keep = append(keep, key)
@@ -672,11 +672,39 @@ func (s *session) sudo(ctx context.Context) error {
 	// Ctrl-C reaches sudo and its child by itself, from the terminal.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), sudo,
 		append([]string{"--preserve-env=" + strings.Join(keep, ","), "--", self}, s.app.args...)...)
+	cmd.Env = append(os.Environ(), throughSudo+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.app.streams.In, s.app.streams.Out, s.app.streams.Err
 	err = cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() > 0 {
-		return remoteError(exit.ExitCode())
+		switch status := exit.ExitCode(); status {
+		case refusedBySudo:
+			return s.noSudo()
+		case failedThroughSudo:
+			return remoteError(trouble.ExitFailure)
+		default:
+			return remoteError(status)
+		}
 	}
 	return err
+}
+
+const (
+	// throughSudo is set for a dcalab that another one runs through sudo. It
+	// ends with failedThroughSudo in place of 1, which is left to sudo itself.
+	throughSudo       = "DCALAB_THROUGH_SUDO"
+	refusedBySudo     = 1
+	failedThroughSudo = 101
+)
+
+// noSudo is said after sudo has said why it did not run the command.
+func (s *session) noSudo() error {
+	e := &trouble.Error{
+		ID: "sandbox-needs-root", What: "the sandbox driver", Why: "making namespaces, mounts and links needs root, and sudo did not run it; what sudo says stands above",
+		Next: []string{"where it wants a password and has no terminal, give it one first, on a terminal: sudo -v", "if you may not use sudo here, run this command as root"}, Exit: trouble.ExitRequirement,
+	}
+	if !s.created {
+		e.Next = append(e.Next, "or take virtual machines, which need no root: dcalab --driver vagrant up")
+	}
+	return e
 }

@@ -48,7 +48,7 @@ It ends when the swarm stands as before. Nodes that were halted stay so.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
 			if err := machine.CheckSnapshotName(args[0]); err != nil {
-				return err
+				return spelled(err, args[0])
 			}
 			s, err := a.existing()
 			if err != nil {
@@ -485,9 +485,13 @@ func (s *session) lookBeforeSaving(ctx context.Context, p *ui.Progress) (standin
 	// In an election nobody tells who is Ready, nor the key of the managers.
 	v, c, err := s.observeSettled(ctx, p)
 	var t *trouble.Error
-	if errors.As(err, &t) && t.ID == "no-leader" {
-		t.What = "refused to save a snapshot"
-		t.Next = []string{"see where it stands: dcalab status", "or keep it as it is: dcalab halt, then the same command"}
+	if errors.As(err, &t) && (t.ID == "no-leader" || t.ID == "locked") {
+		first := "see where it stands: dcalab status"
+		if t.ID == "locked" {
+			first = t.Next[0]
+		}
+		t.Where, t.What = "", "refused to save a snapshot"
+		t.Next = []string{first, "or keep it as it is: dcalab halt, then the same command"}
 	}
 	if err != nil {
 		return stood, err

@@ -157,9 +157,14 @@ func (s *session) statusText(ctx context.Context, format string) ([]byte, error)
 func (r report) notices() []string {
 	var out []string
 	for _, n := range r.Nodes {
-		if n.Error != "" && n.Machine == machine.StatusRunning && !strings.Contains(n.Error, "does not have a leader") {
-			out = append(out, n.Name+": "+strings.TrimPrefix(n.Error, n.Name+": "))
+		why := strings.TrimPrefix(n.Error, n.Name+": ")
+		switch {
+		case n.Error == "" || n.Machine != machine.StatusRunning || strings.Contains(n.Error, "does not have a leader"):
+			continue
+		case n.Swarm.State == swarm.StateLocked: // Docker's words know nothing of other nodes
+			why = "it waits for the swarm's unlock key: dcalab swarm unlock"
 		}
+		out = append(out, n.Name+": "+why)
 	}
 	return append(out, r.Warnings...)
 }

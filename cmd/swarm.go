@@ -274,7 +274,14 @@ or read from standard input.`,
 			if err != nil {
 				return err
 			}
-			v, crew, err := s.observe(ctx)
+			// While a leader is elected, nobody can tell the key that others hold.
+			p := s.progress(nil)
+			v, crew, err := s.observeSettled(ctx, p)
+			p.Close()
+			var t *trouble.Error
+			if errors.As(err, &t) && (t.ID == "locked" || t.ID == "no-leader") {
+				v, crew, err = s.observe(ctx)
+			}
 			if err != nil {
 				return err
 			}
@@ -287,7 +294,6 @@ or read from standard input.`,
 				return s.rehearse(planLines(steps), v.Lesson(steps))
 			}
 			done, err := swarm.Unlock(ctx, crew.targets, v, "")
-			var t *trouble.Error
 			if errors.As(err, &t) && t.ID == "no-key" && ctx.Err() == nil {
 				var key engine.Secret
 				if key, err = a.readKey(ctx); err != nil {
@@ -296,7 +302,7 @@ or read from standard input.`,
 				done, err = swarm.Unlock(ctx, crew.targets, v, key)
 			}
 			if err != nil {
-				return err
+				return withoutKey(err)
 			}
 			if len(done) == 0 {
 				s.note("nothing to do: no node is locked")
@@ -336,7 +342,7 @@ same time, nobody else can unlock them.`,
 			defer crew.Close()
 			key, err := swarm.UnlockKey(c.Context(), crew.targets)
 			if err != nil {
-				return err
+				return withoutKey(err)
 			}
 			if key == "" {
 				s.note("autolock is off: there is no unlock key")
@@ -346,6 +352,43 @@ same time, nobody else can unlock them.`,
 			return nil
 		},
 	})
+}
+
+// waiting names the managers that wait for the swarm's unlock key.
+func waiting(v swarm.View) []string {
+	var names []string
+	for _, n := range v.Nodes {
+		if n.State == swarm.StateLocked {
+			names = append(names, n.Name)
+		}
+	}
+	return names
+}
+
+// keyless is why nothing goes on in a swarm whose managers wait for its key.
+func keyless(managers []string) *trouble.Error {
+	return &trouble.Error{
+		ID: "locked", Where: strings.Join(managers, ", "), What: "the swarm is locked", Why: "its managers wait for its unlock key",
+		Next: []string{"give the key: dcalab swarm unlock"}, Exit: trouble.ExitRefused,
+	}
+}
+
+// Where the unlock key is, and what is left to do where nobody has it.
+const (
+	keyNoted = "it is what dcalab swarm unlock-key, or docker swarm update --autolock, showed: dcalab swarm unlock < FILE"
+	keyLost  = "if nobody has noted it, this swarm is lost: dcalab swarm dissolve, then dcalab swarm bootstrap"
+)
+
+// withoutKey adds them to what says that a key is needed, or is another one.
+func withoutKey(err error) error {
+	var t *trouble.Error
+	if errors.As(err, &t) && slices.Contains([]string{"locked", "wrong-key"}, t.ID) {
+		if t.ID == "wrong-key" {
+			t.Next = []string{keyNoted}
+		}
+		t.Next = append(t.Next, keyLost)
+	}
+	return err
 }
 
 // readKey reads the unlock key from the terminal, unseen, or from a pipe.
@@ -388,8 +431,15 @@ func (a *app) readKey(ctx context.Context) (engine.Secret, error) {
 		return "", fmt.Errorf("read the unlock key: %w", got.err)
 	}
 	key := strings.TrimSpace(string(got.text))
-	if key == "" {
-		return "", errors.New("no unlock key was given")
+	if !strings.HasPrefix(key, "SWMKEY-1-") {
+		e := &trouble.Error{
+			ID: "wrong-key", What: "unlock the swarm", Why: "what was given is no unlock key: one begins with SWMKEY",
+			Next: []string{keyNoted, keyLost},
+		}
+		if key == "" {
+			e.Why = "no unlock key was given"
+		}
+		return "", e
 	}
 	return engine.Secret(key), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -56,6 +57,9 @@ disks, and their engines go back into the swarm that they were in.`,
 			if err != nil {
 				return err
 			}
+			if _, err := s.pick(args); err != nil {
+				return err
+			}
 			if a.dryRun() {
 				return s.rehearseStart(c.Context(), args)
 			}
@@ -75,14 +79,14 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 	if err != nil {
 		return err
 	}
+	if _, err := s.pick(args); err != nil {
+		return notYet(err)
+	}
 	if s.asRoot() && !a.dryRun() {
 		return s.sudo(ctx)
 	}
 	for _, w := range s.file.Warnings {
 		s.warn(w.String())
-	}
-	if _, err := s.pick(args); err != nil {
-		return notYet(err)
 	}
 	if a.dryRun() {
 		return s.rehearseUp(ctx, args, form, prune)
@@ -91,7 +95,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 	if err := s.driver.Preflight(ctx); err != nil {
 		// Another dcalab may be making this very lab: then it is no stranger.
 		if again := s.refresh(); again != nil || !s.created {
-			return err
+			return s.otherwise(err)
 		}
 	}
 	if err := s.settleStrays(ctx, len(args) > 0, prune); err != nil {
@@ -102,6 +106,9 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 	if err != nil {
 		return err
 	}
+	// A first up that failed before it made a machine has left no more than a record.
+	wanted := slices.DeleteFunc(slices.Clone(s.lab.Nodes), func(n lab.Node) bool { return n.Role == lab.RoleNone })
+	fresh = fresh || len(args) == 0 && len(arriving) > 0 && len(arriving) == len(wanted)
 	if fresh {
 		s.note("lab %s: %d nodes, driver %s, state in %s", s.lab.Name, len(s.lab.Nodes), s.madeBy(), s.state.Dir())
 	}
@@ -130,6 +137,22 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 	return s.bootstrap(ctx, bootstrapOptions{}, ready)
 }
 
+// otherwise tells, of a lab that cannot be made with what this machine has of
+// Vagrant, with what else it may be.
+func (s *session) otherwise(err error) error {
+	var t *trouble.Error
+	if !errors.As(err, &t) || s.created || s.driver.Name() != lab.DriverVagrant {
+		return err
+	}
+	if t.ID == "provider" && s.record.Provider != "" {
+		t.Next = append(t.Next, "which other providers this machine has: dcalab doctor")
+	}
+	if runtime.GOOS == "linux" && slices.Contains([]string{"vagrant", "provider", "virtualbox", "virtualization", "preflight"}, t.ID) {
+		t.Next = append(t.Next, "without virtual machines: dcalab --driver sandbox up")
+	}
+	return err
+}
+
 // neverMade names those of the nodes that are to be in the swarm, and whose
 // machines do not exist yet: of one that does, the host key is pinned.
 func (s *session) neverMade(args []string) ([]string, error) {
@@ -155,7 +178,7 @@ func (s *session) neverMade(args []string) ([]string, error) {
 func (s *session) rehearseUp(ctx context.Context, args []string, form, prune bool) error {
 	if !s.app.explains() && !s.asRoot() {
 		if err := s.driver.Preflight(ctx); err != nil {
-			return err
+			return s.otherwise(err)
 		}
 	}
 	if err := s.unchanged(); err != nil {

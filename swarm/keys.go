@@ -123,7 +123,7 @@ func Unlock(ctx context.Context, targets []Target, v View, key engine.Secret) ([
 	if len(wrong) > 0 {
 		other = append(other, &trouble.Error{ID: "wrong-key", Exit: trouble.ExitFailure, Where: strings.Join(wrong, ", "),
 			What: "unlock the swarm", Why: "the key is not the right one",
-			Next: []string{"the key begins with SWMKEY-1-; a manager that is not locked shows it: docker swarm unlock-key"}})
+			Next: []string{"the key begins with SWMKEY; a manager that is not locked shows it: docker swarm unlock-key"}})
 	}
 	return done, errors.Join(other...)
 }
