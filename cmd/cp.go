@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -179,12 +180,14 @@ func (s *session) copy(ctx context.Context, which selection, spots []spot, recur
 		}
 	}()
 	errs := make([]error, len(busy))
+	skipped := make([][]string, len(busy))
 	var all sync.WaitGroup
 	for i, name := range busy {
-		all.Go(func() { errs[i] = s.runLane(ctx, name, lanes[name], places, unreached, recursive, p) })
+		all.Go(func() { skipped[i], errs[i] = s.runLane(ctx, name, lanes[name], places, unreached, recursive, p) })
 	}
 	all.Wait()
 	p.Close()
+	s.warn(slices.Concat(skipped...)...)
 	if ctx.Err() != nil {
 		return &trouble.Error{
 			ID: "interrupted", What: "interrupted", Why: "files that were copied stay; none is there in part",
@@ -265,8 +268,9 @@ func (s *session) errands(spots []spot, selected []lab.Node) ([]errand, error) {
 }
 
 // runLane does the errands of one node, one after another, and tells of them.
-// A failed one does not keep the others from being tried.
-func (s *session) runLane(ctx context.Context, node string, lane []errand, places map[string]*provision.Place, unreached map[string]error, recursive bool, p *ui.Progress) error {
+// A failed one does not keep the others from being tried. What was left out it
+// gives back: on a terminal, a warning would run into the live lines.
+func (s *session) runLane(ctx context.Context, node string, lane []errand, places map[string]*provision.Place, unreached map[string]error, recursive bool, p *ui.Progress) (skipped []string, _ error) {
 	p.Step(node, "copying")
 	var sum provision.Copied
 	var errs []error
@@ -279,7 +283,7 @@ func (s *session) runLane(ctx context.Context, node string, lane []errand, place
 		}
 		if err == nil {
 			c := provision.Copy{From: places[e.from], To: places[e.to], Recursive: recursive, Into: e.into || e.each}
-			c.Skipped = func(path, why string) { s.warn(path + " is left out: " + why) }
+			c.Skipped = func(path, why string) { skipped = append(skipped, path+" is left out: "+why) }
 			if live {
 				c.Moved = func(name string, done, size int64) {
 					if now := time.Now(); now.Sub(shown) > progressPause && size > 0 {
@@ -295,7 +299,7 @@ func (s *session) runLane(ctx context.Context, node string, lane []errand, place
 		}
 		if ctx.Err() != nil {
 			p.Fail(node, errors.New("interrupted"))
-			return context.Cause(ctx)
+			return skipped, context.Cause(ctx)
 		}
 		// Of a target that is no folder, every source says the same.
 		if err != nil && (len(errs) == 0 || errs[len(errs)-1].Error() != err.Error()) {
@@ -304,14 +308,14 @@ func (s *session) runLane(ctx context.Context, node string, lane []errand, place
 	}
 	if err := errors.Join(errs...); err != nil {
 		p.Fail(node, err)
-		return err
+		return skipped, err
 	}
 	what := "1 file"
 	if sum.Files != 1 {
 		what = fmt.Sprintf("%d files", sum.Files)
 	}
 	p.Done(node, fmt.Sprintf("copied %s, %s", what, bytesText(sum.Bytes)))
-	return nil
+	return skipped, nil
 }
 
 // progressPause is between two looks at how much has been copied.

@@ -119,8 +119,9 @@ func (s *session) halting(running []string) lesson.Lesson {
 }
 
 // electionPatience is how long a swarm whose leader has just gone may take to
-// have another: raft's election begins after 10 to 19 s without a heartbeat.
-const electionPatience = 40 * time.Second
+// have another: raft's election begins after 10 to 19 s without a heartbeat,
+// and one that nobody wins is held again as long after.
+const electionPatience = time.Minute
 
 // observeSettled observes, and waits for a leader where enough managers run
 // to elect one: in between nobody could tell what the quorum can bear.

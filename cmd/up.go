@@ -284,6 +284,7 @@ func (s *session) boot(ctx context.Context, p *ui.Progress, nodes []lab.Node, ac
 			defer mu.Unlock()
 			reached[ep.Node], works[ep.Node] = ep, work
 			switch {
+			case err != nil && ctx.Err() != nil: // interrupted tells where it stands
 			case err != nil:
 				p.Fail(ep.Node, err)
 				failed = append(failed, err)

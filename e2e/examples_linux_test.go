@@ -40,10 +40,12 @@ func exampleWalk() []string {
 		"promote", "swarm_token",
 		"$ dcalab ssh master -- docker swarm update --autolock=true",
 		"swarm_unlock-key",
+		// Its own key is locked a moment after the swarm's setting has changed.
+		"$ until dcalab ssh node02 -- sudo grep -q ENCRYPTED /var/lib/docker/swarm/certificates/swarm-node.key; do sleep 0.1; done",
 		"$ dcalab ssh node02 -- sudo service docker restart",
 		"$ until dcalab status | grep -q 'node02 .* locked'; do sleep 0.1; done",
 		"swarm_unlock",
-		"$ until dcalab status | grep -q 'node02 .* Ready'; do sleep 0.1; done",
+		"$ until dcalab status | grep -q 'node02 .*(Reachable) .* Ready'; do sleep 0.1; done", // demote counts them
 		"$ dcalab ssh master -- docker swarm update --autolock=false",
 		"demote",
 		"drain", "activate", "pause",

@@ -200,6 +200,45 @@ func TestChangesAtOnceAreToldAsTheyAre(t *testing.T) {
 	})
 }
 
+// lateInfo is an engine that takes its time to tell of itself for the first
+// time after it has left.
+type lateInfo struct {
+	*modelEngine
+	asked    *atomic.Bool
+	underWay *atomic.Int32
+}
+
+func (e lateInfo) Info(ctx context.Context) (engine.Info, error) {
+	e.underWay.Add(1)
+	defer e.underWay.Add(-1)
+	info, err := e.modelEngine.Info(ctx)
+	if info.State == engine.StateInactive && !e.asked.Swap(true) {
+		time.Sleep(time.Minute)
+	}
+	return info, err
+}
+
+// Whoever calls closes the engines next.
+func TestNobodyIsAskedAfterARemoval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(testLab("mw"))
+		formed(w)
+		targets := w.targets()
+		late := lateInfo{w.engines[1], new(atomic.Bool), new(atomic.Int32)}
+		targets[1].Engine = late
+		if _, err := Remove(t.Context(), targets, []string{"n2"}, ChangeOptions{Progress: func(e Event) {
+			if e.Kind == KindLeave && e.Done {
+				synctest.Wait() // it is asked
+			}
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		if n := late.underWay.Load(); n > 0 {
+			t.Errorf("%d calls go on", n)
+		}
+	})
+}
+
 // Of several nodes that are out of the swarm, only those named come in.
 func TestJoinOfSomeNodes(t *testing.T) {
 	for _, tt := range []struct {

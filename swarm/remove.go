@@ -74,6 +74,7 @@ func Remove(ctx context.Context, targets []Target, names []string, o ChangeOptio
 		return ch, nil
 	}
 	r.askOthersFirst(r.members)
+	defer r.asking.Wait() // nobody is asked any more once the caller closes the engines
 	var errs []error
 	for _, steps := range todo {
 		err := r.remove(ctx, steps)

@@ -23,7 +23,7 @@ import (
 )
 
 // patience is how long a condition may take to come true.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // TestMain lets the test binary be the program that runs on a terminal of its
 // own: Ctrl-C means something only to a process that has one.

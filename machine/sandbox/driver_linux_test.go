@@ -194,7 +194,7 @@ func (f *fixture) up(t *testing.T) *Driver {
 
 func (f *fixture) destroy(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := f.driver().Destroy(ctx, machine.Observer{}); err != nil {
 		t.Fatalf("destroy: %v", err)
@@ -204,7 +204,7 @@ func (f *fixture) destroy(t *testing.T) {
 // try runs a shell command in a node.
 func (f *fixture) try(t *testing.T, node, command string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	ep, err := f.driver().Endpoint(ctx, node)
 	if err != nil {
@@ -243,7 +243,7 @@ func (f *fixture) wantNothing(t *testing.T) {
 	t.Helper()
 	// The kernel takes down links and ends processes in its own time.
 	left := f.leftovers(t)
-	for deadline := time.Now().Add(3 * time.Second); len(left) > 0 && time.Now().Before(deadline); left = f.leftovers(t) {
+	for deadline := time.Now().Add(30 * time.Second); len(left) > 0 && time.Now().Before(deadline); left = f.leftovers(t) {
 		_ = pause(context.Background(), 20*time.Millisecond)
 	}
 	for _, l := range left {
@@ -355,7 +355,7 @@ func addAddr(t *testing.T, link netlink.Link, cidr string) {
 func TestContract(t *testing.T) {
 	f := newFixture(t, "master", "node01", "node02")
 	machinetest.Run(t, machinetest.Setup{
-		Lab: f.Lab, Boot: time.Minute, Prompt: 2 * time.Second,
+		Lab: f.Lab, Boot: time.Minute, Prompt: 10 * time.Second,
 		New:     func(*testing.T) machine.Driver { return f.driver() },
 		HostKey: f.hostKey,
 	})

@@ -22,18 +22,19 @@ import (
 
 // Paths inside a node.
 const (
-	initPath    = "/usr/local/sbin/dcalab-init" // this program, read-only
-	specPath    = "/etc/dcalab/node.json"
-	relaySocket = "/run/dcalab/ssh.sock"  // bind-mounted from the host
-	ctlSocket   = "/run/dcalab-init.sock" // the node's own
-	stopTimeout = 20 * time.Second        // for an engine to stop its containers
-	restartMin  = 200 * time.Millisecond  // pause before a dead service is started again,
-	restartMax  = 10 * time.Second        // doubled up to this
-	linkTimeout = 30 * time.Second        // for the host to give the node its interface
-	sshdTimeout = 10 * time.Second        // for sshd to listen
-	sshPort     = 22
-	look        = 10 * time.Millisecond // between two looks at what PID 1 waits for
-	searchPath  = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	initPath      = "/usr/local/sbin/dcalab-init" // this program, read-only
+	specPath      = "/etc/dcalab/node.json"
+	relaySocket   = "/run/dcalab/ssh.sock"  // bind-mounted from the host
+	ctlSocket     = "/run/dcalab-init.sock" // the node's own
+	stopTimeout   = 20 * time.Second        // for an engine to stop its containers
+	restartMin    = 200 * time.Millisecond  // pause before a dead service is started again,
+	restartMax    = 10 * time.Second        // doubled up to this
+	linkTimeout   = 30 * time.Second        // for the host to give the node its interface
+	sshdTimeout   = 10 * time.Second        // for sshd to listen
+	listenTimeout = 30 * time.Second        // for an engine to listen
+	sshPort       = 22
+	look          = 10 * time.Millisecond // between two looks at what PID 1 waits for
+	searchPath    = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
 
 // spec is what the host tells a node's PID 1.
@@ -346,8 +347,18 @@ func byRoot(c *net.UnixConn) bool {
 // Service asks the PID 1 of the node that it runs in to start, stop, restart
 // or tell the status of a service ("docker", "ssh"); it answers "active" or
 // "inactive" once that is done. It is what `service` and `systemctl` call
-// inside a node.
+// inside a node. As with systemd, an engine that was started listens then, so
+// that the next command finds it.
 func Service(action, unit string) (string, error) {
+	state, err := order(action, unit)
+	if err == nil && unit == "docker" && (action == "start" || action == "restart") && state == "active" {
+		awaitEngine(listenTimeout)
+	}
+	return state, err
+}
+
+// order gives PID 1 an order, and its answer.
+func order(action, unit string) (string, error) {
 	c, err := net.Dial("unix", ctlSocket)
 	if err != nil {
 		return "", err
@@ -398,6 +409,22 @@ func listenRelay() error {
 		}
 	}()
 	return nil
+}
+
+// awaitEngine waits until the engine listens on its socket, has ended, or for
+// as long as patience: it may have been told to listen elsewhere.
+func awaitEngine(patience time.Duration) {
+	// "0: 00000002 00000000 00010000 0001 01 7 /var/run/docker.sock": 00010000
+	// is SO_ACCEPTCON, somebody listens (proc_net_unix(5)).
+	want := regexp.MustCompile(`(?m)^\S+ \S+ \S+ 00010000 .* (/var)?/run/docker\.sock$`)
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(look) {
+		if want.MatchString(readFirst("/proc/net/unix")) {
+			return
+		}
+		if state, err := order("status", "docker"); err != nil || state != "active" {
+			return
+		}
+	}
 }
 
 // awaitListener waits until somebody listens on a TCP port of this node, or

@@ -27,7 +27,7 @@ import (
 func TestSnapshotContract(t *testing.T) {
 	f := newFixture(t, "master", "node01", "node02")
 	machinetest.RunSnapshots(t, machinetest.Setup{
-		Lab: f.Lab, Boot: time.Minute, Prompt: 2 * time.Second,
+		Lab: f.Lab, Boot: time.Minute, Prompt: 10 * time.Second,
 		New:     func(*testing.T) machine.Driver { return f.driver() },
 		HostKey: f.hostKey,
 	})

@@ -12,7 +12,7 @@ import (
 func TestStrays(t *testing.T) {
 	f := newFixture(t, "master", "node01", "node02")
 	machinetest.RunStrays(t, machinetest.Setup{
-		Lab: f.Lab, Boot: time.Minute, Prompt: 2 * time.Second,
+		Lab: f.Lab, Boot: time.Minute, Prompt: 10 * time.Second,
 		New:     func(*testing.T) machine.Driver { return f.driver() },
 		HostKey: f.hostKey,
 	}, func(l *lab.Lab) machine.Driver {
