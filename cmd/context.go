@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -162,19 +163,15 @@ func (s *session) createContext(ctx context.Context, name string, o contextOptio
 	if err != nil {
 		return err
 	}
-	// One of the lab's that says something else is replaced.
-	bare, _ := withoutBlock(text, s.lab.Name)
-	wanted := block + bare
-	if had := strings.Contains(text, block); had {
-		wanted = text // wherever its user moved it to
-	}
+	put := func(text string) string { return withBlock(text, block, s.lab.Name) }
+	missing := put(text) != text
 	verb := "create"
 	if exists {
 		verb = "update"
 	}
 	set := []string{"docker", "context", verb, name, "--description", s.contextMark(), "--docker", "host=ssh://" + s.sshAlias(node)}
 	var r rehearsal
-	if wanted != text {
+	if missing {
 		r.add("put %s in front of %s", plural(strings.Count(block, "\n"), "line"), path)
 		r.types(lineInFront(path, block, text != ""))
 	}
@@ -183,7 +180,7 @@ func (s *session) createContext(ctx context.Context, name string, o contextOptio
 	if s.app.dryRun() {
 		return s.rehearse(r.plan, r.lesson)
 	}
-	if wanted != text {
+	if missing {
 		if !o.yes {
 			fmt.Fprintf(s.app.streams.Err, "in front of %s:\n\n%s\n", path, indent(block))
 			ok, err := ui.Confirm(ctx, s.app.streams, "put these lines there?")
@@ -200,16 +197,18 @@ func (s *session) createContext(ctx context.Context, name string, o contextOptio
 	if err := s.writeSSHConfig(ctx, nil); err != nil {
 		return err
 	}
-	if wanted != text {
-		if err := writeText(path, wanted); err != nil {
-			return err
-		}
+	before, after, err := editText(path, put)
+	if err != nil {
+		return err
 	}
 	if err := docker.set(ctx, set[1:]...); err != nil {
-		if wanted != text {
-			err = errors.Join(err, writeText(path, text))
-		}
-		return err
+		_, _, undone := editText(path, func(text string) string {
+			if text == after {
+				return before
+			}
+			return strings.Replace(text, block, "", 1)
+		})
+		return errors.Join(err, undone)
 	}
 	s.note("context %s reaches %s: docker --context %s node ls", name, node, name)
 	return s.recount(r.lesson)
@@ -270,14 +269,13 @@ func (s *session) removeContext(ctx context.Context, name string, o contextOptio
 	if err != nil {
 		return err
 	}
-	bare, has := withoutBlock(text, s.lab.Name)
-	if block, err := s.sshBlock(); has && !needed && err == nil && strings.Contains(text, block) {
+	if block, err := s.sshBlock(); err == nil && !needed && hasBlock(text, block, s.lab.Name) {
 		r.add("take %s out of %s", plural(strings.Count(block, "\n"), "line"), path)
 		r.types(here(lesson.Line("sed", "-i.bak", "/^# dcalab "+s.lab.Name+": begin/,/^# dcalab "+s.lab.Name+": end/d", path)))
 		if s.app.dryRun() {
 			return s.rehearse(r.plan, r.lesson)
 		}
-		if err := writeText(path, bare); err != nil {
+		if _, _, err := editText(path, func(text string) string { bare, _ := withoutBlock(text, s.lab.Name); return bare }); err != nil {
 			return err
 		}
 		removed = true
@@ -373,17 +371,32 @@ func withoutBlock(text, labName string) (string, bool) {
 	return text[:at] + text[end:], true
 }
 
+// withBlock puts the lab's lines in front of a configuration. Where these very
+// lines stand in it they stay, wherever their user moved them to; others of the
+// lab's are replaced.
+func withBlock(text, block, labName string) string {
+	if hasBlock(text, block, labName) {
+		return text
+	}
+	bare, _ := withoutBlock(text, labName)
+	return block + bare
+}
+
+// findBlock tells where the lab's lines stand, whatever an editor has made of
+// their ends.
 func findBlock(text, labName string) (at, end int, ok bool) {
-	begin, last := blockBegin(labName), blockEnd(labName)
-	at = strings.Index(text, begin)
-	if at < 0 || at > 0 && text[at-1] != '\n' {
+	line := func(s string) string { return "^" + regexp.QuoteMeta(strings.TrimSuffix(s, "\n")) + "\r?\n" }
+	found := regexp.MustCompile("(?ms)" + line(blockBegin(labName)) + ".*?" + line(blockEnd(labName))).FindStringIndex(text)
+	if found == nil {
 		return 0, 0, false
 	}
-	length := strings.Index(text[at:], last)
-	if length < 0 {
-		return 0, 0, false
-	}
-	return at, at + length + len(last), true
+	return found[0], found[1], true
+}
+
+// hasBlock tells whether the lab's lines are these.
+func hasBlock(text, block, labName string) bool {
+	at, end, ok := findBlock(text, labName)
+	return ok && strings.ReplaceAll(text[at:end], "\r\n", "\n") == block
 }
 
 // otherBlock refuses to replace the lines of a lab of the same name in another
@@ -446,6 +459,18 @@ func readText(path string) (string, error) {
 		return "", fmt.Errorf("read ssh's configuration: %w", err)
 	}
 	return string(data), nil
+}
+
+// editText changes a file as it is at this moment: while somebody was asked, or
+// a node looked for, its user may have edited it.
+func editText(path string, change func(string) string) (before, after string, err error) {
+	if before, err = readText(path); err != nil {
+		return "", "", err
+	}
+	if after = change(before); after != before {
+		err = writeText(path, after)
+	}
+	return before, after, err
 }
 
 // writeText replaces a file in one step, keeping its mode; a new one is its

@@ -1,12 +1,19 @@
 package cmd
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/spf13/viper"
+
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/ui"
 )
 
 // contextSession is one of a lab that was made in a folder of its own.
@@ -55,6 +62,14 @@ func TestTheLinesInSSHsConfigurationComeAndGo(t *testing.T) {
 	}
 	if bare, has := withoutBlock("Host x "+block, "dca"); has {
 		t.Errorf("in the middle of a line: %q", bare)
+	}
+	// An editor has given all lines the ends that most of them had.
+	crlf := strings.NewReplacer("\n", "\r\n")
+	if bare, has := withoutBlock(crlf.Replace(block+"Host x\n"), "dca"); !has || bare != "Host x\r\n" {
+		t.Errorf("with the ends of lines of Windows: %v: %q", has, bare)
+	}
+	if text := crlf.Replace("Host x\n" + block); withBlock(text, block, "dca") != text {
+		t.Errorf("they were put there twice:\n%s", withBlock(text, block, "dca"))
 	}
 	half := strings.Replace(block, blockEnd("dca"), "", 1)
 	if bare, has := withoutBlock(half, "dca"); has || bare != half {
@@ -135,5 +150,52 @@ func TestSSHsConfigurationIsReplacedWhole(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
 		t.Errorf("something is left behind: %v %v", entries, err)
+	}
+}
+
+// Between the look at the file and the answer to the question, its user has
+// edited it.
+func TestWhatWasEditedMeanwhileStays(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the stand-in for docker is a shell script")
+	}
+	for name, fails := range map[string]bool{"and it works": false, "and docker fails": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			config := filepath.Join(dir, "config")
+			script := "#!/bin/sh\ncase $2 in create) echo '# edited too' >>" + config + "; exit 0;; esac\n"
+			if fails {
+				script = strings.Replace(script, "exit 0", "exit 1", 1)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "docker"), []byte(script), 0o700); err != nil { //nolint:gosec // a program
+				t.Fatal(err)
+			}
+			t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+			if err := os.WriteFile(config, []byte("Host mine\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := contextSession(t, "dca")
+			s.app = &app{streams: ui.Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, settings: viper.New()}
+			s.lab.Nodes = []lab.Node{{Name: "master", Role: lab.RoleManager}}
+			s.driver = standIn{status: map[string]machine.Status{"master": machine.StatusRunning}, look: sync.OnceFunc(func() {
+				if err := os.WriteFile(config, []byte("Host mine\nHost edited\n"), 0o600); err != nil {
+					t.Error(err)
+				}
+			})}
+			if err := s.createContext(t.Context(), "dcalab-dca", contextOptions{sshConfig: config, yes: true}); (err != nil) != fails {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := "Host mine\nHost edited\n# edited too\n"
+			if block, _ := s.sshBlock(); !fails {
+				want = block + want
+			}
+			if string(text) != want {
+				t.Errorf("the file is now\n%swant\n%s", text, want)
+			}
+		})
 	}
 }

@@ -54,8 +54,17 @@ goes. That is refused when the managers that are left would be no quorum.
 			if s.asRoot() {
 				return s.sudo(ctx)
 			}
+			whole := len(args) == 0
+			going := names(nodes)
+			if whole {
+				strays, err := s.strays(ctx)
+				if err != nil {
+					return err
+				}
+				going = slices.Concat(going, slices.Sorted(maps.Keys(strays)))
+			}
 			if !yes && !force {
-				ok, err := ui.Confirm(ctx, a.streams, fmt.Sprintf("destroy %s of lab %s, with all that is on them%s?", strings.Join(names(nodes), ", "), s.lab.Name, s.andSnapshots(ctx, len(args) == 0)))
+				ok, err := ui.Confirm(ctx, a.streams, fmt.Sprintf("destroy %s of lab %s, with all that is on them%s?", strings.Join(going, ", "), s.lab.Name, s.andSnapshots(ctx, whole)))
 				if err != nil {
 					return err
 				}
@@ -68,9 +77,8 @@ goes. That is refused when the managers that are left would be no quorum.
 				return err
 			}
 			defer release()
-			p := s.progress(names(nodes))
+			p := s.progress(going)
 			defer p.Close()
-			whole := len(args) == 0
 			var typed lesson.Lesson
 			if !whole && !force {
 				change, err := s.leaveSwarm(ctx, p, nodes)
@@ -88,8 +96,8 @@ goes. That is refused when the managers that are left would be no quorum.
 			if err := s.driver.Destroy(ctx, machine.Observer{Step: p.Step}, args...); err != nil {
 				return err
 			}
-			for _, n := range nodes {
-				p.Done(n.Name, "destroyed")
+			for _, name := range going {
+				p.Done(name, "destroyed")
 			}
 			p.Close()
 			if whole {

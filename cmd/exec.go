@@ -145,7 +145,7 @@ func (s *session) exec(ctx context.Context, which selection, args []string, comm
 			Exit: trouble.ExitInterrupted, Err: ctx.Err(),
 		}
 	}
-	if err := s.writeExec(results, command, format); err != nil {
+	if err := errors.Join(s.writeExec(results, command, format), speech.lost); err != nil {
 		return err
 	}
 	if err := s.recount(typed); err != nil {
@@ -336,7 +336,8 @@ type chorus struct {
 
 	mu    sync.Mutex
 	nodes []*speaker
-	turn  int // the node that is heard, in order
+	turn  int   // the node that is heard, in order
+	lost  error // why part of what is for out could not be written
 }
 
 type speaker struct {
@@ -439,7 +440,15 @@ func (c *chorus) say(i int, l line) {
 	case c.ordered && i != c.turn:
 		c.nodes[i].held = append(c.nodes[i].held, l)
 	default:
-		_, _ = l.to.Write(l.text)
+		c.write(l)
+	}
+}
+
+// write shows lines. That the result is not whole is told at the end; c.mu is
+// held.
+func (c *chorus) write(l line) {
+	if _, err := l.to.Write(l.text); err != nil && l.to == c.out && c.lost == nil {
+		c.lost = err
 	}
 }
 
@@ -468,7 +477,7 @@ func (c *chorus) end(i int, err error) {
 		c.turn++
 		if c.turn < len(c.nodes) {
 			for _, l := range c.nodes[c.turn].held {
-				_, _ = l.to.Write(l.text)
+				c.write(l)
 			}
 			c.nodes[c.turn].held = nil
 		}

@@ -91,6 +91,26 @@ func TestChorusKeepsLittle(t *testing.T) {
 	}
 }
 
+// dcalab exec --all -- docker info >file, on a disk that is full.
+func TestWhatCannotBeShownIsTold(t *testing.T) {
+	full := errors.New("no space left on device")
+	for _, stderr := range []bool{false, true} {
+		c := newChorus(brokenWriter{full}, brokenWriter{errors.New("nobody hears it")}, false)
+		c.join([]string{"master"}, false, false)
+		if n, err := c.voice(0, stderr).Write([]byte("lost\n")); n != 5 || err != nil {
+			t.Errorf("the node is to blame: %d, %v", n, err)
+		}
+		c.end(0, nil)
+		if want := map[bool]error{false: full}[stderr]; !errors.Is(c.lost, want) {
+			t.Errorf("of stderr %v: %v", stderr, c.lost)
+		}
+	}
+}
+
+type brokenWriter struct{ err error }
+
+func (w brokenWriter) Write([]byte) (int, error) { return 0, w.err }
+
 func TestExecStatus(t *testing.T) {
 	exited := func(statuses ...int) []execResult {
 		var r []execResult

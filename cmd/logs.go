@@ -200,9 +200,12 @@ func (a *app) bundle(ctx context.Context, file string) (err error) {
 	if err != nil {
 		return fmt.Errorf("make the bundle: %w", err)
 	}
+	packed := false // from then on it stays, whatever cannot be told of it
 	defer func() {
-		err = errors.Join(err, f.Close())
-		if err != nil {
+		if closing := f.Close(); closing != nil {
+			packed, err = false, errors.Join(err, closing)
+		}
+		if !packed {
 			_ = os.Remove(file)
 		}
 	}()
@@ -245,6 +248,7 @@ func (a *app) bundle(ctx context.Context, file string) (err error) {
 	if err := p.write(f, folder, time.Now()); err != nil {
 		return fmt.Errorf("write the bundle: %w", err)
 	}
+	packed = true
 	s.warn(p.notes...)
 	if err := p.list(a.streams.Out); err != nil {
 		return err

@@ -407,10 +407,10 @@ func (s *session) save(ctx context.Context, name string) error {
 		return &trouble.Error{ID: "interrupted", What: "interrupted", Why: why, Next: next, Exit: trouble.ExitInterrupted, Err: ctx.Err()}
 	}
 	const start = "start the machines that it halted: dcalab start"
-	if err := s.driver.Halt(ctx, machine.Observer{Step: p.Step}); err != nil {
-		return cut(err, "no snapshot was taken", start, "then take it: dcalab snapshot save "+name)
+	saved := s.driver.Halt(ctx, machine.Observer{Step: p.Step})
+	if saved == nil {
+		saved = keeper.SaveSnapshot(ctx, machine.Observer{Step: p.Step}, name)
 	}
-	saved := keeper.SaveSnapshot(ctx, machine.Observer{Step: p.Step}, name)
 	if saved != nil && ctx.Err() != nil {
 		return cut(saved, "no snapshot was taken", start, "then take it: dcalab snapshot save "+name)
 	}
@@ -635,18 +635,16 @@ func (s *session) restore(ctx context.Context, name string, yes bool) error {
 			Next: []string{"the same command goes on from here: dcalab snapshot restore " + name},
 		}
 	}
+	stood := standing{ran: runningOf(s.lab.Nodes, machines)}
 	if err := s.driver.Halt(ctx, machine.Observer{Step: p.Step}); err != nil {
-		return cut(err, "nothing was restored; machines are halted")
+		if ctx.Err() != nil {
+			return cut(err, "nothing was restored; machines are halted")
+		}
+		return errors.Join(err, s.resume(ctx, p, stood))
 	}
 	if err := keeper.RestoreSnapshot(ctx, machine.Observer{Step: p.Step}, name); err != nil {
 		if ctx.Err() != nil {
 			return cut(err, "machines are halted, and start when the restore is finished, or was not begun")
-		}
-		var stood standing
-		for _, n := range s.lab.Nodes {
-			if machines[n.Name] == machine.StatusRunning {
-				stood.ran = append(stood.ran, n.Name)
-			}
 		}
 		return errors.Join(err, s.resume(ctx, p, stood))
 	}

@@ -1,10 +1,19 @@
 package cmd
 
 import (
+	"context"
+	"errors"
+	"io"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/spf13/viper"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/ui"
 )
 
 func TestMistakesWithSnapshotsAreExplained(t *testing.T) {
@@ -39,3 +48,33 @@ func TestALabThatWasNeverMadeHasNoSnapshots(t *testing.T) {
 		t.Errorf("exit status %d, %s", status, out)
 	}
 }
+
+// The second machine would not halt: the first must not stay off because of it.
+func TestARestoreThatCannotHaltStartsWhatItHalted(t *testing.T) {
+	s := contextSession(t, "dca")
+	s.app = &app{streams: ui.Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, settings: viper.New()}
+	s.lab.Nodes = []lab.Node{{Name: "master", Role: lab.RoleManager}, {Name: "node01", Role: lab.RoleWorker}}
+	s.record, _, _ = s.state.ReadRecord()
+	s.record.Subnet = s.lab.Subnet.String()
+	stuck, weak := errors.New("node01 does not halt"), errors.New("it is started")
+	var started []string
+	s.driver = standIn{
+		Snapshotter: album{{Name: "clean", Nodes: []string{"master", "node01"}}},
+		status:      map[string]machine.Status{"master": machine.StatusRunning, "node01": machine.StatusRunning},
+		halt:        func([]string) error { return stuck },
+		start:       func(nodes []string) error { started = nodes; return weak },
+	}
+	err := s.restore(t.Context(), "clean", true)
+	if !errors.Is(err, stuck) || !slices.Equal(started, []string{"master", "node01"}) {
+		t.Errorf("started %q: %v", started, err)
+	}
+}
+
+// album lists snapshots.
+type album []machine.Snapshot
+
+func (a album) Snapshots(context.Context) ([]machine.Snapshot, error) { return a, nil }
+
+func (album) SaveSnapshot(context.Context, machine.Observer, string) error    { return nil }
+func (album) RestoreSnapshot(context.Context, machine.Observer, string) error { return nil }
+func (album) DeleteSnapshot(context.Context, machine.Observer, string) error  { return nil }

@@ -85,6 +85,12 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 	if s.asRoot() && !a.dryRun() {
 		return s.sudo(ctx)
 	}
+	if s.driver.Name() == lab.DriverVagrant && s.owner != (lab.Owner{}) {
+		return &trouble.Error{
+			ID: "vagrant-under-sudo", What: "up", Why: "Vagrant would run as root, and the machines and their keys be root's, not yours",
+			Next: []string{"the same without sudo: what needs root, Vagrant asks for itself"}, Exit: trouble.ExitRefused,
+		}
+	}
 	for _, w := range s.file.Warnings {
 		s.warn(w.String())
 	}

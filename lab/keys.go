@@ -98,30 +98,17 @@ func (s *State) ForgetHost(alias string) error {
 // editKnownHosts drops the lines of alias, adds a new one, and leaves all the
 // others as they are.
 func (s *State) editKnownHosts(alias, add string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	old, err := s.ReadFile(knownHostsFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		if add == "" {
-			return nil
+	return s.Edit(knownHostsFile, func(old []byte) ([]byte, error) {
+		var edited bytes.Buffer
+		for text := range strings.Lines(string(old)) {
+			if hosts, _, _ := strings.Cut(strings.TrimSpace(text), " "); hosts == knownhosts.Normalize(alias) {
+				continue
+			}
+			edited.WriteString(strings.TrimRight(text, "\n") + "\n")
 		}
-		old, err = nil, nil
-	}
-	if err != nil {
-		return err
-	}
-	var edited bytes.Buffer
-	for text := range strings.Lines(string(old)) {
-		if hosts, _, _ := strings.Cut(strings.TrimSpace(text), " "); hosts == knownhosts.Normalize(alias) {
-			continue
-		}
-		edited.WriteString(strings.TrimRight(text, "\n") + "\n")
-	}
-	edited.WriteString(add)
-	if bytes.Equal(edited.Bytes(), old) {
-		return nil
-	}
-	return s.WriteFile(knownHostsFile, edited.Bytes(), 0o600)
+		edited.WriteString(add)
+		return edited.Bytes(), nil
+	})
 }
 
 // HostKeys gives the keys that the lab's known_hosts has for alias, none where

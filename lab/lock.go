@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,7 +34,7 @@ type Holder struct {
 // without secrets: "dcalab up". The operating system lets go of the lock when
 // the process ends, however it ends.
 func (s *State) Lock(ctx context.Context, command string, within time.Duration, waiting func(Holder)) (unlock func() error, err error) {
-	if err := s.makeLock(); err != nil {
+	if err := s.makeLock(lockFile); err != nil {
 		return nil, fmt.Errorf("lock lab %s: %w", s.lab, err)
 	}
 	l := flock.New(s.path(lockFile), flock.SetFlag(os.O_RDWR)) // not O_CREATE: makeLock did
@@ -64,33 +65,67 @@ func (s *State) Lock(ctx context.Context, command string, within time.Duration, 
 	unlock = func() error {
 		return errors.Join(s.remove(holderFile), l.Close())
 	}
-	if err := s.sayHolder(command); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock lab %s: %w", s.lab, err), unlock())
+	// It is a word for those who wait. On a full disk, which a destroy may be to
+	// mend, there is no room for it; then nor may that of an older holder stay.
+	if s.sayHolder(command) != nil {
+		_ = s.remove(holderFile)
 	}
 	return unlock, nil
 }
 
-// makeLock makes the file that is locked, which stays for good: a lock on a
+// Edit changes a file of the lab's folder: change gets what is in it, nothing
+// where it is absent, and gives what is to be. Nobody else's Edit of any file
+// comes between the two, in no other process either: commands that only look
+// (status --watch) learn things too, while another holds the Lock. What changes
+// nothing writes nothing.
+func (s *State) Edit(name string, change func(old []byte) ([]byte, error)) (err error) {
+	edit := func() (fresh []byte, same bool, err error) {
+		old, err := s.ReadFile(name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, false, err
+		}
+		fresh, err = change(old)
+		return fresh, bytes.Equal(fresh, old), err
+	}
+	if _, same, err := edit(); same || err != nil {
+		return err
+	}
+	if err := s.makeLock(editFile); err != nil {
+		return fmt.Errorf("change %s: %w", s.path(name), err)
+	}
+	l := flock.New(s.path(editFile), flock.SetFlag(os.O_RDWR))
+	if err := l.Lock(); err != nil {
+		return fmt.Errorf("change %s: %w", s.path(name), errors.Join(err, l.Close()))
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	fresh, same, err := edit() // again, now that nobody else can
+	if same || err != nil {
+		return err
+	}
+	return s.WriteFile(name, fresh, 0o600)
+}
+
+// makeLock makes a file that is locked, which stays for good: a lock on a
 // file that was removed keeps nobody out.
-func (s *State) makeLock() error {
+func (s *State) makeLock(name string) error {
 	dir, err := s.open(true)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	f, err := dir.OpenFile(lockFile, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := dir.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
 		return errors.Join(s.give(f), f.Close())
 	}
 	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	info, err := dir.Lstat(lockFile)
+	info, err := dir.Lstat(name)
 	if err != nil {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a plain file", s.path(lockFile))
+		return fmt.Errorf("%s is not a plain file", s.path(name))
 	}
 	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -36,8 +35,6 @@ type State struct {
 	root  string
 	lab   string
 	owner Owner
-
-	mu sync.Mutex // of read-modify-write on known_hosts
 }
 
 // StateRoot is the folder whose .dcalab holds the state of the labs of f: that
@@ -100,6 +97,7 @@ func (s *State) Dir() string { return filepath.Join(s.root, StateFolder, s.lab) 
 const (
 	recordFile     = "lab.json"
 	lockFile       = "lock"
+	editFile       = "edit.lock"
 	holderFile     = "lock.json"
 	logFile        = "dcalab.log"
 	knownHostsFile = "known_hosts"

@@ -403,6 +403,46 @@ func TestKnownHosts(t *testing.T) {
 	}
 }
 
+// status --watch pins a host key while up, in another terminal, pins others.
+func TestTwoProcessesPinKeysAtOnce(t *testing.T) {
+	one := newState(t)
+	must(t, one.Create())
+	const each = 20
+	line, err := one.EnsureIdentity()
+	must(t, err)
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+	must(t, err)
+	var all sync.WaitGroup
+	for p := range 2 {
+		s, err := OpenState(one.root, "dca", Owner{}) // another process has its own
+		must(t, err)
+		all.Go(func() {
+			for i := range each {
+				if err := s.PinHost(fmt.Sprintf("node%d-%d", p, i), key); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for p := range 2 {
+		for i := range each {
+			if keys, err := one.HostKeys(fmt.Sprintf("node%d-%d", p, i)); err != nil || len(keys) != 1 {
+				t.Fatalf("the key of node%d-%d is lost: %d keys (%v)", p, i, len(keys), err)
+			}
+		}
+	}
+}
+
+// What changes nothing writes nothing, and makes no folder.
+func TestForgettingAnUnknownHostWritesNothing(t *testing.T) {
+	s := newState(t)
+	must(t, s.ForgetHost("nobody"))
+	if _, err := os.Lstat(filepath.Dir(s.Dir())); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it made the folder (%v)", err)
+	}
+}
+
 func TestLock(t *testing.T) {
 	s := newState(t)
 	unlock, err := s.Lock(t.Context(), "dcalab up", time.Minute, func(Holder) { t.Error("waited for a free lock") })
@@ -435,6 +475,23 @@ func TestLock(t *testing.T) {
 }
 
 // A second process is kept out, and the lock of one that was killed is free.
+// A full disk is what destroy is to mend: that nothing can be said about the
+// lock keeps nobody from it.
+func TestLockNeedsNoRoom(t *testing.T) {
+	s := newState(t)
+	must(t, s.Create())
+	must(t, os.MkdirAll(filepath.Join(s.path(holderFile), "in the way"), 0o700))
+	unlock, err := s.Lock(t.Context(), "dcalab destroy", time.Second, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	var held *trouble.Error
+	if _, err := s.Lock(t.Context(), "dcalab up", 0, nil); !errors.As(err, &held) || held.ID != "lab-locked" {
+		t.Errorf("it is not held: %v", err)
+	}
+}
+
 func TestLockTwoProcesses(t *testing.T) {
 	s := newState(t)
 	other := exec.CommandContext(t.Context(), os.Args[0])

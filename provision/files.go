@@ -169,11 +169,28 @@ func (c Copy) Run(ctx context.Context, source, target string) (Copied, error) {
 			}
 			to = c.To.Join(target, name)
 		}
+		if info.IsDir() && c.within(source, to) {
+			return sum, c.From.kind(source, "it would be copied into itself", "copy it to a folder beside it, or above")
+		}
 		if err := c.item(ctx, source, info, to, &sum); err != nil {
 			return sum, err
 		}
 	}
 	return sum, nil
+}
+
+// within tells whether the target is below the folder that is to be copied: it
+// would be copied for ever.
+func (c Copy) within(folder, target string) bool {
+	if c.From != c.To {
+		return false
+	}
+	whole, err := c.From.RealPath(folder)
+	if err != nil {
+		return false // the copy will say why
+	}
+	above, err := c.To.RealPath(c.To.Dir(target))
+	return err == nil && (above == whole || strings.HasPrefix(above, strings.TrimRight(whole, "/")+"/"))
 }
 
 // folder tells whether the target is a folder. One that must be and is not is

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dcalab/dcalab/trouble"
 )
 
 const withSFTP = "Subsystem sftp internal-sftp"
@@ -334,5 +336,29 @@ func TestFilesGiveTheirSessionBack(t *testing.T) {
 	}
 	if len(n.sessions) != 0 {
 		t.Errorf("%d sessions are taken", len(n.sessions))
+	}
+}
+
+// dcalab cp -r master:site master:site/backup
+func TestAFolderIsNotCopiedIntoItself(t *testing.T) {
+	node := filesOf(t, startSSHD(t, "unix", withSFTP).dial(t))
+	dir := t.TempDir()
+	put(t, dir+"/site/index.html", "hello", 0o644)
+	put(t, dir+"/site/backup/old", "", 0o644)
+	if err := os.Symlink("site", dir+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	for _, way := range [][2]string{{"/site", "/site/backup"}, {"/site", "/site/new"}, {"/link", "/site/backup"}, {"/site/.", "/link/backup"}} {
+		_, err := Copy{From: node, To: node, Recursive: true}.Run(t.Context(), dir+way[0], dir+way[1])
+		var e *trouble.Error
+		if !errors.As(err, &e) || e.ID != "file-kind" {
+			t.Errorf("%s to %s: %v", way[0], way[1], err)
+		}
+	}
+	wantNames(t, dir+"/site", "backup", "index.html")
+	wantNames(t, dir+"/site/backup", "old")
+	// Its neighbour is another folder.
+	if _, err := (Copy{From: node, To: node, Recursive: true}).Run(t.Context(), dir+"/site", dir+"/site2"); err != nil {
+		t.Error(err)
 	}
 }

@@ -71,7 +71,8 @@ func (n *Node) Run(ctx context.Context, cmd string, stdin io.Reader) (Result, er
 // Stream runs one command line with the three streams connected, without a
 // terminal. Any of them may be nil. It returns the exit status as Result.Exit
 // describes it; the error is only for a command that could not be run or
-// whose status was lost ("connection-lost"). Nothing is written to stdout and
+// whose status was lost ("connection-lost"), or what a writer said that failed:
+// the command is then told to end. Nothing is written to stdout and
 // stderr after it has returned; a Read of stdin may still be under way.
 func (n *Node) Stream(ctx context.Context, cmd string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 	exit, err := n.exec(ctx, func(s *ssh.Session) error { return s.Start(cmd) }, stdin, stdout, stderr)
@@ -87,7 +88,8 @@ func (n *Node) exec(ctx context.Context, start func(*ssh.Session) error, stdin i
 	if err != nil {
 		return 0, err
 	}
-	outGate, errGate := &gate{w: stdout}, &gate{w: stderr}
+	broken := make(chan error, 2)
+	outGate, errGate := &gate{w: stdout, broken: broken}, &gate{w: stderr, broken: broken}
 	if stdout != nil {
 		s.Stdout = outGate
 	}
@@ -107,9 +109,21 @@ func (n *Node) exec(ctx context.Context, start func(*ssh.Session) error, stdin i
 		ended <- err
 	}()
 
+	var why error
 	select {
 	case err = <-ended:
+		select {
+		case why = <-broken:
+			return 0, why
+		default:
+		}
 	case <-ctx.Done():
+		why = context.Cause(ctx)
+	case why = <-broken:
+		// As a program here ends whose output is gone. Left alone, it would wait
+		// for ever for somebody to read on.
+	}
+	if why != nil {
 		// Closing the session alone would leave a silent command running
 		// there: sshd tells only a terminal's processes.
 		go func() {
@@ -124,7 +138,7 @@ func (n *Node) exec(ctx context.Context, start func(*ssh.Session) error, stdin i
 		}
 		outGate.shut()
 		errGate.shut()
-		return 0, context.Cause(ctx)
+		return 0, why
 	}
 	var status *ssh.ExitError
 	switch {
@@ -229,9 +243,10 @@ func (n *Node) lost(err error) error {
 // gate passes writes on until it is shut, so that a caller's buffer is its own
 // again when the call has returned.
 type gate struct {
-	mu   sync.Mutex
-	done atomic.Bool
-	w    io.Writer
+	mu     sync.Mutex
+	done   atomic.Bool
+	w      io.Writer
+	broken chan<- error // gets the error of a write that failed, once
 }
 
 func (g *gate) Write(p []byte) (int, error) {
@@ -240,7 +255,14 @@ func (g *gate) Write(p []byte) (int, error) {
 	if g.done.Load() {
 		return 0, io.ErrClosedPipe
 	}
-	return g.w.Write(p)
+	n, err := g.w.Write(p)
+	if err != nil {
+		select {
+		case g.broken <- err:
+		default: // it is told already
+		}
+	}
+	return n, err
 }
 
 // shut waits for a Write under way, but not for ever: it may be one to a pipe

@@ -177,6 +177,31 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
+// fullDisk takes nothing.
+type fullDisk struct{ err error }
+
+func (d fullDisk) Write([]byte) (int, error) { return 0, d.err }
+
+// dcalab ssh master -- docker save web >web.tar, on a disk that is full: the
+// command there ends, and its connection is not what is to blame.
+func TestACommandWhoseWordsCannotBeKeptEnds(t *testing.T) {
+	n := startSSHD(t, "unix", "").dial(t)
+	full := fullDisk{errors.New("no space left on device")}
+	for name, command := range map[string]string{"one that says little": "echo hello; echo hello >&2", "one that never ends": "yes | tee /dev/stderr"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if _, err := n.Stream(ctx, command, nil, full, nil); !errors.Is(err, full.err) || strings.Contains(err.Error(), "connection") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := n.Stream(ctx, command, nil, io.Discard, full); !errors.Is(err, full.err) {
+			t.Errorf("%s, its errors: %v", name, err)
+		}
+	}
+	if exit, err := n.Stream(t.Context(), "exit 3", nil, nil, nil); exit != 3 || err != nil {
+		t.Errorf("the connection serves no longer: %d, %v", exit, err)
+	}
+}
+
 func TestRun(t *testing.T) {
 	for _, network := range []string{"unix", "tcp"} {
 		t.Run(network, func(t *testing.T) {

@@ -286,6 +286,8 @@ func Catalogue() []Topic {
 				"This one does not know how its record is written."},
 		}},
 		{Title: "Vagrant", About: "dcalab knows many of Vagrant's failures, and says for each what to do: [vagrant-failures.md](vagrant-failures.md).", Entries: []Entry{
+			{"vagrant-under-sudo", "Vagrant's machines are not made with sudo",
+				"They would be root's: your own Vagrant and your provider's window would not show them, and the keys to them not be yours to read."},
 			{"vagrant-failed", "Vagrant failed, and dcalab does not know the reason",
 				"What Vagrant said last is in the error, all of it in the file that is named. The first line that is no consequence of another one is the one to search for."},
 		}},

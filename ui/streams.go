@@ -28,7 +28,7 @@ type Streams struct {
 
 // System gives the streams and the environment of this process.
 func System() Streams {
-	return Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	return Streams{In: os.Stdin, Out: os.Stdout, Err: errorStream()}
 }
 
 // InTerminal tells whether a person can be asked.

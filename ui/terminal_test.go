@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv("UI_TEST_PROGRAM") {
 	case "progress":
 		os.Exit(progressProgram())
+	case "unheard":
+		os.Exit(unheardProgram())
 	case "live":
 		os.Exit(liveProgram())
 	}

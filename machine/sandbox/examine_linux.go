@@ -2,7 +2,9 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -119,7 +121,12 @@ func (d *Driver) checkDisks(root bool) machine.Check {
 		return forRoot(c)
 	}
 	dir := d.probeDir()
-	if err := d.probeOverlay(dir); err != nil {
+	err := d.probeOverlay(dir)
+	var at *fs.PathError // of a folder, not of the mount
+	if errors.As(err, &at) {
+		return c.Failure("nothing can be written to "+dir+": "+at.Err.Error(), machine.Advise("keep the lab in a folder that can be written to, on a disk with room"))
+	}
+	if err != nil {
 		return c.Failure("overlay over the host's root: "+err.Error(), machine.Command("sudo", "modprobe", "overlay"))
 	}
 	if d.onTmpfs() || dir == probeInMemory {

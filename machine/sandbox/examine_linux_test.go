@@ -1,9 +1,12 @@
 package sandbox
 
 import (
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/dcalab/dcalab/machine"
 )
@@ -69,6 +72,25 @@ func TestChecksOfAHostThatLacksSomething(t *testing.T) {
 		d.cfg.Dir = "/proc/self" // nothing can be put there
 		c := d.checkDisks(true)
 		if c.Verdict == machine.VerdictOK {
+			t.Errorf("%+v", c)
+		}
+	})
+	t.Run("a folder that nothing can be written to", func(t *testing.T) {
+		d.cfg.Dir = t.TempDir()
+		// A mount of this thread's alone, which ends with the test.
+		runtime.LockOSThread()
+		if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount("none", d.cfg.Dir, "tmpfs", unix.MS_RDONLY, ""); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Unmount(d.cfg.Dir, unix.MNT_DETACH)
+		c := d.checkDisks(true)
+		if c.Verdict != machine.VerdictFailure || !strings.Contains(c.Why, "read-only") || len(c.Fixes) != 1 || strings.Contains(c.Fixes[0].Text, "modprobe") {
 			t.Errorf("%+v", c)
 		}
 	})

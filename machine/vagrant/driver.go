@@ -1,6 +1,7 @@
 package vagrant
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
@@ -288,7 +291,8 @@ func stepOf(e event) string {
 	}
 	// A word in capitals stays one: "SSH address: …".
 	if first, rest, _ := strings.Cut(text, " "); first != strings.ToUpper(first) {
-		return strings.ToLower(first[:1]) + first[1:] + strings.TrimSuffix(" "+rest, " ")
+		letter, size := utf8.DecodeRuneInString(first)
+		return string(unicode.ToLower(letter)) + first[size:] + strings.TrimSuffix(" "+rest, " ")
 	}
 	return text
 }
@@ -588,6 +592,10 @@ func (d *Driver) renderFor(gone []string) error {
 	text, err := Render(d.cfg.Template, d.cfg.Lab, Options{LabID: d.cfg.ID, Provider: d.cfg.Provider, Gone: gone, Driven: true})
 	if err != nil {
 		return err
+	}
+	// A disk that is full does not keep anybody from destroying what fills it.
+	if old, err := d.cfg.State.ReadFile("Vagrantfile"); err == nil && bytes.Equal(old, text) {
+		return nil
 	}
 	return d.cfg.State.WriteFile("Vagrantfile", text, 0o600)
 }

@@ -462,6 +462,7 @@ func TestStepOf(t *testing.T) {
 		"state,running":                                                                   "",
 		"ui,output":                                                                       "",
 		"ui,output,==> ":                                                                  "",
+		"ui,output,==> master: Échec: plus de place":                                      "échec: plus de place",
 	} {
 		e, ok := parseEvent("1700000000,master," + line)
 		if !ok {

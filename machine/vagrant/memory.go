@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"sync"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
@@ -27,54 +26,48 @@ type remembered struct {
 
 // memory is machines.json in the lab's folder. It holds nothing that could
 // not be asked of Vagrant again.
-type memory struct {
-	state *lab.State
-	mu    sync.Mutex
-}
+type memory struct{ state *lab.State }
 
 func (m *memory) read() (map[string]remembered, error) {
-	all := map[string]remembered{}
 	data, err := m.state.ReadFile(memoryFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return all, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if json.Unmarshal(data, &all) != nil {
-		clear(all) // it is asked for anew
+	return recall(data), nil
+}
+
+// recall reads machines.json; what cannot be read is asked for anew.
+func recall(data []byte) map[string]remembered {
+	var all map[string]remembered
+	if json.Unmarshal(data, &all) != nil || all == nil {
+		return map[string]remembered{}
 	}
-	return all, nil
+	return all
 }
 
 // edit changes what is known of one machine; a change to nothing forgets it.
 func (m *memory) edit(node string, change func(remembered) remembered) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	all, err := m.read()
-	if err != nil {
-		return err
-	}
-	old, known := all[node]
-	changed := change(old)
-	if changed == (remembered{}) {
-		if !known {
-			return nil
+	return m.state.Edit(memoryFile, func(data []byte) ([]byte, error) {
+		all := recall(data)
+		old, known := all[node]
+		changed := change(old)
+		if changed == (remembered{}) {
+			if !known {
+				return data, nil
+			}
+			delete(all, node)
+		} else {
+			all[node] = changed
 		}
-		delete(all, node)
-	} else {
-		all[node] = changed
-	}
-	data, err := json.MarshalIndent(all, "", "  ")
-	if err != nil {
-		return fmt.Errorf("remember %s: %w", node, err)
-	}
-	return m.state.WriteFile(memoryFile, append(data, '\n'), 0o600)
+		data, err := json.MarshalIndent(all, "", "  ")
+		if err != nil {
+			return nil, fmt.Errorf("remember %s: %w", node, err)
+		}
+		return append(data, '\n'), nil
+	})
 }
 
 func (m *memory) get(node string) (remembered, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	all, err := m.read()
 	return all[node], err
 }

@@ -82,7 +82,7 @@ func (d *Driver) Snapshots(context.Context) ([]machine.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []machine.Snapshot
+	list := []machine.Snapshot{}
 	for _, p := range a.Snapshots {
 		if !p.Deleting {
 			list = append(list, p.Snapshot)

@@ -1,0 +1,38 @@
+package cmd
+
+import (
+	"context"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+)
+
+// standIn is a driver of which a test says what it does.
+type standIn struct {
+	machine.Driver
+	machine.Snapshotter
+	status      map[string]machine.Status
+	look        func() // at every Status
+	halt, start func(nodes []string) error
+}
+
+func (standIn) Name() string { return lab.DriverVagrant }
+
+func (d standIn) Status(context.Context) (map[string]machine.Status, error) {
+	if d.look != nil {
+		d.look()
+	}
+	return d.status, nil
+}
+
+func (standIn) Endpoint(_ context.Context, node string) (machine.Endpoint, error) {
+	return machine.Endpoint{Node: node, Network: "tcp", Address: "127.0.0.1:22", User: "vagrant", IdentityFile: "/key", HostKeyAlias: node}, nil
+}
+
+func (d standIn) Halt(_ context.Context, _ machine.Observer, nodes ...string) error {
+	return d.halt(nodes)
+}
+
+func (d standIn) Start(_ context.Context, _ machine.Observer, nodes ...string) error {
+	return d.start(nodes)
+}
