@@ -87,7 +87,7 @@ func TestBehindItsBack(t *testing.T) {
 			if err := unix.Kill(pidOf(t, f, "master"), unix.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "the node is down", time.Minute, func() bool {
+			eventually(t, "the node is down", func() bool {
 				status, err := f.driver().Status(t.Context())
 				return err == nil && status["master"] == machine.StatusHalted
 			})
@@ -117,7 +117,7 @@ func TestBehindItsBack(t *testing.T) {
 			}
 			if test.mend {
 				f.up(t)
-				eventually(t, "the node answers on the lab's network", time.Minute, func() bool {
+				eventually(t, "the node answers on the lab's network", func() bool {
 					out, err := f.try(t, "master", "timeout 1 bash -c 'exec 3<>/dev/tcp/10.20.20.1/1' 2>&1; ip -4 -o addr show dev enp0s8; ip route show default")
 					return err == nil && strings.Contains(out, "refused") && strings.Contains(out, "10.20.20.100/24") && strings.Contains(out, "via 10.20.20.1")
 				})
@@ -194,7 +194,7 @@ func TestClaim(t *testing.T) {
 	claimed := make(chan error, 1)
 	go func() { claimed <- d.claim() }()
 	// The claim waits for the lock, which is the case when it can be seen to.
-	eventually(t, "the claim waits or is done", time.Minute, func() bool {
+	eventually(t, "the claim waits or is done", func() bool {
 		return len(claimed) > 0 || strings.Contains(readFirst("/proc/locks"), "-> FLOCK")
 	})
 	if err := unix.Rmdir(runtimeRoot); err != nil {
@@ -218,7 +218,7 @@ func TestUpDuringHalt(t *testing.T) {
 	d := f.up(t)
 	old := pidOf(t, f, "master")
 	engine := 0
-	eventually(t, "the engine runs", time.Minute, func() bool {
+	eventually(t, "the engine runs", func() bool {
 		procs, err := filepath.Glob("/proc/[0-9]*")
 		if err != nil {
 			t.Fatal(err)

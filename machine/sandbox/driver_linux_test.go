@@ -227,12 +227,12 @@ func (f *fixture) sh(t *testing.T, node, command string) string {
 	return out
 }
 
-// eventually polls until f gives true.
-func eventually(t *testing.T, what string, within time.Duration, f func() bool) {
+// eventually polls for a minute until f gives true.
+func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(within); !f(); {
+	for deadline := time.Now().Add(time.Minute); !f(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v", what, within)
+			t.Fatalf("%s: not within a minute", what)
 		}
 		_ = pause(t.Context(), 20*time.Millisecond)
 	}

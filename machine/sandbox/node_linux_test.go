@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestNode looks at what a node is from the inside and the outside.
@@ -20,7 +19,7 @@ func TestNode(t *testing.T) {
 	f.up(t)
 	engineUp := func(t *testing.T) {
 		t.Helper()
-		eventually(t, "the engine answers", time.Minute, func() bool {
+		eventually(t, "the engine answers", func() bool {
 			_, err := f.try(t, "master", "sudo -n docker version")
 			return err == nil
 		})
@@ -80,7 +79,7 @@ func TestNode(t *testing.T) {
 		engineUp(t)
 		old := f.sh(t, "master", dockerd)
 		f.sh(t, "master", "sudo -n kill -9 "+old)
-		eventually(t, "another engine", time.Minute, func() bool {
+		eventually(t, "another engine", func() bool {
 			now, err := f.try(t, "master", dockerd)
 			return err == nil && now != old
 		})
@@ -121,7 +120,7 @@ func TestNode(t *testing.T) {
 
 	t.Run("PID 1 reaps orphans", func(t *testing.T) {
 		f.sh(t, "master", `for i in $(seq 30); do setsid sh -c 'sleep 0.05 & exit' & done; wait`)
-		eventually(t, "no orphan and no zombie", time.Minute, func() bool {
+		eventually(t, "no orphan and no zombie", func() bool {
 			return f.sh(t, "master", `for s in /proc/[0-9]*/stat; do read -r line <$s && case $line in *") Z "* | *"(sleep)"*) echo "$line" ;; esac; done 2>/dev/null; true`) == ""
 		})
 	})
