@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/swarm"
-	"github.com/dcalab/dcalab/trouble"
 )
 
 // nodeChange is a command that changes nodes of the swarm, all in one way.
@@ -233,10 +231,6 @@ func (a *app) joinNodes(ctx context.Context, args []string) error {
 		}
 		return "is in the swarm already: " + summary(n)
 	})
-	var t *trouble.Error
-	if locked := waiting(result.View); errors.As(err, &t) && t.ID == "no-quorum" && len(locked) > 0 {
-		return keyless(locked)
-	}
 	if err != nil {
 		return err
 	}

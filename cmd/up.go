@@ -131,16 +131,34 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 		s.warn(limited.Limits(ctx)...)
 	}
 	if !form {
-		switch {
-		case fresh && len(args) == 0:
-			s.note("next: dcalab swarm bootstrap")
-		case !fresh && len(arriving) > 0:
-			s.note("new in the lab: %s; into the swarm: dcalab join %s", strings.Join(arriving, ", "), strings.Join(arriving, " "))
+		if fresh && len(args) == 0 || !fresh && len(arriving) > 0 {
+			if err := s.tellNext(ctx, fresh, arriving); err != nil {
+				return err
+			}
 		}
 		return s.recount(s.typed)
 	}
 	ready.lesson = slices.Concat(s.typed, ready.lesson)
 	return s.bootstrap(ctx, bootstrapOptions{}, ready)
+}
+
+// tellNext says how nodes that have just come get into a swarm. Those that come
+// to a lab that was there find one, or are the rest of a first up that was cut
+// short.
+func (s *session) tellNext(ctx context.Context, fresh bool, arriving []string) error {
+	if !fresh {
+		v, c, err := s.observe(ctx)
+		if err != nil {
+			return err
+		}
+		c.Close()
+		if v.Cluster != "" || len(v.Rivals) > 0 {
+			s.note("new in the lab: %s; into the swarm: dcalab join %s", strings.Join(arriving, ", "), strings.Join(arriving, " "))
+			return nil
+		}
+	}
+	s.note("next: dcalab swarm bootstrap")
+	return nil
 }
 
 // otherwise tells, of a lab that cannot be made with what this machine has of

@@ -234,7 +234,8 @@ func (p *planner) leaderless() error {
 	q := p.v.Quorum
 	ours := func(s State) []NodeView {
 		return p.pick(func(n NodeView) bool {
-			return n.State == s && (n.Cluster == p.v.Cluster || n.Cluster == "") && n.Want != lab.RoleNone
+			// Of a join of some nodes the others have no part in the plan.
+			return n.State == s && (n.Cluster == p.v.Cluster || n.Cluster == "") && (n.Want != lab.RoleNone || n.Role == lab.RoleManager)
 		})
 	}
 	locked, broken, pending := ours(StateLocked), ours(StateError), ours(StatePending)
