@@ -378,6 +378,27 @@ func TestInterrupt(t *testing.T) {
 	f.wantStatus(all(machine.StatusRunning))
 }
 
+// A daemon that a provider starts holds Vagrant's output for as long as it runs.
+func TestWhatVagrantLeavesRunning(t *testing.T) {
+	f := newStage(t)
+	f.play("up", `
+		for n; do case $n in master|node*) up $n;; esac; done
+		sleep 60 & echo $! >"$FAKE_VAGRANT/daemon"`)
+	t.Cleanup(func() {
+		pid, err := os.ReadFile(filepath.Join(f.dir, "daemon"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("kill", strings.TrimSpace(string(pid))).CombinedOutput(); err != nil {
+			t.Errorf("the daemon did not outlive Vagrant: %s", out)
+		}
+	})
+	if err := f.Up(t.Context(), machine.Observer{}); err != nil {
+		t.Fatal(err)
+	}
+	f.wantStatus(all(machine.StatusRunning))
+}
+
 func TestFailures(t *testing.T) {
 	for name, c := range map[string]struct {
 		script string

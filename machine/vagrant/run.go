@@ -24,6 +24,10 @@ var errFailed = errors.New("vagrant failed")
 // before it is killed.
 const grace = 2 * time.Minute
 
+// letGo is how long what Vagrant leaves running (a provider's daemon, started
+// just now) may hold its output after it has ended.
+const letGo = 2 * time.Second
+
 // lockPause is between two attempts while another Vagrant is at work.
 const lockPause = 2 * time.Second
 
@@ -89,15 +93,14 @@ func (d *Driver) run(ctx context.Context, each func(event), args ...string) (out
 	if err := d.reachable(); err != nil {
 		return out, err
 	}
-	c, err := d.vagrant(ctx, append(slices.Clone(args), "--machine-readable"))
+	c, err := d.vagrant(context.WithoutCancel(ctx), append(slices.Clone(args), "--machine-readable"))
 	if err != nil {
 		return out, err
 	}
 	// Ctrl-C in a terminal reaches every process in the foreground. Vagrant is
 	// told once, by dcalab, whoever ended it: told twice, it drops everything.
 	separate(c)
-	c.Cancel = func() error { return interrupt(c.Process) }
-	c.WaitDelay = grace
+	c.WaitDelay = letGo
 
 	var mu sync.Mutex
 	say := func(s said) {
@@ -139,7 +142,11 @@ func (d *Driver) run(ctx context.Context, each func(event), args ...string) (out
 	})
 	err = c.Start()
 	if err == nil {
+		ended := make(chan struct{})
+		stop := context.AfterFunc(ctx, func() { end(c.Process, ended) })
 		err = c.Wait()
+		close(ended)
+		stop()
 	}
 	_ = tellOut.Close()
 	_ = tellErr.Close()
@@ -153,10 +160,22 @@ func (d *Driver) run(ctx context.Context, each func(event), args ...string) (out
 		return out, ctx.Err()
 	case errors.As(err, &exit):
 		return out, errFailed
-	case err != nil:
+	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
 		return out, fmt.Errorf("run vagrant %s: %w", args[0], err)
 	}
 	return out, nil
+}
+
+// end interrupts a Vagrant, and kills one that has not ended after the grace.
+func end(p *os.Process, ended <-chan struct{}) {
+	_ = interrupt(p)
+	patience := time.NewTimer(grace)
+	defer patience.Stop()
+	select {
+	case <-ended:
+	case <-patience.C:
+		_ = p.Kill()
+	}
 }
 
 // reachable refuses to start Vagrant while libvirt's daemon is not there:
