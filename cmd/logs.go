@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -191,7 +192,7 @@ func (a *app) bundle(ctx context.Context, file string) (err error) {
 	if errors.Is(err, fs.ErrExist) {
 		return exists(err)
 	}
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EROFS) {
 		return &trouble.Error{
 			ID: "bundle-place", What: "make " + file, Why: "nothing can be written there",
 			Next: []string{"a folder that is there, and yours: dcalab logs --bundle " + filepath.Base(file)}, Err: err,

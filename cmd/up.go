@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -89,6 +90,11 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 		return &trouble.Error{
 			ID: "vagrant-under-sudo", What: "up", Why: "Vagrant would run as root, and the machines and their keys be root's, not yours",
 			Next: []string{"the same without sudo: what needs root, Vagrant asks for itself"}, Exit: trouble.ExitRefused,
+		}
+	}
+	if err := provision.CheckPath(filepath.ToSlash(s.state.SSHConfig())); err != nil {
+		return &trouble.Error{
+			ID: "ssh-config-path", What: "up", Why: err.Error(), Next: []string{"keep the lab in a folder with a plainer name"}, Exit: trouble.ExitRefused,
 		}
 	}
 	for _, w := range s.file.Warnings {

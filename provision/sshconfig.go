@@ -68,7 +68,7 @@ func writeHost(b *bytes.Buffer, h HostEntry, o SSHConfigOptions) error {
 		// ssh hands the rest of the line to the user's shell, after its own
 		// % tokens.
 		for _, path := range []string{o.Dcalab, ep.Address} {
-			if err := carriable(path); err != nil {
+			if err := CheckPath(path); err != nil {
 				return fmt.Errorf("ssh_config of %q: %w", ep.Node, err)
 			}
 		}
@@ -109,15 +109,15 @@ func writeHost(b *bytes.Buffer, h HostEntry, o SSHConfigOptions) error {
 // of its tokens doubled.
 func pathValue(path string) (string, error) {
 	path = filepath.ToSlash(path)
-	if err := carriable(path); err != nil {
+	if err := CheckPath(path); err != nil {
 		return "", err
 	}
 	return `"` + percent(path) + `"`, nil
 }
 
-// carriable refuses what ssh_config has no sure way to escape, in every
-// version of OpenSSH in use.
-func carriable(path string) error {
+// CheckPath refuses what ssh_config has no sure way to escape, in every version
+// of OpenSSH in use.
+func CheckPath(path string) error {
 	bad := path == "" || strings.ContainsAny(path, `"\`) || strings.Contains(path, "${") ||
 		strings.ContainsFunc(path, func(r rune) bool { return r < ' ' || r == 0x7f })
 	if bad {

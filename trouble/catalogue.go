@@ -247,7 +247,7 @@ func Catalogue() []Topic {
 			{"context-in-use", "The context is the one in use",
 				"Docker does not remove the context that docker context use has chosen."},
 			{"ssh-config-path", "The folder's name cannot stand in ssh's configuration",
-				"ssh expands * ? [ ] \" \\ % and $ in an Include."},
+				"ssh gives * ? [ ] \" \\ % and $ in such a name a meaning of its own. A lab cannot be made where a name holds \" or \\, nor its context where it holds any of them."},
 		}},
 		{Title: "Snapshots", Entries: []Entry{
 			{"unknown-snapshot", "There is no snapshot of that name",
