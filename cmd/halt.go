@@ -123,10 +123,15 @@ func (s *session) halting(running []string) lesson.Lesson {
 // and one that nobody wins is held again as long after.
 const electionPatience = time.Minute
 
+// hangPatience is how long a manager may be silent that was asked while its
+// swarm lost a leader: it gives such a call up after 20 s.
+const hangPatience = 25 * time.Second
+
 // observeSettled observes, and waits for a leader where enough managers run
 // to elect one: in between nobody could tell what the quorum can bear.
 func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.View, *crew, error) {
-	for deadline := time.Now().Add(electionPatience); ; {
+	began := time.Now()
+	for {
 		v, c, err := s.observe(ctx)
 		if err != nil {
 			return v, c, err
@@ -141,16 +146,18 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 				}
 			}
 		}
-		if v.Quorum.HasQuorum || len(v.Swarms) == 0 || alive < swarm.Majority(managers) {
+		majority := swarm.Majority(max(managers, v.Quorum.Managers)) // there may be more than labs.yaml knows
+		settled := v.Quorum.HasQuorum && (!v.Hanging() || time.Since(began) > hangPatience)
+		if settled || len(v.Swarms) == 0 || alive < majority {
 			return v, c, nil
 		}
 		c.Close()
-		if alive-len(locked) < swarm.Majority(managers) {
+		if !v.Quorum.HasQuorum && alive-len(locked) < majority {
 			e := keyless(locked)
 			e.Next = append(e.Next, "or do it all the same: --force")
 			return v, nil, e
 		}
-		if time.Now().After(deadline) {
+		if time.Since(began) > electionPatience {
 			return v, nil, &trouble.Error{
 				ID: "no-leader", What: "look at the quorum", Why: "enough managers run, and the swarm has no leader",
 				Next: []string{"see where it stands: dcalab status", "or do it all the same: --force"}, Exit: trouble.ExitRefused,

@@ -160,6 +160,10 @@ func (n NodeView) hung() bool {
 	return n.State == StateEngineDown && n.Role == lab.RoleManager && n.Cluster != "" && errors.Is(n.Err, context.DeadlineExceeded)
 }
 
+// Hanging tells whether a manager let a call run out of time: it was asked while
+// its swarm had no leader, and says more when it is asked again.
+func (v View) Hanging() bool { return slices.ContainsFunc(v.Nodes, NodeView.hung) }
+
 func halves(nodes []NodeView, keep func(NodeView) bool) []Half {
 	by := map[string][]string{}
 	for _, n := range nodes {

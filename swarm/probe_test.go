@@ -137,6 +137,20 @@ func TestAManagerThatHangsIsKnownByItsCertificate(t *testing.T) {
 	}
 }
 
+// One that was asked a moment too early hangs, although there is a leader again.
+func TestAManagerHangsBesideTheNewLeader(t *testing.T) {
+	w := newWorld(testLab("mmm"))
+	formed(w)
+	targets := w.targets()
+	if v := Observe(t.Context(), targets); v.Hanging() {
+		t.Errorf("somebody hangs: %+v", v.Nodes)
+	}
+	targets[2].Engine = hanging{targets[2].Engine}
+	if v := Observe(t.Context(), targets); !v.Quorum.HasQuorum || !v.Hanging() {
+		t.Errorf("nobody hangs: %s, %+v", v.Quorum, v.Nodes)
+	}
+}
+
 type hanging struct{ Engine }
 
 func (hanging) Info(context.Context) (engine.Info, error) {
