@@ -90,11 +90,13 @@ func (v View) GuardDestroying(nodes ...string) error {
 		return v.GuardStopping(nodes...)
 	}
 	dark := v.Dark(nodes...)
+	// One that was promoted is known by the others, whatever labs.yaml calls it.
+	managers := nodeNames(v.managers())
 	var hit []string
 	for _, n := range v.Nodes {
 		silent := n.Want == lab.RoleManager && !n.State.Answered() && !errors.Is(n.Err, ErrAbsent)
 		named := slices.Contains(nodes, n.Name) || slices.Contains(nodes, n.Hostname)
-		if named && (len(v.Swarms) > 0 || dark) && (n.Role == lab.RoleManager || silent) {
+		if named && (len(v.Swarms) > 0 || dark) && (slices.Contains(managers, n.Name) || silent) {
 			hit = append(hit, n.Name)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -383,5 +384,25 @@ func TestAWorkersCertificateIsWaitedFor(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Nobody has the list without a leader; but the manager that is left knows the
+// others, and that labs.yaml calls them workers does not make them so.
+func TestAPromotedManagerIsNotDestroyedWithoutAQuorum(t *testing.T) {
+	w := newWorld(testLab("mmmw"))
+	formed(w)
+	for _, i := range []int{1, 2} {
+		w.lab.Nodes[i].Role = lab.RoleWorker
+		w.halt(i)
+	}
+	w.halt(3)
+	v := Observe(t.Context(), w.targets())
+	var tr *trouble.Error
+	if err := v.GuardDestroying("n2"); !errors.As(err, &tr) || tr.ID != "quorum-would-be-lost" {
+		t.Errorf("a manager: %v", err)
+	}
+	if err := v.GuardDestroying("n4"); err != nil {
+		t.Errorf("a worker: %v", err)
 	}
 }
