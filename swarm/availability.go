@@ -262,7 +262,7 @@ func (r *changer) all(steps []Step, do func(Step) error) error {
 
 // shown edits a node's entry and waits until the list shows it.
 func (r *changer) shown(ctx context.Context, id string, edit func(*engine.NodeSpec), done func(engine.Node) bool) error {
-	if err := r.through(ctx, func(e Engine) error { return e.UpdateNode(ctx, id, edit) }); err != nil {
+	if err := r.steadily(ctx, func(e Engine) error { return e.UpdateNode(ctx, id, edit) }); err != nil {
 		return err
 	}
 	return r.poll(ctx, func() error {

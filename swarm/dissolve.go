@@ -238,7 +238,7 @@ func notDissolved(left []Unfinished) error {
 // Promote: nobody can tell without a quorum.
 func (v View) Holdings(ctx context.Context, targets []Target) (engine.Holdings, error) {
 	var out engine.Holdings
-	if _, err := usable(ctx, targets, &v); err != nil {
+	if err := v.NeedManager(); err != nil {
 		return out, err
 	}
 	r := newRunner(targets, nil, 0)

@@ -12,7 +12,7 @@ import (
 // unlock fetches the key from another manager and gives it to node.
 func (r *runner) unlock(ctx context.Context, node string) error {
 	var key engine.Secret
-	if err := r.through(ctx, func(m Engine) error {
+	if err := r.steadily(ctx, func(m Engine) error {
 		var err error
 		key, err = m.UnlockKey(ctx)
 		return err
@@ -80,7 +80,7 @@ func (r *runner) joinTokens(ctx context.Context, role engine.Role) (engine.Secre
 	r.mu.Lock()
 	if r.tokens == nil {
 		r.tokens = onceTokens(func() (worker, manager engine.Secret, err error) {
-			err = r.through(ctx, func(e Engine) error {
+			err = r.steadily(ctx, func(e Engine) error {
 				worker, manager, err = e.Tokens(ctx)
 				return err
 			})
@@ -148,7 +148,7 @@ func (r *runner) update(ctx context.Context, s updateStep) error {
 		}
 		id = info.NodeID
 	}
-	return r.through(ctx, func(e Engine) error {
+	return r.steadily(ctx, func(e Engine) error {
 		return e.UpdateNode(ctx, id, func(spec *engine.NodeSpec) {
 			for k, v := range s.Labels {
 				spec.Labels[k] = v

@@ -26,7 +26,7 @@ func RotateToken(ctx context.Context, targets []Target, role engine.Role) (engin
 	if err != nil {
 		return "", err
 	}
-	if err := r.through(ctx, func(e Engine) error { return e.RotateToken(ctx, role) }); err != nil {
+	if err := r.steadily(ctx, func(e Engine) error { return e.RotateToken(ctx, role) }); err != nil {
 		return "", err
 	}
 	return r.joinTokens(ctx, role)
@@ -40,7 +40,7 @@ func UnlockKey(ctx context.Context, targets []Target) (engine.Secret, error) {
 		return "", err
 	}
 	var key engine.Secret
-	err = r.through(ctx, func(e Engine) error {
+	err = r.steadily(ctx, func(e Engine) error {
 		var err error
 		key, err = e.UnlockKey(ctx)
 		return err
@@ -49,7 +49,7 @@ func UnlockKey(ctx context.Context, targets []Target) (engine.Secret, error) {
 }
 
 func keeper(ctx context.Context, targets []Target) (*runner, error) {
-	v, err := usable(ctx, targets, nil)
+	v, err := usable(ctx, targets, nil, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -227,7 +228,7 @@ func (r *changer) down(m member) string {
 
 func beginChange(ctx context.Context, targets []Target, names []string, o ChangeOptions) (*changer, Change, error) {
 	var ch Change
-	v, err := usable(ctx, targets, o.View)
+	v, err := usable(ctx, targets, o.View, o.Progress)
 	ch.View, ch.Before, ch.After = v, v.Quorum, v.Quorum
 	if err != nil {
 		return nil, ch, err
@@ -249,40 +250,50 @@ func beginChange(ctx context.Context, targets []Target, names []string, o Change
 }
 
 // usable gives a view of a swarm that can be changed, or says why it cannot.
-func usable(ctx context.Context, targets []Target, have *View) (View, error) {
-	var v View
+// Where it has to look itself, an election that is under way is waited for.
+func usable(ctx context.Context, targets []Target, have *View, progress func(Event)) (v View, err error) {
 	if have != nil {
-		v = *have
-	} else {
+		return *have, cmp.Or(ctx.Err(), have.NeedManager())
+	}
+	told := progress == nil
+	looking := newRunner(targets, nil, 0)
+	_ = looking.poll(ctx, func() error { // err is what it was last
 		v = Observe(ctx, targets)
-	}
-	if err := ctx.Err(); err != nil {
-		return v, err
-	}
-	p := planner{lab: &lab.Lab{}, v: v}
-	switch {
-	case len(v.Rivals) > 0:
-		return v, p.refuseStrangers()
-	case v.Cluster == "":
-		return v, v.noSwarm()
-	case !v.Quorum.HasQuorum:
-		if err := p.leaderless(); err != nil {
-			return v, err
+		if err = cmp.Or(ctx.Err(), v.NeedManager()); !errors.Is(err, errElection) {
+			return nil
 		}
-		if alive := v.Quorum.Reachable + len(p.hung()) + len(p.pick(func(n NodeView) bool { return n.State == StatePending })); alive < v.Quorum.Majority {
-			return v, p.noQuorum(nil) // no election can mend that
+		if !told {
+			told = true
+			progress(Event{Kind: KindAwait, Step: "wait until the swarm has elected a leader"})
 		}
-		return v, &trouble.Error{ID: "no-quorum", Exit: trouble.ExitRefused, What: "the swarm has no leader at this moment",
-			Why: v.Quorum.String(), Next: []string{"an election takes 10 to 20 seconds; then try again"}}
-	}
-	return v, nil
+		return err
+	})
+	return v, cmp.Or(ctx.Err(), err)
 }
+
+// errElection: enough managers are there for a leader, and there is none yet.
+var errElection = errors.New("no leader")
 
 // NeedManager says why nobody can be asked about the lab's swarm, or change
 // it, if so. Errors are those of Promote: no-swarm, nobody-answers, two-swarms, no-quorum.
 func (v View) NeedManager() error {
-	_, err := usable(context.Background(), nil, &v)
-	return err
+	p := planner{lab: &lab.Lab{}, v: v}
+	switch {
+	case len(v.Rivals) > 0:
+		return p.refuseStrangers()
+	case v.Cluster == "":
+		return v.noSwarm()
+	case v.Quorum.HasQuorum:
+		return nil
+	}
+	if err := p.leaderless(); err != nil {
+		return err
+	}
+	if alive := v.Quorum.Reachable + len(p.hung()) + len(p.pick(func(n NodeView) bool { return n.State == StatePending })); alive < v.Quorum.Majority {
+		return p.noQuorum(nil) // no election can mend that
+	}
+	return &trouble.Error{ID: "no-quorum", Exit: trouble.ExitRefused, What: "the swarm has no leader at this moment",
+		Why: v.Quorum.String(), Next: []string{"an election takes 10 to 20 seconds; then try again"}, Err: errElection}
 }
 
 // noSwarm is why nothing can be changed where there is no swarm.
@@ -396,7 +407,7 @@ func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error
 			return err
 		}
 	}
-	if err := r.through(ctx, func(e Engine) error {
+	if err := r.steadily(ctx, func(e Engine) error {
 		return e.UpdateNode(ctx, m.ID, func(spec *engine.NodeSpec) { spec.Role = role })
 	}); err != nil {
 		return err

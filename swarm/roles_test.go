@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -404,5 +405,42 @@ func TestAPromotedManagerIsNotDestroyedWithoutAQuorum(t *testing.T) {
 	}
 	if err := v.GuardDestroying("n4"); err != nil {
 		t.Errorf("a worker: %v", err)
+	}
+}
+
+// A swarm may have no leader when it is looked at, and lose one between the look
+// and the change.
+func TestAnElectionIsWaitedFor(t *testing.T) {
+	for _, early := range []bool{true, false} {
+		t.Run(fmt.Sprintf("under way at first: %v", early), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(testLab("mmmw"))
+				formed(w)
+				elect := func() {
+					set := func(looks int) {
+						w.mu.Lock()
+						defer w.mu.Unlock()
+						w.swarms["swarm01"].election = looks
+					}
+					set(1000)
+					time.AfterFunc(10*time.Second, func() { set(0) })
+				}
+				if early {
+					elect()
+				}
+				ch, err := Promote(t.Context(), w.targets(), []string{"n4"}, ChangeOptions{Progress: func(e Event) {
+					if !early && e.Kind == KindPromote && !e.Done {
+						elect()
+					}
+				}})
+				if err != nil || ch.After.Managers != 4 {
+					t.Errorf("%v, after: %s", err, ch.After)
+				}
+				elect()
+				if _, err := Token(t.Context(), w.targets(), engine.RoleWorker); err != nil {
+					t.Errorf("token: %v", err)
+				}
+			})
+		})
 	}
 }

@@ -100,6 +100,19 @@ func (r *runner) through(ctx context.Context, f func(Engine) error) error {
 	return err
 }
 
+// steadily is through for what changes something, or is asked but once: while
+// no manager has a leader it waits for one. The swarm may lose its leader at any
+// time after it was observed, and most often gets another.
+func (r *runner) steadily(ctx context.Context, f func(Engine) error) error {
+	return r.poll(ctx, func() error {
+		err := r.through(ctx, f)
+		if err != nil && !errors.Is(err, engine.ErrNoLeader) {
+			return finalError{err}
+		}
+		return err
+	})
+}
+
 // elsewhere: another manager may do better.
 func elsewhere(err error) bool {
 	for _, kind := range []error{engine.ErrUnreachable, engine.ErrNotManager, engine.ErrPreparing, engine.ErrNoLeader, engine.ErrNotInSwarm, engine.ErrLocked} {
@@ -209,13 +222,13 @@ func (r *runner) do(ctx context.Context, s Step) error {
 	case joinStep:
 		return r.join(ctx, s)
 	case promoteStep:
-		return r.through(ctx, func(e Engine) error {
+		return r.steadily(ctx, func(e Engine) error {
 			return e.UpdateNode(ctx, s.ID, func(spec *engine.NodeSpec) { spec.Role = engine.RoleManager })
 		})
 	case updateStep:
 		return r.update(ctx, s)
 	case configureStep:
-		return r.through(ctx, func(e Engine) error { return e.UpdateSwarm(ctx, s.Want.apply) })
+		return r.steadily(ctx, func(e Engine) error { return e.UpdateSwarm(ctx, s.Want.apply) })
 	case awaitStep:
 		return r.await(ctx, s)
 	}
