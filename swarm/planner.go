@@ -185,9 +185,13 @@ func (p *planner) fresh() error {
 		}
 	}
 	if first == nil && len(managers) > 0 {
+		next := []string{"create it: dcalab up " + strings.ReplaceAll(named(managers), ", ", " ")}
+		if !slices.ContainsFunc(p.v.Nodes, func(n NodeView) bool { return !errors.Is(n.Err, ErrAbsent) }) {
+			next = []string{"create the lab's nodes: dcalab up --swarm"}
+		}
 		return &trouble.Error{ID: "managers-absent", Exit: trouble.ExitRefused, What: "start a swarm",
 			Why:  "no node that labs.yaml calls manager exists (" + named(managers) + ")",
-			Next: []string{"create it: dcalab up " + strings.ReplaceAll(named(managers), ", ", " ")}, Err: ErrAbsent}
+			Next: next, Err: ErrAbsent}
 	}
 	if first == nil {
 		return &trouble.Error{ID: "no-manager", Exit: trouble.ExitConfig, What: "start a swarm",
