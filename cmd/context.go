@@ -203,7 +203,10 @@ func (s *session) createContext(ctx context.Context, name string, o contextOptio
 	}
 	if err := docker.set(ctx, set[1:]...); err != nil {
 		_, _, undone := editText(path, func(text string) string {
-			if text == after {
+			switch {
+			case before == after: // they stood there already
+				return text
+			case text == after:
 				return before
 			}
 			return strings.Replace(text, block, "", 1)

@@ -147,7 +147,7 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 			}
 		}
 		majority := swarm.Majority(max(managers, v.Quorum.Managers)) // there may be more than labs.yaml knows
-		settled := v.Quorum.HasQuorum && (!v.Hanging() || time.Since(began) > hangPatience)
+		settled := v.Quorum.HasQuorum && (!v.Hanging() || s.app.dryRun() || time.Since(began) > hangPatience)
 		if settled || len(v.Swarms) == 0 || alive < majority {
 			return v, c, nil
 		}
@@ -163,7 +163,11 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 				Next: []string{"see where it stands: dcalab status", "or do it all the same: --force"}, Exit: trouble.ExitRefused,
 			}
 		}
-		p.Detail("", "waiting for the swarm to elect a leader")
+		if v.Quorum.HasQuorum {
+			p.Detail("", "waiting for a manager that does not answer")
+		} else {
+			p.Detail("", "waiting for the swarm to elect a leader")
+		}
 		if err := moment(ctx); err != nil {
 			return v, nil, err
 		}

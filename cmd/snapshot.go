@@ -401,7 +401,7 @@ func (s *session) save(ctx context.Context, name string) error {
 	}
 	// From here on Ctrl-C leaves machines halted.
 	cut := func(err error, why string, next ...string) error {
-		if ctx.Err() == nil {
+		if err == nil || ctx.Err() == nil {
 			return err
 		}
 		return &trouble.Error{ID: "interrupted", What: "interrupted", Why: why, Next: next, Exit: trouble.ExitInterrupted, Err: ctx.Err()}
@@ -422,8 +422,12 @@ func (s *session) save(ctx context.Context, name string) error {
 	if saved == nil {
 		p.Note(fmt.Sprintf("snapshot %s: %d nodes, in %s", name, len(s.lab.Nodes), ui.Duration(time.Since(began))))
 	}
-	if err := errors.Join(saved, s.resume(ctx, p, stood)); err != nil {
-		return cut(err, "snapshot "+name+" is taken", start)
+	resumed := s.resume(ctx, p, stood)
+	switch {
+	case saved != nil:
+		return errors.Join(saved, cut(resumed, "no snapshot was taken", start))
+	case resumed != nil:
+		return cut(resumed, "snapshot "+name+" is taken", start)
 	}
 	p.Close()
 	return s.recount(s.saving(stood, name))

@@ -274,16 +274,23 @@ or read from standard input.`,
 			if err != nil {
 				return err
 			}
-			// While a leader is elected, nobody can tell the key that others hold.
-			p := s.progress(nil)
-			v, crew, err := s.observeSettled(ctx, p)
-			p.Close()
-			var t *trouble.Error
-			if errors.As(err, &t) && (t.ID == "locked" || t.ID == "no-leader") {
-				v, crew, err = s.observe(ctx)
-			}
+			v, crew, err := s.observe(ctx)
 			if err != nil {
 				return err
+			}
+			var t *trouble.Error
+			if len(waiting(v)) > 0 && !v.Quorum.HasQuorum {
+				// While a leader is elected, nobody can tell the key that others hold.
+				crew.Close()
+				p := s.progress(nil)
+				v, crew, err = s.observeSettled(ctx, p)
+				p.Close()
+				if errors.As(err, &t) && (t.ID == "locked" || t.ID == "no-leader") {
+					v, crew, err = s.observe(ctx)
+				}
+				if err != nil {
+					return err
+				}
 			}
 			defer crew.Close()
 			if err := crew.nobody(); err != nil {
@@ -376,7 +383,7 @@ func keyless(managers []string) *trouble.Error {
 // Where the unlock key is, and what is left to do where nobody has it.
 const (
 	keyNoted = "it is what dcalab swarm unlock-key, or docker swarm update --autolock, showed: dcalab swarm unlock < FILE"
-	keyLost  = "if nobody has noted it, this swarm is lost: dcalab swarm dissolve, then dcalab swarm bootstrap"
+	keyLost  = "if nobody has noted it, and every manager waits for it, this swarm is lost: dcalab swarm dissolve, then dcalab swarm bootstrap"
 )
 
 // withoutKey adds them to what says that a key is needed, or is another one.

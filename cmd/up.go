@@ -16,6 +16,7 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -152,6 +153,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 // to a lab that was there find one, or are the rest of a first up that was cut
 // short.
 func (s *session) tellNext(ctx context.Context, fresh bool, arriving []string) error {
+	early := false // no manager answers
 	if !fresh {
 		v, c, err := s.observe(ctx)
 		if err != nil {
@@ -162,8 +164,13 @@ func (s *session) tellNext(ctx context.Context, fresh bool, arriving []string) e
 			s.note("new in the lab: %s; into the swarm: dcalab join %s", strings.Join(arriving, ", "), strings.Join(arriving, " "))
 			return nil
 		}
+		early = !slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return n.Want == lab.RoleManager && n.State.Answered() })
 	}
-	s.note("next: dcalab swarm bootstrap")
+	next := "dcalab swarm bootstrap"
+	if early {
+		next = "dcalab up, for the rest of the lab; then " + next
+	}
+	s.note("next: %s", next)
 	return nil
 }
 

@@ -154,7 +154,7 @@ func (s *State) Create() error {
 	return errors.Join(s.mkdirAll(dir, nodesFolder), dir.Close())
 }
 
-// Forget removes everything of the lab but its log and its lock. Nothing may
+// Forget removes everything of the lab but its log and its locks. Nothing may
 // be mounted below the folder any more; if something is, nothing is removed.
 func (s *State) Forget() error {
 	dir, err := s.open(false)
@@ -184,7 +184,7 @@ func (s *State) Forget() error {
 	var errs []error
 	for _, e := range entries {
 		switch e.Name() {
-		case logFile, lockFile, holderFile:
+		case logFile, lockFile, editFile, holderFile:
 		default:
 			if err := dir.RemoveAll(e.Name()); err != nil {
 				errs = append(errs, fmt.Errorf("remove %s: %w", s.path(e.Name()), err))

@@ -535,3 +535,27 @@ func TestWriteNew(t *testing.T) {
 		t.Error("wrote below a file")
 	}
 }
+
+// A lock on a file that was removed keeps nobody out.
+func TestForgetKeepsTheLocks(t *testing.T) {
+	s, err := OpenState(t.TempDir(), "dca", Owner{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Create(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Edit("x", func(old []byte) ([]byte, error) { return append(old, 'x'), nil }); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(s.path(editFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Forget(); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.Stat(s.path(editFile)); err != nil || !os.SameFile(before, after) {
+		t.Errorf("%s is another one now (%v)", editFile, err)
+	}
+}

@@ -37,7 +37,7 @@ func (r *runner) drop(ctx context.Context, s dropStep) error {
 	}
 	r.raft.Lock()
 	defer r.raft.Unlock()
-	return r.through(ctx, func(e Engine) error {
+	return r.steadily(ctx, func(e Engine) error {
 		if s.Manager {
 			// A node that was promoted and never came into raft cannot be demoted,
 			// and need not be.

@@ -94,8 +94,11 @@ func (v View) GuardDestroying(nodes ...string) error {
 	managers := nodeNames(v.managers())
 	var hit []string
 	for _, n := range v.Nodes {
-		silent := n.Want == lab.RoleManager && !n.State.Answered() && !errors.Is(n.Err, ErrAbsent)
+		silent := n.Want == lab.RoleManager && !n.State.Answered()
 		named := slices.Contains(nodes, n.Name) || slices.Contains(nodes, n.Hostname)
+		if errors.Is(n.Err, ErrAbsent) || n.State == StateInactive {
+			continue // what it was is lost already
+		}
 		if named && (len(v.Swarms) > 0 || dark) && (slices.Contains(managers, n.Name) || silent) {
 			hit = append(hit, n.Name)
 		}

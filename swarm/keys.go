@@ -49,7 +49,7 @@ func UnlockKey(ctx context.Context, targets []Target) (engine.Secret, error) {
 }
 
 func keeper(ctx context.Context, targets []Target) (*runner, error) {
-	v, err := usable(ctx, targets, nil, nil)
+	v, err := usable(ctx, targets, ChangeOptions{})
 	if err != nil {
 		return nil, err
 	}

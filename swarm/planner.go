@@ -168,7 +168,7 @@ func (p *planner) fresh() error {
 			Next: []string{"start it: dcalab up " + strings.ReplaceAll(named(silent), ", ", " "), "or, if it is gone for good, make it anew: dcalab destroy --force " + strings.ReplaceAll(named(silent), ", ", " ") + ", then dcalab up"},
 			Err:  errors.Join(errs...)}
 	case len(locked) > 0:
-		return lockedError(locked)
+		return p.v.lockedError(locked)
 	case len(broken) > 0:
 		return inErrorError(broken)
 	case len(pending) > 0:
@@ -265,7 +265,7 @@ func (p *planner) leaderless() error {
 		p.waitFor(pending)
 		return nil
 	case len(locked) > 0:
-		return lockedError(locked)
+		return p.v.lockedError(locked)
 	}
 	return p.noQuorum(broken)
 }
@@ -327,11 +327,15 @@ func (p *planner) peers() []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-func lockedError(nodes []NodeView) error {
+func (v View) lockedError(nodes []NodeView) error {
+	next := []string{"give the key: dcalab swarm unlock"}
+	if slices.ContainsFunc(v.managers(), func(n NodeView) bool { return n.State == StateUnreachable && !errors.Is(n.Err, ErrAbsent) }) {
+		next = []string{"start the managers that are halted: dcalab start", "or give the key: dcalab swarm unlock"}
+	}
 	return &trouble.Error{ID: "locked", Exit: trouble.ExitRefused, Where: named(nodes),
 		What: "the swarm is locked",
-		Why:  "its managers were restarted with autolock on, and no other manager holds the key",
-		Next: []string{"give the key: dcalab swarm unlock"}}
+		Why:  "its managers were restarted with autolock on, and no other manager can tell the key",
+		Next: next}
 }
 
 func inErrorError(nodes []NodeView) error {

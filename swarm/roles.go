@@ -228,7 +228,7 @@ func (r *changer) down(m member) string {
 
 func beginChange(ctx context.Context, targets []Target, names []string, o ChangeOptions) (*changer, Change, error) {
 	var ch Change
-	v, err := usable(ctx, targets, o.View, o.Progress)
+	v, err := usable(ctx, targets, o)
 	ch.View, ch.Before, ch.After = v, v.Quorum, v.Quorum
 	if err != nil {
 		return nil, ch, err
@@ -251,20 +251,20 @@ func beginChange(ctx context.Context, targets []Target, names []string, o Change
 
 // usable gives a view of a swarm that can be changed, or says why it cannot.
 // Where it has to look itself, an election that is under way is waited for.
-func usable(ctx context.Context, targets []Target, have *View, progress func(Event)) (v View, err error) {
-	if have != nil {
-		return *have, cmp.Or(ctx.Err(), have.NeedManager())
+func usable(ctx context.Context, targets []Target, o ChangeOptions) (v View, err error) {
+	if o.View != nil {
+		return *o.View, cmp.Or(ctx.Err(), o.View.NeedManager())
 	}
-	told := progress == nil
-	looking := newRunner(targets, nil, 0)
+	told := o.Progress == nil
+	looking := newRunner(targets, nil, o.Patience)
 	_ = looking.poll(ctx, func() error { // err is what it was last
 		v = Observe(ctx, targets)
-		if err = cmp.Or(ctx.Err(), v.NeedManager()); !errors.Is(err, errElection) {
+		if err = cmp.Or(ctx.Err(), v.NeedManager()); !errors.Is(err, errElection) || o.DryRun {
 			return nil
 		}
 		if !told {
 			told = true
-			progress(Event{Kind: KindAwait, Step: "wait until the swarm has elected a leader"})
+			o.Progress(Event{Kind: KindAwait, Step: "wait until the swarm has elected a leader"})
 		}
 		return err
 	})
@@ -289,7 +289,8 @@ func (v View) NeedManager() error {
 	if err := p.leaderless(); err != nil {
 		return err
 	}
-	if alive := v.Quorum.Reachable + len(p.hung()) + len(p.pick(func(n NodeView) bool { return n.State == StatePending })); alive < v.Quorum.Majority {
+	// Of one that hangs the next look tells more; of how many there are, too.
+	if alive := v.Quorum.Reachable + len(p.pick(func(n NodeView) bool { return n.State == StatePending })); !v.Hanging() && alive < v.Quorum.Majority {
 		return p.noQuorum(nil) // no election can mend that
 	}
 	return &trouble.Error{ID: "no-quorum", Exit: trouble.ExitRefused, What: "the swarm has no leader at this moment",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -405,6 +406,89 @@ func TestAPromotedManagerIsNotDestroyedWithoutAQuorum(t *testing.T) {
 	}
 	if err := v.GuardDestroying("n4"); err != nil {
 		t.Errorf("a worker: %v", err)
+	}
+	// What it was is lost with its machine, or has left.
+	w.engines[2].absent = true
+	v = Observe(t.Context(), w.targets())
+	if err := v.GuardDestroying("n3"); err != nil {
+		t.Errorf("one that does not exist: %v", err)
+	}
+}
+
+// flighty is an engine whose first changes fail.
+type flighty struct {
+	Engine
+	fails *atomic.Int32
+	err   error
+}
+
+func (f flighty) UpdateNode(ctx context.Context, id string, edit func(*engine.NodeSpec)) error {
+	if f.fails.Add(-1) >= 0 {
+		return f.err
+	}
+	return f.Engine.UpdateNode(ctx, id, edit)
+}
+
+func (f flighty) RemoveNode(ctx context.Context, id string, force bool) error {
+	if f.fails.Add(-1) >= 0 {
+		return f.err
+	}
+	return f.Engine.RemoveNode(ctx, id, force)
+}
+
+func TestAChangeIsMadeOnceThereIsALeaderAgain(t *testing.T) {
+	for name, errs := range map[string][3]error{
+		"none has one":                         {engine.ErrNoLeader, engine.ErrNoLeader, engine.ErrNoLeader},
+		"the last is no manager any more":      {engine.ErrNoLeader, engine.ErrNoLeader, engine.ErrNotManager},
+		"the last does not answer":             {engine.ErrNoLeader, engine.ErrNoLeader, engine.ErrUnreachable},
+		"they let the call run out of time":    {context.DeadlineExceeded, engine.ErrUnreachable, fmt.Errorf("%w: %w", engine.ErrUnreachable, context.DeadlineExceeded)},
+		"one has none, and the others hang on": {engine.ErrNoLeader, engine.ErrUnreachable, engine.ErrUnreachable},
+	} {
+		for what, do := range map[string]func(context.Context, []Target) error{
+			"promote": func(ctx context.Context, targets []Target) error {
+				_, err := Promote(ctx, targets, []string{"n4"}, ChangeOptions{})
+				return err
+			},
+			"remove": func(ctx context.Context, targets []Target) error {
+				_, err := Remove(ctx, targets, []string{"n4"}, ChangeOptions{})
+				return err
+			},
+		} {
+			t.Run(what+": "+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(testLab("mmmw"))
+					formed(w)
+					w.taken = []string{"n4"}
+					targets := w.targets()
+					for i, err := range errs {
+						fails := new(atomic.Int32)
+						fails.Store(1)
+						targets[i].Engine = flighty{targets[i].Engine, fails, err}
+					}
+					if err := do(t.Context(), targets); err != nil {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A manager that hangs says more when it is asked again: before, nobody is told
+// that there is no quorum, and how to make do without.
+func TestOneThatHangsIsNotTakenForALostQuorum(t *testing.T) {
+	w := newWorld(testLab("m--"))
+	formed(w)
+	for i := range w.lab.Nodes {
+		w.lab.Nodes[i].Role = lab.RoleManager // as labs.yaml wants it; they never joined
+	}
+	w.halt(1)
+	w.halt(2)
+	targets := w.targets()
+	targets[0].Engine = hanging{targets[0].Engine}
+	v := Observe(t.Context(), targets)
+	if err := v.NeedManager(); !errors.Is(err, errElection) {
+		t.Errorf("%s: %v", v.Quorum, err)
 	}
 }
 

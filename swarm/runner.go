@@ -86,18 +86,21 @@ var errNoManager = errors.New("no manager answers")
 
 // through calls f with a manager's engine; where that one is no manager any
 // more, has lost its leader, or does not answer, with the next one's.
+// Of what they say, that there is no leader counts most.
 func (r *runner) through(ctx context.Context, f func(Engine) error) error {
-	err := errNoManager
+	said := errNoManager
 	for _, name := range r.managers() {
-		var e Engine
-		if e, err = r.engine(name); err != nil {
-			continue
+		e, err := r.engine(name)
+		if err == nil {
+			if err = f(e); err == nil || !elsewhere(err) || ctx.Err() != nil {
+				return err
+			}
 		}
-		if err = f(e); err == nil || !elsewhere(err) || ctx.Err() != nil {
-			return err
+		if !errors.Is(said, engine.ErrNoLeader) {
+			said = err
 		}
 	}
-	return err
+	return said
 }
 
 // steadily is through for what changes something, or is asked but once: while
@@ -106,10 +109,11 @@ func (r *runner) through(ctx context.Context, f func(Engine) error) error {
 func (r *runner) steadily(ctx context.Context, f func(Engine) error) error {
 	return r.poll(ctx, func() error {
 		err := r.through(ctx, f)
-		if err != nil && !errors.Is(err, engine.ErrNoLeader) {
-			return finalError{err}
+		// A call that hangs was made when the leader had just gone.
+		if err == nil || errors.Is(err, engine.ErrNoLeader) || errors.Is(err, context.DeadlineExceeded) {
+			return err
 		}
-		return err
+		return finalError{err}
 	})
 }
 
