@@ -237,7 +237,7 @@ func (w *world) tick() {
 		s := w.swarms[e.swarm]
 		if e.joining != nil {
 			if s == nil || !w.quorum(s) || s.election > 0 {
-				e.state, e.joining = engine.StateError, nil
+				e.giveUp()
 				continue
 			}
 			_ = e.enter(s, *e.joining)
@@ -707,8 +707,16 @@ func (w *world) restart(i int) {
 
 func (w *world) breakDown(i int) { // the engine gives up on its swarm
 	if e := w.engines[i]; e.state == engine.StateActive || e.state == engine.StatePending {
-		e.state, e.joining = engine.StateError, nil
+		e.giveUp()
 	}
+}
+
+// giveUp: who was still on the way into a swarm was never in it.
+func (e *modelEngine) giveUp() {
+	if e.joining != nil {
+		e.swarm = ""
+	}
+	e.state, e.joining = engine.StateError, nil
 }
 
 func (w *world) autolock(i int) {
