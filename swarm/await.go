@@ -90,6 +90,19 @@ func (r *runner) settle(ctx context.Context, node string) error {
 	})
 }
 
+// awaitAnswer waits until an engine that hangs answers, whatever it says.
+func (r *runner) awaitAnswer(ctx context.Context, node string) error {
+	e, err := r.engine(node)
+	if err != nil {
+		return err
+	}
+	waiting := runner{patience: min(r.patience, hangPatience)}
+	return waiting.poll(ctx, func() error {
+		_, err := e.Info(ctx)
+		return err
+	})
+}
+
 // ask asks a node anew in the background, after a step has changed what it
 // is: its answer is there, or on its way, when await wants it.
 func (r *runner) ask(ctx context.Context, node string) {

@@ -134,7 +134,6 @@ func MakePlan(l *lab.Lab, v View, o Options) (Plan, error) {
 	if err := p.refuseStrangers(); err != nil {
 		return Plan{}, err
 	}
-	p.leftOut()
 	var err error
 	switch {
 	case p.v.Cluster == "" && len(p.only) > 0:
@@ -149,6 +148,7 @@ func MakePlan(l *lab.Lab, v View, o Options) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
+	p.leftOut()
 	p.out.Warnings = append(p.out.Warnings, p.v.Warnings...)
 	for _, n := range p.v.Nodes {
 		if n.State == StateMember && n.Want == lab.RoleWorker && n.Role == lab.RoleManager && n.WantedRole != lab.RoleWorker {

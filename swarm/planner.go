@@ -87,11 +87,15 @@ func (p *planner) refuseStrangers() error {
 		}}
 }
 
-// leftOut names the nodes that do not answer, and the nodes that are taken
-// over although they need not be.
+// leftOut names the nodes that do not answer and are not waited for, and the
+// nodes that are taken over although they need not be.
 func (p *planner) leftOut() {
+	waited := map[string]bool{}
+	for _, s := range p.out.Steps() {
+		waited[s.Node()] = waited[s.Node()] || s.Kind() == KindWait
+	}
 	for _, n := range p.v.Nodes {
-		if n.Want != lab.RoleNone && !n.State.Answered() {
+		if n.Want != lab.RoleNone && !n.State.Answered() && !waited[n.Name] {
 			p.out.Unfinished = append(p.out.Unfinished, Unfinished{Node: n.Name, Why: reason(n), Err: n.Err})
 		}
 		if slices.Contains(p.taken, n.Name) && n.State != StateForeign && !p.leaves(n) {

@@ -129,7 +129,7 @@ func TestAManagerThatHangsIsKnownByItsCertificate(t *testing.T) {
 		t.Errorf("got %+v in %q, %s", n, v.Cluster, v.Quorum)
 	}
 	p, err := MakePlan(w.lab, v, Options{})
-	if err != nil || p.String() != "n1: wait until it answers (its swarm may be electing a leader)\n" {
+	if err != nil || p.String() != "n1: wait until it answers (an engine may be silent while its leader or its role changes)\n" {
 		t.Errorf("plan %q, %v", p, err)
 	}
 	if n2, _ := v.Node("n2"); n2.State != StateMember {

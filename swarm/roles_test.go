@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -527,4 +529,100 @@ func TestAnElectionIsWaitedFor(t *testing.T) {
 			})
 		})
 	}
+}
+
+// returning is the engine of a node that was a manager and was demoted while it
+// was down: its first calls hang until it has heard of that.
+type returning struct {
+	Engine
+	back time.Time
+}
+
+func (r returning) Info(ctx context.Context) (engine.Info, error) {
+	if time.Now().Before(r.back) {
+		time.Sleep(5 * time.Second)
+		return engine.Info{}, fmt.Errorf("no answer within 5s: %w", context.DeadlineExceeded)
+	}
+	return r.Engine.Info(ctx)
+}
+
+func TestAManagerThatWasDemotedWhileDownIsWaitedFor(t *testing.T) {
+	for what, do := range map[string]func(context.Context, *lab.Lab, []Target, func(Event)) error{
+		"promote": func(ctx context.Context, _ *lab.Lab, targets []Target, tell func(Event)) error {
+			_, err := Promote(ctx, targets, []string{"n3"}, ChangeOptions{Progress: tell})
+			return err
+		},
+		"remove": func(ctx context.Context, _ *lab.Lab, targets []Target, tell func(Event)) error {
+			ch, err := Remove(ctx, targets, []string{"n3"}, ChangeOptions{Progress: tell, Gone: true})
+			if len(ch.Steps) != 2 || ch.Steps[0].Kind() != KindLeave {
+				return fmt.Errorf("struck like a dead one: %v, %w", ch.Steps, err)
+			}
+			return err
+		},
+		"bootstrap": func(ctx context.Context, l *lab.Lab, targets []Target, tell func(Event)) error {
+			res, err := Apply(ctx, l, targets, Options{Progress: tell})
+			if !slices.ContainsFunc(res.Steps, func(s Step) bool { return s.Kind() == KindPromote && s.Node() == "n3" }) {
+				return fmt.Errorf("not promoted: %v, %w", res.Steps, err)
+			}
+			return err
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(testLab("mmmw"))
+				formed(w)
+				cert, err := w.targets()[2].Certificate(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.halt(2)
+				if _, err := Demote(t.Context(), w.targets(), []string{"n3"}, ChangeOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				w.restart(2)
+				targets := w.targets()
+				back, young := time.Now().Add(12*time.Second), targets[2].Certificate
+				targets[2].Engine = returning{targets[2].Engine, back}
+				targets[2].Certificate = func(ctx context.Context) ([]byte, error) {
+					if time.Now().Before(back) {
+						return cert, nil
+					}
+					return young(ctx)
+				}
+				var mu sync.Mutex
+				var waited int
+				if err := do(t.Context(), w.lab, targets, func(e Event) {
+					mu.Lock()
+					defer mu.Unlock()
+					if e.Node == "n3" && !e.Done && (e.Kind == KindAwait || e.Kind == KindWait) && strings.Contains(e.Step, "answers") {
+						waited++
+					}
+				}); err != nil {
+					t.Error(err)
+				}
+				if waited != 1 {
+					t.Errorf("told %d times that it is waited for", waited)
+				}
+			})
+		})
+	}
+}
+
+// One that hangs for good is left out in the end, and named once.
+func TestAnEngineThatHangsForGoodIsNamedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(testLab("mmmw"))
+		formed(w)
+		targets := w.targets()
+		targets[2].Engine = returning{targets[2].Engine, time.Now().Add(time.Hour)}
+		began := time.Now()
+		_, err := Apply(t.Context(), w.lab, targets, Options{})
+		var tr *trouble.Error
+		if !errors.As(err, &tr) || tr.ID != "swarm-unfinished" || strings.Count(tr.Why, "n3:") != 1 || strings.Contains(tr.Error(), "take-over") {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("after %s", took)
+		}
+	})
 }

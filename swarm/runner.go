@@ -150,7 +150,7 @@ func (r *runner) run(ctx context.Context, plan Plan, res *Result) []Unfinished {
 			}
 			s := steps[i]
 			u := Unfinished{Node: s.Node(), Why: s.String() + ": " + cause(s.Node(), err), Err: err}
-			if s.Kind() == KindWait || s.Kind() == KindUnlock {
+			if w, ok := s.(waitStep); ok && !w.hung || s.Kind() == KindUnlock {
 				u.next = "if " + s.Node() + " cannot come back by itself, it can leave and join anew: dcalab swarm bootstrap --take-over " + s.Node()
 			}
 			failed = append(failed, u)
@@ -207,6 +207,9 @@ func (r *runner) do(ctx context.Context, s Step) error {
 	case awaitQuorumStep:
 		return r.awaitQuorum(ctx)
 	case waitStep:
+		if s.hung {
+			return r.awaitAnswer(ctx, s.Node())
+		}
 		return r.settle(ctx, s.Node())
 	case unlockStep:
 		return r.unlock(ctx, s.Node())

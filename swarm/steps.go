@@ -74,7 +74,7 @@ type waitStep struct {
 func (waitStep) Kind() Kind { return KindWait }
 func (s waitStep) String() string {
 	if s.hung {
-		return "wait until it answers (its swarm may be electing a leader)"
+		return "wait until it answers (an engine may be silent while its leader or its role changes)"
 	}
 	return "wait until it is in the swarm (it is joining, or coming back)"
 }
