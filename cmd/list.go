@@ -170,7 +170,7 @@ func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
 				sessions, l.Labs = append(sessions, s), append(l.Labs, e)
 				continue
 			}
-			here := s.place()
+			here := s.place().Real()
 			if i := slices.IndexFunc(places, func(p lab.Place) bool { return p.Root == here.Root && p.Lab == here.Lab }); i >= 0 {
 				places = slices.Delete(places, i, i+1)
 			} else if s.created && index != nil {

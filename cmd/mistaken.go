@@ -601,7 +601,7 @@ func oneOf(kind, word string, known []string, more string) error {
 		list = strings.Join(known, " and ")
 	}
 	next := []string{"the " + kind[strings.LastIndex(kind, " ")+1:] + "s are " + list + more}
-	provider := providerMeant(word)
+	provider := lab.ProviderMeant(word, vagrant.Providers())
 	switch near := lab.Nearest(word, known); {
 	case near != "":
 		next = append([]string{"did you mean " + near + "?"}, next...)
@@ -623,19 +623,4 @@ func spelled(err error, name string) error {
 		t.Next = append(t.Next, "such as: dcalab snapshot save "+better)
 	}
 	return err
-}
-
-// providerMeant is the provider that somebody names by its product; empty
-// where there is none.
-func providerMeant(word string) string {
-	word = strings.ToLower(word)
-	switch word {
-	case "vbox":
-		return "virtualbox"
-	case "kvm", "qemu":
-		return "libvirt"
-	case "vmware", "fusion", "workstation", "vmware_fusion", "vmware_workstation":
-		return "vmware_desktop"
-	}
-	return lab.Nearest(word, vagrant.Providers())
 }

@@ -170,7 +170,10 @@ func TestALabOfAnotherFile(t *testing.T) {
 // init keeps out of the way of the labs that there are.
 func TestInitTakesAFreeSubnet(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
-	elsewhere := t.TempDir()
+	elsewhere, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, subnet := range map[string]string{"one": "10.20.20.0/24", "two": "10.20.30.128/25"} {
 		keep(t, elsewhere, name, subnet)
 		index, err := lab.OpenIndex(os.Getenv, lab.Owner{})

@@ -16,6 +16,7 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
@@ -542,13 +543,40 @@ func (s *session) resume(ctx context.Context, p *ui.Progress, stood standing) er
 // fitting gives a snapshot that can be restored.
 func (s *session) fitting(ctx context.Context, name string) (machine.Snapshotter, machine.Snapshot, error) {
 	keeper, one, err := s.find(ctx, name)
-	if err == nil {
+	switch {
+	case err == nil:
 		err = errors.Join(one.Fits(s.lab), s.unchanged())
+	case errors.Is(err, machine.ErrNoSnapshot):
+		s.vagrantsOwn(ctx, err, name)
 	}
 	if room, ok := keeper.(machine.SnapshotRoom); ok && err == nil && !s.asRoot() {
 		err = room.RoomToRestore(ctx, name)
 	}
 	return keeper, one, err
+}
+
+// vagrantsOwn adds to the answer that there is no such snapshot one that was
+// taken with Vagrant itself. Where Vagrant cannot be asked, nothing is added.
+func (s *session) vagrantsOwn(ctx context.Context, err error, name string) {
+	var t *trouble.Error
+	d, ok := s.driver.(*vagrant.Driver)
+	if !ok || !errors.As(err, &t) {
+		return
+	}
+	nodes, err := d.OwnSnapshot(ctx, name)
+	if err != nil || len(nodes) == 0 {
+		return
+	}
+	words := []string{"dcalab", "vagrant", "--", "snapshot", "restore", name}
+	switch len(nodes) {
+	case len(s.lab.Nodes): // without a node it is of all
+	case 1:
+		words = slices.Insert(words, 5, nodes[0])
+	default:
+		words = slices.Insert(words, 5, "NODE")
+	}
+	t.Why += "; Vagrant has one of " + strings.Join(nodes, ", ") + " that dcalab did not take"
+	t.Next = append([]string{"that one, by Vagrant itself: " + lesson.Line(words...)}, t.Next...)
 }
 
 // rehearseRestore is the dry run of snapshot restore.
@@ -576,14 +604,44 @@ func (s *session) rehearseRestore(ctx context.Context, name string) error {
 	for _, n := range s.lab.Nodes {
 		r.add("%s: boot it", n.Name)
 	}
-	return s.rehearse(r.plan, s.restoring(running, name))
+	holder := s.keyHolder(ctx, running)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.rehearse(r.plan, s.restoring(running, name, holder))
 }
 
-// restoring is the lesson of a restore.
-func (s *session) restoring(running []string, name string) lesson.Lesson {
+// keyHolder is a manager that shows the swarm's unlock key before the lab is
+// halted; empty where none does, and where no lesson is asked for.
+func (s *session) keyHolder(ctx context.Context, running []string) string {
+	if !s.app.explains() || len(running) == 0 {
+		return ""
+	}
+	v, c, err := s.observe(ctx)
+	if err != nil {
+		return ""
+	}
+	defer c.Close()
+	if v.NeedManager() != nil || v.Settings == nil || !v.Settings.Autolock {
+		return ""
+	}
+	return v.Manager()
+}
+
+// restoring is the lesson of a restore. holder is a manager that shows the
+// unlock key before the halt, or empty.
+func (s *session) restoring(running []string, name, holder string) lesson.Lesson {
 	deeds := around(running, s.lab.NodeNames(), machine.Deed{Act: machine.ActRestore, Snapshot: name})
 	l := s.deed(deeds...)
-	if s.lab.Swarm.Autolock {
+	if holder != "" {
+		l = slices.Insert(l, 0, lesson.Command{
+			Node: holder, Text: lesson.Line("docker", "swarm", "unlock-key", "--quiet"),
+			Why: "before the halt, and the snapshot's unless it was changed since", Gives: lesson.UnlockKey,
+		})
+	}
+	if holder != "" || s.lab.Swarm.Autolock {
+		// A restore itself gives no key, and names the managers that wait for it.
+		l = append(l, here("# "+lesson.UnlockKey+" is what docker swarm unlock-key showed before snapshot "+name+" was taken: dcalab keeps it nowhere")...)
 		l = append(l, unlocking(names(s.managersOf()), "where it is locked, with the key of the swarm in the snapshot")...)
 	}
 	return append(l, s.lookingAgain()...)
@@ -656,7 +714,7 @@ func (s *session) restore(ctx context.Context, name string, yes bool) error {
 		return cut(err, "all nodes are restored; machines may be halted")
 	}
 	p.Close()
-	return s.recount(s.restoring(runningOf(s.lab.Nodes, machines), name))
+	return s.recount(s.restoring(runningOf(s.lab.Nodes, machines), name, ""))
 }
 
 // Patience and tolerance after a start of the whole lab.

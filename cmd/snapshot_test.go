@@ -70,6 +70,38 @@ func TestARestoreThatCannotHaltStartsWhatItHalted(t *testing.T) {
 	}
 }
 
+// What the lesson of a restore unlocks managers with has to come from somewhere.
+func TestTheLessonOfARestoreTellsOfTheKey(t *testing.T) {
+	const origin = "# <unlock-key> is what docker swarm unlock-key showed before snapshot clean was taken: dcalab keeps it nowhere\n"
+	for name, c := range map[string]struct {
+		autolock bool
+		holder   string
+		begins   string
+		origin   bool
+	}{
+		"a manager shows it":                    {true, "master", "# on master: cd ", true},
+		"a manager shows it, past labs.yaml":    {false, "master", "# on master: cd ", true},
+		"nobody does":                           {true, "", "# on this machine\n" + origin, true},
+		"neither labs.yaml nor the swarm wants": {false, "", "# on master: cd ", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := contextSession(t, "dca")
+			s.lab.Nodes = []lab.Node{{Name: "master", Role: lab.RoleManager}, {Name: "node01", Role: lab.RoleWorker}}
+			s.lab.Swarm.Autolock = c.autolock
+			s.driver = standIn{}
+			var b strings.Builder
+			if err := s.restoring([]string{"master"}, "clean", c.holder).Write(&b, s.login); err != nil {
+				t.Fatal(err)
+			}
+			out := b.String()
+			gives, asks := strings.Index(out, "; prints <unlock-key>\n"), strings.Index(out, "; asks for <unlock-key>\n")
+			if !strings.HasPrefix(out, c.begins) || strings.Contains(out, origin) != c.origin || (asks >= 0) != c.origin || (gives >= 0) != (c.holder != "") || gives > asks {
+				t.Error(out)
+			}
+		})
+	}
+}
+
 // album lists snapshots.
 type album []machine.Snapshot
 

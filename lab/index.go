@@ -79,6 +79,22 @@ func OpenIndex(getenv func(string) string, owner Owner) (*Index, error) {
 // Dir is the folder of the index. It may not exist yet.
 func (x *Index) Dir() string { return filepath.Join(x.base, filepath.FromSlash(x.below)) }
 
+// Real is the place by the real path of its folder, which tells labs apart: one
+// whose folder is reached through links too is one lab. The entries of the
+// index are real. A path that cannot be followed stays as it is.
+func (p Place) Real() Place {
+	root, err := filepath.EvalSymlinks(p.Root)
+	if err != nil {
+		return p
+	}
+	// labs.yaml may itself be a link: its folder is that of the state all the same.
+	if p.Config != "" && filepath.Dir(p.Config) == p.Root {
+		p.Config = filepath.Join(root, filepath.Base(p.Config))
+	}
+	p.Root = root
+	return p
+}
+
 // name of the file of a lab: by its folder, so that a lab has one entry
 // whatever becomes of its file's content.
 func (p Place) name() string {
@@ -88,6 +104,7 @@ func (p Place) name() string {
 
 // Add puts a lab into the index, in place of what was known of it.
 func (x *Index) Add(p Place) error {
+	p = p.Real()
 	p.Format = indexFormat
 	data, err := json.Marshal(p)
 	if err != nil {
@@ -114,6 +131,7 @@ func (x *Index) Add(p Place) error {
 
 // Remove takes a lab out of the index; one that is not there is no error.
 func (x *Index) Remove(p Place) error {
+	p = p.Real()
 	dir, err := x.open(false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -130,7 +148,9 @@ func (x *Index) Remove(p Place) error {
 
 // Places gives the labs of the index, ordered by folder and name, and mends it
 // on the way: what is no entry, and entries of labs that exist no more, are
-// removed. Notes say what was broken; that a lab is gone is nothing to tell.
+// removed, and those that an earlier dcalab made under a path with links in it
+// are moved to the real one. Notes say what was broken; the rest is nothing to
+// tell.
 func (x *Index) Places() (places []Place, notes []string, err error) {
 	dir, err := x.open(false)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -144,6 +164,7 @@ func (x *Index) Places() (places []Place, notes []string, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the index of labs: %w", err)
 	}
+	var aliases []Place
 	for _, e := range entries {
 		// One that is being written has another ending.
 		if path.Ext(e.Name()) != ".json" {
@@ -152,7 +173,11 @@ func (x *Index) Places() (places []Place, notes []string, err error) {
 		p, verdict := x.entry(dir, e.Name())
 		switch verdict {
 		case entryGood:
-			places = append(places, p)
+			if p.Real().name() != e.Name() {
+				aliases = append(aliases, p)
+			} else {
+				places = append(places, p)
+			}
 		case entryGone:
 			_ = dir.Remove(e.Name()) // another dcalab may have done so
 		case entryBroken:
@@ -162,6 +187,16 @@ func (x *Index) Places() (places []Place, notes []string, err error) {
 		case entryNewer:
 			notes = append(notes, filepath.Join(x.Dir(), e.Name())+" was written by a newer dcalab, and is left out")
 		}
+	}
+	for _, p := range aliases {
+		r := p.Real()
+		if !slices.ContainsFunc(places, func(known Place) bool { return known.name() == r.name() }) {
+			places = append(places, r)
+			if x.Add(r) != nil {
+				continue // it is still known by the other name
+			}
+		}
+		_ = dir.Remove(p.name())
 	}
 	slices.SortFunc(places, func(a, b Place) int {
 		return cmp.Or(strings.Compare(a.Root, b.Root), strings.Compare(a.Lab, b.Lab))

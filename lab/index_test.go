@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,7 +27,10 @@ func testIndex(t *testing.T) *Index {
 // made makes a lab in a folder of its own, as far as its record.
 func made(t *testing.T, name string) Place {
 	t.Helper()
-	root := t.TempDir()
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	s, err := OpenState(root, name, Owner{})
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +81,48 @@ func TestIndexRemembersLabs(t *testing.T) {
 	}
 	if p, _ := places(t, x); !slices.Equal(p, []Place{two}) {
 		t.Errorf("after a removal: %v", p)
+	}
+}
+
+// A lab whose folder is reached through links as well is one lab.
+func TestIndexKnowsALabByItsRealFolder(t *testing.T) {
+	p := made(t, "dca")
+	alias := filepath.Join(t.TempDir(), "alias")
+	if err := os.Symlink(p.Root, alias); err != nil {
+		t.Skip(err)
+	}
+	linked := Place{Format: indexFormat, Root: alias, Lab: "dca", Config: filepath.Join(alias, FileName)}
+	// old adds the entry of a dcalab that told labs apart by the path as it was typed.
+	old := func(x *Index) error {
+		data, err := json.Marshal(linked)
+		return errors.Join(err, os.WriteFile(filepath.Join(x.Dir(), linked.name()), data, 0o600))
+	}
+	for name, before := range map[string]func(x *Index) error{
+		"added through the link":          func(x *Index) error { return x.Add(linked) },
+		"added both ways":                 func(x *Index) error { return errors.Join(x.Add(p), x.Add(linked)) },
+		"an old index has both":           func(x *Index) error { return errors.Join(x.Add(p), old(x)) },
+		"an old index has that of a link": func(x *Index) error { return errors.Join(x.Add(p), x.Remove(p), old(x)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := testIndex(t)
+			if err := before(x); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if got, notes := places(t, x); !slices.Equal(got, []Place{p}) || len(notes) > 0 {
+					t.Errorf("got %v, %v\nwant %v", got, notes, p)
+				}
+			}
+			if entries, _ := os.ReadDir(x.Dir()); len(entries) != 1 || entries[0].Name() != p.name() {
+				t.Errorf("the index holds %v", entries)
+			}
+			if err := x.Remove(linked); err != nil {
+				t.Fatal(err)
+			}
+			if got, _ := places(t, x); len(got) > 0 {
+				t.Errorf("after a removal through the link: %v", got)
+			}
+		})
 	}
 }
 

@@ -91,6 +91,21 @@ func nearest(word string, candidates []string) []string {
 	return best
 }
 
+// ProviderMeant is that of Vagrant's providers which somebody names, also by its
+// product; empty where none is.
+func ProviderMeant(word string, providers []string) string {
+	word = strings.ToLower(word)
+	switch word {
+	case "vbox":
+		return "virtualbox"
+	case "kvm", "qemu":
+		return "libvirt"
+	case "vmware", "fusion", "workstation", "vmware_fusion", "vmware_workstation":
+		return "vmware_desktop"
+	}
+	return Nearest(word, providers)
+}
+
 // NodeMeant advises somebody whose word is the name of no node: names are those
 // that there are, addresses says whose each is. Nothing where it cannot be told.
 func NodeMeant(word string, names []string, addresses map[string]string) []string {

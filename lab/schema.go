@@ -111,7 +111,11 @@ func (s *structure) walk(e *jsonschema.ValidationError) {
 		for _, w := range k.Want {
 			words = append(words, fmt.Sprint(w))
 		}
-		s.add(n, fmt.Sprintf("%s is %s", name, shown(n)), meant(n.Value, words))
+		expected = meant(n.Value, words)
+		if Nearest(n.Value, words) == "" {
+			expected += s.providerMeant(e.InstanceLocation, n.Value)
+		}
+		s.add(n, fmt.Sprintf("%s is %s", name, shown(n)), expected)
 		return
 	case *kind.MinItems, *kind.MinProperties:
 		s.add(n, name+" is empty", expected)
@@ -126,6 +130,27 @@ func (s *structure) walk(e *jsonschema.ValidationError) {
 	for _, cause := range e.Causes {
 		s.walk(cause)
 	}
+}
+
+// providerMeant advises who names a provider by its product, or as the driver;
+// empty where that is not meant.
+func (s *structure) providerMeant(location []string, word string) string {
+	var providers []string
+	known, _ := s.rules("#/$defs/lab/properties/provider")["enum"].([]any)
+	for _, p := range known {
+		providers = append(providers, fmt.Sprint(p))
+	}
+	provider := ProviderMeant(word, providers)
+	switch name := label(location); {
+	case provider == "":
+	case name == "provider":
+		return " (did you mean " + provider + "?)"
+	case name == "driver" && len(location) == 1: // of the file, which has no provider
+		return fmt.Sprintf(" (%s is a provider of Vagrant's: write driver: vagrant here and provider: %s in the lab)", provider, provider)
+	case name == "driver":
+		return fmt.Sprintf(" (%s is a provider of Vagrant's: write driver: vagrant and provider: %s)", provider, provider)
+	}
+	return ""
 }
 
 // wrongType says what stands there instead. A number or a boolean where text

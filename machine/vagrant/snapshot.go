@@ -190,26 +190,27 @@ func (d *Driver) RestoreSnapshot(ctx context.Context, o machine.Observer, name s
 	return d.writeAlbum(a)
 }
 
+// OwnSnapshot names the nodes, in the order of the lab, of whose machines
+// Vagrant has a snapshot of this name that dcalab did not take. It starts
+// Vagrant, once, and changes nothing.
+func (d *Driver) OwnSnapshot(ctx context.Context, name string) ([]string, error) {
+	if strings.HasPrefix(name, snapshotID("")) {
+		return nil, nil
+	}
+	if err := d.writeVagrantfile(); err != nil {
+		return nil, err
+	}
+	found, err := d.holders(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(d.cfg.Lab.NodeNames(), func(node string) bool { return !found[node] }), nil
+}
+
 // haveAll makes sure that Vagrant still has a snapshot of every machine,
 // before the first is touched.
 func (d *Driver) haveAll(ctx context.Context, name string) error {
-	found := map[string]bool{}
-	node := ""
-	out, err := d.run(ctx, func(e event) {
-		if e.Type != "ui" {
-			return
-		}
-		// A line that names the machine, and then its snapshots, one a line.
-		if e.Target != "" {
-			node = e.Target
-		}
-		if strings.TrimSpace(e.data(1)) == snapshotID(name) {
-			found[node] = true
-		}
-	}, "snapshot", "list")
-	if errors.Is(err, errFailed) {
-		return explain(out)
-	}
+	found, err := d.holders(ctx, snapshotID(name))
 	if err != nil {
 		return err
 	}
@@ -223,6 +224,29 @@ func (d *Driver) haveAll(ctx context.Context, name string) error {
 		}
 	}
 	return nil
+}
+
+// holders are the nodes of whose machines Vagrant has a snapshot; id is its
+// name with Vagrant.
+func (d *Driver) holders(ctx context.Context, id string) (map[string]bool, error) {
+	found := map[string]bool{}
+	node := ""
+	out, err := d.run(ctx, func(e event) {
+		if e.Type != "ui" {
+			return
+		}
+		// A line that names the machine, and then its snapshots, one a line.
+		if e.Target != "" {
+			node = e.Target
+		}
+		if strings.TrimSpace(e.data(1)) == id {
+			found[node] = true
+		}
+	}, "snapshot", "list")
+	if errors.Is(err, errFailed) {
+		err = explain(out)
+	}
+	return found, err
 }
 
 // settled refuses while a restore is not finished: some disks are of one time,

@@ -138,6 +138,29 @@ func TestSnapshotsAreRefused(t *testing.T) {
 	}
 }
 
+// Somebody took them past dcalab, of all machines or of some.
+func TestSnapshotsOfVagrantsOwn(t *testing.T) {
+	f := photographed(t)
+	f.play("snapshot", `
+		case $2 in
+		list)
+			line "master,ui,output,"; line ",ui,detail,fresh"; line ",ui,detail,two words"
+			line "node01,ui,output,No snapshots have been taken yet!"
+			line "node02,ui,output,"; line ",ui,detail,dcalab-clean"; line ",ui,detail,fresh";;
+		esac`)
+	for name, want := range map[string]string{"fresh": "master node02", "two words": "master", "fres": "", "dcalab-clean": ""} {
+		nodes, err := f.OwnSnapshot(t.Context(), name)
+		if err != nil || strings.Join(nodes, " ") != want {
+			t.Errorf("%s is of %v (%v), want %s", name, nodes, err, want)
+		}
+	}
+	f.wantStarts("snapshot list --machine-readable", "snapshot list --machine-readable", "snapshot list --machine-readable")
+	f.play("snapshot", "exit 1")
+	if nodes, err := f.OwnSnapshot(t.Context(), "fresh"); err == nil || len(nodes) > 0 {
+		t.Errorf("Vagrant failed, and it has one of %v", nodes)
+	}
+}
+
 // readPlay gives what a command of the stand-in does now.
 func readPlay(f *stage, command string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(f.dir, command))
