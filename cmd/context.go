@@ -279,7 +279,7 @@ func (s *session) removeContext(ctx context.Context, name string, o contextOptio
 		if s.app.dryRun() {
 			return s.rehearse(r.plan, r.lesson)
 		}
-		if _, _, err := editText(path, func(text string) string { bare, _ := withoutBlock(text, s.lab.Name); return bare }); err != nil {
+		if _, _, err := editText(path, func(text string) string { return withoutBlock(text, s.lab.Name) }); err != nil {
 			return err
 		}
 		removed = true
@@ -367,12 +367,9 @@ func (s *session) sshBlock() (string, error) {
 }
 
 // withoutBlock takes the lab's lines out of a configuration.
-func withoutBlock(text, labName string) (string, bool) {
-	at, end, ok := findBlock(text, labName)
-	if !ok {
-		return text, false
-	}
-	return text[:at] + text[end:], true
+func withoutBlock(text, labName string) string {
+	at, end, _ := findBlock(text, labName) // 0, 0 where there are none
+	return text[:at] + text[end:]
 }
 
 // withBlock puts the lab's lines in front of a configuration. Where these very
@@ -382,8 +379,7 @@ func withBlock(text, block, labName string) string {
 	if hasBlock(text, block, labName) {
 		return text
 	}
-	bare, _ := withoutBlock(text, labName)
-	return block + bare
+	return block + withoutBlock(text, labName)
 }
 
 // findBlock tells where the lab's lines stand, whatever an editor has made of

@@ -47,33 +47,32 @@ func TestTheLinesInSSHsConfigurationComeAndGo(t *testing.T) {
 		"another lab's lines": other + "Host x\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			bare, has := withoutBlock(block+text, "dca")
-			if !has || bare != text {
-				t.Errorf("%v: %q", has, bare)
+			if bare := withoutBlock(block+text, "dca"); bare != text {
+				t.Errorf("%q", bare)
 			}
-			if bare, has := withoutBlock(text, "dca"); has || bare != text {
-				t.Errorf("out of nothing: %v: %q", has, bare)
+			if bare := withoutBlock(text, "dca"); bare != text {
+				t.Errorf("out of nothing: %q", bare)
 			}
 		})
 	}
 	// What its user moved, or half removed, is not taken for it.
-	if bare, has := withoutBlock("Host x\n"+block+"User y\n", "dca"); !has || bare != "Host x\nUser y\n" {
-		t.Errorf("moved: %v: %q", has, bare)
+	if bare := withoutBlock("Host x\n"+block+"User y\n", "dca"); bare != "Host x\nUser y\n" {
+		t.Errorf("moved: %q", bare)
 	}
-	if bare, has := withoutBlock("Host x "+block, "dca"); has {
+	if bare := withoutBlock("Host x "+block, "dca"); bare != "Host x "+block {
 		t.Errorf("in the middle of a line: %q", bare)
 	}
 	// An editor has given all lines the ends that most of them had.
 	crlf := strings.NewReplacer("\n", "\r\n")
-	if bare, has := withoutBlock(crlf.Replace(block+"Host x\n"), "dca"); !has || bare != "Host x\r\n" {
-		t.Errorf("with the ends of lines of Windows: %v: %q", has, bare)
+	if bare := withoutBlock(crlf.Replace(block+"Host x\n"), "dca"); bare != "Host x\r\n" {
+		t.Errorf("with the ends of lines of Windows: %q", bare)
 	}
 	if text := crlf.Replace("Host x\n" + block); withBlock(text, block, "dca") != text {
 		t.Errorf("they were put there twice:\n%s", withBlock(text, block, "dca"))
 	}
 	half := strings.Replace(block, blockEnd("dca"), "", 1)
-	if bare, has := withoutBlock(half, "dca"); has || bare != half {
-		t.Errorf("half removed: %v: %q", has, bare)
+	if bare := withoutBlock(half, "dca"); bare != half {
+		t.Errorf("half removed: %q", bare)
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm"
-	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
 
@@ -64,12 +63,8 @@ goes. That is refused when the managers that are left would be no quorum.
 				going = slices.Concat(going, slices.Sorted(maps.Keys(strays)))
 			}
 			if !yes && !force {
-				ok, err := ui.Confirm(ctx, a.streams, fmt.Sprintf("destroy %s of lab %s, with all that is on them%s?", strings.Join(going, ", "), s.lab.Name, s.andSnapshots(ctx, whole)))
-				if err != nil {
+				if err := s.confirm(ctx, "destroy", fmt.Sprintf("destroy %s of lab %s, with all that is on them%s?", strings.Join(going, ", "), s.lab.Name, s.andSnapshots(ctx, whole))); err != nil {
 					return err
-				}
-				if !ok {
-					return &trouble.Error{ID: "not-confirmed", What: "destroy", Why: "not confirmed, nothing was touched"}
 				}
 			}
 			release, err := s.change(ctx)
@@ -169,7 +164,7 @@ func (s *session) destroying(nodes []string) lesson.Lesson {
 func (s *session) leaveSwarm(ctx context.Context, p *ui.Progress, nodes []lab.Node) (swarm.Change, error) {
 	v, c, err := s.observeSettled(ctx, p)
 	if err != nil {
-		return swarm.Change{}, err
+		return swarm.Change{}, orForce(err)
 	}
 	defer c.Close()
 	members := v.Members(names(nodes)...)

@@ -153,11 +153,7 @@ func lost(h engine.Holdings) string {
 		names []string
 	}{{"service", h.Services}, {"secret", h.Secrets}, {"config", h.Configs}, {"network", h.Networks}} {
 		if n := len(kind.names); n > 0 {
-			s := ""
-			if n > 1 {
-				s = "s"
-			}
-			parts = append(parts, fmt.Sprintf("%d %s%s (%s)", n, kind.one, s, strings.Join(kind.names, ", ")))
+			parts = append(parts, fmt.Sprintf("%s (%s)", plural(n, kind.one), strings.Join(kind.names, ", ")))
 		}
 	}
 	if len(parts) == 0 {

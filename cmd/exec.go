@@ -291,14 +291,7 @@ func (s *session) connect(ctx context.Context, nodes []lab.Node, have *connected
 		if unknown != nil {
 			return nil, unknown
 		}
-		if err := notRunning(n.Name, machines[n.Name]); err != nil {
-			return nil, err
-		}
-		ep, err := s.driver.Endpoint(ctx, n.Name)
-		if err != nil {
-			return nil, err
-		}
-		node, err := provision.Dial(ctx, ep, s.dialOptions())
+		node, err := s.dial(ctx, n.Name, machines[n.Name])
 		if err != nil {
 			return nil, err
 		}

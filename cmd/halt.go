@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -90,7 +91,7 @@ func (s *session) rehearseHalt(ctx context.Context, nodes []lab.Node, force bool
 		defer p.Close()
 		v, c, err := s.observeSettled(ctx, p)
 		if err != nil {
-			return err
+			return orForce(err)
 		}
 		c.Close()
 		if err := v.GuardStopping(names(nodes)...); err != nil {
@@ -123,12 +124,9 @@ func (s *session) halting(running []string) lesson.Lesson {
 // and one that nobody wins is held again as long after.
 const electionPatience = time.Minute
 
-// hangPatience is how long a manager may be silent that was asked while its
-// swarm lost a leader: it gives such a call up after 20 s.
-const hangPatience = 25 * time.Second
-
 // observeSettled observes, and waits for a leader where enough managers run
-// to elect one: in between nobody could tell what the quorum can bear.
+// to elect one: in between nobody could tell what the quorum can bear. Where
+// none comes, noLeader tells its error.
 func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.View, *crew, error) {
 	began := time.Now()
 	for {
@@ -137,8 +135,11 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 			return v, c, err
 		}
 		managers, alive := 0, 0
-		locked := waiting(v)
+		var locked []swarm.NodeView
 		for _, n := range v.Nodes {
+			if n.State == swarm.StateLocked {
+				locked = append(locked, n)
+			}
 			if n.Role == lab.RoleManager || n.Role == "" && n.Want == lab.RoleManager {
 				managers++
 				if c.machines[n.Name] == machine.StatusRunning {
@@ -147,20 +148,18 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 			}
 		}
 		majority := swarm.Majority(max(managers, v.Quorum.Managers)) // there may be more than labs.yaml knows
-		settled := v.Quorum.HasQuorum && (!v.Hanging() || s.app.dryRun() || time.Since(began) > hangPatience)
+		settled := v.Quorum.HasQuorum && (!v.Hanging() || s.app.dryRun() || time.Since(began) > swarm.HangPatience)
 		if settled || len(v.Swarms) == 0 || alive < majority {
 			return v, c, nil
 		}
 		c.Close()
 		if !v.Quorum.HasQuorum && alive-len(locked) < majority {
-			e := keyless(locked)
-			e.Next = append(e.Next, "or do it all the same: --force")
-			return v, nil, e
+			return v, nil, v.LockedError(locked)
 		}
 		if time.Since(began) > electionPatience {
 			return v, nil, &trouble.Error{
 				ID: "no-leader", What: "look at the quorum", Why: "enough managers run, and the swarm has no leader",
-				Next: []string{"see where it stands: dcalab status", "or do it all the same: --force"}, Exit: trouble.ExitRefused,
+				Next: []string{"see where it stands: dcalab status"}, Exit: trouble.ExitRefused,
 			}
 		}
 		if v.Quorum.HasQuorum {
@@ -172,6 +171,24 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 			return v, nil, err
 		}
 	}
+}
+
+// noLeader gives what observeSettled says where no leader comes, and nil for any
+// other error.
+func noLeader(err error) *trouble.Error {
+	var t *trouble.Error
+	if errors.As(err, &t) && (t.ID == "locked" || t.ID == "no-leader") {
+		return t
+	}
+	return nil
+}
+
+// orForce adds to it what a command with a --force offers.
+func orForce(err error) error {
+	if t := noLeader(err); t != nil {
+		t.Next = append(t.Next, "or do it all the same: --force")
+	}
+	return err
 }
 
 // moment is what lies between two looks at something that comes by itself.
@@ -198,7 +215,7 @@ func (s *session) beforeStopping(ctx context.Context, p *ui.Progress, nodes []la
 	}
 	v, c, err := look(ctx)
 	if err != nil {
-		return err
+		return orForce(err)
 	}
 	defer c.Close()
 	if guard {

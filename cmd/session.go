@@ -492,10 +492,15 @@ func (s *session) reach(ctx context.Context, n lab.Node) (*provision.Node, error
 	if err != nil {
 		return nil, err
 	}
-	if err := notRunning(n.Name, machines[n.Name]); err != nil {
+	return s.dial(ctx, n.Name, machines[n.Name])
+}
+
+// dial opens the SSH connection to a node whose machine has this status.
+func (s *session) dial(ctx context.Context, node string, status machine.Status) (*provision.Node, error) {
+	if err := notRunning(node, status); err != nil {
 		return nil, err
 	}
-	ep, err := s.driver.Endpoint(ctx, n.Name)
+	ep, err := s.driver.Endpoint(ctx, node)
 	if err != nil {
 		return nil, err
 	}
@@ -592,16 +597,7 @@ func (s *session) gather(ctx context.Context, have *connected) (*crew, error) {
 	}
 	for _, n := range absent {
 		wg.Go(func() {
-			node, err := func() (*provision.Node, error) {
-				if err := notRunning(n.Name, machines[n.Name]); err != nil {
-					return nil, err
-				}
-				ep, err := s.driver.Endpoint(ctx, n.Name)
-				if err != nil {
-					return nil, err
-				}
-				return provision.Dial(ctx, ep, s.dialOptions())
-			}()
+			node, err := s.dial(ctx, n.Name, machines[n.Name])
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {

@@ -489,14 +489,9 @@ func (s *session) lookBeforeSaving(ctx context.Context, p *ui.Progress) (standin
 	}
 	// In an election nobody tells who is Ready, nor the key of the managers.
 	v, c, err := s.observeSettled(ctx, p)
-	var t *trouble.Error
-	if errors.As(err, &t) && (t.ID == "no-leader" || t.ID == "locked") {
-		first := "see where it stands: dcalab status"
-		if t.ID == "locked" {
-			first = t.Next[0]
-		}
+	if t := noLeader(err); t != nil {
 		t.Where, t.What = "", "refused to save a snapshot"
-		t.Next = []string{first, "or keep it as it is: dcalab halt, then the same command"}
+		t.Next = append(t.Next, "or keep it as it is: dcalab halt, then the same command")
 	}
 	if err != nil {
 		return stood, err

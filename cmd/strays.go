@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -165,10 +164,6 @@ func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[st
 	}
 	whole.lab, whole.driver = &l, withStrays{s.driver, strays}
 	v, c, err := whole.observeSettled(ctx, p)
-	var t *trouble.Error
-	if errors.As(err, &t) && (t.ID == "locked" || t.ID == "no-leader") {
-		t.Next = t.Next[:1] // up cannot be forced
-	}
 	if err != nil {
 		return swarm.Change{}, err
 	}

@@ -278,14 +278,13 @@ or read from standard input.`,
 			if err != nil {
 				return err
 			}
-			var t *trouble.Error
-			if len(waiting(v)) > 0 && !v.Quorum.HasQuorum {
+			if !v.Quorum.HasQuorum && slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return n.State == swarm.StateLocked }) {
 				// While a leader is elected, nobody can tell the key that others hold.
 				crew.Close()
 				p := s.progress(nil)
 				v, crew, err = s.observeSettled(ctx, p)
 				p.Close()
-				if errors.As(err, &t) && (t.ID == "locked" || t.ID == "no-leader") {
+				if noLeader(err) != nil {
 					v, crew, err = s.observe(ctx)
 				}
 				if err != nil {
@@ -301,6 +300,7 @@ or read from standard input.`,
 				return s.rehearse(planLines(steps), v.Lesson(steps))
 			}
 			done, err := swarm.Unlock(ctx, crew.targets, v, "")
+			var t *trouble.Error
 			if errors.As(err, &t) && t.ID == "no-key" && ctx.Err() == nil {
 				var key engine.Secret
 				if key, err = a.readKey(ctx); err != nil {
@@ -359,25 +359,6 @@ same time, nobody else can unlock them.`,
 			return nil
 		},
 	})
-}
-
-// waiting names the managers that wait for the swarm's unlock key.
-func waiting(v swarm.View) []string {
-	var names []string
-	for _, n := range v.Nodes {
-		if n.State == swarm.StateLocked {
-			names = append(names, n.Name)
-		}
-	}
-	return names
-}
-
-// keyless is why nothing goes on in a swarm whose managers wait for its key.
-func keyless(managers []string) *trouble.Error {
-	return &trouble.Error{
-		ID: "locked", Where: strings.Join(managers, ", "), What: "the swarm is locked", Why: "its managers wait for its unlock key",
-		Next: []string{"give the key: dcalab swarm unlock"}, Exit: trouble.ExitRefused,
-	}
 }
 
 // Where the unlock key is, and what is left to do where nobody has it.

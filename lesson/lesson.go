@@ -97,7 +97,8 @@ func (l Lesson) Write(w io.Writer, login func(node string) string) error {
 }
 
 // Line makes a line of words, each quoted for a POSIX shell where it has to
-// be.
+// be. The first is a command, or an argument: a=b in the place of a command
+// would set a variable.
 func Line(words ...string) string { return line(words, func(string) bool { return false }) }
 
 // Template is Line for words of which some are placeholders: these are not

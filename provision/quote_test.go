@@ -12,7 +12,7 @@ func TestQuoteReadsWell(t *testing.T) {
 		want string
 	}{
 		"plain words stay":       {[]string{"docker", "node", "ls"}, `docker node ls`},
-		"a path stays":           {[]string{"/usr/bin/x", "a=b"}, `/usr/bin/x 'a=b'`},
+		"a path stays":           {[]string{"/usr/bin/x", "a=b"}, `/usr/bin/x a=b`},
 		"nothing is a word":      {[]string{""}, `''`},
 		"spaces":                 {[]string{"a b"}, `'a b'`},
 		"a single quote":         {[]string{"it's"}, `'it'\''s'`},

@@ -96,7 +96,7 @@ func (r *runner) awaitAnswer(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	waiting := runner{patience: min(r.patience, hangPatience)}
+	waiting := runner{patience: min(r.patience, HangPatience)}
 	return waiting.poll(ctx, func() error {
 		_, err := e.Info(ctx)
 		return err

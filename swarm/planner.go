@@ -172,7 +172,7 @@ func (p *planner) fresh() error {
 			Next: []string{"start it: dcalab up " + strings.ReplaceAll(named(silent), ", ", " "), "or, if it is gone for good, make it anew: dcalab destroy --force " + strings.ReplaceAll(named(silent), ", ", " ") + ", then dcalab up"},
 			Err:  errors.Join(errs...)}
 	case len(locked) > 0:
-		return p.v.lockedError(locked)
+		return p.v.LockedError(locked)
 	case len(broken) > 0:
 		return inErrorError(broken)
 	case len(pending) > 0:
@@ -269,7 +269,7 @@ func (p *planner) leaderless() error {
 		p.waitFor(pending)
 		return nil
 	case len(locked) > 0:
-		return p.v.lockedError(locked)
+		return p.v.LockedError(locked)
 	}
 	return p.noQuorum(broken)
 }
@@ -331,7 +331,9 @@ func (p *planner) peers() []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-func (v View) lockedError(nodes []NodeView) error {
+// LockedError is why nothing goes on in a swarm whose managers, these, wait for
+// its key.
+func (v View) LockedError(nodes []NodeView) *trouble.Error {
 	next := []string{"give the key: dcalab swarm unlock"}
 	if slices.ContainsFunc(v.managers(), func(n NodeView) bool { return n.State == StateUnreachable && !errors.Is(n.Err, ErrAbsent) }) {
 		next = []string{"start the managers that are halted: dcalab start", "or give the key: dcalab swarm unlock"}

@@ -251,7 +251,7 @@ func beginChange(ctx context.Context, targets []Target, names []string, o Change
 
 // usable gives a view of a swarm that can be changed, or says why it cannot.
 // Where it has to look itself, an election that is under way is waited for, and
-// for as long as hangPatience, those of the named nodes that let a call hang.
+// for as long as HangPatience, those of the named nodes that let a call hang.
 func usable(ctx context.Context, targets []Target, o ChangeOptions, names ...string) (v View, err error) {
 	if o.View != nil {
 		return *o.View, cmp.Or(ctx.Err(), o.View.NeedManager())
@@ -274,7 +274,7 @@ func usable(ctx context.Context, targets []Target, o ChangeOptions, names ...str
 			return nil
 		case errors.Is(err, errElection):
 			return wait(Event{Kind: KindAwait, Step: "wait until the swarm has elected a leader"}, err)
-		case err == nil && len(hung) > 0 && time.Since(began) < hangPatience:
+		case err == nil && len(hung) > 0 && time.Since(began) < HangPatience:
 			return wait(Event{Node: hung[0].Name, Kind: KindAwait, Step: "wait until its engine answers"}, hung[0].Err)
 		}
 		return nil
@@ -282,10 +282,10 @@ func usable(ctx context.Context, targets []Target, o ChangeOptions, names ...str
 	return v, cmp.Or(ctx.Err(), err)
 }
 
-// hangPatience is how long an engine may let calls hang that is only finding out
+// HangPatience is how long an engine may let calls hang that is only finding out
 // what its part in the swarm is: one that was a manager, and was demoted while it
 // was down, takes 6 s (measured on 20.10); one that loses its leader, 20 s.
-const hangPatience = 30 * time.Second
+const HangPatience = 30 * time.Second
 
 // hanging are those of the named nodes that let a call run out of time.
 func (v View) hanging(names []string) []NodeView {
