@@ -106,9 +106,10 @@ func (s *session) warnDissolve(plan swarm.Plan) {
 }
 
 // observeElected observes, and waits for a leader where enough managers of the
-// lab's swarm run to elect one. Where none comes, it goes on without.
+// lab's swarm run to elect one, and for managers that hang: they could not be
+// told to leave. Where none comes, it goes on without.
 func (s *session) observeElected(ctx context.Context, p *ui.Progress) (swarm.View, *crew, error) {
-	for deadline := time.Now().Add(electionPatience); ; {
+	for began := time.Now(); ; {
 		v, c, err := s.observe(ctx)
 		if err != nil {
 			return v, c, err
@@ -119,11 +120,17 @@ func (s *session) observeElected(ctx context.Context, p *ui.Progress) (swarm.Vie
 				alive++
 			}
 		}
-		if v.Cluster == "" || v.Quorum.HasQuorum || alive < v.Quorum.Majority || time.Now().After(deadline) {
+		electing := !v.Quorum.HasQuorum && alive >= v.Quorum.Majority && time.Since(began) < electionPatience
+		hanging := v.Hanging() && time.Since(began) < swarm.HangPatience
+		if v.Cluster == "" || !electing && !hanging {
 			return v, c, nil
 		}
 		c.Close()
-		p.Detail("", "waiting for the swarm to elect a leader")
+		if electing {
+			p.Detail("", "waiting for the swarm to elect a leader")
+		} else {
+			p.Detail("", "waiting for a manager that does not answer")
+		}
 		if err := moment(ctx); err != nil {
 			return v, nil, err
 		}

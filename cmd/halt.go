@@ -126,7 +126,7 @@ const electionPatience = time.Minute
 
 // observeSettled observes, and waits for a leader where enough managers run
 // to elect one: in between nobody could tell what the quorum can bear. Where
-// none comes, noLeader tells its error.
+// none comes, or the lab has two swarms, noLeader tells its error.
 func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.View, *crew, error) {
 	began := time.Now()
 	for {
@@ -140,7 +140,8 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 			if n.State == swarm.StateLocked {
 				locked = append(locked, n)
 			}
-			if n.Role == lab.RoleManager || n.Role == "" && n.Want == lab.RoleManager {
+			outside := n.State == swarm.StateInactive || n.State == swarm.StateForeign
+			if n.Role == lab.RoleManager || n.Role == "" && n.Want == lab.RoleManager && !outside {
 				managers++
 				if c.machines[n.Name] == machine.StatusRunning {
 					alive++
@@ -153,7 +154,10 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 			return v, c, nil
 		}
 		c.Close()
-		if !v.Quorum.HasQuorum && alive-len(locked) < majority {
+		switch {
+		case len(v.Rivals) > 0: // no election makes one of two swarms
+			return v, nil, v.NeedManager()
+		case !v.Quorum.HasQuorum && alive-len(locked) < majority:
 			return v, nil, v.LockedError(locked)
 		}
 		if time.Since(began) > electionPatience {
@@ -177,7 +181,7 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 // other error.
 func noLeader(err error) *trouble.Error {
 	var t *trouble.Error
-	if errors.As(err, &t) && (t.ID == "locked" || t.ID == "no-leader") {
+	if errors.As(err, &t) && (t.ID == "locked" || t.ID == "no-leader" || t.ID == "two-swarms") {
 		return t
 	}
 	return nil

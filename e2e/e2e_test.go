@@ -218,10 +218,11 @@ func readID(dir string) string {
 // traces fails when anything of the labs with these ids is left on this
 // machine (or, negated, when nothing is).
 func traces(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) == 0 {
+	ids := strings.Fields(strings.Join(args, " "))
+	if len(ids) == 0 {
 		ts.Fatalf("usage: traces ID...")
 	}
-	for id := range strings.FieldsSeq(strings.Join(args, " ")) {
+	for _, id := range ids {
 		if len(id) != 12 {
 			ts.Fatalf("%q is no id of a lab", id)
 		}
@@ -281,6 +282,9 @@ func cleanUp(env *testscript.Env) {
 	for _, record := range append(states, deeper...) {
 		dir := filepath.Dir(record)
 		id := readID(dir)
+		if id == "" {
+			continue // the same lab, reached through a link
+		}
 		cmd := exec.Command("dcalab", "--lab", filepath.Base(dir), "destroy", "--force")
 		cmd.Path = filepath.Join(filepath.SplitList(env.Getenv("PATH"))[0], "dcalab")
 		cmd.Err = nil

@@ -221,7 +221,7 @@ func (p *planner) await(arriving []string) {
 			lacking = lacking || n.Reachability != engine.ReachabilityReachable
 		}
 	}
-	if !p.out.Empty() || lacking && len(s.Ready) > 0 {
+	if len(s.Ready) > 0 && (!p.out.Empty() || lacking) {
 		p.out.stage("await", []Step{s})
 	}
 }

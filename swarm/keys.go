@@ -95,7 +95,11 @@ func Unlock(ctx context.Context, targets []Target, v View, key engine.Secret) ([
 	if key == "" {
 		r := newRunner(targets, nil, 0)
 		r.begin(v)
-		err := r.through(ctx, func(e Engine) error {
+		ask := r.through
+		if v.Quorum.HasQuorum {
+			ask = r.steadily // it may lose its leader meanwhile
+		}
+		err := ask(ctx, func(e Engine) error {
 			var err error
 			key, err = e.UnlockKey(ctx)
 			return err

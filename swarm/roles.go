@@ -64,9 +64,12 @@ func Promote(ctx context.Context, targets []Target, names []string, o ChangeOpti
 	}
 	var todo []member
 	for i, m := range r.members {
-		m = r.awaitKnown(ctx, m)
+		manages := m.IsManager() && m.Role == engine.RoleManager
+		if !manages {
+			m = r.awaitKnown(ctx, m)
+		}
 		switch {
-		case m.IsManager() && m.Role == engine.RoleManager:
+		case manages:
 			ch.Nodes[i].Already = true
 			if m.Reachability != engine.ReachabilityReachable {
 				ch.Warnings = append(ch.Warnings, m.name+" is a manager already, and does not answer the leader ("+string(m.Reachability)+")")
@@ -446,6 +449,10 @@ func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error
 	// Who is demoted and answers is asked itself, too: the list tells that it
 	// has left raft before its own engine has stopped taking calls.
 	own, ours := r.view.Node(m.name)
+	// One that hangs is not gone: its part in the swarm is changing just now.
+	gone := func(err error) bool {
+		return errors.Is(err, engine.ErrUnreachable) && !errors.Is(err, context.DeadlineExceeded)
+	}
 	return r.poll(ctx, func() error {
 		list, err := r.nodes(ctx)
 		if err != nil {
@@ -468,14 +475,14 @@ func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error
 			// The leader reaches it before its own raft log has come: a leader that
 			// is demoted then hands over to it in vain, and tries again after half
 			// a minute ("received MsgTimeoutNow but is not promotable", 20.10).
-			if _, err := e.Nodes(ctx); !errors.Is(err, engine.ErrUnreachable) {
+			if _, err := e.Nodes(ctx); !gone(err) {
 				return err
 			}
 			return nil
 		}
 		info, err := e.Info(ctx)
 		switch {
-		case errors.Is(err, engine.ErrUnreachable):
+		case gone(err):
 			return nil
 		case err != nil:
 			return err

@@ -626,3 +626,58 @@ func TestAnEngineThatHangsForGoodIsNamedOnce(t *testing.T) {
 		}
 	})
 }
+
+// unsettled is the engine of a node whose part in raft is changing: its first
+// calls hang.
+type unsettled struct {
+	Engine
+	calls *atomic.Int32 // that hang
+}
+
+func (u unsettled) hang() error {
+	if u.calls.Add(-1) < 0 {
+		return nil
+	}
+	time.Sleep(5 * time.Second)
+	return fmt.Errorf("%w: %w", engine.ErrUnreachable, context.DeadlineExceeded)
+}
+
+func (u unsettled) Info(ctx context.Context) (engine.Info, error) {
+	if err := u.hang(); err != nil {
+		return engine.Info{}, err
+	}
+	return u.Engine.Info(ctx)
+}
+
+func (u unsettled) Nodes(ctx context.Context) ([]engine.Node, error) {
+	if err := u.hang(); err != nil {
+		return nil, err
+	}
+	return u.Engine.Nodes(ctx)
+}
+
+// One that lets a call hang after its role has changed is not gone: the change
+// is over when it answers.
+func TestAChangeOfRoleEndsWhenTheNodeAnswers(t *testing.T) {
+	for what, change := range map[string]struct {
+		do func(context.Context, []Target, []string, ChangeOptions) (Change, error)
+		at int
+	}{"promote": {Promote, 3}, "demote": {Demote, 2}} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(testLab("mmmw"))
+				formed(w)
+				targets := w.targets()
+				v := Observe(t.Context(), targets)
+				calls := new(atomic.Int32)
+				calls.Store(3)
+				changed := &targets[change.at]
+				changed.Engine = unsettled{changed.Engine, calls}
+				ch, err := change.do(t.Context(), targets, []string{changed.Name}, ChangeOptions{View: &v})
+				if n, _ := ch.View.Node(changed.Name); err != nil || !n.State.Answered() || ch.After.Reachable != ch.After.Managers {
+					t.Errorf("%s, %v: %+v", ch.After, err, n)
+				}
+			})
+		})
+	}
+}

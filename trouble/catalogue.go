@@ -135,7 +135,7 @@ func Catalogue() []Topic {
 			{"no-quorum", "The swarm has no quorum",
 				"Managers are down, cut off or locked, and those left are no majority; or an election is under way, which is over after some seconds. dcalab status works without a quorum, and dcalab status --view shows what each manager believes."},
 			{"no-leader", "There is no leader, though enough managers run",
-				"An election takes 10 to 20 seconds, longer where machines are slow or their clocks far apart. dcalab has waited for 40."},
+				"An election takes 10 to 20 seconds, longer where machines are slow or their clocks far apart. dcalab has waited for a minute."},
 			{"node-down", "The swarm calls the node Down",
 				"A manager that does not answer counts in the majority, and helps nobody reach it. So a node is promoted when it is Ready."},
 		}},

@@ -46,7 +46,10 @@ func reapCgroup(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	// A process that is killed while the disk writes what it had to is gone only
+	// when that is done.
+	const patience = time.Minute
+	deadline := time.Now().Add(patience)
 	for {
 		left := ""
 		for _, root := range roots {
@@ -59,7 +62,7 @@ func reapCgroup(ctx context.Context, path string) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("cgroup %s still holds processes 10 s after they were killed", left)
+			return fmt.Errorf("cgroup %s still holds processes %s after they were killed", left, patience)
 		}
 		if err := pause(ctx, 5*time.Millisecond); err != nil {
 			return err
