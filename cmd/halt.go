@@ -156,7 +156,11 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 		c.Close()
 		switch {
 		case len(v.Rivals) > 0: // no election makes one of two swarms
-			return v, nil, v.NeedManager()
+			err := v.NeedManager()
+			if t := noLeader(err); t != nil {
+				t.What = "look at the quorum"
+			}
+			return v, nil, err
 		case !v.Quorum.HasQuorum && alive-len(locked) < majority:
 			return v, nil, v.LockedError(locked)
 		}

@@ -432,7 +432,11 @@ func (v View) warnings() []string {
 	for _, n := range v.Nodes {
 		switch {
 		case n.State == StateForeign && n.Want != lab.RoleNone:
-			out = append(out, fmt.Sprintf("%s is in a swarm that is not the lab's (%s)", n.Name, n.Cluster))
+			what := "that is not the lab's"
+			if left := v.deserters(n.Cluster); len(left) > 0 {
+				what = "that its managers have left: " + strings.Join(left, ", ")
+			}
+			out = append(out, fmt.Sprintf("%s is in a swarm %s (%s)", n.Name, what, n.Cluster))
 		case n.State == StateMember && n.Want == lab.RoleNone:
 			out = append(out, fmt.Sprintf("%s is in the swarm, although labs.yaml gives it no role there", n.Name))
 		}
@@ -444,6 +448,30 @@ func (v View) warnings() []string {
 		out = append(out, fmt.Sprintf("the swarm's list has a node that is not the lab's: %s (%s)", e.Hostname, e.ID))
 	}
 	return out
+}
+
+// deserters are the managers of a swarm as its nodes remember them, where all
+// of them are nodes of the lab that are not in it any more (docker swarm leave
+// --force): nobody can change that swarm again.
+func (v View) deserters(cluster string) []string {
+	left := map[string]bool{}
+	for i, n := range v.Nodes {
+		if n.Cluster != cluster {
+			continue
+		}
+		if n.Role == lab.RoleManager {
+			return nil
+		}
+		for _, p := range v.facts[i].info.Remotes {
+			host, _, err := net.SplitHostPort(p.Addr)
+			at := slices.IndexFunc(v.Nodes, func(m NodeView) bool { return m.Addr.String() == host })
+			if err != nil || at < 0 || !v.Nodes[at].settled() || v.Nodes[at].Cluster == cluster {
+				return nil
+			}
+			left[v.Nodes[at].Name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(left))
 }
 
 func describeHalves(hs []Half) string {

@@ -238,6 +238,8 @@ func TestRefusals(t *testing.T) {
 			says: []string{"n1 in swarm swarm01", "n2, n3 in swarm swarm06", "to keep the swarm of n1: dcalab swarm bootstrap --take-over n2,n3", "to keep the swarm of n2, n3: dcalab swarm bootstrap --take-over n1"}},
 		{name: "a foreign swarm", roles: "mw", play: func(w *world) { w.init(0); w.init(1) },
 			id: "foreign-swarm", exit: trouble.ExitRefused, says: []string{"n2 in swarm swarm06", "--take-over n2"}},
+		{name: "the only manager left its swarm by force", roles: "mww", play: func(w *world) { formed(w); _ = w.engines[0].Leave(context.Background(), true) },
+			id: "foreign-swarm", exit: trouble.ExitRefused, says: []string{"n2, n3 in swarm swarm01, which is not the lab's", "n1, which managed swarm01, left it, so that nobody can change it any more", "--take-over n2,n3"}},
 		{name: "only the other of two foreign ones is taken over", roles: "mww", takeOver: []string{"n2"}, play: func(w *world) { w.init(0); w.init(1); w.init(2) },
 			id: "foreign-swarm", exit: trouble.ExitRefused, says: []string{"n3 in swarm"}},
 		{name: "a manager does not answer and may hold the swarm", roles: "mmw", play: func(w *world) { w.halt(0) },

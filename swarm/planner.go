@@ -75,12 +75,16 @@ func (p *planner) refuseStrangers() error {
 		return nil
 	}
 	var names []string
+	why := describeHalves(foreign) + ", which is not the lab's; what runs there would be lost"
 	for _, h := range foreign {
 		names = append(names, h.Nodes...)
+		if left := p.v.deserters(h.Cluster); len(left) > 0 {
+			why += "; " + strings.Join(left, ", ") + ", which managed " + h.Cluster + ", left it, so that nobody can change it any more"
+		}
 	}
 	return &trouble.Error{ID: "foreign-swarm", Exit: trouble.ExitRefused, Where: strings.Join(names, ", "),
 		What: "refused to take a node out of another swarm",
-		Why:  describeHalves(foreign) + ", which is not the lab's; what runs there would be lost",
+		Why:  why,
 		Next: []string{
 			"to take it over all the same: dcalab swarm bootstrap --take-over " + strings.Join(names, ","),
 			"or leave that swarm by hand: docker swarm leave",

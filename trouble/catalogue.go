@@ -145,7 +145,7 @@ func Catalogue() []Topic {
 			{"swarm-unfinished", "The swarm is not yet what labs.yaml asks for",
 				"What could be done is done. For each node that is left it is said why; most often its machine is not running. Run the same command again when that is mended."},
 			{"foreign-swarm", "A node is in another swarm",
-				"Its engine is a member of a swarm that is not the lab's: made by hand, or left from a lab before. dcalab never takes a node out of one unless you name it, since what runs there would be lost."},
+				"Its engine is a member of a swarm that is not the lab's: made by hand, left from a lab before, or the lab's own whose only manager left it (docker swarm leave --force): nobody can change that one again. dcalab never takes a node out of one unless you name it, since what runs there would be lost."},
 			{"two-swarms", "The lab's managers are in two swarms",
 				"Somebody typed docker swarm init on two nodes, or a swarm was formed anew while a manager was off. Only you know which one is to stay."},
 			{"manager-not-answering", "A manager that may hold the swarm does not answer",
