@@ -272,6 +272,7 @@ func (s *session) rehearseForming(ctx context.Context, r *rehearsal, nodes []lab
 // are booted now.
 func (s *session) returning(booted []lab.Node, machines map[string]machine.Status) lesson.Lesson {
 	var l, look lesson.Lesson
+	var locked []string
 	for _, n := range s.managersOf() {
 		up := slices.ContainsFunc(booted, func(b lab.Node) bool { return b.Name == n.Name })
 		switch machines[n.Name] {
@@ -283,12 +284,16 @@ func (s *session) returning(booted []lab.Node, machines map[string]machine.Statu
 				continue
 			}
 			if s.lab.Swarm.Autolock {
-				l = append(l, unlocking([]string{n.Name}, "where it is locked")...)
+				locked = append(locked, n.Name)
 			}
 		}
 		if look == nil {
 			look = lesson.Lesson{{Node: n.Name, Text: "docker node ls", Why: "whether the swarm is back, as it was"}}
 		}
+	}
+	if len(locked) > 0 {
+		l = append(l, here("# "+lesson.UnlockKey+" is what docker swarm unlock-key shows on a manager that is not locked, or showed before: dcalab keeps it nowhere")...)
+		l = append(l, unlocking(locked, "where it is locked")...)
 	}
 	l = append(l, look...)
 	return append(l, here("# what is then missing in it, new nodes too, is not told here: dcalab swarm bootstrap --dry-run --explain")...)

@@ -102,6 +102,35 @@ func TestTheLessonOfARestoreTellsOfTheKey(t *testing.T) {
 	}
 }
 
+// The same for managers that up --swarm boots: they come up locked.
+func TestTheLessonOfBootedManagersTellsOfTheKey(t *testing.T) {
+	for name, c := range map[string]struct {
+		autolock bool
+		booted   machine.Status
+		asks     int
+	}{
+		"two were halted":                   {true, machine.StatusHalted, 2},
+		"they are new: nothing to unlock":   {true, machine.StatusAbsent, 0},
+		"labs.yaml does not have them lock": {false, machine.StatusHalted, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := contextSession(t, "dca")
+			s.lab.Nodes = []lab.Node{{Name: "m1", Role: lab.RoleManager}, {Name: "m2", Role: lab.RoleManager}, {Name: "m3", Role: lab.RoleManager}}
+			s.lab.Swarm.Autolock = c.autolock
+			s.driver = standIn{}
+			var b strings.Builder
+			machines := map[string]machine.Status{"m1": machine.StatusRunning, "m2": c.booted, "m3": c.booted}
+			if err := s.returning(s.lab.Nodes, machines).Write(&b, s.login); err != nil {
+				t.Fatal(err)
+			}
+			origin := strings.Index(b.String(), "# <unlock-key> is what docker swarm unlock-key shows on a manager that is not locked, or showed before: dcalab keeps it nowhere\n")
+			if asks := strings.Count(b.String(), "asks for <unlock-key>"); asks != c.asks || (origin >= 0) != (c.asks > 0) || origin > strings.Index(b.String(), "asks for") {
+				t.Error(b.String())
+			}
+		})
+	}
+}
+
 // album lists snapshots.
 type album []machine.Snapshot
 
