@@ -130,6 +130,13 @@ func (s *session) contextMark() string {
 	return fmt.Sprintf("dcalab: lab %s in %s", s.lab.Name, s.place().Root)
 }
 
+// ownContext tells whether a context is this lab's by its description, through
+// whatever link its folder was reached.
+func (s *session) ownContext(c dockerContext) bool {
+	root, ok := strings.CutPrefix(c.description, fmt.Sprintf("dcalab: lab %s in ", s.lab.Name))
+	return ok && (lab.Place{Root: root}).Real().Root == s.place().Real().Root
+}
+
 func (s *session) createContext(ctx context.Context, name string, o contextOptions) error {
 	docker, err := findDocker()
 	if err != nil {
@@ -142,7 +149,7 @@ func (s *session) createContext(ctx context.Context, name string, o contextOptio
 	if err != nil {
 		return err
 	}
-	if exists && old.description != s.contextMark() {
+	if exists && !s.ownContext(old) {
 		return foreignContext(name, old)
 	}
 	path, err := sshConfigPath(o.sshConfig)
@@ -247,7 +254,7 @@ func (s *session) removeContext(ctx context.Context, name string, o contextOptio
 		switch {
 		case err != nil:
 			return err
-		case exists && old.description != s.contextMark():
+		case exists && !s.ownContext(old):
 			return foreignContext(name, old)
 		case exists:
 			r.add("docker context rm %s", name)
@@ -409,7 +416,7 @@ func (s *session) otherBlock(path, text string) error {
 	_, rest, _ := strings.Cut(text[at:end], `Include "`)
 	config, _, _ := strings.Cut(rest, `"`)
 	dir := filepath.Dir(filepath.FromSlash(config))
-	if dir == s.state.Dir() {
+	if (lab.Place{Root: dir}).Real() == (lab.Place{Root: s.state.Dir()}).Real() {
 		return nil
 	}
 	state, err := lab.OpenState(filepath.Dir(filepath.Dir(dir)), s.lab.Name, s.owner)

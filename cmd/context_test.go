@@ -96,6 +96,34 @@ func TestTheLinesOfAnotherFoldersLabStay(t *testing.T) {
 	}
 }
 
+// A lab that is reached through a link has the same context, and the same lines.
+func TestAContextThroughALinkIsTheLabs(t *testing.T) {
+	direct, other := contextSession(t, "dca"), contextSession(t, "dca")
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(direct.place().Root, link); err != nil {
+		t.Skip(err)
+	}
+	state, err := lab.OpenState(link, "dca", lab.Owner{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	linked := &session{lab: direct.lab, state: state, created: true}
+	block, err := linked.sshBlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := dockerContext{description: linked.contextMark()}
+	if !direct.ownContext(made) || !linked.ownContext(made) || other.ownContext(made) || direct.ownContext(dockerContext{}) {
+		t.Errorf("whose is %q?", made.description)
+	}
+	if err := direct.otherBlock("config", block); err != nil {
+		t.Error(err)
+	}
+	if err := other.otherBlock("config", block); err == nil {
+		t.Error("another lab's lines are taken for its own")
+	}
+}
+
 func TestAPathThatSSHCannotCarryIsRefused(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "labs[1]")
 	if err := os.Mkdir(dir, 0o700); err != nil {

@@ -106,7 +106,7 @@ func (s *session) warnDissolve(plan swarm.Plan) {
 }
 
 // observeElected observes, and waits for a leader where enough managers of the
-// lab's swarm run to elect one, and for managers that hang: they could not be
+// lab's swarm run to elect one, and for members that hang: they could not be
 // told to leave. Where none comes, it goes on without.
 func (s *session) observeElected(ctx context.Context, p *ui.Progress) (swarm.View, *crew, error) {
 	for began := time.Now(); ; {
@@ -114,14 +114,18 @@ func (s *session) observeElected(ctx context.Context, p *ui.Progress) (swarm.Vie
 		if err != nil {
 			return v, c, err
 		}
-		alive := 0
+		alive, hanging := 0, false
+		patient := time.Since(began) < swarm.HangPatience
 		for _, n := range v.Nodes {
-			if n.Cluster == v.Cluster && n.Role == lab.RoleManager && n.State != swarm.StateLocked && c.machines[n.Name] == machine.StatusRunning {
+			if n.Cluster != v.Cluster {
+				continue
+			}
+			hanging = hanging || n.Hangs() && patient
+			if n.Role == lab.RoleManager && n.State != swarm.StateLocked && c.machines[n.Name] == machine.StatusRunning && (!n.Hangs() || patient) {
 				alive++
 			}
 		}
 		electing := !v.Quorum.HasQuorum && alive >= v.Quorum.Majority && time.Since(began) < electionPatience
-		hanging := v.Hanging() && time.Since(began) < swarm.HangPatience
 		if v.Cluster == "" || !electing && !hanging {
 			return v, c, nil
 		}
@@ -129,7 +133,7 @@ func (s *session) observeElected(ctx context.Context, p *ui.Progress) (swarm.Vie
 		if electing {
 			p.Detail("", "waiting for the swarm to elect a leader")
 		} else {
-			p.Detail("", "waiting for a manager that does not answer")
+			p.Detail("", "waiting for a node that does not answer")
 		}
 		if err := moment(ctx); err != nil {
 			return v, nil, err

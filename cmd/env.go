@@ -87,7 +87,7 @@ func (s *session) environment(ctx context.Context) []setting {
 	if err == nil {
 		var c dockerContext
 		var exists bool
-		if c, exists, err = docker.inspect(ctx, name); err == nil && exists && c.description == s.contextMark() {
+		if c, exists, err = docker.inspect(ctx, name); err == nil && exists && s.ownContext(c) {
 			// DOCKER_HOST would win over the context.
 			return append(out, setting{name: "DOCKER_HOST"}, setting{name: "DOCKER_CONTEXT", value: name})
 		}

@@ -135,6 +135,7 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 			return v, c, err
 		}
 		managers, alive := 0, 0
+		patient := time.Since(began) < swarm.HangPatience
 		var locked []swarm.NodeView
 		for _, n := range v.Nodes {
 			if n.State == swarm.StateLocked {
@@ -143,13 +144,13 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 			outside := n.State == swarm.StateInactive || n.State == swarm.StateForeign
 			if n.Role == lab.RoleManager || n.Role == "" && n.Want == lab.RoleManager && !outside {
 				managers++
-				if c.machines[n.Name] == machine.StatusRunning {
+				if c.machines[n.Name] == machine.StatusRunning && (!n.Hangs() || patient) {
 					alive++
 				}
 			}
 		}
 		majority := swarm.Majority(max(managers, v.Quorum.Managers)) // there may be more than labs.yaml knows
-		settled := v.Quorum.HasQuorum && (!v.Hanging() || s.app.dryRun() || time.Since(began) > swarm.HangPatience)
+		settled := v.Quorum.HasQuorum && (!v.Hanging() || !patient)
 		if settled || len(v.Swarms) == 0 || alive < majority {
 			return v, c, nil
 		}

@@ -555,7 +555,7 @@ func (s *session) fitting(ctx context.Context, name string) (machine.Snapshotter
 func (s *session) vagrantsOwn(ctx context.Context, err error, name string) {
 	var t *trouble.Error
 	d, ok := s.driver.(*vagrant.Driver)
-	if !ok || !errors.As(err, &t) {
+	if !ok || !errors.As(err, &t) || s.owner != (lab.Owner{}) { // under sudo, not as root
 		return
 	}
 	nodes, err := d.OwnSnapshot(ctx, name)
@@ -635,7 +635,6 @@ func (s *session) restoring(running []string, name, holder string) lesson.Lesson
 		})
 	}
 	if holder != "" || s.lab.Swarm.Autolock {
-		// A restore itself gives no key, and names the managers that wait for it.
 		l = append(l, here("# "+lesson.UnlockKey+" is what docker swarm unlock-key showed before snapshot "+name+" was taken: dcalab keeps it nowhere")...)
 		l = append(l, unlocking(names(s.managersOf()), "where it is locked, with the key of the swarm in the snapshot")...)
 	}
@@ -693,6 +692,7 @@ func (s *session) restore(ctx context.Context, name string, yes bool) error {
 		}
 	}
 	stood := standing{ran: runningOf(s.lab.Nodes, machines)}
+	holder := s.keyHolder(ctx, stood.ran)
 	if err := s.driver.Halt(ctx, machine.Observer{Step: p.Step}); err != nil {
 		if ctx.Err() != nil {
 			return cut(err, "nothing was restored; machines are halted")
@@ -709,7 +709,7 @@ func (s *session) restore(ctx context.Context, name string, yes bool) error {
 		return cut(err, "all nodes are restored; machines may be halted")
 	}
 	p.Close()
-	return s.recount(s.restoring(runningOf(s.lab.Nodes, machines), name, ""))
+	return s.recount(s.restoring(stood.ran, name, holder))
 }
 
 // Patience and tolerance after a start of the whole lab.

@@ -164,6 +164,9 @@ func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[st
 	}
 	whole.lab, whole.driver = &l, withStrays{s.driver, strays}
 	v, c, err := whole.observeSettled(ctx, p)
+	if t := noLeader(err); t != nil && t.ID == "two-swarms" {
+		t.Next = []string{"see where it stands: dcalab status"} // of the strays no other command knows
+	}
 	if err != nil {
 		return swarm.Change{}, err
 	}

@@ -64,11 +64,12 @@ func Apply(ctx context.Context, l *lab.Lab, targets []Target, o Options) (Result
 		res.View = Observe(ctx, targets)
 	}
 	taken := o.TakeOver
+	var frozen []string
 	for range maxRounds {
 		if err := interrupted(ctx); err != nil {
 			return res, err
 		}
-		plan, err := MakePlan(l, res.View, Options{TakeOver: taken, Only: o.Only})
+		plan, err := MakePlan(l, res.View, Options{TakeOver: taken, Only: o.Only, frozen: frozen})
 		if err != nil {
 			return res, err
 		}
@@ -90,6 +91,13 @@ func Apply(ctx context.Context, l *lab.Lab, targets []Target, o Options) (Result
 		r.begin(res.View)
 		before := len(res.Steps)
 		failed := r.run(ctx, plan, &res)
+		// Who hangs for good stops nobody else: the next plan does without.
+		failed = slices.DeleteFunc(failed, func(u Unfinished) bool {
+			if u.hung {
+				frozen = append(frozen, u.Node)
+			}
+			return u.hung
+		})
 		res.Lesson = append(res.Lesson, res.View.Lesson(res.Steps[before:])...)
 		if err := interrupted(ctx); err != nil {
 			return res, err
@@ -99,7 +107,7 @@ func Apply(ctx context.Context, l *lab.Lab, targets []Target, o Options) (Result
 			return res, unfinished(res.Unfinished, failed)
 		}
 	}
-	plan, err := MakePlan(l, res.View, Options{Only: o.Only})
+	plan, err := MakePlan(l, res.View, Options{Only: o.Only, frozen: frozen})
 	if err != nil {
 		return res, err
 	}

@@ -155,13 +155,13 @@ func (v View) managedBySilent() string {
 // failed: the engine gave up on its swarm. A silent node is not one.
 func (n NodeView) failed() bool { return n.engineState == engine.StateError }
 
-// hangs: its engine let a call run out of time.
-func (n NodeView) hangs() bool {
+// Hangs tells whether its engine let a call run out of time.
+func (n NodeView) Hangs() bool {
 	return n.State == StateEngineDown && errors.Is(n.Err, context.DeadlineExceeded)
 }
 
 // hung: a manager, by its certificate or the list, whose engine hangs.
-func (n NodeView) hung() bool { return n.hangs() && n.Role == lab.RoleManager && n.Cluster != "" }
+func (n NodeView) hung() bool { return n.Hangs() && n.Role == lab.RoleManager && n.Cluster != "" }
 
 // Hanging tells whether a manager let a call run out of time: it was asked while
 // its swarm had no leader, and says more when it is asked again.

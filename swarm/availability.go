@@ -41,7 +41,7 @@ func (emptyStep) String() string { return "wait until no task of a service is le
 // and "still-has-tasks" with ExitUnfinished where tasks are left when patience
 // is over.
 func SetAvailability(ctx context.Context, targets []Target, names []string, want engine.Availability, o ChangeOptions) (Change, error) {
-	r, ch, err := beginChange(ctx, targets, names, o)
+	r, ch, err := beginChange(ctx, targets, names, o, nil)
 	if err != nil {
 		return ch, err
 	}
@@ -201,7 +201,7 @@ func (s labelStep) String() string {
 // away; the rest is kept. It waits until the swarm's list shows it. Errors are
 // those of Promote.
 func SetLabels(ctx context.Context, targets []Target, names []string, set map[string]string, drop []string, o ChangeOptions) (Change, error) {
-	r, ch, err := beginChange(ctx, targets, names, o)
+	r, ch, err := beginChange(ctx, targets, names, o, nil)
 	if err != nil {
 		return ch, err
 	}

@@ -22,7 +22,7 @@ func (p *planner) grow() {
 			settle = append(settle, unlockStep{on: on(n.Name)})
 		case n.State == StatePending:
 			settle = append(settle, waitStep{on: on(n.Name)})
-		case n.hangs() && (n.Cluster == p.v.Cluster || n.Cluster == ""): // what it is, the next plan knows
+		case n.Hangs() && !slices.Contains(p.frozen, n.Name) && (n.Cluster == p.v.Cluster || n.Cluster == ""): // what it is, the next plan knows
 			settle = append(settle, waitStep{on(n.Name), true})
 		}
 	}

@@ -49,7 +49,7 @@ func UnlockKey(ctx context.Context, targets []Target) (engine.Secret, error) {
 }
 
 func keeper(ctx context.Context, targets []Target) (*runner, error) {
-	v, err := usable(ctx, targets, ChangeOptions{})
+	v, err := usable(ctx, targets, nil, ChangeOptions{}, nil)
 	if err != nil {
 		return nil, err
 	}

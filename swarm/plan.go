@@ -27,6 +27,7 @@ type Unfinished struct {
 
 	again bool   // the node's own engine is to be asked again
 	next  string // what a person can do about it
+	hung  bool   // it was waited for, and hangs still
 }
 
 // Plan is what has to be done, in order. Printed, it is the dry run.
@@ -122,7 +123,7 @@ func (s settings) apply(to *engine.SwarmSettings) {
 // Where what is to be done depends on something that is still under way (an
 // election, a join), the plan is to wait for that; the next plan has the rest.
 func MakePlan(l *lab.Lab, v View, o Options) (Plan, error) {
-	p := planner{lab: l, taken: o.TakeOver, only: o.Only}
+	p := planner{lab: l, taken: o.TakeOver, only: o.Only, frozen: o.frozen}
 	if err := p.checkTaken(); err != nil {
 		return Plan{}, err
 	}
@@ -179,4 +180,6 @@ type Options struct {
 	// Progress is called as steps begin and end, from several goroutines at
 	// once. May be nil. MakePlan ignores it.
 	Progress func(Event)
+
+	frozen []string // nodes that were waited for in vain: they hang for good
 }

@@ -18,7 +18,9 @@ type planner struct {
 	v     View
 	taken []string
 	only  []string
-	out   Plan
+	// frozen are nodes that hang and are not waited for.
+	frozen []string
+	out    Plan
 }
 
 func (p *planner) checkTaken() error {
@@ -280,7 +282,9 @@ func (p *planner) leaderless() error {
 
 // hung are the managers of whom a call is under way that gets no answer.
 func (p *planner) hung() []NodeView {
-	return p.pick(func(n NodeView) bool { return n.hung() && n.Cluster == p.v.Cluster })
+	return p.pick(func(n NodeView) bool {
+		return n.hung() && n.Cluster == p.v.Cluster && !slices.Contains(p.frozen, n.Name)
+	})
 }
 
 // noQuorum says who is missing for one. broken are managers whose engine gave

@@ -20,7 +20,7 @@ import (
 // its entry be struck all the same. Errors are those of Demote,
 // node-not-answering, last-wanted-manager and remove-unfinished.
 func Remove(ctx context.Context, targets []Target, names []string, o ChangeOptions) (Change, error) {
-	v, err := usable(ctx, targets, o, names...)
+	v, err := usable(ctx, targets, names, o, judged)
 	if err != nil {
 		return Change{View: v, Before: v.Quorum, After: v.Quorum}, err
 	}
@@ -34,7 +34,7 @@ func Remove(ctx context.Context, targets []Target, names []string, o ChangeOptio
 			listed = append(listed, name)
 		}
 	}
-	r, ch, err := beginChange(ctx, targets, listed, o)
+	r, ch, err := beginChange(ctx, targets, listed, o, judged)
 	if err != nil {
 		return ch, err
 	}

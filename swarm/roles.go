@@ -58,7 +58,7 @@ type Change struct {
 // no-swarm, nobody-answers, two-swarms, no-quorum, no-such-node, ambiguous-node, not-in-swarm,
 // node-down, change-unfinished.
 func Promote(ctx context.Context, targets []Target, names []string, o ChangeOptions) (Change, error) {
-	r, ch, err := beginChange(ctx, targets, names, o)
+	r, ch, err := beginChange(ctx, targets, names, o, func(_ NodeView, named bool) bool { return named })
 	if err != nil {
 		return ch, err
 	}
@@ -104,7 +104,7 @@ func Promote(ctx context.Context, targets []Target, names []string, o ChangeOpti
 // is a worker already is a success. Errors are those of Promote, and the
 // refusals of GuardRemoval.
 func Demote(ctx context.Context, targets []Target, names []string, o ChangeOptions) (Change, error) {
-	r, ch, err := beginChange(ctx, targets, names, o)
+	r, ch, err := beginChange(ctx, targets, names, o, judged)
 	if err != nil {
 		return ch, err
 	}
@@ -229,9 +229,16 @@ func (r *changer) down(m member) string {
 	return ""
 }
 
-func beginChange(ctx context.Context, targets []Target, names []string, o ChangeOptions) (*changer, Change, error) {
+// counts says of which nodes a change has to know whether they live; named are
+// those that are to be changed. nil: of none.
+type counts func(n NodeView, named bool) bool
+
+// judged: what the quorum can bear hangs on the managers.
+func judged(n NodeView, named bool) bool { return named || n.hung() }
+
+func beginChange(ctx context.Context, targets []Target, names []string, o ChangeOptions, counts counts) (*changer, Change, error) {
 	var ch Change
-	v, err := usable(ctx, targets, o, names...)
+	v, err := usable(ctx, targets, names, o, counts)
 	ch.View, ch.Before, ch.After = v, v.Quorum, v.Quorum
 	if err != nil {
 		return nil, ch, err
@@ -254,8 +261,8 @@ func beginChange(ctx context.Context, targets []Target, names []string, o Change
 
 // usable gives a view of a swarm that can be changed, or says why it cannot.
 // Where it has to look itself, an election that is under way is waited for, and
-// for as long as HangPatience, those of the named nodes that let a call hang.
-func usable(ctx context.Context, targets []Target, o ChangeOptions, names ...string) (v View, err error) {
+// for as long as HangPatience, those that count and let a call hang.
+func usable(ctx context.Context, targets []Target, names []string, o ChangeOptions, counts counts) (v View, err error) {
 	if o.View != nil {
 		return *o.View, cmp.Or(ctx.Err(), o.View.NeedManager())
 	}
@@ -271,14 +278,13 @@ func usable(ctx context.Context, targets []Target, o ChangeOptions, names ...str
 	looking := newRunner(targets, nil, o.Patience)
 	_ = looking.poll(ctx, func() error { // err is what it was last
 		v = Observe(ctx, targets)
-		err = cmp.Or(ctx.Err(), v.NeedManager())
-		switch hung := v.hanging(names); {
-		case o.DryRun:
-			return nil
-		case errors.Is(err, errElection):
-			return wait(Event{Kind: KindAwait, Step: "wait until the swarm has elected a leader"}, err)
-		case err == nil && len(hung) > 0 && time.Since(began) < HangPatience:
+		patient := time.Since(began) < HangPatience
+		err = cmp.Or(ctx.Err(), v.needManager(patient))
+		switch hung := v.hanging(names, counts); {
+		case err == nil && len(hung) > 0 && patient:
 			return wait(Event{Node: hung[0].Name, Kind: KindAwait, Step: "wait until its engine answers"}, hung[0].Err)
+		case errors.Is(err, errElection) && !o.DryRun:
+			return wait(Event{Kind: KindAwait, Step: "wait until the swarm has elected a leader"}, err)
 		}
 		return nil
 	})
@@ -290,18 +296,20 @@ func usable(ctx context.Context, targets []Target, o ChangeOptions, names ...str
 // was down, takes 6 s (measured on 20.10); one that loses its leader, 20 s.
 const HangPatience = 30 * time.Second
 
-// hanging are those of the named nodes that let a call run out of time.
-func (v View) hanging(names []string) []NodeView {
-	var out []NodeView
+// hanging are those of the nodes that count whose engine hangs.
+func (v View) hanging(names []string, counts counts) []NodeView {
+	named := map[string]bool{}
 	for _, name := range names {
 		if m, err := v.resolve(name); err == nil {
 			name = m.name
 		}
-		if n, ok := v.Node(name); ok && n.hangs() {
-			out = append(out, n)
+		if n, ok := v.Node(name); ok {
+			named[n.Name] = true
 		}
 	}
-	return out
+	return slices.DeleteFunc(slices.Clone(v.Nodes), func(n NodeView) bool {
+		return counts == nil || !n.Hangs() || !counts(n, named[n.Name])
+	})
 }
 
 // errElection: enough managers are there for a leader, and there is none yet.
@@ -309,8 +317,14 @@ var errElection = errors.New("no leader")
 
 // NeedManager says why nobody can be asked about the lab's swarm, or change
 // it, if so. Errors are those of Promote: no-swarm, nobody-answers, two-swarms, no-quorum.
-func (v View) NeedManager() error {
+func (v View) NeedManager() error { return v.needManager(true) }
+
+// needManager is NeedManager; patient hopes for managers that hang.
+func (v View) needManager(patient bool) error {
 	p := planner{lab: &lab.Lab{}, v: v}
+	if !patient {
+		p.frozen = nodeNames(v.Nodes)
+	}
 	switch {
 	case len(v.Rivals) > 0:
 		return p.refuseStrangers()
@@ -323,7 +337,7 @@ func (v View) NeedManager() error {
 		return err
 	}
 	// Of one that hangs the next look tells more; of how many there are, too.
-	if alive := v.Quorum.Reachable + len(p.pick(func(n NodeView) bool { return n.State == StatePending })); !v.Hanging() && alive < v.Quorum.Majority {
+	if alive := v.Quorum.Reachable + len(p.pick(func(n NodeView) bool { return n.State == StatePending })); (!patient || !v.Hanging()) && alive < v.Quorum.Majority {
 		return p.noQuorum(nil) // no election can mend that
 	}
 	return &trouble.Error{ID: "no-quorum", Exit: trouble.ExitRefused, What: "the swarm has no leader at this moment",
@@ -449,9 +463,11 @@ func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error
 	// Who is demoted and answers is asked itself, too: the list tells that it
 	// has left raft before its own engine has stopped taking calls.
 	own, ours := r.view.Node(m.name)
-	// One that hangs is not gone: its part in the swarm is changing just now.
+	// One that hangs is not gone: its part in the swarm is changing just now,
+	// unless it hangs for long. What the list shows has come true even so.
+	var since time.Time
 	gone := func(err error) bool {
-		return errors.Is(err, engine.ErrUnreachable) && !errors.Is(err, context.DeadlineExceeded)
+		return errors.Is(err, engine.ErrUnreachable) && (!errors.Is(err, context.DeadlineExceeded) || time.Since(since) > HangPatience)
 	}
 	return r.poll(ctx, func() error {
 		list, err := r.nodes(ctx)
@@ -470,6 +486,9 @@ func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error
 		e, err := r.engine(m.name)
 		if err != nil || !ours || !own.State.Answered() {
 			return nil //nolint:nilerr // it cannot be asked: the list is all there is
+		}
+		if since.IsZero() {
+			since = time.Now()
 		}
 		if role == engine.RoleManager {
 			// The leader reaches it before its own raft log has come: a leader that

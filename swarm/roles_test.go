@@ -541,7 +541,7 @@ type returning struct {
 func (r returning) Info(ctx context.Context) (engine.Info, error) {
 	if time.Now().Before(r.back) {
 		time.Sleep(5 * time.Second)
-		return engine.Info{}, fmt.Errorf("no answer within 5s: %w", context.DeadlineExceeded)
+		return engine.Info{}, fmt.Errorf("%w: no answer within 5s: %w", engine.ErrUnreachable, context.DeadlineExceeded)
 	}
 	return r.Engine.Info(ctx)
 }
@@ -608,23 +608,96 @@ func TestAManagerThatWasDemotedWhileDownIsWaitedFor(t *testing.T) {
 	}
 }
 
-// One that hangs for good is left out in the end, and named once.
+// One that hangs for good is left out in the end, and named once. It keeps
+// nobody else from what takes more than one round.
 func TestAnEngineThatHangsForGoodIsNamedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(testLab("mmmw"))
+		w := newWorld(testLab("mmmmw"))
 		formed(w)
+		w.autolock(0)
+		w.restart(1)
+		w.lab.Swarm.Autolock = true
+		w.lab.Nodes[1].Labels = map[string]string{"zone": "east"}
 		targets := w.targets()
-		targets[2].Engine = returning{targets[2].Engine, time.Now().Add(time.Hour)}
+		targets[4].Engine = returning{targets[4].Engine, time.Now().Add(time.Hour)}
 		began := time.Now()
-		_, err := Apply(t.Context(), w.lab, targets, Options{})
+		res, err := Apply(t.Context(), w.lab, targets, Options{})
 		var tr *trouble.Error
-		if !errors.As(err, &tr) || tr.ID != "swarm-unfinished" || strings.Count(tr.Why, "n3:") != 1 || strings.Contains(tr.Error(), "take-over") {
+		if !errors.As(err, &tr) || tr.ID != "swarm-unfinished" || strings.Count(tr.Why, "n5:") != 1 || strings.Contains(strings.Join(tr.Next, " "), "take-over") {
 			t.Errorf("got %v", err)
 		}
 		if took := time.Since(began); took > time.Minute {
 			t.Errorf("after %s", took)
 		}
+		if n, _ := res.View.Node("n2"); n.Labels["zone"] != "east" {
+			t.Errorf("n2 was forgotten: %+v", n)
+		}
 	})
+}
+
+// What an engine that hangs for good costs: a wait where its answer counts, none
+// where it does not, and the truth in the end.
+func TestWhatAFrozenEngineCosts(t *testing.T) {
+	for name, c := range map[string]struct {
+		do       func(context.Context, []Target, ChangeOptions) error
+		halted   []int
+		frozen   int
+		min, max time.Duration
+		err      string
+	}{
+		"promote it": {do: func(ctx context.Context, targets []Target, o ChangeOptions) error {
+			_, err := Promote(ctx, targets, []string{"n4"}, o)
+			return err
+		}, frozen: 3, min: 20 * time.Second, max: 45 * time.Second, err: "node-down"},
+		"label it": {do: func(ctx context.Context, targets []Target, o ChangeOptions) error {
+			_, err := SetLabels(ctx, targets, []string{"n4"}, map[string]string{"a": "b"}, nil, o)
+			return err
+		}, frozen: 3, max: 12 * time.Second},
+		"drain it": {do: func(ctx context.Context, targets []Target, o ChangeOptions) error {
+			_, err := SetAvailability(ctx, targets, []string{"n4"}, engine.AvailabilityDrain, o)
+			return err
+		}, frozen: 3, max: 12 * time.Second},
+		"promote another": {do: func(ctx context.Context, targets []Target, o ChangeOptions) error {
+			_, err := Promote(ctx, targets, []string{"n4"}, o)
+			return err
+		}, frozen: 2, max: 12 * time.Second},
+		"demote another manager": {do: func(ctx context.Context, targets []Target, o ChangeOptions) error {
+			_, err := Demote(ctx, targets, []string{"n2"}, o)
+			return err
+		}, frozen: 2, min: 20 * time.Second, max: 45 * time.Second, err: "quorum-would-be-lost"},
+		"it is one of the two that are left": {do: func(ctx context.Context, targets []Target, o ChangeOptions) error {
+			_, err := Promote(ctx, targets, []string{"n4"}, o)
+			return err
+		}, halted: []int{1}, frozen: 2, min: 20 * time.Second, max: 45 * time.Second, err: "no-quorum"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(testLab("mmmw"))
+				formed(w)
+				targets := w.targets()
+				// A raft of which two of three are silent has no leader.
+				for _, i := range c.halted {
+					w.halt(i)
+					w.stop(c.frozen)
+					targets = w.targets()
+				}
+				targets[c.frozen].Engine = returning{targets[c.frozen].Engine, time.Now().Add(time.Hour)}
+				began := time.Now()
+				err := c.do(t.Context(), targets, ChangeOptions{})
+				took := time.Since(began)
+				var tr *trouble.Error
+				if errors.As(err, &tr); (err == nil) != (c.err == "") || tr != nil && tr.ID != c.err {
+					t.Errorf("got %v", err)
+				}
+				if tr != nil && strings.Contains(strings.Join(tr.Next, " "), "try again") {
+					t.Errorf("no election comes: %v", tr.Next)
+				}
+				if took < c.min || took > c.max {
+					t.Errorf("after %s", took)
+				}
+			})
+		})
+	}
 }
 
 // unsettled is the engine of a node whose part in raft is changing: its first
@@ -680,4 +753,20 @@ func TestAChangeOfRoleEndsWhenTheNodeAnswers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// One that freezes in the midst of a change is waited for, and what the list
+// shows has come true.
+func TestANodeFreezesWhileItsRoleChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(testLab("mmmmmw"))
+		formed(w)
+		targets := w.targets()
+		v := Observe(t.Context(), targets)
+		targets[1].Engine = returning{targets[1].Engine, time.Now().Add(time.Hour)}
+		ch, err := Demote(t.Context(), targets, []string{"n2", "n3"}, ChangeOptions{View: &v})
+		if err != nil || ch.After.Managers != 3 {
+			t.Errorf("%s: %v", ch.After, err)
+		}
+	})
 }

@@ -150,7 +150,9 @@ func (r *runner) run(ctx context.Context, plan Plan, res *Result) []Unfinished {
 			}
 			s := steps[i]
 			u := Unfinished{Node: s.Node(), Why: s.String() + ": " + cause(s.Node(), err), Err: err}
-			if w, ok := s.(waitStep); ok && !w.hung || s.Kind() == KindUnlock {
+			if w, ok := s.(waitStep); ok && w.hung {
+				u.hung = true
+			} else if ok || s.Kind() == KindUnlock {
 				u.next = "if " + s.Node() + " cannot come back by itself, it can leave and join anew: dcalab swarm bootstrap --take-over " + s.Node()
 			}
 			failed = append(failed, u)

@@ -194,7 +194,7 @@ func (d *Driver) RestoreSnapshot(ctx context.Context, o machine.Observer, name s
 // Vagrant has a snapshot of this name that dcalab did not take. It starts
 // Vagrant, once, and changes nothing.
 func (d *Driver) OwnSnapshot(ctx context.Context, name string) ([]string, error) {
-	if strings.HasPrefix(name, snapshotID("")) {
+	if name == "" || strings.HasPrefix(name, snapshotID("")) {
 		return nil, nil
 	}
 	if err := d.writeVagrantfile(); err != nil {

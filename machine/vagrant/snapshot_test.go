@@ -148,7 +148,7 @@ func TestSnapshotsOfVagrantsOwn(t *testing.T) {
 			line "node01,ui,output,No snapshots have been taken yet!"
 			line "node02,ui,output,"; line ",ui,detail,dcalab-clean"; line ",ui,detail,fresh";;
 		esac`)
-	for name, want := range map[string]string{"fresh": "master node02", "two words": "master", "fres": "", "dcalab-clean": ""} {
+	for name, want := range map[string]string{"fresh": "master node02", "two words": "master", "fres": "", "": "", "dcalab-clean": ""} {
 		nodes, err := f.OwnSnapshot(t.Context(), name)
 		if err != nil || strings.Join(nodes, " ") != want {
 			t.Errorf("%s is of %v (%v), want %s", name, nodes, err, want)
