@@ -28,7 +28,8 @@ func (r *report) age(ctx context.Context, v swarm.View, targets []swarm.Target, 
 	ages := swarm.Ages(ctx, targets)
 	for i, n := range r.Nodes {
 		if age, ok := ages[n.Name]; ok {
-			r.Nodes[i].CertificateExpires = age.Until.UTC().Format(time.RFC3339)
+			days := daysLeft(age.Until, now)
+			r.Nodes[i].CertificateExpires, r.Nodes[i].CertificateDaysLeft = age.Until.UTC().Format(time.RFC3339), &days
 		}
 	}
 	for _, a := range swarm.Diagnose(v, ages, now) {
@@ -37,6 +38,9 @@ func (r *report) age(ctx context.Context, v swarm.View, targets []swarm.Target, 
 }
 
 // writeAilments shows each as a warning with what mends it.
+// daysLeft are the whole days until a time, none where it is over.
+func daysLeft(until, now time.Time) int { return max(0, int(until.Sub(now)/(24*time.Hour))) }
+
 func writeAilments(w io.Writer, ailments []ailment, color bool) {
 	for _, a := range ailments {
 		ui.PrintWarning(w, a.Why, color)
@@ -72,7 +76,7 @@ func (s *session) swarmChecks(ctx context.Context) []machine.Check {
 		}
 	}
 	well := map[string]machine.Check{
-		"certificates": certificates.OK("good until " + soonest.UTC().Format("2006-01-02") + " at least, and renewed while the lab runs"),
+		"certificates": certificates.OK("good until " + soonest.UTC().Format("2006-01-02") + " at least (" + plural(daysLeft(soonest, now), "day") + " left), and renewed while the lab runs"),
 		"managers":     managers.OK(v.Quorum.String()),
 	}
 	for _, a := range ailments {

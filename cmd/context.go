@@ -221,7 +221,11 @@ func (s *session) createContext(ctx context.Context, name string, o contextOptio
 		})
 		return errors.Join(err, undone)
 	}
-	s.note("context %s reaches %s: docker --context %s node ls", name, node, name)
+	try := "node ls"
+	if n, ok := s.lab.Node(node); ok && n.Role != lab.RoleManager {
+		try = "ps" // only a manager lists nodes
+	}
+	s.note("context %s reaches %s: docker --context %s %s", name, node, name, try)
 	return s.recount(r.lesson)
 }
 

@@ -61,6 +61,11 @@ func SetAvailability(ctx context.Context, targets []Target, names []string, want
 	if len(todo) > 0 {
 		ch.Warnings = r.scheduling(want)
 	}
+	for _, m := range r.members {
+		if n, ok := r.view.Node(m.name); ok && n.State == StateEngineDown && want == engine.AvailabilityDrain {
+			ch.Warnings = append(ch.Warnings, m.name+"'s engine does not answer ("+reason(n)+"): the swarm wants no task there any more, and what runs there may go on until it does")
+		}
+	}
 	ch.Lesson = r.view.Lesson(ch.Steps)
 	if o.DryRun {
 		return ch, nil

@@ -654,7 +654,10 @@ func TestWhatAFrozenEngineCosts(t *testing.T) {
 			return err
 		}, frozen: 3, max: 12 * time.Second},
 		"drain it": {do: func(ctx context.Context, targets []Target, o ChangeOptions) error {
-			_, err := SetAvailability(ctx, targets, []string{"n4"}, engine.AvailabilityDrain, o)
+			ch, err := SetAvailability(ctx, targets, []string{"n4"}, engine.AvailabilityDrain, o)
+			if !strings.Contains(strings.Join(ch.Warnings, "\n"), "what runs there may go on") {
+				return fmt.Errorf("it does not say what is not known: %v, %w", ch.Warnings, err)
+			}
 			return err
 		}, frozen: 3, max: 12 * time.Second},
 		"promote another": {do: func(ctx context.Context, targets []Target, o ChangeOptions) error {
