@@ -81,6 +81,14 @@ func TestLiveView(t *testing.T) {
 	w.sees("the swarm misses it", gone+` +halted +manager \(Unreachable\) +Active +Down`, gone+` +state: \S+ → Down`)
 	w.press("s")
 	w.sees("the worst first", `STATE ▾`, `(?s)`+gone+` +halted.*w1 +running`)
+	if *update { // the picture in the docs
+		w.press("?")
+		w.sees("the keys", `q, Ctrl-C: quit`)
+		if err := os.WriteFile("../docs/live-view.txt", []byte(screen(w.vt.String())), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		w.press("?")
+	}
 	w.press("\x1b[H\r")
 	w.sees("its details", `› `+gone, `its machine is halted`, `host name +`+gone+`\.docker-dca\.example`)
 	w.press("\x1b")
@@ -104,6 +112,15 @@ func TestLiveView(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.leaves(0)
+}
+
+// screen is what a terminal shows, without the blanks at its edges.
+func screen(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
 // onlooker is dcalab status --watch on a terminal of its own.

@@ -199,7 +199,7 @@ func TestLiveViewIsTheOneInTheDocumentation(t *testing.T) {
 	p.eventually("the change, three seconds old, the worst first", shows("looked 0.0s ago", "node02, for 3.0s (before: master)", "■ ■ │ □", ">*master",
 		"master  state: Ready → Down", "STATE ▾", "q, Ctrl-C: quit"))
 	got := strings.Join(p.lines(), "\n") + "\n"
-	const golden = "../docs/live-view.txt"
+	const golden = "testdata/live-view.txt"
 	if *update {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
