@@ -28,7 +28,7 @@ func (r *report) age(ctx context.Context, v swarm.View, targets []swarm.Target, 
 	ages := swarm.Ages(ctx, targets)
 	for i, n := range r.Nodes {
 		if age, ok := ages[n.Name]; ok {
-			days := daysLeft(age.Until, now)
+			days := age.DaysLeft(now)
 			r.Nodes[i].CertificateExpires, r.Nodes[i].CertificateDaysLeft = age.Until.UTC().Format(time.RFC3339), &days
 		}
 	}
@@ -38,9 +38,6 @@ func (r *report) age(ctx context.Context, v swarm.View, targets []swarm.Target, 
 }
 
 // writeAilments shows each as a warning with what mends it.
-// daysLeft are the whole days until a time, none where it is over.
-func daysLeft(until, now time.Time) int { return max(0, int(until.Sub(now)/(24*time.Hour))) }
-
 func writeAilments(w io.Writer, ailments []ailment, color bool) {
 	for _, a := range ailments {
 		ui.PrintWarning(w, a.Why, color)
@@ -69,14 +66,14 @@ func (s *session) swarmChecks(ctx context.Context) []machine.Check {
 	if len(ages) == 0 && len(ailments) == 0 {
 		return nil // in no swarm
 	}
-	var soonest time.Time
+	var soonest swarm.Validity
 	for _, age := range ages {
-		if soonest.IsZero() || age.Until.Before(soonest) {
-			soonest = age.Until
+		if soonest.Until.IsZero() || age.Until.Before(soonest.Until) {
+			soonest = age
 		}
 	}
 	well := map[string]machine.Check{
-		"certificates": certificates.OK("good until " + soonest.UTC().Format("2006-01-02") + " at least (" + plural(daysLeft(soonest, now), "day") + " left), and renewed while the lab runs"),
+		"certificates": certificates.OK("good until " + soonest.Until.UTC().Format("2006-01-02") + " at least (" + plural(soonest.DaysLeft(now), "day") + " left), and renewed while the lab runs"),
 		"managers":     managers.OK(v.Quorum.String()),
 	}
 	for _, a := range ailments {

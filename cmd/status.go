@@ -44,8 +44,8 @@ type nodeReport struct {
 	// CertificateExpires is when the node's swarm certificate runs out (RFC
 	// 3339, UTC), empty where it could not be read.
 	CertificateExpires string `json:"certificate_expires" yaml:"certificate_expires"`
-	// CertificateDaysLeft are the whole days until then, null where it is not
-	// known; 0 also when it is over.
+	// CertificateDaysLeft is the days until then, to the nearest day; null where
+	// it is not known, 0 also when it is over.
 	CertificateDaysLeft *int `json:"certificate_days_left" yaml:"certificate_days_left"`
 }
 

@@ -31,6 +31,14 @@ type Validity struct{ From, Until time.Time }
 // Left is how much of it is left, negative when it is over.
 func (c Validity) Left(now time.Time) time.Duration { return c.Until.Sub(now) }
 
+// DaysLeft is how many days are left, to the nearest day, and none when it is
+// over. Certificates are issued to the minute (cfssl), so that of one just
+// issued for 90 days a little more or a little less is left: it says 90.
+func (c Validity) DaysLeft(now time.Time) int {
+	const day = 24 * time.Hour
+	return max(0, int((c.Left(now)+day/2)/day))
+}
+
 // ValidityOf reads the first certificate of a PEM file, the node's own; ok is
 // false where there is none that can be read.
 func ValidityOf(raw []byte) (v Validity, ok bool) {

@@ -75,6 +75,23 @@ func FuzzValidityOf(f *testing.F) {
 	})
 }
 
+func TestDaysLeftOfACertificateThatWasJustIssued(t *testing.T) {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	for left, want := range map[time.Duration]int{
+		90*24*time.Hour + 30*time.Second: 90, // rounded up to the minute when it was issued
+		90*24*time.Hour - 30*time.Second: 90, // rounded down
+		90*24*time.Hour - 10*time.Minute: 90,
+		89 * 24 * time.Hour:              89,
+		time.Hour:                        0,
+		0:                                0,
+		-48 * time.Hour:                  0,
+	} {
+		if got := (Validity{Until: now.Add(left)}).DaysLeft(now); got != want {
+			t.Errorf("%v left: %d days, want %d", left, got, want)
+		}
+	}
+}
+
 func TestAgesLeaveOutWhoCannotBeAsked(t *testing.T) {
 	raw := certificateFor(t, agesNow, agesNow.Add(time.Hour))
 	read := func(raw []byte, err error) func(context.Context) ([]byte, error) {
