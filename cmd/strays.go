@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -156,14 +157,7 @@ func (s *session) prune(ctx context.Context) error {
 // would, and refuses where the quorum needs them.
 func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[string]machine.Status) (swarm.Change, error) {
 	list := slices.Sorted(maps.Keys(strays))
-	whole := *s
-	l := *s.lab
-	l.Nodes = slices.Clone(l.Nodes)
-	for _, name := range list {
-		l.Nodes = append(l.Nodes, lab.Node{Name: name, Role: lab.RoleNone})
-	}
-	whole.lab, whole.driver = &l, withStrays{s.driver, strays}
-	v, c, err := whole.observeSettled(ctx, p)
+	v, c, err := s.observeSettled(ctx, p)
 	if t := noLeader(err); t != nil && t.ID == "two-swarms" {
 		t.Next = []string{"see where it stands: dcalab status"} // of the strays no other command knows
 	}
@@ -171,15 +165,6 @@ func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[st
 		return swarm.Change{}, err
 	}
 	defer c.Close()
-	if v.Cluster == "" {
-		// By one of them alone the lab may know its swarm.
-		for i := range c.targets {
-			if slices.Contains(list, c.targets[i].Name) {
-				c.targets[i].Role = lab.RoleManager
-			}
-		}
-		v = swarm.Observe(ctx, c.targets)
-	}
 	var members []string
 	others := false
 	for _, n := range v.Nodes {
@@ -201,9 +186,31 @@ func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[st
 		return swarm.Change{}, nil // there is nobody whose swarm it would be
 	}
 	if !v.Quorum.HasQuorum || len(v.Rivals) > 0 || len(members) == 0 {
-		return swarm.Change{}, v.GuardDestroying(list...)
+		err := v.GuardDestroying(list...)
+		var t *trouble.Error
+		if errors.As(err, &t) { // no other command knows the strays
+			t.Next = []string{"put " + strings.Join(list, ", ") + " back in labs.yaml, then bring the managers back: dcalab start", "or remove the whole lab: dcalab destroy"}
+		}
+		return swarm.Change{}, err
 	}
 	return swarm.Remove(ctx, c.targets, members, swarm.ChangeOptions{View: &v, Gone: true, DryRun: s.app.dryRun(), Progress: tell(p)})
+}
+
+// whole is the session of the lab with the machines that labs.yaml no longer
+// has, as nodes without a role: they may be in its swarm, and manage it.
+func (s *session) whole(ctx context.Context) (*session, error) {
+	strays, err := s.strays(ctx)
+	if err != nil || len(strays) == 0 {
+		return s, err
+	}
+	whole := *s
+	l := *s.lab
+	l.Nodes = slices.Clone(l.Nodes)
+	for _, name := range slices.Sorted(maps.Keys(strays)) {
+		l.Nodes = append(l.Nodes, lab.Node{Name: name, Role: lab.RoleNone})
+	}
+	whole.lab, whole.driver, whole.gone = &l, withStrays{s.driver, strays}, strays
+	return &whole, nil
 }
 
 // withStrays is a driver whose Status tells of strays as if they were nodes.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -27,6 +28,12 @@ func assemble(targets []Target, facts []fact, taken []string) View {
 	v.Cluster, v.Rivals = choose(v.Nodes, nil)
 	if v.Cluster == "" && len(v.Rivals) == 0 {
 		v.Cluster = v.managedBySilent()
+	}
+	if v.Cluster == "" && len(v.Rivals) == 0 {
+		// What was the lab's is the lab's still, whatever its nodes are called now.
+		if left := halves(v.Nodes, func(n NodeView) bool { return n.Stray }); len(left) == 1 {
+			v.Cluster = left[0].Cluster
+		}
 	}
 	// Which of several swarms is kept is decided by who is taken over, and so is
 	// whether to stay in one that strangers manage. A swarm that is plainly the
@@ -56,7 +63,10 @@ func assemble(targets []Target, facts []fact, taken []string) View {
 // identify finds the node's id, swarm and role: from its own engine, from the
 // managers' lists, from its certificate, from the managers that it knows.
 func identify(t Target, f fact, all []fact) NodeView {
-	n := NodeView{Name: t.Name, Hostname: t.Hostname, Addr: t.Addr, Want: t.Role, Err: f.err}
+	n := NodeView{Name: t.Name, Hostname: t.Hostname, Addr: t.Addr, Want: t.Role, Stray: t.Stray, Err: f.err}
+	if own, err := netip.ParseAddr(f.info.Addr); err == nil && !n.Addr.IsValid() {
+		n.Addr = own
+	}
 	if !f.answered() {
 		n.NodeID, n.Cluster, n.Role = f.cert.NodeID, f.cert.Cluster, f.cert.Role
 		return n
@@ -437,7 +447,7 @@ func (v View) warnings() []string {
 				what = "that its managers have left: " + strings.Join(left, ", ")
 			}
 			out = append(out, fmt.Sprintf("%s is in a swarm %s (%s)", n.Name, what, n.Cluster))
-		case n.State == StateMember && n.Want == lab.RoleNone:
+		case n.State == StateMember && n.Want == lab.RoleNone && !n.Stray:
 			out = append(out, fmt.Sprintf("%s is in the swarm, although labs.yaml gives it no role there", n.Name))
 		}
 	}

@@ -68,7 +68,7 @@ func PlanDissolve(v View) Plan {
 			}
 		case !ours(n):
 		case !manages(n):
-			workers = append(workers, leaveStep{on(n.Name), n.Cluster, why})
+			workers = append(workers, leaveStep{on: on(n.Name), Cluster: n.Cluster, Why: why})
 		case n.Leader:
 			leader = &v.Nodes[i]
 		case !reaches(n) || n.State != StateMember:
@@ -105,7 +105,7 @@ func PlanDissolve(v View) Plan {
 			q = after
 		}
 		if ours(n) {
-			p.stage("leave", []Step{leaveStep{on(n.Name), n.Cluster, why}})
+			p.stage("leave", []Step{leaveStep{on: on(n.Name), Cluster: n.Cluster, Why: why}})
 		}
 	}
 	p.Unfinished = v.mayRemain()

@@ -26,7 +26,7 @@ func (p *planner) grow() {
 			settle = append(settle, waitStep{on(n.Name), true})
 		}
 	}
-	drop := p.drop()
+	drop, late := p.drop()
 	leaving := p.leave()
 	joining := p.join("")
 	var promote []Step
@@ -40,14 +40,17 @@ func (p *planner) grow() {
 	p.out.stage("join", joining)
 	p.out.stage("promote", promote)
 	p.out.stage("update", p.update(joining))
+	p.out.stage("clear", late)
 	p.out.stage("configure", p.configure())
 	p.await(nodesOf(joining))
 }
 
 // drop plans to strike stale entries, and those of nodes that are about to
 // leave the lab's own swarm. A dead manager counts against the quorum until
-// it is demoted, so that this comes before any join.
-func (p *planner) drop() []Step {
+// it is demoted, so that this comes before any join; late are those that hold
+// what their nodes, which never came into raft, are to have again.
+func (p *planner) drop() (steps, late []Step) {
+	hold := p.late()
 	var drops []dropStep
 	for _, e := range p.v.Stale {
 		drops = append(drops, dropStep{on(e.Lab), e.ID, e.IsManager() || e.Role == engine.RoleManager})
@@ -58,15 +61,19 @@ func (p *planner) drop() []Step {
 		}
 	}
 	// What the swarm itself would refuse is left out, one entry at a time.
-	var steps []Step
 	var ids []string
 	for _, d := range drops {
+		if _, holds := hold[d.ID]; holds {
+			d.Manager = false // it never came into raft
+			late = append(late, d)
+			continue
+		}
 		if p.v.GuardRemoval(append(ids, d.ID)...) == nil {
 			ids = append(ids, d.ID)
 			steps = append(steps, d)
 		}
 	}
-	return steps
+	return steps, late
 }
 
 // leave plans the leaving of nodes that have to join again: those taken over,
@@ -84,7 +91,7 @@ func (p *planner) leave() []Step {
 		case StateError:
 			why = "in error: " + reason(n)
 		}
-		steps = append(steps, leaveStep{on(n.Name), n.Cluster, why})
+		steps = append(steps, leaveStep{on: on(n.Name), Cluster: n.Cluster, Why: why})
 	}
 	return steps
 }
@@ -135,10 +142,17 @@ func (p *planner) update(arriving []Step) []Step {
 		switch {
 		case slices.ContainsFunc(arriving, func(a Step) bool { return a.Node() == n.Name }):
 			// The availability goes with the init or the join.
-			s.Labels = maps.Clone(w.Labels)
+			s.Labels = map[string]string{}
+			maps.Copy(s.Labels, p.keptLabels(n))
+			maps.Copy(s.Labels, w.Labels)
 		case n.Want != lab.RoleNone && n.State == StateMember && n.Listed:
 			s.ID = n.NodeID
 			s.Labels = map[string]string{}
+			for k, val := range p.keptLabels(n) {
+				if _, ok := n.Labels[k]; !ok {
+					s.Labels[k] = val
+				}
+			}
 			for k, val := range w.Labels {
 				if have, ok := n.Labels[k]; !ok || have != val {
 					s.Labels[k] = val

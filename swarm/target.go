@@ -42,6 +42,8 @@ type Target struct {
 	Addr netip.Addr
 	// Role is the one that labs.yaml wants.
 	Role lab.Role
+	// Stray: labs.yaml no longer has the node, and its machine is still there.
+	Stray bool
 	// Engine is nil where the node cannot be asked; Unreachable says why
 	// (halted, not created, SSH refused).
 	Engine      Engine

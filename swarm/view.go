@@ -39,6 +39,8 @@ type NodeView struct {
 	// Want is the role that labs.yaml gives the node.
 	Want  lab.Role
 	State State
+	// Stray: labs.yaml no longer has it. It wants no role then.
+	Stray bool
 	// Err says what is wrong where something is: why the node or its engine
 	// does not answer, or the engine's own account of its swarm.
 	Err error
@@ -88,8 +90,8 @@ type View struct {
 	// Nodes in the order of the targets.
 	Nodes []NodeView
 	// Cluster is the id of the lab's swarm: the one in which a node that
-	// labs.yaml calls manager is a member. Empty where there is none, or more
-	// than one.
+	// labs.yaml calls manager is a member; where there is none, that of the nodes
+	// which labs.yaml no longer has. Empty where there is none, or more than one.
 	Cluster string
 	// Swarms are all the swarms that nodes of the lab are in, the lab's
 	// included, ordered by id.
