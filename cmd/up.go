@@ -111,7 +111,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 			return s.otherwise(err)
 		}
 	}
-	if err := s.settleStrays(ctx, len(args) > 0, prune); err != nil {
+	if err := s.settleStrays(ctx, args, prune); err != nil {
 		return err
 	}
 	fresh := !s.created
@@ -222,7 +222,7 @@ func (s *session) rehearseUp(ctx context.Context, args []string, form, prune boo
 		return err
 	}
 	var r rehearsal
-	if err := s.rehearseStrays(ctx, &r, len(args) > 0, prune); err != nil {
+	if err := s.rehearseStrays(ctx, &r, args, prune); err != nil {
 		return err
 	}
 	nodes, err := s.pick(args)
