@@ -47,6 +47,9 @@ type session struct {
 	// typed is what a person would have typed for what was done to machines so
 	// far; kept with --explain only.
 	typed lesson.Lesson
+	// deferred are nodes whose engines were not restarted for the settings of
+	// labs.yaml, because they are in a swarm.
+	deferred []string
 	// gone are the nodes of whole that labs.yaml no longer has.
 	gone map[string]machine.Status
 }
