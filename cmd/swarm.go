@@ -114,7 +114,10 @@ func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *conne
 	if have != nil {
 		done, typed = done+have.formed, slices.Concat(have.lesson, typed)
 	}
-	if done == 0 {
+	switch {
+	case done == 0 && len(result.Warnings) > 0:
+		s.note("nothing to do for bootstrap: see the warnings above")
+	case done == 0:
 		s.note("nothing to do: the swarm is as labs.yaml wants it")
 	}
 	s.note("swarm %s: %s", result.View.Cluster, result.View.Quorum)

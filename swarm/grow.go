@@ -170,7 +170,8 @@ func (p *planner) update(arriving []Step) []Step {
 }
 
 // configure plans the settings that can be changed, and warns of those that
-// only the start of a swarm can set.
+// only the start of a swarm can set. What labs.yaml does not say stays as
+// somebody has set it.
 func (p *planner) configure() []Step {
 	have := p.v.Settings
 	if have == nil {
@@ -178,15 +179,16 @@ func (p *planner) configure() []Step {
 	}
 	want := p.lab.Swarm
 	var set settings
-	if want.CertExpiry > 0 && want.CertExpiry != have.CertExpiry {
+	if !want.Unsaid.CertExpiry && want.CertExpiry > 0 && want.CertExpiry != have.CertExpiry {
 		set.CertExpiry = &want.CertExpiry
 	}
-	if want.TaskHistory >= 0 && want.TaskHistory != have.TaskHistory {
+	if !want.Unsaid.TaskHistory && want.TaskHistory >= 0 && want.TaskHistory != have.TaskHistory {
 		set.TaskHistory = &want.TaskHistory
 	}
 	if cut := p.pick(func(n NodeView) bool {
 		return n.Role == lab.RoleManager && (n.State == StateLocked || !n.State.Answered())
-	}); have.Autolock && !want.Autolock && len(cut) > 0 {
+	}); want.Unsaid.Autolock {
+	} else if have.Autolock && !want.Autolock && len(cut) > 0 {
 		// With autolock goes the key that these still need.
 		p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("autolock is not switched off yet: %s could not be unlocked any more", named(cut)))
 	} else if want.Autolock != have.Autolock {
@@ -195,17 +197,17 @@ func (p *planner) configure() []Step {
 	warn := func(what string, wanted, is any) {
 		p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("the lab wants %s %v, and the swarm has %v: only a new swarm can change that (dcalab destroy, dcalab up --swarm)", what, wanted, is))
 	}
-	if len(want.DefaultAddrPool) > 0 && !slices.Equal(want.DefaultAddrPool, have.Pools) {
+	if !want.Unsaid.DefaultAddrPool && len(want.DefaultAddrPool) > 0 && !slices.Equal(want.DefaultAddrPool, have.Pools) {
 		is := fmt.Sprint(have.Pools)
 		if len(have.Pools) == 0 {
 			is = "Docker's own, 10.0.0.0/8"
 		}
 		warn("the address pools", want.DefaultAddrPool, is)
 	}
-	if want.SubnetSize > 0 && have.SubnetSize > 0 && want.SubnetSize != have.SubnetSize {
+	if !want.Unsaid.SubnetSize && want.SubnetSize > 0 && have.SubnetSize > 0 && want.SubnetSize != have.SubnetSize {
 		warn("the subnet size", want.SubnetSize, have.SubnetSize)
 	}
-	if want.DataPathPort > 0 && have.DataPathPort > 0 && want.DataPathPort != have.DataPathPort {
+	if !want.Unsaid.DataPathPort && want.DataPathPort > 0 && have.DataPathPort > 0 && want.DataPathPort != have.DataPathPort {
 		warn("the data path port", want.DataPathPort, have.DataPathPort)
 	}
 	if set.empty() {
