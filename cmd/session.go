@@ -622,6 +622,7 @@ func (s *session) assemble(machines map[string]machine.Status, nodes map[string]
 	for _, n := range s.lab.Nodes {
 		t := swarm.TargetFor(s.lab, n)
 		_, t.Stray = s.gone[n.Name]
+		t.Dissolved = s.record.Dissolved
 		node := nodes[n.Name]
 		if node == nil {
 			t.Unreachable = failed[n.Name]

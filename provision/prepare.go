@@ -153,15 +153,18 @@ func (n *Node) Foresee(ctx context.Context, want Want) (Work, error) {
 	if w.Patient {
 		w.Start = false // it will most likely listen in a moment
 	}
-	w.Turn = w.Restart && n.inSwarm(ctx)
+	w.Turn = w.Restart && n.mayBeInSwarm(ctx, w)
 	return w, err
 }
 
-// inSwarm tells whether the engine is in a swarm, or cannot tell that it is in
-// none because it is only finding out.
-func (n *Node) inSwarm(ctx context.Context) bool {
+// mayBeInSwarm tells whether the engine is in a swarm, or does not say that it
+// is in none. One that does not let the user in yet is new.
+func (n *Node) mayBeInSwarm(ctx context.Context, w Work) bool {
+	if w.AddGroup {
+		return false
+	}
 	state, err := n.swarmState(ctx)
-	return err == nil && state != "inactive"
+	return err != nil || state != "inactive"
 }
 
 func (n *Node) probe(ctx context.Context, want Want) (probe, error) {
@@ -193,7 +196,7 @@ func prepare(ctx context.Context, n *Node, o Options, want Want, step func(strin
 	if err != nil {
 		return n, facts, err
 	}
-	if w.Restart && want.Gently && n.inSwarm(ctx) {
+	if w.Restart && want.Gently && n.mayBeInSwarm(ctx, w) {
 		w.Turn, w.Restart, w.Daemon = true, false, daemonWork{}
 	}
 	root := rooted{n: n, sudo: p.UID != "0"}

@@ -88,6 +88,9 @@ func (p *planner) leave() []Step {
 		switch n.State {
 		case StateRemoved:
 			why = "it was removed from there"
+			if n.dissolved {
+				why = "which was dissolved"
+			}
 		case StateError:
 			why = "in error: " + reason(n)
 		}

@@ -44,6 +44,9 @@ type Target struct {
 	Role lab.Role
 	// Stray: labs.yaml no longer has the node, and its machine is still there.
 	Stray bool
+	// Dissolved are the ids of swarms that were the lab's and were dissolved: a
+	// node that comes back into one of them takes itself for a member.
+	Dissolved []string
 	// Engine is nil where the node cannot be asked; Unreachable says why
 	// (halted, not created, SSH refused).
 	Engine      Engine

@@ -23,8 +23,9 @@ const (
 	StateForeign     State = "foreign"     // in a swarm that is not the lab's
 	StateMember      State = "member"      // in the lab's swarm
 	// StateRemoved is a node that believes to be in the lab's swarm, while the
-	// swarm struck it from its list (docker node rm --force). Its engine calls
-	// itself active for as long as one cares to look (20.10, measured).
+	// swarm struck it from its list (docker node rm --force), or was dissolved
+	// while it was down. Its engine calls itself active for as long as one cares
+	// to look (20.10, measured).
 	StateRemoved State = "removed"
 )
 
@@ -69,6 +70,8 @@ type NodeView struct {
 	// engineState is what the node's own engine called its state, before it was
 	// judged in the light of the others.
 	engineState engine.LocalNodeState
+	// dissolved: it is in a swarm that the lab dissolved while it was down.
+	dissolved bool
 }
 
 // Entry is a line of the swarm's list that stands for no living node of the
