@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -26,8 +27,8 @@ volumes, their engines in no swarm; dcalab swarm bootstrap makes a new one.
 
 It says what is lost (services, secrets, configs, networks) and asks first,
 unless --yes is given. It works without a quorum, too, and with managers that
-are locked. A node that does not answer cannot leave, and comes back as a
-stranger: dcalab swarm bootstrap --take-over NODE takes it into the next swarm.`,
+are locked. A node that does not answer cannot leave. When it is back, the same
+command takes it out, and dcalab swarm bootstrap into the next swarm.`,
 		Example: "  dcalab swarm dissolve\n  dcalab swarm dissolve --yes && dcalab swarm bootstrap",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -91,6 +92,10 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 		}
 	}
 	p.Close()
+	if len(d.Left) > 0 {
+		s.record.Dissolve(d.Left...)
+		err = errors.Join(err, s.state.WriteRecord(s.record))
+	}
 	if err != nil {
 		return err
 	}

@@ -128,6 +128,8 @@ func runningOf(nodes []lab.Node, machines map[string]machine.Status) []string {
 type rehearsal struct {
 	plan   []string
 	lesson lesson.Lesson
+	// turns are nodes whose engines would be restarted one after the other.
+	turns []string
 }
 
 func (r *rehearsal) add(format string, args ...any) {
@@ -200,6 +202,9 @@ func (s *session) rehearsePower(ctx context.Context, r *rehearsal, nodes []lab.N
 		}
 		if slices.Contains(up, n.Name) && machines[n.Name] != machine.StatusAbsent {
 			r.add("%s: see that its engine is ready", n.Name)
+		}
+		if works[n.Name].Turn {
+			r.turns = append(r.turns, n.Name)
 		}
 		r.types(works[n.Name].Lesson(n.Name, nodeUser))
 	}

@@ -42,7 +42,7 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 		}
 		defer release()
 	}
-	crew, err := s.muster(ctx)
+	crew, err := s.musterAll(ctx, nil)
 	if err != nil {
 		return err
 	}

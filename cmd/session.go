@@ -47,6 +47,11 @@ type session struct {
 	// typed is what a person would have typed for what was done to machines so
 	// far; kept with --explain only.
 	typed lesson.Lesson
+	// deferred are nodes whose engines were not restarted for the settings of
+	// labs.yaml, because they are in a swarm.
+	deferred []string
+	// gone are the nodes of whole that labs.yaml no longer has.
+	gone map[string]machine.Status
 }
 
 // load reads labs.yaml: the one named, the nearest, or the embedded one.
@@ -616,6 +621,8 @@ func (s *session) assemble(machines map[string]machine.Status, nodes map[string]
 	c := &crew{connected: connected{nodes: nodes}, machines: machines}
 	for _, n := range s.lab.Nodes {
 		t := swarm.TargetFor(s.lab, n)
+		_, t.Stray = s.gone[n.Name]
+		t.Dissolved = s.record.Dissolved
 		node := nodes[n.Name]
 		if node == nil {
 			t.Unreachable = failed[n.Name]

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -49,7 +50,7 @@ func strayState(status machine.Status) string {
 
 // rehearseStrays adds what settleStrays would do. It asks nobody: where it
 // would, that is said.
-func (s *session) rehearseStrays(ctx context.Context, r *rehearsal, some, prune bool) error {
+func (s *session) rehearseStrays(ctx context.Context, r *rehearsal, args []string, prune bool) error {
 	strays, err := s.strays(ctx)
 	if err != nil || len(strays) == 0 {
 		return err
@@ -57,12 +58,10 @@ func (s *session) rehearseStrays(ctx context.Context, r *rehearsal, some, prune 
 	list := slices.Sorted(maps.Keys(strays))
 	switch {
 	case prune:
-	case some:
-		warnings, err := s.strayWarnings(ctx)
-		s.warn(warnings...)
-		return err
+	case len(args) > 0:
+		return s.besideStrays(ctx, args)
 	case !s.app.streams.InTerminal():
-		return s.strayRefusal(list)
+		return s.strayRefusal(ctx, list)
 	default:
 		s.warn("labs.yaml no longer has " + strings.Join(list, ", ") + ": up asks whether to do the first of this; --prune does not ask")
 	}
@@ -83,36 +82,74 @@ func (s *session) rehearseStrays(ctx context.Context, r *rehearsal, some, prune 
 	return nil
 }
 
-func (s *session) strayRefusal(list []string) error {
-	return &trouble.Error{
+func (s *session) strayRefusal(ctx context.Context, list []string) error {
+	e := &trouble.Error{
 		ID: "stray-machines", What: "refused to go on with machines that labs.yaml no longer has",
 		Why:  strings.Join(list, ", ") + " of lab " + s.lab.Name + " would stay beside the others, in the swarm and with their addresses",
-		Next: []string{"remove them, in order: dcalab up --prune", "or put them back in labs.yaml", "or name the nodes to bring up: dcalab up " + strings.Join(s.lab.NodeNames(), " ")},
+		Next: []string{"remove them, in order: dcalab up --prune", "or put them back in labs.yaml"},
 		Exit: trouble.ExitRefused,
 	}
+	machines, err := s.driver.Status(ctx)
+	if err != nil {
+		return err
+	}
+	// One that is yet to be made may have the address of one of these.
+	made := slices.DeleteFunc(s.lab.NodeNames(), func(name string) bool { return machines[name] == machine.StatusAbsent })
+	if len(made) > 0 {
+		e.Next = append(e.Next, "or name the nodes to bring up: dcalab up "+strings.Join(made, " "))
+	}
+	return e
+}
+
+// besideStrays tells of strays that stay where only some nodes are brought up,
+// and refuses to make one with the address of one that runs.
+func (s *session) besideStrays(ctx context.Context, args []string) error {
+	warnings, err := s.strayWarnings(ctx)
+	if err != nil {
+		return err
+	}
+	s.warn(warnings...)
+	nodes, err := s.pick(args)
+	if err != nil {
+		return err
+	}
+	v, c, err := s.observe(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for _, n := range nodes {
+		at := slices.IndexFunc(v.Nodes, func(m swarm.NodeView) bool { return m.Stray && m.Addr == n.IP })
+		if at < 0 || c.machines[n.Name] != machine.StatusAbsent {
+			continue
+		}
+		stray := v.Nodes[at].Name
+		return &trouble.Error{
+			ID: "stray-machines", Where: n.Name, What: "refused to make its machine",
+			Why:  "the machine of " + stray + ", which labs.yaml no longer has, runs at the same address, " + n.IP.String(),
+			Next: []string{"remove " + stray + ", in order: dcalab up --prune", "or put it back in labs.yaml"},
+			Exit: trouble.ExitRefused,
+		}
+	}
+	return nil
 }
 
 // settleStrays sees to machines that labs.yaml no longer has, before others
 // are made: with one of a node that was renamed, two would have one address.
 // prune removes them without asking. Where only some nodes are to be brought
 // up, they stay, and are told of.
-func (s *session) settleStrays(ctx context.Context, some, prune bool) error {
+func (s *session) settleStrays(ctx context.Context, args []string, prune bool) error {
 	strays, err := s.strays(ctx)
 	if err != nil || len(strays) == 0 {
-		return err
-	}
-	warnings, err := s.strayWarnings(ctx)
-	if err != nil {
 		return err
 	}
 	list := slices.Sorted(maps.Keys(strays))
 	switch {
 	case prune:
-	case some:
-		s.warn(warnings...)
-		return nil
+	case len(args) > 0:
+		return s.besideStrays(ctx, args)
 	case !s.app.streams.InTerminal():
-		return s.strayRefusal(list)
+		return s.strayRefusal(ctx, list)
 	default:
 		if err := s.confirm(ctx, "up", fmt.Sprintf("labs.yaml no longer has %s: take it out of the swarm and destroy its machine, with all that is on it?", strings.Join(list, ", "))); err != nil {
 			return err
@@ -156,14 +193,7 @@ func (s *session) prune(ctx context.Context) error {
 // would, and refuses where the quorum needs them.
 func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[string]machine.Status) (swarm.Change, error) {
 	list := slices.Sorted(maps.Keys(strays))
-	whole := *s
-	l := *s.lab
-	l.Nodes = slices.Clone(l.Nodes)
-	for _, name := range list {
-		l.Nodes = append(l.Nodes, lab.Node{Name: name, Role: lab.RoleNone})
-	}
-	whole.lab, whole.driver = &l, withStrays{s.driver, strays}
-	v, c, err := whole.observeSettled(ctx, p)
+	v, c, err := s.observeSettled(ctx, p)
 	if t := noLeader(err); t != nil && t.ID == "two-swarms" {
 		t.Next = []string{"see where it stands: dcalab status"} // of the strays no other command knows
 	}
@@ -171,15 +201,6 @@ func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[st
 		return swarm.Change{}, err
 	}
 	defer c.Close()
-	if v.Cluster == "" {
-		// By one of them alone the lab may know its swarm.
-		for i := range c.targets {
-			if slices.Contains(list, c.targets[i].Name) {
-				c.targets[i].Role = lab.RoleManager
-			}
-		}
-		v = swarm.Observe(ctx, c.targets)
-	}
 	var members []string
 	others := false
 	for _, n := range v.Nodes {
@@ -201,9 +222,31 @@ func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[st
 		return swarm.Change{}, nil // there is nobody whose swarm it would be
 	}
 	if !v.Quorum.HasQuorum || len(v.Rivals) > 0 || len(members) == 0 {
-		return swarm.Change{}, v.GuardDestroying(list...)
+		err := v.GuardDestroying(list...)
+		var t *trouble.Error
+		if errors.As(err, &t) { // no other command knows the strays
+			t.Next = []string{"put " + strings.Join(list, ", ") + " back in labs.yaml, then bring the managers back: dcalab start", "or remove the whole lab: dcalab destroy"}
+		}
+		return swarm.Change{}, err
 	}
 	return swarm.Remove(ctx, c.targets, members, swarm.ChangeOptions{View: &v, Gone: true, DryRun: s.app.dryRun(), Progress: tell(p)})
+}
+
+// whole is the session of the lab with the machines that labs.yaml no longer
+// has, as nodes without a role: they may be in its swarm, and manage it.
+func (s *session) whole(ctx context.Context) (*session, error) {
+	strays, err := s.strays(ctx)
+	if err != nil || len(strays) == 0 {
+		return s, err
+	}
+	whole := *s
+	l := *s.lab
+	l.Nodes = slices.Clone(l.Nodes)
+	for _, name := range slices.Sorted(maps.Keys(strays)) {
+		l.Nodes = append(l.Nodes, lab.Node{Name: name, Role: lab.RoleNone})
+	}
+	whole.lab, whole.driver, whole.gone = &l, withStrays{s.driver, strays}, strays
+	return &whole, nil
 }
 
 // withStrays is a driver whose Status tells of strays as if they were nodes.

@@ -29,13 +29,24 @@ beside it: dcalab promote, demote, join, remove, drain, pause, activate, label.`
 	return c
 }
 
-// observe connects to the nodes and asks every engine.
+// observe connects to the nodes, also to those that labs.yaml no longer has, and
+// asks every engine.
 func (s *session) observe(ctx context.Context) (swarm.View, *crew, error) {
-	c, err := s.muster(ctx)
+	c, err := s.musterAll(ctx, nil)
 	if err != nil {
 		return swarm.View{}, nil, err
 	}
 	return swarm.Observe(ctx, c.targets), c, nil
+}
+
+// musterAll is gather for what is asked about the swarm: machines that labs.yaml
+// no longer has may be in it, and manage it.
+func (s *session) musterAll(ctx context.Context, have *connected) (*crew, error) {
+	whole, err := s.whole(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return whole.gather(ctx, have)
 }
 
 type bootstrapOptions struct {
@@ -103,7 +114,10 @@ func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *conne
 	if have != nil {
 		done, typed = done+have.formed, slices.Concat(have.lesson, typed)
 	}
-	if done == 0 {
+	switch {
+	case done == 0 && len(result.Warnings) > 0:
+		s.note("nothing to do for bootstrap: see the warnings above")
+	case done == 0:
 		s.note("nothing to do: the swarm is as labs.yaml wants it")
 	}
 	s.note("swarm %s: %s", result.View.Cluster, result.View.Quorum)
@@ -139,7 +153,7 @@ func (s *session) apply(ctx context.Context, o swarm.Options, have *connected, t
 		return swarm.Result{}, err
 	}
 	defer release()
-	c, err := s.gather(ctx, have)
+	c, err := s.musterAll(ctx, have)
 	if err != nil {
 		return swarm.Result{}, err
 	}
@@ -221,7 +235,7 @@ are in the swarm already are not concerned.`,
 			} else if stop, err := s.announce(plain); stop || err != nil {
 				return err
 			}
-			crew, err := s.muster(c.Context())
+			crew, err := s.musterAll(c.Context(), nil)
 			if err != nil {
 				return err
 			}
@@ -342,7 +356,7 @@ same time, nobody else can unlock them.`,
 			if stop, err := s.announce(plain); stop || err != nil {
 				return err
 			}
-			crew, err := s.muster(c.Context())
+			crew, err := s.musterAll(c.Context(), nil)
 			if err != nil {
 				return err
 			}

@@ -22,7 +22,7 @@ import (
 )
 
 func (a *app) up() *cobra.Command {
-	var form, prune bool
+	var form, prune, yes bool
 	c := &cobra.Command{
 		Use:   "up [NODE...]",
 		Short: "Create and start the lab's machines, each with Docker ready",
@@ -34,15 +34,21 @@ swarm as well, as dcalab swarm bootstrap does.
 Running it again is harmless: it does what is missing. A node that was added
 to labs.yaml is made, and told how it joins. For one that is no longer there,
 or has another name now, it asks whether to take it out of the swarm and to
-destroy its machine; --prune does so without asking.`,
+destroy its machine; --prune does so without asking.
+
+Where registries or labels of engines changed in labs.yaml, engines have to be
+restarted. Those that are in a swarm are restarted one after the other, each
+once the one before it is back, and only after a question; --yes does not ask.
+Tasks and containers there end with their engine.`,
 		Example:           "  dcalab up --swarm\n  dcalab up node02\n  dcalab up --prune",
 		ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.bringUp(c.Context(), args, form, prune)
+			return a.bringUp(c.Context(), args, form, prune, yes)
 		},
 	}
 	c.Flags().BoolVar(&form, "swarm", false, "form the swarm too")
 	c.Flags().BoolVar(&prune, "prune", false, "first destroy machines that labs.yaml no longer has")
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask before engines in a swarm are restarted")
 	return explained(c)
 }
 
@@ -76,7 +82,7 @@ disks, and their engines go back into the swarm that they were in.`,
 	})
 }
 
-func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) error {
+func (a *app) bringUp(ctx context.Context, args []string, form, prune, yes bool) error {
 	s, err := a.open()
 	if err != nil {
 		return err
@@ -102,7 +108,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 		s.warn(w.String())
 	}
 	if a.dryRun() {
-		return s.rehearseUp(ctx, args, form, prune)
+		return s.rehearseUp(ctx, args, form, prune, yes)
 	}
 	// Before anything is written: what would stop it, stops it here.
 	if err := s.driver.Preflight(ctx); err != nil {
@@ -111,7 +117,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 			return s.otherwise(err)
 		}
 	}
-	if err := s.settleStrays(ctx, len(args) > 0, prune); err != nil {
+	if err := s.settleStrays(ctx, args, prune); err != nil {
 		return err
 	}
 	fresh := !s.created
@@ -132,6 +138,9 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 		defer ready.Close()
 	}
 	if err := s.power(ctx, args, machine.ActUp, ready); err != nil {
+		return err
+	}
+	if err := s.restartEngines(ctx, yes); err != nil {
 		return err
 	}
 	if limited, ok := s.driver.(machine.Limited); ok {
@@ -212,7 +221,7 @@ func (s *session) neverMade(args []string) ([]string, error) {
 
 // rehearseUp is the dry run of up. What would stop it stops it here too, but
 // for the requirements of a lesson: there are none.
-func (s *session) rehearseUp(ctx context.Context, args []string, form, prune bool) error {
+func (s *session) rehearseUp(ctx context.Context, args []string, form, prune, yes bool) error {
 	if !s.app.explains() && !s.asRoot() {
 		if err := s.driver.Preflight(ctx); err != nil {
 			return s.otherwise(err)
@@ -222,7 +231,7 @@ func (s *session) rehearseUp(ctx context.Context, args []string, form, prune boo
 		return err
 	}
 	var r rehearsal
-	if err := s.rehearseStrays(ctx, &r, len(args) > 0, prune); err != nil {
+	if err := s.rehearseStrays(ctx, &r, args, prune); err != nil {
 		return err
 	}
 	nodes, err := s.pick(args)
@@ -233,6 +242,9 @@ func (s *session) rehearseUp(ctx context.Context, args []string, form, prune boo
 	machines, err := s.rehearsePower(ctx, &power, nodes, true)
 	if err != nil {
 		return err
+	}
+	if len(power.turns) > 0 && !yes {
+		s.warn("up asks before it restarts the engines of " + strings.Join(power.turns, ", ") + ", which are in the swarm: tasks and containers there end; --yes does not ask")
 	}
 	r.plan = append(r.plan, power.plan...)
 	r.types(power.lesson)
@@ -316,10 +328,13 @@ func (s *session) boot(ctx context.Context, p *ui.Progress, nodes []lab.Node, ac
 	err := run(ctx, machine.Observer{
 		Step: p.Step,
 		Ready: func(ep machine.Endpoint) {
-			node, work, err := s.prepare(ctx, ep, p)
+			node, work, err := s.prepare(ctx, ep, p, true)
 			mu.Lock()
 			defer mu.Unlock()
 			reached[ep.Node], works[ep.Node] = ep, work
+			if err == nil && work.Deferred() {
+				s.deferred = append(s.deferred, ep.Node)
+			}
 			switch {
 			case err != nil && ctx.Err() != nil: // interrupted tells where it stands
 			case err != nil:
@@ -373,13 +388,16 @@ func (s *session) interrupted(ctx context.Context, nodes []lab.Node) error {
 // somebody in, on a machine that is busy with ten others.
 const bootPatience = 3 * time.Minute
 
-// prepare makes one node ready for the swarm.
-func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progress) (*provision.Node, provision.Work, error) {
+// prepare makes one node ready for the swarm; gently, without a restart of an
+// engine that is in one already.
+func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progress, gently bool) (*provision.Node, provision.Work, error) {
 	n, _ := s.lab.Node(ep.Node)
 	p.Step(ep.Node, "connecting")
 	dial := s.dialOptions()
 	dial.Wait = bootPatience
-	node, facts, err := provision.Prepare(ctx, ep, dial, s.want(n), func(step string) { p.Step(ep.Node, step) })
+	want := s.want(n)
+	want.Gently = gently
+	node, facts, err := provision.Prepare(ctx, ep, dial, want, func(step string) { p.Step(ep.Node, step) })
 	if err != nil {
 		return nil, provision.Work{}, err
 	}
@@ -396,7 +414,11 @@ func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progre
 	if facts.Interface != s.lab.Interface {
 		p.Note(fmt.Sprintf("%s: the lab's interface is %s there, not %s", ep.Node, facts.Interface, s.lab.Interface))
 	}
-	p.Done(ep.Node, "ready: Docker "+facts.Version+", "+n.IP.String())
+	done := "ready: Docker " + facts.Version + ", " + n.IP.String()
+	if facts.Work.Deferred() {
+		done += "; its new settings wait for a restart of the engine"
+	}
+	p.Done(ep.Node, done)
 	return node, facts.Work, nil
 }
 

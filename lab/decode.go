@@ -259,6 +259,11 @@ func (d *decoder) swarm(s section, subnet netip.Prefix) Swarm {
 	} else {
 		w.DefaultAddrPool = []netip.Prefix{defaultPool(subnet)}
 	}
+	unsaid := func(key string) bool { return s.from[s.prefix+key] == nil }
+	w.Unsaid = Unsaid{
+		DefaultAddrPool: unsaid("default_addr_pool"), SubnetSize: unsaid("subnet_size"), DataPathPort: unsaid("data_path_port"),
+		CertExpiry: unsaid("cert_expiry"), Autolock: unsaid("autolock"), TaskHistory: unsaid("task_history"),
+	}
 	return w
 }
 

@@ -114,6 +114,14 @@ type Swarm struct {
 	Autolock bool
 	// TaskHistory is how many old tasks are kept per slot.
 	TaskHistory int
+	// Unsaid are the settings that labs.yaml leaves out: a new swarm gets them,
+	// and one that exists keeps what it has.
+	Unsaid Unsaid
+}
+
+// Unsaid tells of settings of a swarm that the file does not say them.
+type Unsaid struct {
+	DefaultAddrPool, SubnetSize, DataPathPort, CertExpiry, Autolock, TaskHistory bool
 }
 
 // Node is one machine of the lab.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/dcalab/dcalab/trouble"
@@ -31,6 +32,20 @@ type Record struct {
 	// Subnet that the lab was created in.
 	Subnet  string    `json:"subnet"`
 	Created time.Time `json:"created"`
+	// Dissolved are the ids of swarms that the lab dissolved while a node was
+	// down, which may come back into one of them; the latest last.
+	Dissolved []string `json:"dissolved,omitempty"`
+}
+
+// maxDissolved bounds Record.Dissolved.
+const maxDissolved = 16
+
+// Dissolve notes that these swarms were dissolved.
+func (r *Record) Dissolve(swarms ...string) {
+	for _, id := range swarms {
+		r.Dissolved = append(slices.DeleteFunc(slices.Clone(r.Dissolved), func(have string) bool { return have == id }), id)
+	}
+	r.Dissolved = r.Dissolved[max(0, len(r.Dissolved)-maxDissolved):]
 }
 
 // NewRecord makes the record of a lab that is about to be created, with an id

@@ -47,14 +47,14 @@ func (f *File) Settings(l *Lab, overrides map[string]string) []Setting {
 }
 
 // View writes a lab as a whole labs.yaml, every setting with a comment that
-// says where it comes from. Parse gives the same lab back. Overrides are as
-// for Settings.
+// says where it comes from. Parse gives the same lab back, with nothing Unsaid.
+// Overrides are as for Settings.
 func (f *File) View(l *Lab, overrides map[string]string) []byte {
 	return write(l, f.outline(l, overrides), true)
 }
 
 // YAML writes the lab as a whole labs.yaml without comments. Parse gives the
-// same lab back.
+// same lab back, with nothing Unsaid.
 func (l *Lab) YAML() []byte {
 	return write(l, (&File{}).outline(l, nil), false)
 }

@@ -114,7 +114,8 @@ func TestEveryKeyIsDecoded(t *testing.T) {
 	}
 	for _, v := range []any{*got, got.Engine, got.Swarm, got.Nodes[0]} {
 		for i := range reflect.TypeOf(v).NumField() {
-			if reflect.ValueOf(v).Field(i).IsZero() {
+			// Unsaid is of the keys that are missing.
+			if reflect.ValueOf(v).Field(i).IsZero() && reflect.TypeOf(v).Field(i).Name != "Unsaid" {
 				t.Errorf("%T.%s is not set by any key", v, reflect.TypeOf(v).Field(i).Name)
 			}
 		}

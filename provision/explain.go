@@ -74,6 +74,8 @@ func (w Work) Steps() []string {
 		out = append(out, "put the user into the docker group, and log in again")
 	}
 	switch {
+	case w.Restart && w.Turn:
+		out = append(out, "restart the engine, when those before it are back in the swarm, and wait until it is")
 	case w.Restart:
 		out = append(out, "restart the engine")
 	case w.Start && w.Install == nil:
@@ -110,6 +112,10 @@ func (w Work) Lesson(node, user string) lesson.Lesson {
 	switch {
 	case w.Restart:
 		l.service(w.Systemd, "restart")
+		if w.Turn {
+			l.add("docker info -f '{{.Swarm.LocalNodeState}}'", "before the next one is restarted")
+			l.lesson[len(l.lesson)-1].Until = "active"
+		}
 	case w.Start:
 		l.service(w.Systemd, "start")
 	}

@@ -33,6 +33,10 @@ type Want struct {
 	Hostname string
 	// Address is the node's lab address, by which its interface is found.
 	Address netip.Addr
+	// Gently: an engine that is in a swarm, and would have to be restarted for
+	// new settings, is left as it is (Work.Deferred): the swarm may not bear that
+	// several are restarted at once.
+	Gently bool
 }
 
 // EngineFacts is what Prepare found and did.
@@ -64,12 +68,18 @@ type Work struct {
 	Start    bool
 	// Patient: an engine runs and may be about to listen (a node that has just
 	// booted); it is started only when it does not.
-	Patient  bool
-	Restart  bool
+	Patient bool
+	Restart bool
+	// Turn: the engine is in a swarm, so that it is restarted when those before
+	// it are back.
+	Turn     bool
 	AddGroup bool
 	// Systemd starts the engine there; where it does not, service(8) does.
 	Systemd bool
 }
+
+// Deferred: the restart was left out, because the engine is in a swarm.
+func (w Work) Deferred() bool { return w.Turn && !w.Restart }
 
 // plan decides what to do to a node from what the probe found.
 func plan(p probe, want Want) (Work, error) {
@@ -143,7 +153,18 @@ func (n *Node) Foresee(ctx context.Context, want Want) (Work, error) {
 	if w.Patient {
 		w.Start = false // it will most likely listen in a moment
 	}
+	w.Turn = w.Restart && n.mayBeInSwarm(ctx, w)
 	return w, err
+}
+
+// mayBeInSwarm tells whether the engine is in a swarm, or does not say that it
+// is in none. One that does not let the user in yet is new.
+func (n *Node) mayBeInSwarm(ctx context.Context, w Work) bool {
+	if w.AddGroup {
+		return false
+	}
+	state, err := n.swarmState(ctx)
+	return err != nil || state != "inactive"
 }
 
 func (n *Node) probe(ctx context.Context, want Want) (probe, error) {
@@ -174,6 +195,9 @@ func prepare(ctx context.Context, n *Node, o Options, want Want, step func(strin
 	w, err := plan(p, want)
 	if err != nil {
 		return n, facts, err
+	}
+	if w.Restart && want.Gently && n.mayBeInSwarm(ctx, w) {
+		w.Turn, w.Restart, w.Daemon = true, false, daemonWork{}
 	}
 	root := rooted{n: n, sudo: p.UID != "0"}
 

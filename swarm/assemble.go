@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -22,11 +23,18 @@ func assemble(targets []Target, facts []fact, taken []string) View {
 	v := View{Nodes: make([]NodeView, len(targets)), targets: targets, facts: facts}
 	for i, t := range targets {
 		v.Nodes[i] = identify(t, facts[i], facts)
+		v.Nodes[i].dissolved = slices.Contains(t.Dissolved, v.Nodes[i].Cluster) && !listedBy(v.Nodes[i].Cluster, facts)
 	}
 	v.Swarms = halves(v.Nodes, func(NodeView) bool { return true })
 	v.Cluster, v.Rivals = choose(v.Nodes, nil)
 	if v.Cluster == "" && len(v.Rivals) == 0 {
 		v.Cluster = v.managedBySilent()
+	}
+	if v.Cluster == "" && len(v.Rivals) == 0 {
+		// What was the lab's is the lab's still, whatever its nodes are called now.
+		if left := halves(v.Nodes, func(n NodeView) bool { return n.Stray && !n.dissolved }); len(left) == 1 {
+			v.Cluster = left[0].Cluster
+		}
 	}
 	// Which of several swarms is kept is decided by who is taken over, and so is
 	// whether to stay in one that strangers manage. A swarm that is plainly the
@@ -56,7 +64,10 @@ func assemble(targets []Target, facts []fact, taken []string) View {
 // identify finds the node's id, swarm and role: from its own engine, from the
 // managers' lists, from its certificate, from the managers that it knows.
 func identify(t Target, f fact, all []fact) NodeView {
-	n := NodeView{Name: t.Name, Hostname: t.Hostname, Addr: t.Addr, Want: t.Role, Err: f.err}
+	n := NodeView{Name: t.Name, Hostname: t.Hostname, Addr: t.Addr, Want: t.Role, Stray: t.Stray, Err: f.err}
+	if own, err := netip.ParseAddr(f.info.Addr); err == nil && !n.Addr.IsValid() {
+		n.Addr = own
+	}
 	if !f.answered() {
 		n.NodeID, n.Cluster, n.Role = f.cert.NodeID, f.cert.Cluster, f.cert.Role
 		return n
@@ -96,6 +107,12 @@ func identify(t Target, f fact, all []fact) NodeView {
 	return n
 }
 
+// listedBy tells whether a manager of that swarm has a leader: it lives, whatever
+// was done to it.
+func listedBy(cluster string, all []fact) bool {
+	return slices.ContainsFunc(all, func(f fact) bool { return f.listed && f.info.ClusterID == cluster })
+}
+
 func clusterOfPeers(peers []engine.Peer, all []fact) string {
 	for _, p := range peers {
 		if c := clusterListing(p.ID, all); c != "" {
@@ -110,7 +127,7 @@ func clusterOfPeers(peers []engine.Peer, all []fact) string {
 // swarm (error) counts only where no other does.
 func choose(nodes []NodeView, taken []string) (cluster string, rivals []Half) {
 	candidate := func(n NodeView) bool {
-		return n.Want == lab.RoleManager && n.Cluster != "" && !slices.Contains(taken, n.Name)
+		return n.Want == lab.RoleManager && n.Cluster != "" && !n.dissolved && !slices.Contains(taken, n.Name)
 	}
 	found := halves(nodes, func(n NodeView) bool { return candidate(n) && !n.failed() })
 	if len(found) == 0 {
@@ -141,7 +158,7 @@ func (v View) managedBySilent() string {
 	found := map[string]bool{}
 	for i, n := range v.Nodes {
 		for _, p := range v.facts[i].info.Remotes {
-			if host, _, err := net.SplitHostPort(p.Addr); err == nil && n.Cluster != "" && silent(host) {
+			if host, _, err := net.SplitHostPort(p.Addr); err == nil && n.Cluster != "" && !n.dissolved && silent(host) {
 				found[n.Cluster] = true
 			}
 		}
@@ -212,6 +229,8 @@ func judge(n NodeView, f fact, v View, list []engine.Node, haveList bool) State 
 		return StateEngineDown
 	case f.info.State == engine.StateInactive:
 		return StateInactive
+	case n.dissolved:
+		return StateRemoved
 	}
 	ours := n.Cluster == v.Cluster || n.Cluster == ""
 	if v.Cluster == "" && n.Cluster != "" {
@@ -437,7 +456,9 @@ func (v View) warnings() []string {
 				what = "that its managers have left: " + strings.Join(left, ", ")
 			}
 			out = append(out, fmt.Sprintf("%s is in a swarm %s (%s)", n.Name, what, n.Cluster))
-		case n.State == StateMember && n.Want == lab.RoleNone:
+		case n.State == StateRemoved && n.dissolved:
+			out = append(out, fmt.Sprintf("%s came back into a swarm that was dissolved (%s): out of it, dcalab swarm dissolve; into the next, dcalab swarm bootstrap", n.Name, n.Cluster))
+		case n.State == StateMember && n.Want == lab.RoleNone && !n.Stray:
 			out = append(out, fmt.Sprintf("%s is in the swarm, although labs.yaml gives it no role there", n.Name))
 		}
 	}

@@ -178,7 +178,7 @@ func lacking(s awaitStep, targets []Target, facts []fact, list []engine.Node) []
 				why = f.info.Error
 			}
 		case list[at].Status != engine.NodeReady:
-			why = "its status is " + string(list[at].Status)
+			why, again = "its status is "+string(list[at].Status), true
 			if m := list[at].StatusMessage; m != "" {
 				why += " (" + m + ")"
 			}
@@ -186,6 +186,7 @@ func lacking(s awaitStep, targets []Target, facts []fact, list []engine.Node) []
 			why = "as a manager it is " + string(list[at].Reachability)
 			if list[at].Reachability == "" {
 				why = "it is not a manager yet; the leader must reach it at " + net.JoinHostPort(t.Addr.String(), RaftPort)
+				again = true // its own engine knows whether it gave up
 			}
 		default:
 			continue

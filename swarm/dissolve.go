@@ -31,6 +31,9 @@ type Dissolved struct {
 	// Lesson is what a person would type for Steps.
 	Lesson lesson.Lesson
 	View   View // at the end
+	// Left are the ids of swarms that no node is in any more that answers, and
+	// that others may come back into: Target.Dissolved, from now on.
+	Left []string
 }
 
 // demotionPatience is enough for raft to let go of a manager; a dissolve does
@@ -68,7 +71,7 @@ func PlanDissolve(v View) Plan {
 			}
 		case !ours(n):
 		case !manages(n):
-			workers = append(workers, leaveStep{on(n.Name), n.Cluster, why})
+			workers = append(workers, leaveStep{on: on(n.Name), Cluster: n.Cluster, Why: why})
 		case n.Leader:
 			leader = &v.Nodes[i]
 		case !reaches(n) || n.State != StateMember:
@@ -105,7 +108,7 @@ func PlanDissolve(v View) Plan {
 			q = after
 		}
 		if ours(n) {
-			p.stage("leave", []Step{leaveStep{on(n.Name), n.Cluster, why}})
+			p.stage("leave", []Step{leaveStep{on: on(n.Name), Cluster: n.Cluster, Why: why}})
 		}
 	}
 	p.Unfinished = v.mayRemain()
@@ -159,6 +162,7 @@ func Dissolve(ctx context.Context, targets []Target, o DissolveOptions) (Dissolv
 	if o.Patience <= 0 {
 		o.Patience = demotionPatience
 	}
+	before := d.View.Nodes
 	plan := PlanDissolve(d.View)
 	d.Steps = plan.Steps()
 	d.Lesson = plan.Lesson
@@ -188,6 +192,14 @@ func Dissolve(ctx context.Context, targets []Target, o DissolveOptions) (Dissolv
 		case n.State == StateInactive:
 		default:
 			left = append(left, Unfinished{Node: n.Name, Why: reason(n), Err: n.Err})
+		}
+	}
+	if len(left) > 0 {
+		was := halves(before, func(n NodeView) bool { return n.State != StateForeign })
+		for _, h := range was {
+			if !slices.ContainsFunc(d.View.Nodes, func(n NodeView) bool { return n.State.Answered() && n.Cluster == h.Cluster }) && h.Cluster != unknownCluster {
+				d.Left = append(d.Left, h.Cluster)
+			}
 		}
 	}
 	return d, notDissolved(left)
@@ -230,7 +242,7 @@ func notDissolved(left []Unfinished) error {
 		Why:  strings.Join(why, "; "),
 		Next: []string{
 			"start them: dcalab start " + strings.Join(names, " "),
-			"then take them into the next swarm: dcalab swarm bootstrap --take-over " + strings.Join(names, ","),
+			"then dcalab swarm dissolve takes them out, and dcalab swarm bootstrap into the next swarm",
 		}, Err: errors.Join(errs...)}
 }
 

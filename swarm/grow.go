@@ -26,7 +26,7 @@ func (p *planner) grow() {
 			settle = append(settle, waitStep{on(n.Name), true})
 		}
 	}
-	drop := p.drop()
+	drop, late := p.drop()
 	leaving := p.leave()
 	joining := p.join("")
 	var promote []Step
@@ -40,14 +40,17 @@ func (p *planner) grow() {
 	p.out.stage("join", joining)
 	p.out.stage("promote", promote)
 	p.out.stage("update", p.update(joining))
+	p.out.stage("clear", late)
 	p.out.stage("configure", p.configure())
 	p.await(nodesOf(joining))
 }
 
 // drop plans to strike stale entries, and those of nodes that are about to
 // leave the lab's own swarm. A dead manager counts against the quorum until
-// it is demoted, so that this comes before any join.
-func (p *planner) drop() []Step {
+// it is demoted, so that this comes before any join; late are those that hold
+// what their nodes, which never came into raft, are to have again.
+func (p *planner) drop() (steps, late []Step) {
+	hold := p.late()
 	var drops []dropStep
 	for _, e := range p.v.Stale {
 		drops = append(drops, dropStep{on(e.Lab), e.ID, e.IsManager() || e.Role == engine.RoleManager})
@@ -58,15 +61,19 @@ func (p *planner) drop() []Step {
 		}
 	}
 	// What the swarm itself would refuse is left out, one entry at a time.
-	var steps []Step
 	var ids []string
 	for _, d := range drops {
+		if _, holds := hold[d.ID]; holds {
+			d.Manager = false // it never came into raft
+			late = append(late, d)
+			continue
+		}
 		if p.v.GuardRemoval(append(ids, d.ID)...) == nil {
 			ids = append(ids, d.ID)
 			steps = append(steps, d)
 		}
 	}
-	return steps
+	return steps, late
 }
 
 // leave plans the leaving of nodes that have to join again: those taken over,
@@ -81,10 +88,13 @@ func (p *planner) leave() []Step {
 		switch n.State {
 		case StateRemoved:
 			why = "it was removed from there"
+			if n.dissolved {
+				why = "which was dissolved"
+			}
 		case StateError:
 			why = "in error: " + reason(n)
 		}
-		steps = append(steps, leaveStep{on(n.Name), n.Cluster, why})
+		steps = append(steps, leaveStep{on: on(n.Name), Cluster: n.Cluster, Why: why})
 	}
 	return steps
 }
@@ -135,10 +145,17 @@ func (p *planner) update(arriving []Step) []Step {
 		switch {
 		case slices.ContainsFunc(arriving, func(a Step) bool { return a.Node() == n.Name }):
 			// The availability goes with the init or the join.
-			s.Labels = maps.Clone(w.Labels)
+			s.Labels = map[string]string{}
+			maps.Copy(s.Labels, p.keptLabels(n))
+			maps.Copy(s.Labels, w.Labels)
 		case n.Want != lab.RoleNone && n.State == StateMember && n.Listed:
 			s.ID = n.NodeID
 			s.Labels = map[string]string{}
+			for k, val := range p.keptLabels(n) {
+				if _, ok := n.Labels[k]; !ok {
+					s.Labels[k] = val
+				}
+			}
 			for k, val := range w.Labels {
 				if have, ok := n.Labels[k]; !ok || have != val {
 					s.Labels[k] = val
@@ -156,7 +173,8 @@ func (p *planner) update(arriving []Step) []Step {
 }
 
 // configure plans the settings that can be changed, and warns of those that
-// only the start of a swarm can set.
+// only the start of a swarm can set. What labs.yaml does not say stays as
+// somebody has set it.
 func (p *planner) configure() []Step {
 	have := p.v.Settings
 	if have == nil {
@@ -164,15 +182,16 @@ func (p *planner) configure() []Step {
 	}
 	want := p.lab.Swarm
 	var set settings
-	if want.CertExpiry > 0 && want.CertExpiry != have.CertExpiry {
+	if !want.Unsaid.CertExpiry && want.CertExpiry > 0 && want.CertExpiry != have.CertExpiry {
 		set.CertExpiry = &want.CertExpiry
 	}
-	if want.TaskHistory >= 0 && want.TaskHistory != have.TaskHistory {
+	if !want.Unsaid.TaskHistory && want.TaskHistory >= 0 && want.TaskHistory != have.TaskHistory {
 		set.TaskHistory = &want.TaskHistory
 	}
 	if cut := p.pick(func(n NodeView) bool {
 		return n.Role == lab.RoleManager && (n.State == StateLocked || !n.State.Answered())
-	}); have.Autolock && !want.Autolock && len(cut) > 0 {
+	}); want.Unsaid.Autolock {
+	} else if have.Autolock && !want.Autolock && len(cut) > 0 {
 		// With autolock goes the key that these still need.
 		p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("autolock is not switched off yet: %s could not be unlocked any more", named(cut)))
 	} else if want.Autolock != have.Autolock {
@@ -181,17 +200,17 @@ func (p *planner) configure() []Step {
 	warn := func(what string, wanted, is any) {
 		p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("the lab wants %s %v, and the swarm has %v: only a new swarm can change that (dcalab destroy, dcalab up --swarm)", what, wanted, is))
 	}
-	if len(want.DefaultAddrPool) > 0 && !slices.Equal(want.DefaultAddrPool, have.Pools) {
+	if !want.Unsaid.DefaultAddrPool && len(want.DefaultAddrPool) > 0 && !slices.Equal(want.DefaultAddrPool, have.Pools) {
 		is := fmt.Sprint(have.Pools)
 		if len(have.Pools) == 0 {
 			is = "Docker's own, 10.0.0.0/8"
 		}
 		warn("the address pools", want.DefaultAddrPool, is)
 	}
-	if want.SubnetSize > 0 && have.SubnetSize > 0 && want.SubnetSize != have.SubnetSize {
+	if !want.Unsaid.SubnetSize && want.SubnetSize > 0 && have.SubnetSize > 0 && want.SubnetSize != have.SubnetSize {
 		warn("the subnet size", want.SubnetSize, have.SubnetSize)
 	}
-	if want.DataPathPort > 0 && have.DataPathPort > 0 && want.DataPathPort != have.DataPathPort {
+	if !want.Unsaid.DataPathPort && want.DataPathPort > 0 && have.DataPathPort > 0 && want.DataPathPort != have.DataPathPort {
 		warn("the data path port", want.DataPathPort, have.DataPathPort)
 	}
 	if set.empty() {

@@ -82,6 +82,23 @@ func (v View) GuardStopping(nodes ...string) error {
 	}
 }
 
+// GuardRestarting refuses to restart the engine of a node where the swarm has
+// no quorum, or loses it by that because another manager does not answer. With
+// one or two managers every restart of one costs it for a moment.
+func (v View) GuardRestarting(node string) error {
+	if err := v.NeedManager(); err != nil {
+		return err
+	}
+	err := v.GuardStopping(node)
+	var t *trouble.Error
+	if !errors.As(err, &t) || v.Quorum.Reachable == v.Quorum.Managers {
+		return nil
+	}
+	t.What = "refused to restart the engine of " + node
+	t.Next = []string{"bring the managers back that do not answer: dcalab status", "then go on: dcalab up --yes"}
+	return t
+}
+
 // GuardDestroying is GuardStopping for nodes that will not come back. Where
 // the quorum is lost already, or nobody could tell, it also refuses managers:
 // a loss that starting them would mend would last.

@@ -83,6 +83,11 @@ type modelEngine struct {
 	manager bool
 	key     string // what its manager's key is locked with
 	joining *engine.JoinOptions
+	// through is the address of the manager that it joined through, until its
+	// engine is restarted: with that one it comes into raft when it is promoted,
+	// or not at all (moby#37175, up to 23.0.6, 25.0.5 and 26.1.2).
+	through string
+	vain    bool // promoted, and not come into raft
 	delay   int
 }
 
@@ -216,7 +221,7 @@ func (w *world) tick() {
 				n.delay = w.slow
 				continue
 			}
-			if n.delay--; n.delay > 0 || want && !w.alive(s, n) {
+			if n.delay--; n.delay > 0 || want && !w.alive(s, n) || want && w.strand(s, n) {
 				continue
 			}
 			n.raft = want
@@ -245,6 +250,19 @@ func (w *world) tick() {
 			e.state = engine.StateActive
 		}
 	}
+}
+
+// strand: a node is promoted, and the manager that it once joined through is a
+// manager no more, or is down. Its engine gives up.
+func (w *world) strand(s *modelSwarm, n *modelNode) bool {
+	at := slices.IndexFunc(w.engines, func(e *modelEngine) bool { return e.id == n.ID && e.swarm == s.id })
+	if at < 0 || w.engines[at].through == "" || slices.ContainsFunc(s.nodes, func(m *modelNode) bool {
+		return m.raft && m.Addr == w.engines[at].through && w.alive(s, m)
+	}) {
+		return false
+	}
+	w.engines[at].state, w.engines[at].vain = engine.StateError, true
+	return true
 }
 
 // reschedule moves tasks away from drained nodes.
@@ -313,6 +331,9 @@ func (e *modelEngine) Info(context.Context) (engine.Info, error) {
 		return in, nil
 	case engine.StateError:
 		in.Error = "swarm: it gave up"
+		if e.vain {
+			in.Error = "manager stopped: can't initialize raft node: rpc error: code = Unavailable desc = connection error"
+		}
 		return in, nil
 	}
 	if e.joining != nil {
@@ -408,6 +429,10 @@ func (e *modelEngine) enter(s *modelSwarm, o engine.JoinOptions) error {
 	s.nodes = append(s.nodes, &modelNode{Node: engine.Node{ID: id, Hostname: e.host, Role: role, Addr: e.addr,
 		Availability: o.Availability, Labels: map[string]string{}, EngineVersion: "20.10.24"}, raft: role == engine.RoleManager, delay: e.w.slow})
 	e.id, e.swarm, e.state, e.manager, e.key, e.joining = id, s.id, engine.StateActive, role == engine.RoleManager, "", nil
+	e.through, e.vain = "", false
+	if len(o.Managers) > 0 {
+		e.through = strings.TrimSuffix(o.Managers[0], ":2377")
+	}
 	return nil
 }
 
@@ -462,7 +487,7 @@ func (e *modelEngine) Leave(context.Context, bool) error {
 		if s != nil && s.node(e.id) != nil {
 			s.node(e.id).seen = 3
 		}
-		e.state, e.id, e.swarm, e.manager, e.joining, e.key = engine.StateInactive, "", "", false, nil, ""
+		e.state, e.id, e.swarm, e.manager, e.joining, e.key, e.vain = engine.StateInactive, "", "", false, nil, "", false
 		return nil
 	})
 }
@@ -622,7 +647,7 @@ func (e *modelEngine) certificate(context.Context) ([]byte, error) {
 		return nil, fs.ErrNotExist
 	}
 	unit := "swarm-worker"
-	if e.manager {
+	if e.manager || e.vain {
 		unit = "swarm-manager"
 	}
 	return makeCertificate(e.swarm, unit, e.id), nil
@@ -700,7 +725,7 @@ func (w *world) restart(i int) {
 		e.state, e.key = engine.StateLocked, s.key
 		return
 	}
-	e.state, e.delay = engine.StatePending, 2
+	e.state, e.delay, e.through = engine.StatePending, 2, ""
 	w.tick()
 	w.tick()
 }

@@ -198,6 +198,9 @@ func (s waitStep) plain(t *teacher) {
 
 func (s dropStep) plain(t *teacher) {
 	name := t.entry(s.Node(), s.ID)
+	if t.arrived[s.Node()] != "" {
+		name = s.ID // the node has a new entry by now, with the same host name
+	}
 	if s.Manager {
 		t.ask("a manager that is no more counts until it is demoted", "docker", "node", "demote", name)
 		t.outOfRaft("", s.ID, name)
@@ -211,7 +214,7 @@ func (s leaveStep) plain(t *teacher) {
 	n, _ := t.v.Node(s.Node())
 	line := []string{"docker", "swarm", "leave"}
 	manages := slices.Contains(t.managers, s.Node()) || n.Role == lab.RoleManager && t.arrived[s.Node()] != engine.RoleWorker
-	if manages || n.State != StateMember && n.State != StateForeign {
+	if manages || s.failed || n.State != StateMember && n.State != StateForeign {
 		line = append(line, "--force")
 	}
 	t.add(lesson.Command{Node: s.Node(), Text: lesson.Template(line...), Why: s.Why})

@@ -64,7 +64,7 @@ func TestEveryKindIsTaught(t *testing.T) {
 			n1$ docker node demote n3.lab.example
 			n1$ docker node inspect --format '{{.ManagerStatus}}' n3.lab.example -> <nil>
 			n1$ docker node rm --force n3.lab.example`},
-		{name: "leave", roles: "mw", play: formed, steps: func(View) []Step { return []Step{leaveStep{"n2", "", ""}, leaveStep{"n1", "", ""}} }, want: `
+		{name: "leave", roles: "mw", play: formed, steps: func(View) []Step { return []Step{leaveStep{on: "n2"}, leaveStep{on: "n1"}} }, want: `
 			n2$ docker swarm leave
 			n1$ docker swarm leave --force`},
 		{name: "init", roles: "m", steps: func(View) []Step {

@@ -91,9 +91,9 @@ func TestPlans(t *testing.T) {
 		{name: "the only manager is pending in no swarm that is known", roles: "mw", play: func(w *world) { w.init(1); w.pendingJoin(0, 1); w.engines[0].delay = 9; w.halt(1) }, want: `
 			n1: wait until it is in the swarm (it is joining, or coming back)`, left: "n2: the machine is halted"},
 		{name: "error", roles: "mw", play: func(w *world) { formed(w); w.breakDown(1) }, want: `
-			n2: remove its old entry node06
 			n2: leave swarm swarm01 (in error: swarm: it gave up)
 			n2: join as worker, advertising 10.20.20.12
+			n2: remove its old entry node06
 			wait until n1, n2 are Ready and n1 is Reachable as a manager`},
 		{name: "a manager of three in error", roles: "mmm", play: func(w *world) { formed(w); w.breakDown(2) }, want: `
 			n3: demote and remove its old entry node07

@@ -22,8 +22,9 @@ import (
 //     its quorum, without a second swarm, and without a node leaving a swarm
 //     that was neither taken over nor gave up nor had struck it;
 //   - a refusal has touched nothing;
-//   - success means that every node of the lab is what labs.yaml says, and
-//     that a second run has nothing to do;
+//   - success means that every node of the lab is what labs.yaml says, with the
+//     labels that somebody gave it by hand, and that a second run has nothing to
+//     do;
 //   - "unfinished" has its reason in a node that is down or cut off.
 func TestFromAnywhereTheSwarmComesRight(t *testing.T) {
 	outcomes := map[string]int{}
@@ -97,7 +98,7 @@ func (m move) String() string { return fmt.Sprintf("%s n%d via n%d", m.kind, m.n
 
 // moves a student may make; the ones that build come up more often.
 var moves = []string{"init", "init", "join", "join", "join", "join manager", "join manager", "promote", "demote", "leave",
-	"strike", "stop", "halt", "restart", "restart all", "break", "pending", "autolock", "autolock", "label", "drain"}
+	"strike", "stop", "halt", "restart", "restart all", "break", "pending", "autolock", "autolock", "label", "label", "drain", "strand", "strand"}
 
 func (m move) make(w *world) {
 	switch m.kind {
@@ -137,6 +138,13 @@ func (m move) make(w *world) {
 		w.pendingJoin(m.node, m.via)
 	case "autolock":
 		w.autolock(m.node)
+	case "strand": // the manager that it joined through becomes a worker, and it a manager
+		for i := range w.engines {
+			if i != m.node && i != m.via {
+				w.setRole(m.via, i, engine.RoleWorker)
+				w.setRole(m.node, i, engine.RoleManager)
+			}
+		}
 	case "label":
 		_ = w.engines[m.via].UpdateNode(context.Background(), w.engines[m.node].id, func(s *engine.NodeSpec) { s.Labels["Own"] = "kept" })
 	case "drain":
@@ -148,6 +156,12 @@ func (m move) make(w *world) {
 func runModel(w *world) (outcome, failure string) {
 	ctx := context.Background()
 	targets := w.targets()
+	labelled := map[string]bool{}
+	for _, e := range w.engines {
+		if s := w.swarms[e.swarm]; s != nil && s.node(e.id) != nil && s.node(e.id).Labels["Own"] != "" && !slices.Contains(w.taken, e.name) {
+			labelled[e.name] = true
+		}
+	}
 	w.acting = true
 	res, err := Apply(ctx, w.lab, targets, Options{TakeOver: w.taken})
 	fail := func(format string, args ...any) (string, string) {
@@ -210,6 +224,8 @@ func runModel(w *world) (outcome, failure string) {
 			return fail("%s is no manager", n.Name)
 		case s.node(e.id).Availability != engine.Availability(n.Availability):
 			return fail("%s has availability %s", n.Name, s.node(e.id).Availability)
+		case labelled[n.Name] && s.node(e.id).Labels["Own"] != "kept":
+			return fail("%s lost the label that it was given by hand", n.Name)
 		case len(n.Labels) > 0 && s.node(e.id).Labels["Disk"] != "ssd":
 			return fail("%s lacks its label", n.Name)
 		}

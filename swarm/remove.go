@@ -52,14 +52,18 @@ func Remove(ctx context.Context, targets []Target, names []string, o ChangeOptio
 		}
 		todo = append(todo, steps)
 	}
+	anchor := v.guardAnchor(r.members)
 	if err := r.view.GuardRemoval(ids...); err != nil {
 		var t *trouble.Error
 		if !o.Force || errors.As(err, &t) && t.ID == "last-manager" {
+			if anchor != nil && slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return n.Stray }) {
+				return ch, anchor // which what err advises would not mend
+			}
 			return ch, err
 		}
 	}
-	if err := v.guardAnchor(r.members); err != nil {
-		return ch, err
+	if anchor != nil {
+		return ch, anchor
 	}
 	for _, n := range outside {
 		steps := v.remainder(n)
@@ -87,27 +91,30 @@ func Remove(ctx context.Context, targets []Target, names []string, o ChangeOptio
 }
 
 // guardAnchor refuses to take out the last member that labs.yaml calls a
-// manager: by these, dcalab knows which swarm is the lab's.
+// manager, or that it no longer has: by these, dcalab knows which swarm is the
+// lab's.
 func (v View) guardAnchor(going []member) error {
 	before, after := 0, 0
-	var stay []string
+	var stay, strays []string
 	for _, n := range v.Nodes {
 		goes := slices.ContainsFunc(going, func(m member) bool { return m.ID == n.NodeID })
 		switch {
 		case !n.Listed:
-		case n.Want == lab.RoleManager:
+		case n.Want == lab.RoleManager || n.Stray:
 			before++
 			if !goes {
 				after++
+			} else if n.Stray {
+				strays = append(strays, n.Name)
 			}
 		case !goes:
 			stay = append(stay, n.Name)
 		}
 	}
-	if before == 0 || after > 0 {
+	if before == 0 || after > 0 || len(stay) == 0 && len(strays) > 0 {
 		return nil
 	}
-	return &trouble.Error{
+	e := &trouble.Error{
 		ID: "last-wanted-manager", Exit: trouble.ExitRefused,
 		What: "refused to remove the last member that labs.yaml calls a manager",
 		Why:  "dcalab knows the lab's swarm by it: the one that a node is in which labs.yaml calls a manager; the rest (" + strings.Join(stay, ", ") + ") would look like somebody else's",
@@ -116,6 +123,16 @@ func (v View) guardAnchor(going []member) error {
 			"without a labs.yaml of your own: dcalab config view >new.yaml && mv new.yaml labs.yaml makes one of the same lab",
 		},
 	}
+	if len(strays) > 0 {
+		gone := strings.Join(strays, ", ")
+		e.What = "refused to remove " + gone + " from the swarm"
+		e.Why = "none of the members that would stay (" + strings.Join(stay, ", ") + ") has role: manager in labs.yaml; by such a member dcalab knows which swarm is the lab's"
+		e.Next = []string{
+			"write role: manager for one of them in labs.yaml; make it one, if it is a worker: dcalab promote " + stay[0] + "; then dcalab up --prune",
+			"or put " + gone + " back in labs.yaml",
+		}
+	}
+	return e
 }
 
 // removal plans to take a node out of the swarm that its list holds.
@@ -133,7 +150,7 @@ func (r *changer) removal(m member, gone bool) ([]Step, error) {
 	if manager {
 		steps = append(steps, demoteStep{on(m.name), m.ID})
 	}
-	return append(steps, leaveStep{on(m.name), r.view.Cluster, "it is removed"}, dropStep{on(m.name), m.ID, false}), nil
+	return append(steps, leaveStep{on: on(m.name), Cluster: r.view.Cluster, Why: "it is removed"}, dropStep{on(m.name), m.ID, false}), nil
 }
 
 // silent refuses to strike the entry of a node that may be alive.
@@ -156,7 +173,7 @@ func silent(m member, n NodeView, ours bool) error {
 func (v View) remainder(n NodeView) []Step {
 	var steps []Step
 	if n.State == StateRemoved {
-		steps = append(steps, leaveStep{on(n.Name), n.Cluster, "it was removed from there"})
+		steps = append(steps, leaveStep{on: on(n.Name), Cluster: n.Cluster, Why: "it was removed from there"})
 	}
 	for _, e := range v.Stale {
 		if e.Lab == n.Name {

@@ -31,6 +31,9 @@ type ChangeOptions struct {
 	// Patience is how long to wait for the effect; zero means a minute.
 	Patience time.Duration
 	Progress func(Event)
+
+	// former: a node that left in the middle of a promotion is meant, too.
+	former bool
 }
 
 // Changed is one node that was to be changed.
@@ -58,13 +61,22 @@ type Change struct {
 // no-swarm, nobody-answers, two-swarms, no-quorum, no-such-node, ambiguous-node, not-in-swarm,
 // node-down, change-unfinished.
 func Promote(ctx context.Context, targets []Target, names []string, o ChangeOptions) (Change, error) {
+	o.former = true
 	r, ch, err := beginChange(ctx, targets, names, o, func(_ NodeView, named bool) bool { return named })
 	if err != nil {
 		return ch, err
 	}
 	var todo []member
+	anew := map[string][]Step{}
 	for i, m := range r.members {
 		manages := m.IsManager() && m.Role == engine.RoleManager
+		if n, ok := r.view.Node(m.name); ok && !manages {
+			if steps, ok := r.view.rejoin(n, engine.RoleManager); ok {
+				anew[m.name] = steps
+				todo = append(todo, m)
+				continue
+			}
+		}
 		if !manages {
 			m = r.awaitKnown(ctx, m)
 		}
@@ -84,7 +96,11 @@ func Promote(ctx context.Context, targets []Target, names []string, o ChangeOpti
 		}
 	}
 	for _, m := range todo {
-		ch.Steps = append(ch.Steps, promoteStep{on(m.name), m.ID})
+		if steps := anew[m.name]; steps != nil {
+			ch.Steps = append(ch.Steps, steps...)
+		} else {
+			ch.Steps = append(ch.Steps, promoteStep{on(m.name), m.ID})
+		}
 	}
 	ch.Lesson = r.view.Lesson(ch.Steps)
 	if o.DryRun {
@@ -93,9 +109,18 @@ func Promote(ctx context.Context, targets []Target, names []string, o ChangeOpti
 	errs := make([]error, len(todo))
 	each(len(todo), func(i int) {
 		m := todo[i]
+		if steps := anew[m.name]; steps != nil {
+			errs[i] = r.doAgain(ctx, m.name, steps)
+			return
+		}
 		errs[i] = r.change(ctx, m, promoteStep{on(m.name), m.ID}, engine.RoleManager)
 	})
-	return r.endChange(ctx, ch, errs)
+	ch, err = r.endChange(ctx, ch, errs)
+	if err == nil {
+		err = r.standing(ctx, &ch, todo)
+	}
+	r.account(&ch)
+	return ch, err
 }
 
 // Demote makes workers of the named nodes, one after the other, and waits
@@ -110,10 +135,18 @@ func Demote(ctx context.Context, targets []Target, names []string, o ChangeOptio
 	}
 	var todo []member
 	var ids []string
+	var anew [][]Step
 	for i, m := range r.members {
 		if !m.IsManager() && m.Role == engine.RoleWorker {
 			ch.Nodes[i].Already = true
 			continue
+		}
+		if n, ok := r.view.Node(m.name); ok {
+			if steps, ok := r.view.rejoin(n, engine.RoleWorker); ok { // the swarm cannot demote it
+				anew = append(anew, steps)
+				ch.Steps = append(ch.Steps, steps...)
+				continue
+			}
 		}
 		todo = append(todo, m)
 		ids = append(ids, m.ID)
@@ -134,6 +167,9 @@ func Demote(ctx context.Context, targets []Target, names []string, o ChangeOptio
 	}
 	r.askOthersFirst(todo)
 	var errs []error
+	for _, steps := range anew {
+		errs = append(errs, r.doAgain(ctx, steps[0].Node(), steps))
+	}
 	for _, m := range todo {
 		err := r.change(ctx, m, demoteStep{on(m.name), m.ID}, engine.RoleWorker)
 		errs = append(errs, err)
@@ -181,6 +217,8 @@ type changer struct {
 	*runner
 	members []member
 	changed []engine.Node // entries as the list showed them after their change; guarded by mu
+	// again are the steps of those that left and joined anew, by name; guarded by mu.
+	again map[string][]Step
 }
 
 // hearsay is how long a node that was just started may take to be heard by the
@@ -224,7 +262,11 @@ func (r *changer) down(m member) string {
 		return "it does not answer (" + reason(n) + ")"
 	}
 	if m.Status != engine.NodeReady {
-		return "its status in the swarm is " + string(m.Status)
+		why := "its status in the swarm is " + string(m.Status)
+		if n, ok := r.view.Node(m.name); ok && n.Err != nil {
+			why += " (" + reason(n) + ")"
+		}
+		return why
 	}
 	return ""
 }
@@ -247,6 +289,11 @@ func beginChange(ctx context.Context, targets []Target, names []string, o Change
 	r.begin(v)
 	for _, name := range names {
 		m, err := v.resolve(name)
+		if n, ok := v.Node(name); err != nil && ok && o.former && n.State == StateInactive {
+			if old, ok := v.former(n); ok {
+				m, err = member{old, n.Name}, nil
+			}
+		}
 		if err != nil {
 			return nil, ch, err
 		}
@@ -437,6 +484,9 @@ func (v View) resolve(name string) (member, error) {
 func (r *changer) change(ctx context.Context, m member, s Step, role engine.Role) error {
 	r.progress(Event{Node: m.name, Kind: s.Kind(), Step: s.String()})
 	err := r.setRole(ctx, m, role)
+	if errors.Is(err, errStranded) && ctx.Err() == nil {
+		err = r.takeAgain(ctx, m, role)
+	}
 	r.progress(Event{Node: m.name, Kind: s.Kind(), Step: s.String(), Done: true, Err: err})
 	switch {
 	case err == nil || ctx.Err() != nil:
@@ -479,6 +529,9 @@ func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error
 		case at < 0:
 			return finalError{fmt.Errorf("%s: %w", m.ID, engine.ErrNotFound)}
 		case role == engine.RoleManager && list[at].Reachability != engine.ReachabilityReachable:
+			if err := r.gaveUp(ctx, m); err != nil {
+				return err
+			}
 			return errors.New("the leader does not reach it as a manager yet, at " + net.JoinHostPort(list[at].Addr, RaftPort))
 		case role == engine.RoleWorker && list[at].IsManager():
 			return errors.New("it takes part in raft still")

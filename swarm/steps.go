@@ -98,6 +98,8 @@ type leaveStep struct {
 	on
 	Cluster string
 	Why     string
+	// failed: by then its engine has given up, whatever the view says.
+	failed bool
 }
 
 func (leaveStep) Kind() Kind { return KindLeave }

@@ -23,8 +23,9 @@ const (
 	StateForeign     State = "foreign"     // in a swarm that is not the lab's
 	StateMember      State = "member"      // in the lab's swarm
 	// StateRemoved is a node that believes to be in the lab's swarm, while the
-	// swarm struck it from its list (docker node rm --force). Its engine calls
-	// itself active for as long as one cares to look (20.10, measured).
+	// swarm struck it from its list (docker node rm --force), or was dissolved
+	// while it was down. Its engine calls itself active for as long as one cares
+	// to look (20.10, measured).
 	StateRemoved State = "removed"
 )
 
@@ -39,6 +40,8 @@ type NodeView struct {
 	// Want is the role that labs.yaml gives the node.
 	Want  lab.Role
 	State State
+	// Stray: labs.yaml no longer has it. It wants no role then.
+	Stray bool
 	// Err says what is wrong where something is: why the node or its engine
 	// does not answer, or the engine's own account of its swarm.
 	Err error
@@ -67,6 +70,8 @@ type NodeView struct {
 	// engineState is what the node's own engine called its state, before it was
 	// judged in the light of the others.
 	engineState engine.LocalNodeState
+	// dissolved: it is in a swarm that the lab dissolved while it was down.
+	dissolved bool
 }
 
 // Entry is a line of the swarm's list that stands for no living node of the
@@ -88,8 +93,8 @@ type View struct {
 	// Nodes in the order of the targets.
 	Nodes []NodeView
 	// Cluster is the id of the lab's swarm: the one in which a node that
-	// labs.yaml calls manager is a member. Empty where there is none, or more
-	// than one.
+	// labs.yaml calls manager is a member; where there is none, that of the nodes
+	// which labs.yaml no longer has. Empty where there is none, or more than one.
 	Cluster string
 	// Swarms are all the swarms that nodes of the lab are in, the lab's
 	// included, ordered by id.

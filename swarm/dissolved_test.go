@@ -1,0 +1,86 @@
+package swarm
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/dcalab/dcalab/engine"
+)
+
+// A node that was down when the swarm was dissolved comes back: a second
+// dissolve takes it out, and bootstrap into the next swarm, without --take-over.
+func TestDissolvedWhileANodeWasDown(t *testing.T) {
+	for _, tt := range []struct {
+		name, roles string
+		down        int
+		steps       string // of bootstrap, before there is a new swarm
+		into        string // and after
+	}{
+		{"a worker", "mww", 2, "n3 leave, n1 init, n2 join, n3 join,  await", "n3 leave, n3 join,  await"},
+		{"a manager", "mmm", 1, "n2 leave, n1 init, n2 join, n3 join,  await", "n2 leave, n2 join,  await"},
+		{"the first manager", "mmm", 0, "n1 leave, n2 init, n1 join, n3 join,  await", "n1 leave, n1 join,  await"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(testLab(tt.roles))
+				formed(w)
+				w.halt(tt.down)
+				d, err := Dissolve(t.Context(), w.targets(), DissolveOptions{})
+				if err == nil || len(d.Left) != 1 {
+					t.Fatalf("%v, left %v", err, d.Left)
+				}
+				w.restart(tt.down)
+				targets := func() []Target {
+					ts := w.targets()
+					for i := range ts {
+						ts[i].Dissolved = d.Left
+					}
+					return ts
+				}
+				back := w.engines[tt.down].name
+				v := Observe(t.Context(), targets())
+				if n, _ := v.Node(back); n.State != StateRemoved || v.Cluster != "" || len(v.Rivals) > 0 || !strings.Contains(strings.Join(v.Warnings, "; "), "dissolved") {
+					t.Errorf("%s is %s in %q, warnings %v", back, n.State, v.Cluster, v.Warnings)
+				}
+				if got := describe(PlanDissolve(v).Steps()); got != back+" leave" {
+					t.Errorf("a second dissolve would do %s", got)
+				}
+				if p, err := MakePlan(w.lab, v, Options{}); err != nil || describe(p.Steps()) != tt.steps {
+					t.Errorf("bootstrap: %v, %s", err, describe(p.Steps()))
+				}
+				// The others have a new swarm by then.
+				first := (tt.down + 1) % 3
+				if tt.roles == "mww" {
+					first = 0
+				}
+				w.init(first)
+				for i := range w.engines {
+					if i != first && i != tt.down {
+						w.join(i, first, map[byte]engine.Role{'m': engine.RoleManager, 'w': engine.RoleWorker}[tt.roles[i]])
+					}
+				}
+				res, err := Apply(t.Context(), w.lab, targets(), Options{})
+				if err != nil || describe(res.Steps) != tt.into {
+					t.Errorf("bootstrap into the next: %v, %s", err, describe(res.Steps))
+				}
+			})
+		})
+	}
+}
+
+// A swarm that has a leader lives, whatever was done to it.
+func TestDissolvedInPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(testLab("mw"))
+		formed(w)
+		ts := w.targets()
+		for i := range ts {
+			ts[i].Dissolved = []string{w.engines[0].swarm}
+		}
+		p, err := MakePlan(w.lab, Observe(t.Context(), ts), Options{})
+		if err != nil || !p.Empty() {
+			t.Errorf("%v, %s", err, p)
+		}
+	})
+}

@@ -1,0 +1,228 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// An engine that is promoted joins raft through the manager that it once joined
+// the swarm through, for as long as it runs (moby#37175; mended in 23.0.7,
+// 25.0.6 and 26.1.3). Where that one is a manager no more, or is down, it gives
+// up, and neither a second promotion nor a restart helps: it has to leave, and
+// to join as what it is to be. Nothing of its own is lost by that, because it
+// never came into raft; its labels and its availability are kept by its old
+// entry, which therefore goes last.
+
+// former gives the entry that holds the labels of a node that has to join anew:
+// of one whose engine gave up without being in raft, and of one that has left
+// for that reason, when whoever did it was interrupted.
+func (v View) former(n NodeView) (engine.Node, bool) {
+	if n.State == StateError {
+		at := find(v.entries(), n.NodeID)
+		if at < 0 || !n.Listed || v.entries()[at].IsManager() {
+			return engine.Node{}, false
+		}
+		return v.entries()[at], true
+	}
+	for _, e := range v.Stale {
+		if e.Lab == n.Name && e.Role == engine.RoleManager && !e.IsManager() && (n.State == StateInactive || n.State == StateMember) {
+			return e.Node, true
+		}
+	}
+	return engine.Node{}, false
+}
+
+// rejoin plans to take a node in again that has a former entry and is no
+// member, in this role.
+func (v View) rejoin(n NodeView, role engine.Role) ([]Step, bool) {
+	old, ok := v.former(n)
+	if !ok || n.State == StateMember || n.State == StateError && unreachedByLeader(reason(n)) {
+		return nil, false
+	}
+	return v.again(n, old, role), true
+}
+
+func (v View) again(n NodeView, old engine.Node, role engine.Role) []Step {
+	var steps []Step
+	if n.State != StateInactive {
+		steps = append(steps, leaveStep{on: on(n.Name), Cluster: v.Cluster, Why: "in error: to join anew", failed: true})
+	}
+	steps = append(steps, joinStep{on(n.Name), role, n.Addr.String(), old.Availability})
+	if len(old.Labels) > 0 {
+		steps = append(steps, updateStep{on: on(n.Name), Labels: maps.Clone(old.Labels)})
+	}
+	a := awaitStep{Ready: []string{n.Name}}
+	if role == engine.RoleManager {
+		a.Reachable = a.Ready
+	}
+	return append(steps, dropStep{on: on(n.Name), ID: old.ID}, a) // it is not in raft
+}
+
+// unreachedByLeader tells from what an engine says that the leader cannot reach
+// it: to join anew would end in the same way (swarmkit, raft.ProcessConf).
+func unreachedByLeader(said string) bool {
+	return strings.Contains(said, "prospective new cluster member")
+}
+
+// errStranded: a node that was promoted cannot come into raft as it is.
+var errStranded = errors.New("its engine gave up")
+
+// gaveUp asks the engine of a node that was promoted whether it gave up.
+func (r *changer) gaveUp(ctx context.Context, m member) error {
+	n, ours := r.view.Node(m.name)
+	e, err := r.engine(m.name)
+	if !ours || err != nil || n.NodeID != m.ID {
+		return nil //nolint:nilerr // it cannot be asked
+	}
+	info, err := e.Info(ctx)
+	switch {
+	case err != nil || info.State != engine.StateError:
+		return nil //nolint:nilerr // the list tells what is still missing
+	case unreachedByLeader(info.Error):
+		return finalError{fmt.Errorf("its engine gave up: %s", info.Error)}
+	}
+	return finalError{fmt.Errorf("%w: %s", errStranded, info.Error)}
+}
+
+// takeAgain lets a node that was promoted in vain leave and join in this role.
+func (r *changer) takeAgain(ctx context.Context, m member, role engine.Role) error {
+	n, _ := r.view.Node(m.name)
+	n.State = StateError
+	return r.doAgain(ctx, m.name, r.view.again(n, m.Node, role))
+}
+
+// doAgain does the steps of rejoin, and keeps them for the account.
+func (r *changer) doAgain(ctx context.Context, node string, steps []Step) error {
+	r.mu.Lock()
+	if r.again == nil {
+		r.again = map[string][]Step{}
+	}
+	r.again[node] = steps
+	r.mu.Unlock()
+	for _, s := range steps {
+		err := r.step(ctx, s)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return err
+		default:
+			return &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: node, What: s.String(), Why: cause(node, err),
+				Next: []string{"see where it stands: dcalab status", "then go on: dcalab swarm bootstrap"}, Err: err}
+		}
+	}
+	return nil
+}
+
+// account puts into a change what was done in the place of a promotion.
+func (r *changer) account(ch *Change) {
+	if len(r.again) == 0 {
+		return
+	}
+	var steps []Step
+	for _, s := range ch.Steps {
+		if again := r.again[s.Node()]; again != nil && s.Kind() == KindPromote {
+			steps = append(steps, again...)
+		} else {
+			steps = append(steps, s)
+		}
+	}
+	ch.Steps = steps
+	ch.Lesson = r.view.Lesson(steps)
+	for i, n := range ch.Nodes {
+		if now, ok := ch.View.Node(n.Name); ok && r.again[n.Name] != nil && now.Listed {
+			ch.Nodes[i].ID = now.NodeID
+		}
+	}
+}
+
+// lookAgain is for how long a manager that was just promoted, and that the last
+// look does not show as one, is looked for.
+const lookAgain = 3 * time.Second
+
+// standing looks whether the members that were promoted are Reachable managers
+// still, and says which are not.
+func (r *changer) standing(ctx context.Context, ch *Change, promoted []member) error {
+	fallen := func() error {
+		var errs []error
+		for _, m := range promoted {
+			if why := ch.View.fallen(m); why != "" {
+				errs = append(errs, &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: m.name,
+					What: "it was made a manager, and does not take part any more", Why: why,
+					Next: []string{"see where it stands: dcalab status", "start it, if it does not run: dcalab up " + m.name}})
+			}
+		}
+		return errors.Join(errs...)
+	}
+	if fallen() == nil {
+		return nil
+	}
+	waiting := runner{patience: lookAgain}
+	_ = waiting.poll(ctx, func() error {
+		ch.View = Observe(ctx, r.targets)
+		return fallen()
+	})
+	ch.After = ch.View.Quorum
+	return fallen()
+}
+
+// fallen says why a member that was promoted does not count as a manager that
+// the leader reaches; empty where it does.
+func (v View) fallen(m member) string {
+	n, ours := v.Node(m.name)
+	id := m.ID
+	if ours {
+		switch {
+		case !n.State.Answered():
+			return reason(n)
+		case n.State != StateMember:
+			return "its engine is in state " + reason(n)
+		}
+		id = n.NodeID
+	}
+	list, ok := v.list()
+	if !ok {
+		return v.Quorum.String()
+	}
+	at := find(list, id)
+	switch {
+	case at < 0:
+		return "it is not in the swarm's list any more"
+	case !list[at].IsManager():
+		return "the leader does not call it a manager any more"
+	case list[at].Reachability != engine.ReachabilityReachable:
+		return "the leader calls it " + string(list[at].Reachability)
+	}
+	return ""
+}
+
+// late are the entries that go after their nodes have joined anew, by id.
+func (p *planner) late() map[string]engine.Node {
+	out := map[string]engine.Node{}
+	for _, n := range p.v.Nodes {
+		old, ok := p.v.former(n)
+		if ok && n.Want != lab.RoleNone && (n.State != StateError || p.leaves(n)) {
+			out[old.ID] = old
+		}
+	}
+	return out
+}
+
+// keptLabels are the labels that a node has that is about to join anew, or has
+// just done so, and that labs.yaml does not name.
+func (p *planner) keptLabels(n NodeView) map[string]string {
+	if old, ok := p.v.former(n); ok {
+		return old.Labels
+	}
+	if n.State != StateForeign && n.Listed && p.leaves(n) {
+		return n.Labels
+	}
+	return nil
+}
