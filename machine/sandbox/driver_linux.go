@@ -497,10 +497,13 @@ func (d *Driver) leave() error {
 		return err
 	}
 	defer root.Close()
+	if err := unforward(); err != nil {
+		return err
+	}
 	if left, err := root.ReadDir(-1); err != nil || slices.ContainsFunc(left, os.DirEntry.IsDir) {
 		return err
 	}
-	if err := errors.Join(unforward(), dropCgroups("")); err != nil {
+	if err := errors.Join(dropForwardMarks(), dropCgroups("")); err != nil {
 		return err
 	}
 	return unix.Rmdir(runtimeRoot)
