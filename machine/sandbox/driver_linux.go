@@ -103,6 +103,9 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 	if err := d.ground(); err != nil {
 		return err
 	}
+	if err := d.copyEtc(len(alive) > 0); err != nil {
+		return err
+	}
 	nat, err := d.raise()
 	if err != nil {
 		return err

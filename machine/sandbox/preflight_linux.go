@@ -129,7 +129,7 @@ func (d *Driver) probeOverlay(dir string) error {
 		return err
 	}
 	return inMountNamespace(func() error {
-		if err := mountOverlay(dk, target); err != nil {
+		if err := mountOverlay(target, "/usr", dk.upper(), dk.work()); err != nil {
 			return fmt.Errorf("%s: %w", dir, err)
 		}
 		return unix.Unmount(target, unix.MNT_DETACH)

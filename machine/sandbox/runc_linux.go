@@ -81,8 +81,8 @@ func (d *Driver) run(ctx context.Context, n lab.Node) (int, error) {
 	// of the destroy that follows.
 	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	if err := inMountNamespace(func() error {
-		if err := mountOverlay(dk, root); err != nil {
-			return fmt.Errorf("overlay over the host's root: %w", err)
+		if err := d.mountRoot(dk, root); err != nil {
+			return fmt.Errorf("the node's root: %w", err)
 		}
 		return cmd.Run()
 	}); err != nil {
@@ -118,14 +118,6 @@ func inMountNamespace(f func() error) error {
 		}()
 	}()
 	return <-done
-}
-
-// mountOverlay puts a node's upper folder over the host's root, at target.
-func mountOverlay(dk disk, target string) error {
-	// A comma parts mount options and a colon parts lower folders.
-	quote := strings.NewReplacer(`\`, `\\`, `,`, `\,`, `:`, `\:`).Replace
-	return unix.Mount("overlay", target, "overlay", 0,
-		"lowerdir=/,upperdir="+quote(dk.upper())+",workdir="+quote(dk.work()))
 }
 
 // config is the OCI runtime configuration of a node: as much of a machine of
