@@ -80,7 +80,8 @@ type Driver interface {
 
 // Limited is a Driver that can name what nodes on this machine will not be
 // able to do, so that nobody wonders later ("no ip_vs: published ports answer
-// only on the node that runs the task"). None of it stops Up.
+// only on the node that runs the task"), and what they mean for this machine.
+// None of it stops Up.
 type Limited interface {
 	Limits(ctx context.Context) []string
 }

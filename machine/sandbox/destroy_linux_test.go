@@ -127,7 +127,7 @@ func TestBehindItsBack(t *testing.T) {
 						rules = append(rules, l)
 					}
 				}
-				if len(rules) != 5 { // two jumps, two of the filter's, one of nat's
+				if len(rules) != 8 { // two jumps, five of the filter's, one of nat's
 					t.Errorf("the lab's rules are %q", rules)
 				}
 			}

@@ -30,18 +30,6 @@ type folder struct {
 	mode os.FileMode
 }
 
-// hidden are the folders of the host that a node sees empty: they hold what
-// people own, what the host's own engine keeps, and the host's identity.
-func hidden() []folder {
-	return []folder{
-		{"/home", 0o755}, {"/root", 0o700}, {"/mnt", 0o755}, {"/media", 0o755}, {"/srv", 0o755},
-		{"/etc/docker", 0o755}, {"/etc/ssh", 0o755}, {"/etc/ssl/private", 0o710}, {"/etc/sudoers.d", 0o750},
-		{"/var/lib/docker", 0o710}, {"/var/lib/containerd", 0o711}, {"/var/lib/kubelet", 0o755},
-		{"/var/lib/libvirt", 0o755}, {"/var/backups", 0o755}, {"/var/log", 0o755}, {"/var/spool/cron", 0o755},
-		{"/var/tmp", 0o777 | os.ModeSticky},
-	}
-}
-
 // disk is a node's folder below Config.Dir.
 type disk struct{ dir string }
 
@@ -86,9 +74,7 @@ func (d *Driver) create(n lab.Node) error {
 		return err
 	}
 	defer t.root.Close()
-	for _, h := range hidden() {
-		t.hide(h.path, h.mode)
-	}
+	d.frame(t)
 	for _, p := range d.cfg.Hidden {
 		t.hide(p, 0o700)
 	}
@@ -133,6 +119,7 @@ func (d *Driver) refresh(n lab.Node, nat bool) error {
 		return err
 	}
 	defer t.root.Close()
+	d.frame(t)
 	sp := spec{
 		Interface: d.cfg.Lab.Interface,
 		Address:   netip.PrefixFrom(n.IP, d.cfg.Lab.Subnet.Bits()),

@@ -103,6 +103,9 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 	if err := d.ground(); err != nil {
 		return err
 	}
+	if err := d.copyEtc(len(alive) > 0); err != nil {
+		return err
+	}
 	nat, err := d.raise()
 	if err != nil {
 		return err
@@ -497,10 +500,13 @@ func (d *Driver) leave() error {
 		return err
 	}
 	defer root.Close()
+	if err := unforward(); err != nil {
+		return err
+	}
 	if left, err := root.ReadDir(-1); err != nil || slices.ContainsFunc(left, os.DirEntry.IsDir) {
 		return err
 	}
-	if err := errors.Join(unforward(), dropCgroups("")); err != nil {
+	if err := errors.Join(dropForwardMarks(), dropCgroups("")); err != nil {
 		return err
 	}
 	return unix.Rmdir(runtimeRoot)

@@ -28,8 +28,8 @@ func TestExamine(t *testing.T) {
 	if err := f.driver().Preflight(t.Context()); err != nil {
 		t.Errorf("the same checks do not stop Examine: %v", err)
 	}
-	// What Limits tells after up, Examine tells before.
-	for _, limit := range f.driver().Limits(t.Context()) {
+	// What Limits tells after up that nodes cannot do, Examine tells before.
+	for _, limit := range f.driver().lacks() {
 		if !slices.ContainsFunc(checks, func(c machine.Check) bool {
 			return c.Verdict == machine.VerdictWarning && c.Why == limit
 		}) {

@@ -17,8 +17,10 @@ import (
 	"github.com/dcalab/dcalab/lab"
 )
 
+const bridgePrefix = "dcab-" // of every lab's bridge
+
 // Interface names are at most 15 bytes long (IFNAMSIZ).
-func (d *Driver) bridge() string { return "dcab-" + d.cfg.ID[:9] }
+func (d *Driver) bridge() string { return bridgePrefix + d.cfg.ID[:9] }
 func (d *Driver) veth(node string) string {
 	return fmt.Sprintf("dcv%s%x", d.cfg.ID[:6], sum(d.cfg.ID, node)[:3])
 }
@@ -126,8 +128,9 @@ func (d *Driver) raise() (nat bool, err error) {
 	return uplink()
 }
 
-// forwarding is remembered here when dcalab switched it on, so that the last
-// lab to go switches it off again.
+// That dcalab switched forwarding on is remembered in a file of this name and
+// the id of the network namespace, whose switch it is: the last lab in there
+// switches it off again.
 const forwardMark = runtimeRoot + "/ip_forward.was-off"
 
 const forwardSwitch = "/proc/sys/net/ipv4/ip_forward"
@@ -135,7 +138,42 @@ const forwardSwitch = "/proc/sys/net/ipv4/ip_forward"
 // hostEnginePID is there while the host's own engine runs.
 const hostEnginePID = "/run/docker.pid"
 
+// forwardMarkHere is the mark of the network namespace that this process is in.
+func forwardMarkHere() (string, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	// The cookie is never used again while this kernel runs; kernels before
+	// 5.14 have none, and the inode may come back.
+	if cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE); err == nil {
+		return fmt.Sprintf("%s.%d", forwardMark, cookie), nil
+	}
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {
+		return "", fmt.Errorf("this network namespace: %w", err)
+	}
+	return fmt.Sprintf("%s.i%d", forwardMark, st.Ino), nil
+}
+
+// forwards tells whether dcalab switched forwarding on in this network
+// namespace.
+func forwards() bool {
+	mark, err := forwardMarkHere()
+	if err == nil {
+		_, err = os.Stat(mark)
+	}
+	return err == nil
+}
+
+// forward switches forwarding on, for a lab whose bridge is there already.
 func forward() error {
+	root, err := lockedDir(runtimeRoot, unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
 	now, err := os.ReadFile(forwardSwitch)
 	if err != nil {
 		return err
@@ -143,18 +181,30 @@ func forward() error {
 	if strings.TrimSpace(string(now)) != "0" {
 		return nil
 	}
-	if err := os.WriteFile(forwardMark, nil, 0o600); err != nil {
+	mark, err := forwardMarkHere()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(mark, nil, 0o600); err != nil {
 		return err
 	}
 	return os.WriteFile(forwardSwitch, []byte("1"), 0)
 }
 
-// unforward undoes forward. It is for when no lab is left on the host.
+// unforward undoes forward, when no lab is left in this network namespace. The
+// caller has locked runtimeRoot.
 func unforward() error {
-	if _, err := os.Stat(forwardMark); errors.Is(err, os.ErrNotExist) {
+	if !forwards() {
 		return nil
-	} else if err != nil {
+	}
+	links, err := netlink.LinkList()
+	if err != nil {
 		return err
+	}
+	for _, l := range links {
+		if strings.HasPrefix(l.Attrs().Name, bridgePrefix) {
+			return nil
+		}
 	}
 	// An engine that the host started meanwhile needs it too, and found it on.
 	if _, err := os.Stat(hostEnginePID); errors.Is(err, os.ErrNotExist) {
@@ -162,7 +212,21 @@ func unforward() error {
 			return err
 		}
 	}
-	return os.Remove(forwardMark)
+	mark, err := forwardMarkHere()
+	if err != nil {
+		return err
+	}
+	return os.Remove(mark)
+}
+
+// dropForwardMarks removes the marks of network namespaces that went with
+// their labs. It is for when there is no lab left at all.
+func dropForwardMarks() error {
+	marks, err := filepath.Glob(forwardMark + "*")
+	for _, m := range marks {
+		err = errors.Join(err, os.Remove(m))
+	}
+	return err
 }
 
 // rule is one rule in one of iptables' own chains that leads to ours.
@@ -172,18 +236,30 @@ type rule struct {
 }
 
 // rules are what the lab's own chains hold: traffic among the nodes, out to
-// the world, and the answers back. A host whose own Docker drops what it does
-// not know would cut the lab off without them.
+// the world, and the answers back; nothing else. A host whose own Docker drops
+// what it does not know would cut the lab off without them, and one that
+// forwards would let its LAN, and other labs, in at the nodes' ports. What the
+// host itself sends is not forwarded, and so passes by.
 func (d *Driver) rules(nat bool) []rule {
 	br := d.bridge()
+	filter := func(spec ...string) rule { return rule{"filter", d.chain(), spec} }
 	rules := []rule{
-		{"filter", d.chain(), []string{"-i", br, "-j", "ACCEPT"}},
-		{"filter", d.chain(), []string{"-o", br, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"}},
+		filter("-i", br, "-o", br, "-j", "ACCEPT"),
+		filter("-i", br, "-o", bridgePrefix+"+", "-j", "DROP"),
+		filter("-i", br, "-j", "ACCEPT"),
+		filter("-o", br, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"),
+		d.closing(),
 	}
 	if nat {
 		rules = append(rules, rule{"nat", d.chain(), []string{"!", "-o", br, "-j", "MASQUERADE"}})
 	}
 	return rules
+}
+
+// closing is the last rule of the lab's chain in the filter table. Where it is
+// there, so are those before it.
+func (d *Driver) closing() rule {
+	return rule{"filter", d.chain(), []string{"-o", d.bridge(), "-j", "DROP"}}
 }
 
 // entrances are the jumps from the tables' own chains into the lab's.
@@ -194,14 +270,10 @@ func (d *Driver) entrances() []rule {
 	}
 }
 
-// allow lets the lab's traffic through the host's firewall. Rules that are
-// there already stay, so that it may be called while nodes run.
+// allow lets the lab's traffic through the host's firewall, and nothing else
+// in. Rules that are there already stay, so that it may be called while nodes
+// run. Forwarding comes last: nothing gets in while the rules are being made.
 func (d *Driver) allow(nat bool) error {
-	if nat {
-		if err := forward(); err != nil {
-			return err
-		}
-	}
 	ipt, err := iptables.New(iptables.Timeout(5))
 	if err != nil {
 		return fmt.Errorf("iptables: %w", err)
@@ -213,6 +285,12 @@ func (d *Driver) allow(nat bool) error {
 			ok, err := ipt.ChainExists(r.table, r.chain)
 			if err == nil && !ok {
 				err = ipt.NewChain(r.table, r.chain)
+			}
+			if err == nil && ok && r.table == "filter" {
+				// Of another release, or half made: their order counts.
+				if ok, err = ipt.Exists(r.table, r.chain, d.closing().spec...); err == nil && !ok {
+					err = ipt.ClearChain(r.table, r.chain)
+				}
 			}
 			if err != nil {
 				return fmt.Errorf("iptables: %w", err)
@@ -229,6 +307,9 @@ func (d *Driver) allow(nat bool) error {
 		if err := ipt.InsertUnique(r.table, r.chain, 1, r.spec...); err != nil {
 			return fmt.Errorf("iptables: %w", err)
 		}
+	}
+	if nat {
+		return forward()
 	}
 	return nil
 }

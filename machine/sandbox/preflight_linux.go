@@ -129,23 +129,32 @@ func (d *Driver) probeOverlay(dir string) error {
 		return err
 	}
 	return inMountNamespace(func() error {
-		if err := mountOverlay(dk, target); err != nil {
+		if err := mountOverlay(target, "/usr", dk.upper(), dk.work()); err != nil {
 			return fmt.Errorf("%s: %w", dir, err)
 		}
 		return unix.Unmount(target, unix.MNT_DETACH)
 	})
 }
 
-// Limits names what nodes on this host cannot do.
+// Limits names what nodes on this host cannot do, and what they mean for it.
 func (d *Driver) Limits(context.Context) []string {
-	var limits []string
-	if c := d.checkIPVS(); c.Verdict == machine.VerdictWarning {
-		limits = append(limits, c.Why)
-	}
-	if d.onTmpfs() {
-		limits = append(limits, d.inMemory())
+	limits := append(d.lacks(), "root in a node, or in a privileged container there, is root on this machine")
+	if forwards() {
+		limits = append(limits, "ip_forward of this machine is switched on while labs are up, for their way out; nothing gets in to the nodes")
 	}
 	return limits
+}
+
+// lacks names what nodes on this host cannot do; Examine tells it before.
+func (d *Driver) lacks() []string {
+	var lacks []string
+	if c := d.checkIPVS(); c.Verdict == machine.VerdictWarning {
+		lacks = append(lacks, c.Why)
+	}
+	if d.onTmpfs() {
+		lacks = append(lacks, d.inMemory())
+	}
+	return lacks
 }
 
 // haveModule tells whether a kernel module is loaded, built in, or can be loaded.

@@ -81,8 +81,8 @@ func (d *Driver) run(ctx context.Context, n lab.Node) (int, error) {
 	// of the destroy that follows.
 	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	if err := inMountNamespace(func() error {
-		if err := mountOverlay(dk, root); err != nil {
-			return fmt.Errorf("overlay over the host's root: %w", err)
+		if err := d.mountRoot(dk, root); err != nil {
+			return fmt.Errorf("the node's root: %w", err)
 		}
 		return cmd.Run()
 	}); err != nil {
@@ -120,16 +120,10 @@ func inMountNamespace(f func() error) error {
 	return <-done
 }
 
-// mountOverlay puts a node's upper folder over the host's root, at target.
-func mountOverlay(dk disk, target string) error {
-	// A comma parts mount options and a colon parts lower folders.
-	quote := strings.NewReplacer(`\`, `\\`, `,`, `\,`, `:`, `\:`).Replace
-	return unix.Mount("overlay", target, "overlay", 0,
-		"lowerdir=/,upperdir="+quote(dk.upper())+",workdir="+quote(dk.work()))
-}
-
 // config is the OCI runtime configuration of a node: as much of a machine of
-// its own as namespaces give, with every capability that dcalab itself has.
+// its own as namespaces give, with the capabilities that an engine needs. Root
+// in there can mount what is covered here once more: this keeps accidents from
+// the host, and does not confine root.
 func (d *Driver) config(n lab.Node, root string) (*specs.Spec, error) {
 	caps, err := capabilities()
 	if err != nil {
@@ -151,6 +145,10 @@ func (d *Driver) config(n lab.Node, root string) (*specs.Spec, error) {
 		bind(d.disk(n.Name).docker(), "/var/lib/docker"),
 		bind(filepath.Join(root, "..", "run"), filepath.Dir(relaySocket)),
 		bind(d.initCopy(), initPath, "ro"),
+		// The kernel gives a user namespace (userns-remap of the engine) a proc and
+		// a sysfs only where it can see one that nothing covers.
+		{Type: "proc", Source: "proc", Destination: "/dev/.whole/proc"},
+		{Type: "sysfs", Source: "sysfs", Destination: "/dev/.whole/sys", Options: []string{"nosuid", "noexec", "nodev"}},
 	}
 	if readFirst("/sys/module/apparmor/parameters/enabled") == "Y\n" {
 		// The engine asks here whether it can confine its containers.
@@ -159,6 +157,10 @@ func (d *Driver) config(n lab.Node, root string) (*specs.Spec, error) {
 	memory := int64(n.Memory) << 20
 	period := uint64(100_000) // µs, the kernel's default
 	quota := int64(n.CPUs) * int64(period)
+	var pids *specs.LinuxPids
+	if limit := pidsLimit(n); hasPidsController() {
+		pids = &specs.LinuxPids{Limit: &limit}
+	}
 	namespaces := []specs.LinuxNamespace{
 		{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
 		{Type: specs.MountNamespace}, {Type: specs.NetworkNamespace}, {Type: specs.CgroupNamespace},
@@ -179,17 +181,57 @@ func (d *Driver) config(n lab.Node, root string) (*specs.Spec, error) {
 		Linux: &specs.Linux{
 			Namespaces:  namespaces,
 			CgroupsPath: d.cgroup(n.Name),
+			// Switches and records of the whole machine, and what is no namespace's
+			// own below /proc/sys; nodes need /proc/sys/net.
+			MaskedPaths: []string{
+				"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/kmsg", "/proc/latency_stats",
+				"/proc/sched_debug", "/proc/scsi", "/proc/sysrq-trigger", "/proc/timer_list",
+				"/sys/devices/virtual/powercap", "/sys/firmware", "/sys/fs/pstore", "/sys/hypervisor", "/sys/power",
+			},
+			ReadonlyPaths: []string{
+				"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys/abi", "/proc/sys/debug", "/proc/sys/dev", "/proc/sys/fs",
+				"/proc/sys/kernel", "/proc/sys/user", "/proc/sys/vm",
+				"/sys/bus", "/sys/kernel/mm", "/sys/module",
+			},
 			Resources: &specs.LinuxResources{
 				Devices: []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}},
 				Memory:  &specs.LinuxMemory{Limit: &memory},
+				Pids:    pids,
 				CPU:     &specs.LinuxCPU{Quota: &quota, Period: &period},
 			},
 		},
 	}, nil
 }
 
-// capabilities names those that this process holds: runc refuses to give
-// others, and containers on CI machines lack some.
+// withheld are the capabilities that concern the whole machine, and that
+// neither an engine nor its containers need: its clock, its kernel, its log,
+// its audit and its security modules; and files that root cannot remove.
+func withheld() []capability.Cap {
+	return []capability.Cap{
+		capability.CAP_AUDIT_CONTROL, capability.CAP_LINUX_IMMUTABLE, capability.CAP_MAC_ADMIN, capability.CAP_MAC_OVERRIDE,
+		capability.CAP_SYSLOG, capability.CAP_SYS_BOOT, capability.CAP_SYS_MODULE, capability.CAP_SYS_RAWIO,
+		capability.CAP_SYS_TIME, capability.CAP_WAKE_ALARM,
+	}
+}
+
+// pidsLimit is how many processes and threads a node may have: enough for some
+// ten containers a GiB beside its engine, and for no fork bomb to be felt
+// outside.
+func pidsLimit(n lab.Node) int64 { return max(2048, 2*int64(n.Memory)) }
+
+// hasPidsController tells whether this host's cgroups can limit them.
+func hasPidsController() bool {
+	for line := range strings.Lines(readFirst("/proc/self/cgroup")) { // "8:pids:/", version 1
+		if f := strings.SplitN(line, ":", 3); len(f) == 3 && slices.Contains(strings.Split(f[1], ","), "pids") {
+			return true
+		}
+	}
+	return slices.Contains(strings.Fields(readFirst("/sys/fs/cgroup/cgroup.controllers")), "pids")
+}
+
+// capabilities names those of a node: of what this process holds, since runc
+// refuses to give others and containers on CI machines lack some, all but those
+// withheld.
 func capabilities() ([]string, error) {
 	have, err := capability.NewPid2(0)
 	if err != nil {
@@ -200,7 +242,7 @@ func capabilities() ([]string, error) {
 	}
 	var names []string
 	for _, c := range capability.ListKnown() {
-		if have.Get(capability.EFFECTIVE, c) && have.Get(capability.BOUNDING, c) {
+		if !slices.Contains(withheld(), c) && have.Get(capability.EFFECTIVE, c) && have.Get(capability.BOUNDING, c) {
 			names = append(names, "CAP_"+strings.ToUpper(c.String()))
 		}
 	}

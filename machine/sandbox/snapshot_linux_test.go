@@ -209,7 +209,7 @@ echo log >init.log`
 	}
 	// And an overlay takes it.
 	root := t.TempDir()
-	if err := inMountNamespace(func() error { return mountOverlay(to, root) }); err != nil {
+	if err := inMountNamespace(func() error { return mountOverlay(root, "/usr", to.upper(), to.work()) }); err != nil {
 		t.Errorf("mount it: %v", err)
 	}
 	if err := copyDisk(t.Context(), disk{from.dir + "/nothing"}, disk{t.TempDir() + "/x"}); err == nil {
