@@ -234,7 +234,7 @@ func (a *arrivals) add(ctx context.Context, n lab.Node, id string, ep machine.En
 	a.wg.Go(func() {
 		err := func() error {
 			a.step(n.Name, "logging in")
-			if err := a.driver.meet(ctx, n, id, ep, booted); err != nil {
+			if err := a.driver.meet(ctx, n, id, ep, booted, patience); err != nil {
 				return fmt.Errorf("%s: %w", n.Name, err)
 			}
 			if a.observer.Ready != nil {
@@ -490,7 +490,7 @@ func (d *Driver) Endpoint(ctx context.Context, name string) (machine.Endpoint, e
 	}
 	// Somebody used Vagrant itself: what is remembered is of another boot, or
 	// of another machine.
-	return ep, d.meet(ctx, n, id, ep, true)
+	return ep, d.meet(ctx, n, id, ep, true, visitTimeout)
 }
 
 // Strays are the machines that Vagrant has created and labs.yaml no longer
