@@ -45,7 +45,7 @@ func (d *Driver) Explain(deed machine.Deed) lesson.Lesson {
 	case machine.ActDestroy:
 		here(named("destroy", "--force"), "removes the machines and their disks")
 		if whole {
-			here("rm -rf .vagrant", "Vagrant's own notes on the machines")
+			here(`rm -rf "$VAGRANT_DOTFILE_PATH"`, "Vagrant's own notes on the machines")
 		}
 	case machine.ActStatus:
 		here("vagrant status", "")
@@ -86,7 +86,7 @@ func (d *Driver) enter(first bool, flags []string) lesson.Lesson {
 	}
 	// They would lead Vagrant elsewhere; dcalab sets them itself.
 	var astray []string
-	for _, key := range []string{"VAGRANT_CWD", "VAGRANT_VAGRANTFILE", "VAGRANT_DOTFILE_PATH"} {
+	for _, key := range []string{"VAGRANT_CWD", "VAGRANT_VAGRANTFILE"} {
 		if os.Getenv(key) != "" {
 			astray = append(astray, key)
 		}
@@ -94,7 +94,7 @@ func (d *Driver) enter(first bool, flags []string) lesson.Lesson {
 	if len(astray) > 0 {
 		l = append(l, lesson.Command{Text: "unset " + strings.Join(astray, " "), Why: "they lead Vagrant to another folder"})
 	}
-	return l
+	return append(l, lesson.Command{Text: "export VAGRANT_DOTFILE_PATH=" + lesson.Line(d.dotfile()), Why: "where Vagrant keeps its notes on the machines"})
 }
 
 // names is what setNames does to a new machine.
