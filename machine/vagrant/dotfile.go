@@ -1,6 +1,7 @@
 package vagrant
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,7 +16,8 @@ import (
 // dotfile is Vagrant's own folder for the lab.
 func (d *Driver) dotfile() string { return d.cfg.Index.VagrantDir(d.cfg.ID) }
 
-// legacyDotfile is where it was in earlier releases, below the lab's folder.
+// legacyDotfile is where it was in earlier releases, below the lab's folder, and
+// where Vagrant puts it for who types its commands there.
 const legacyDotfile = ".vagrant"
 
 // machineIDs gives, for each machine that Vagrant has created, the provider's
@@ -54,7 +56,8 @@ func (d *Driver) machineIDs() (map[string]string, error) {
 
 // adopt is for a lab for which Vagrant has no folder here. One that an earlier
 // release made has it below the lab's own: what Vagrant notes of the machines is
-// moved, and nothing else. (plugins.json, which Vagrant would run, stays where it
+// moved, once, where Vagrant made them on this machine, and nothing else is.
+// (plugins.json, which Vagrant would run, stays where it
 // is.) A lab that has had machines, and whose folder is nowhere, is refused:
 // they would be made a second time.
 func (d *Driver) adopt() (*os.Root, error) {
@@ -86,7 +89,7 @@ func (d *Driver) adopt() (*os.Root, error) {
 			Exit: trouble.ExitRefused, Err: err,
 		}
 	}
-	if err := plainTree(filepath.Dir(old)); err != nil {
+	if err := errors.Join(plainTree(filepath.Dir(old)), madeHere(old, realHost().vagrantHome())); err != nil {
 		return nil, refuse(err)
 	}
 	dir, err := d.cfg.Index.OpenVagrantDir(d.cfg.ID, true)
@@ -99,6 +102,42 @@ func (d *Driver) adopt() (*os.Root, error) {
 	}
 	fmt.Fprintf(d.cfg.Log, "Vagrant's notes on the machines are now in %s\n", d.dotfile())
 	return dir, nil
+}
+
+// madeHere tells whether Vagrant has made the machines in a folder of its notes
+// on this machine: it keeps a list of all that it makes
+// (VAGRANT_HOME/data/machine-index/index), by an id that it draws for each. So
+// nobody can ship the id of a machine that is another's.
+func madeHere(machines, home string) error {
+	data, err := os.ReadFile(filepath.Join(home, "data", "machine-index", "index"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var index struct {
+		Machines map[string]struct {
+			Name     string `json:"name"`
+			Provider string `json:"provider"`
+		} `json:"machines"`
+	}
+	if len(data) > 0 {
+		if err := json.Unmarshal(data, &index); err != nil {
+			return fmt.Errorf("read Vagrant's list of machines: %w", err)
+		}
+	}
+	folder := os.DirFS(machines)
+	ids, err := fs.Glob(folder, "*/*/id")
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		at := path.Dir(id)
+		uuid, err := fs.ReadFile(folder, path.Join(at, "index_uuid"))
+		m, known := index.Machines[strings.TrimSpace(string(uuid))]
+		if err != nil || !known || m.Name != path.Base(path.Dir(at)) || m.Provider != path.Base(at) {
+			return fmt.Errorf("Vagrant did not make the machine %s here", path.Base(path.Dir(at)))
+		}
+	}
+	return nil
 }
 
 // plainTree finds what is neither a file nor a folder.

@@ -151,8 +151,14 @@ func TestVagrantsFolderIsOursOrItIsRefused(t *testing.T) {
 func TestALabOfAnEarlierReleaseKeepsItsMachines(t *testing.T) {
 	f := newStage(t)
 	old := filepath.Join(f.state.Dir(), legacyDotfile)
+	home := t.TempDir()
+	t.Setenv("VAGRANT_HOME", home)
 	put(t, "id-of-master\n", old, "machines", "master", "virtualbox", "id")
+	put(t, "0a1b", old, "machines", "master", "virtualbox", "index_uuid")
 	put(t, `{}`, old, "plugins.json")
+	_, err := f.machineIDs() // as a repository could ship it
+	wantTrouble(t, err, "vagrant-folder-refused")
+	put(t, `{"version":1,"machines":{"0a1b":{"name":"master","provider":"virtualbox"}}}`, home, "data", "machine-index", "index")
 	ids, err := f.machineIDs()
 	if err != nil || ids["master"] != "id-of-master" {
 		t.Fatalf("%v, %v", ids, err)
