@@ -15,6 +15,11 @@ import (
 func madeByVagrant(t *testing.T, machines ...string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	index, err := lab.OpenIndex(os.Getenv, lab.Owner{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	state, err := lab.OpenState(".", "dca", lab.Owner{})
 	if err != nil {
 		t.Fatal(err)
@@ -24,7 +29,7 @@ func madeByVagrant(t *testing.T, machines ...string) {
 		t.Fatal(err)
 	}
 	for _, name := range machines {
-		dir := filepath.Join(state.Dir(), ".vagrant", "machines", name, "virtualbox")
+		dir := filepath.Join(index.VagrantDir(record.ID), "machines", name, "virtualbox")
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}

@@ -3,11 +3,13 @@ package cmd
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/swarm"
 )
 
@@ -99,7 +101,11 @@ func (s *session) login(node string) string {
 	case node == lesson.Here:
 		return ""
 	case s.driver.Name() == lab.DriverVagrant:
-		return lesson.Line("cd", s.state.Dir()) + " && " + lesson.Line("vagrant", "ssh", node)
+		shell := lesson.Line("vagrant", "ssh", node)
+		if d, ok := s.driver.(*vagrant.Driver); ok {
+			shell = strings.TrimSpace(d.Dotfile() + " " + shell)
+		}
+		return lesson.Line("cd", s.state.Dir()) + " && " + shell
 	}
 	return lesson.Line("ssh", "-F", s.state.SSHConfig(), node)
 }

@@ -227,7 +227,7 @@ func (s *session) madeBy() string {
 
 func (s *session) newDriver(name string) (machine.Driver, error) {
 	if name == lab.DriverVagrant {
-		return s.newVagrant(), nil
+		return s.newVagrant()
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -242,11 +242,15 @@ func (s *session) newDriver(name string) (machine.Driver, error) {
 	}), nil
 }
 
-func (s *session) newVagrant() *vagrant.Driver {
+func (s *session) newVagrant() (machine.Driver, error) {
+	index, err := lab.OpenIndex(os.Getenv, s.owner)
+	if err != nil {
+		return nil, err
+	}
 	return vagrant.New(vagrant.Config{
 		Lab: s.lab, ID: s.record.ID, Provider: s.record.Provider, Template: s.app.embedded.Vagrantfile,
-		State: s.state, Log: s,
-	})
+		State: s.state, Index: index, Log: s,
+	}), nil
 }
 
 func (s *session) authorizedKey() (ssh.PublicKey, error) {

@@ -322,7 +322,11 @@ func (r *reader) function(f *ast.FuncDecl) {
 		if !ok {
 			return true
 		}
-		switch r.source(lit.Type) {
+		kind := r.source(lit.Type)
+		if kind == "Error" && strings.HasPrefix(r.files.Position(lit.Pos()).Filename, "../trouble/") {
+			kind = "trouble.Error"
+		}
+		switch kind {
 		case "machine.Check":
 			if !strings.HasPrefix(r.files.Position(lit.Pos()).Filename, "../machine/") {
 				break // doctor's own

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -38,6 +39,7 @@ const (
 type Client struct {
 	node string
 	api  *client.Client
+	http *http.Transport
 	stop context.CancelFunc // ends the dials under way
 
 	negotiating sync.Mutex
@@ -65,9 +67,15 @@ func New(node string, dial func(ctx context.Context) (net.Conn, error)) (*Client
 		}
 		return conn, err
 	}
-	// The host is only a name here. A unix one keeps Docker's client from
-	// sending the requests through HTTP_PROXY.
-	api, err := client.NewClientWithOpts(client.WithHost("unix:///var/run/docker.sock"), client.WithDialContext(dialContext))
+	// As Docker's client makes it, but bounded.
+	c.http = &http.Transport{
+		DialContext: dialContext, DisableCompression: true, MaxIdleConns: 6, IdleConnTimeout: 30 * time.Second,
+		MaxResponseHeaderBytes: maxHeader,
+	}
+	// The host is only a name here. It comes first: it wants a transport of its
+	// own making.
+	api, err := client.NewClientWithOpts(client.WithHost("unix:///var/run/docker.sock"),
+		client.WithHTTPClient(&http.Client{Transport: bounded{node, c.http}, CheckRedirect: client.CheckRedirect}))
 	if err != nil {
 		stop()
 		return nil, fmt.Errorf("%s: engine client: %w", node, err)
@@ -79,6 +87,7 @@ func New(node string, dial func(ctx context.Context) (net.Conn, error)) (*Client
 // Close ends the idle connections and the dials under way.
 func (c *Client) Close() error {
 	c.stop()
+	c.http.CloseIdleConnections()
 	if err := c.api.Close(); err != nil {
 		return fmt.Errorf("%s: close: %w", c.node, err)
 	}
@@ -144,6 +153,9 @@ func (c *Client) raw(ctx context.Context, op string, limit time.Duration, do fun
 	var own *Error
 	if errors.As(err, &own) {
 		return err
+	}
+	if t := tooMuch(err); t != nil {
+		return &Error{Node: c.node, Op: op, Kind: ErrUnreachable, Message: t.Why, cause: t}
 	}
 	if note.get() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return &Error{Node: c.node, Op: op, Kind: ErrUnreachable, cause: context.DeadlineExceeded,

@@ -45,7 +45,8 @@ var (
 	ErrNotFound      = errors.New("not found")
 	ErrCertExpired   = errors.New("the node's swarm certificate has expired")
 	// ErrUnreachable: the engine could not be dialled, or did not answer in
-	// time (then errors.Is(err, context.DeadlineExceeded) holds too).
+	// time (then errors.Is(err, context.DeadlineExceeded) holds too), or did not
+	// stop answering (trouble "node-too-much-output").
 	ErrUnreachable = errors.New("the engine does not answer")
 )
 

@@ -20,7 +20,9 @@ import (
 )
 
 const (
-	defaultTimeout   = 20 * time.Second
+	// defaultTimeout is for a node that runs; one that boots (Options.Wait) may
+	// be twice as slow.
+	defaultTimeout   = 10 * time.Second
 	defaultKeepAlive = 5 * time.Second
 	// agentTimeout is for the whole conversation with the agent, which may
 	// have to ask its owner for a touch or a passphrase.
@@ -53,11 +55,14 @@ type Options struct {
 	// long as this. Without it the first failure is returned. A refused key or
 	// a wrong host key ends the wait at once.
 	Wait time.Duration
-	// Timeout of one attempt: connecting, handshake and login. Default 20 s.
+	// Timeout of one attempt: connecting, handshake and login. Default 10 s, and
+	// 20 s with Wait.
 	Timeout time.Duration
 	// KeepAlive is how often the connection is asked for a sign of life; one
 	// that does not answer in three times as long is closed. Default 5 s.
 	KeepAlive time.Duration
+	// Patience is how long the node may take for what it is asked.
+	Patience Patience
 }
 
 // Node is one SSH connection to one node. Its methods may be called from
@@ -71,6 +76,7 @@ type Node struct {
 	stdio    chan struct{} // a token per session that carries the engine
 	open     atomic.Int32  // sessions that sshd has granted
 	useStdio atomic.Bool   // the server forbids forwarding
+	patience Patience
 }
 
 // Dial opens the connection to a node and logs in. The caller closes it.
@@ -81,6 +87,9 @@ type Node struct {
 func Dial(ctx context.Context, ep machine.Endpoint, o Options) (*Node, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
+		if o.Wait > 0 {
+			o.Timeout *= 2
+		}
 	}
 	if o.KeepAlive <= 0 {
 		o.KeepAlive = defaultKeepAlive
@@ -139,6 +148,7 @@ func newNode(ep machine.Endpoint, client *ssh.Client, o Options) *Node {
 		done:     make(chan struct{}),
 		sessions: make(chan struct{}, maxSessions),
 		stdio:    make(chan struct{}, maxStdio),
+		patience: o.Patience.orDefault(),
 	}
 	go func() {
 		_ = client.Wait()
@@ -314,7 +324,7 @@ func readIdentity(ep machine.Endpoint, o Options) (ssh.Signer, error) {
 	if ep.IdentityFile == "" && o.AgentSocket != "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(ep.IdentityFile)
+	pem, err := readKey(ep.IdentityFile)
 	if err == nil {
 		var signer ssh.Signer
 		if signer, err = ssh.ParsePrivateKey(pem); err == nil {
@@ -334,6 +344,19 @@ func readIdentity(ep machine.Endpoint, o Options) (ssh.Signer, error) {
 		e.Next = []string{"ssh-add " + Quote(ep.IdentityFile) + "    # dcalab asks the agent of SSH_AUTH_SOCK"}
 	}
 	return nil, e
+}
+
+// readKey reads a private key, which is a file of a few kilobytes.
+func readKey(path string) ([]byte, error) {
+	const limit = 64 << 10
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular() || info.Size() > limit:
+		return nil, errors.New("it is not the file of a key")
+	}
+	return os.ReadFile(path)
 }
 
 // loginKeys gives the keys to offer, the lab's own first: sshd counts each

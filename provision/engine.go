@@ -21,6 +21,11 @@ import (
 // engineSocket is where every engine of a lab listens.
 const engineSocket = "/var/run/docker.sock"
 
+// socketPatience is how long the node's shell may take to tell what is wrong
+// with the socket. It is less than the 5 s of the shortest call of an engine's
+// client, which would end first otherwise, and without a reason.
+const socketPatience = 4 * time.Second
+
 // DialEngine opens a connection to the node's engine socket
 // (/var/run/docker.sock) over the SSH connection: with
 // direct-streamlocal@openssh.com, or with a session of `docker system
@@ -34,13 +39,17 @@ func (n *Node) DialEngine(ctx context.Context) (net.Conn, error) {
 	if n.useStdio.Load() {
 		return n.dialStdio(ctx)
 	}
+	start := time.Now()
 	conn, err := n.client.DialContext(ctx, "unix", engineSocket)
 	if err == nil {
 		return newEngineConn(conn), nil
 	}
 	var refused *ssh.OpenChannelError
 	if !errors.As(err, &refused) {
-		if ctx.Err() != nil {
+		switch {
+		case errors.Is(ctx.Err(), context.DeadlineExceeded):
+			return nil, n.late("open the engine's socket", time.Since(start))
+		case ctx.Err() != nil:
 			return nil, fmt.Errorf("%s: open the engine's socket: %w", n.Name(), context.Cause(ctx))
 		}
 		return nil, n.lost(err)
@@ -60,7 +69,8 @@ func (n *Node) DialEngine(ctx context.Context) (net.Conn, error) {
 // whyNoSocket looks at the engine's socket with the eyes of the user. It gives
 // nil when nothing is wrong with it, so that it must be sshd that is in the way.
 func (n *Node) whyNoSocket(ctx context.Context) error {
-	r, err := n.Run(ctx, script("socket.sh", engineSocket), nil)
+	within := min(n.patience.Answer, socketPatience)
+	r, err := n.ask(ctx, "socket.sh", script("socket.sh", engineSocket), nil, within)
 	if err != nil {
 		return err
 	}
@@ -107,11 +117,7 @@ func (n *Node) dialStdio(ctx context.Context) (net.Conn, error) {
 	s.Stderr = &c.stderr
 	if c.in, err = s.StdinPipe(); err == nil {
 		if c.out, err = s.StdoutPipe(); err == nil {
-			stop := context.AfterFunc(ctx, c.release)
-			err = s.Start("docker system dial-stdio")
-			if !stop() {
-				err = context.Cause(ctx)
-			}
+			_, err = await(ctx, func() (struct{}, error) { return struct{}{}, s.Start("docker system dial-stdio") })
 		}
 	}
 	if err != nil {
@@ -229,12 +235,13 @@ func (t *tail) String() string {
 	return string(t.buf)
 }
 
-// ask gets an answer of the engine's API, JSON of at most limit bytes, into v,
-// and gives its HTTP status line.
-func (n *Node) ask(ctx context.Context, path string, limit int64, v any) (status string, err error) {
+// askEngine gets an answer of the engine's API, JSON of at most limit bytes,
+// into v, and gives its HTTP status line.
+func (n *Node) askEngine(ctx context.Context, path string, limit int64, v any) (status string, err error) {
 	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return n.DialEngine(ctx) },
+		DisableKeepAlives:      true,
+		MaxResponseHeaderBytes: 64 << 10,
+		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return n.DialEngine(ctx) },
 	}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine"+path, nil)
 	if err != nil {
@@ -245,7 +252,11 @@ func (n *Node) ask(ctx context.Context, path string, limit int64, v any) (status
 		return "", err
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(io.LimitReader(resp.Body, limit)).Decode(v); err != nil {
+	body := &io.LimitedReader{R: resp.Body, N: limit}
+	if err := json.NewDecoder(body).Decode(v); err != nil {
+		if body.N <= 0 {
+			err = trouble.TooMuch(n.Name(), "ask the engine for "+path, limit)
+		}
 		return "", fmt.Errorf("%s: read the engine's answer to %s: %w", n.Name(), path, err)
 	}
 	return resp.Status, nil
@@ -256,7 +267,7 @@ func (n *Node) ask(ctx context.Context, path string, limit int64, v any) (status
 // starts.
 func (n *Node) engineVersion(ctx context.Context) (string, error) {
 	var v struct{ Version string }
-	status, err := n.ask(ctx, "/version", 1<<20, &v)
+	status, err := n.askEngine(ctx, "/version", 1<<20, &v)
 	if err != nil {
 		return "", err
 	}
@@ -277,14 +288,14 @@ func (n *Node) awaitEngine(ctx context.Context, patience time.Duration) (string,
 	version, err := backoff.Retry(ctx, func() (string, error) {
 		v, err := n.engineVersion(ctx)
 		var t *trouble.Error
-		if errors.As(err, &t) && t.ID != "engine-down" {
+		if errors.As(err, &t) && t.ID != "engine-down" && t.ID != "node-timeout" {
 			return "", backoff.Permanent(err)
 		}
 		if err != nil && ctx.Err() == nil {
 			last = err
 			// The node watches its socket by itself, which costs no round trips;
 			// a failure is the next attempt's to tell.
-			_, _ = n.Run(ctx, script("await.sh", engineSocket, "200"), nil)
+			_, _ = n.script(ctx, "await.sh", engineSocket, "200")
 		}
 		return v, err
 	}, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(0))

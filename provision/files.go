@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -62,31 +64,43 @@ func Here() *Place { return &Place{fileSystem: local{}, name: "this machine"} }
 //
 // Errors: "sftp-absent" where sshd offers none, and those of a session.
 func (n *Node) Files(ctx context.Context) (*Place, error) {
-	s, release, err := n.session(ctx)
+	within := n.patience.Answer
+	opening, cancel := context.WithTimeoutCause(ctx, within, n.late("open an SFTP session", within))
+	defer cancel()
+	s, release, err := n.session(opening)
 	if err != nil {
 		return nil, err
 	}
-	stop := func() bool { return true }
-	r := &remote{release: func() { stop(); release() }}
-	stop = closeAfter(ctx, 2*cancelPatience, release)
 	in, errIn := s.StdinPipe()
 	out, errOut := s.StdoutPipe()
 	if err := errors.Join(errIn, errOut); err != nil {
-		r.release()
+		release()
 		return nil, err
 	}
-	err = s.RequestSubsystem("sftp")
-	if err == nil {
+	words := &listings{}
+	from, to := io.Pipe() // ends when it is told to, also where sshd says nothing
+	go func() {
+		_, err := io.Copy(to, io.TeeReader(out, words))
+		_ = to.CloseWithError(err) // nil is io.EOF
+	}()
+	end := func() { release(); _ = to.CloseWithError(io.ErrClosedPipe) }
+	client, err := await(opening, func() (*sftp.Client, error) {
+		if err := s.RequestSubsystem("sftp"); err != nil {
+			return nil, err
+		}
 		// Many requests under way at once: else each 32 KiB would wait for the
 		// one before. A file with holes is never given its name.
-		r.Client, err = sftp.NewClientPipe(out, in, sftp.UseConcurrentWrites(true))
-	}
+		return sftp.NewClientPipe(from, in, sftp.UseConcurrentWrites(true))
+	})
 	if err == nil {
+		r := &remote{Client: client, node: n.Name(), words: words}
+		stop := closeAfter(ctx, 2*cancelPatience, end)
+		r.release = func() { stop(); end() }
 		return &Place{fileSystem: r, name: n.Name(), node: n}, nil
 	}
-	r.release()
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+	end()
+	if opening.Err() != nil {
+		return nil, context.Cause(opening)
 	}
 	select {
 	case <-n.done:
@@ -528,7 +542,81 @@ func (p *Place) explain(ctx context.Context, verb, path string, err error) error
 // remote is a node's file system. Its paths are POSIX ones.
 type remote struct {
 	*sftp.Client
+	node    string
+	words   *listings
 	release func()
+}
+
+func (r *remote) ReadDir(path string) ([]fs.FileInfo, error) {
+	r.words.begin()
+	list, err := r.Client.ReadDir(path)
+	return list, r.words.explain(err, r.node, path)
+}
+
+func (r *remote) Glob(pattern string) ([]string, error) {
+	r.words.begin()
+	list, err := r.Client.Glob(pattern)
+	return list, r.words.explain(err, r.node, pattern)
+}
+
+// maxListing is how much a node may say of what is in a folder, in bytes:
+// about 100,000 names.
+const maxListing = 16 << 20
+
+// listings watches an SFTP stream for lists of names, which the client gathers
+// for as long as they come, and ends a stream that has too many of them. A
+// packet is its length in four bytes, its type in one, and the rest
+// (draft-ietf-secsh-filexfer-02).
+type listings struct {
+	mu     sync.Mutex
+	head   []byte
+	rest   int64 // of the packet under way
+	listed int64 // bytes of names since begin
+}
+
+func (l *listings) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.listed = 0
+}
+
+func (l *listings) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for rest := p; len(rest) > 0; {
+		if l.rest > 0 {
+			k := min(l.rest, int64(len(rest)))
+			l.rest, rest = l.rest-k, rest[k:]
+			continue
+		}
+		l.head, rest = append(l.head, rest[0]), rest[1:]
+		if len(l.head) < 5 {
+			continue
+		}
+		const name = 104 // SSH_FXP_NAME
+		length := int64(binary.BigEndian.Uint32(l.head))
+		if l.head[4] == name {
+			l.listed += length
+		}
+		l.rest, l.head = max(length-1, 0), l.head[:0]
+	}
+	if l.listed > maxListing {
+		return 0, errEndless
+	}
+	return len(p), nil
+}
+
+var errEndless = errors.New("a list of files that is too long")
+
+// explain tells why a list that was too long did not come; its client knows
+// only that the stream has ended.
+func (l *listings) explain(err error, node, path string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil && l.listed > maxListing {
+		return trouble.TooMuch(node, "list "+path, maxListing)
+	}
+	return err
 }
 
 func (r *remote) Open(path string) (io.ReadCloser, error) { return r.Client.Open(path) }

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -20,15 +23,47 @@ type pins struct {
 	match       ssh.HostKeyCallback // nil where the file does not exist
 }
 
+// maxKnownHosts is the size, in bytes, of a file that a lab of thousands of
+// nodes would have.
+const maxKnownHosts = 1 << 20
+
+func isNumber(s string) bool {
+	_, err := strconv.Atoi(s)
+	return err == nil
+}
+
 // loadPins reads the file. known_hosts(5) is the format.
 func loadPins(path, alias string) (*pins, error) {
 	p := &pins{alias: alias, path: path}
-	match, err := knownhosts.New(path)
+	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || path == "" {
 		return p, nil
 	}
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular(): // reading a pipe would wait for ever
+		err = errors.New("it is not a file")
+	case info.Size() > maxKnownHosts:
+		err = fmt.Errorf("it has %d bytes: more than %d", info.Size(), maxKnownHosts)
+	}
+	var match ssh.HostKeyCallback
+	if err == nil {
+		match, err = knownhosts.New(path)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read the lab's host keys: %w", err)
+		// The library says "knownhosts: FILE:LINE: why".
+		why := strings.TrimPrefix(strings.ReplaceAll(err.Error(), "knownhosts: ", ""), path+":")
+		if line, rest, ok := strings.Cut(why, ": "); ok && isNumber(line) {
+			why = "line " + line + ": " + rest
+		}
+		return nil, &trouble.Error{
+			ID: "known-hosts-unreadable", What: "read the lab's host keys, " + path, Why: why,
+			Next: []string{
+				"remove or mend that line with an editor, if you changed the file",
+				"or make the nodes anew: dcalab destroy, then dcalab up",
+			},
+			Err: err,
+		}
 	}
 	p.match = match
 	// The library tells which keys it knows only when it is shown a wrong one.

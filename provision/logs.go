@@ -1,7 +1,6 @@
 package provision
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -48,8 +47,8 @@ func (n *Node) EngineLog(ctx context.Context, o LogOptions, out io.Writer) error
 	if n.endpoint.User != "root" {
 		cmd = "sudo -n " + cmd
 	}
-	var stderr bytes.Buffer
-	exit, err := n.Stream(ctx, cmd, stdin, out, &stderr)
+	stderr := &trouble.Bound{Max: maxOutput, Node: n.Name(), What: "read the engine's log"}
+	exit, err := n.Stream(ctx, cmd, stdin, out, stderr)
 	switch {
 	case ctx.Err() != nil && o.Follow:
 		return nil

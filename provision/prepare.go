@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"strings"
@@ -172,7 +173,7 @@ func (n *Node) probe(ctx context.Context, want Want) (probe, error) {
 	if want.Address.IsValid() {
 		address = want.Address.String()
 	}
-	r, err := n.Run(ctx, script("probe.sh", address, engineSocket), nil)
+	r, err := n.script(ctx, "probe.sh", address, engineSocket)
 	if err != nil {
 		return probe{}, fmt.Errorf("look at the node: %w", err)
 	}
@@ -233,7 +234,7 @@ func prepare(ctx context.Context, n *Node, o Options, want Want, step func(strin
 	}
 	if w.Patient {
 		step("waiting for the engine")
-		if _, err := n.Run(ctx, script("await.sh", engineSocket, "100"), nil); err == nil {
+		if _, err := n.script(ctx, "await.sh", engineSocket, "100"); err == nil {
 			w.Start = false
 		} else if ctx.Err() != nil {
 			return n, facts, ctx.Err()
@@ -287,13 +288,11 @@ func (r rooted) run(ctx context.Context, stdin []byte, name string, args ...stri
 	if r.sudo {
 		cmd = "sudo -n " + cmd
 	}
-	var result Result
-	var err error
+	var in io.Reader
 	if stdin != nil {
-		result, err = r.n.Run(ctx, cmd, bytes.NewReader(stdin))
-	} else {
-		result, err = r.n.Run(ctx, cmd, nil)
+		in = bytes.NewReader(stdin)
 	}
+	result, err := r.n.ask(ctx, name, cmd, in, r.n.patience.of(name))
 	var failed *RunError
 	if errors.As(err, &failed) {
 		failed.Command = Quote(append([]string{name}, args...)...) // the text of the script says nothing to the reader
@@ -400,7 +399,7 @@ func (r rooted) service(ctx context.Context, verb string, configured bool) error
 			_, undo = r.run(ctx, nil, "service.sh", verb)
 		}
 		if undo == nil { // without systemd a start is only begun by then
-			_, undo = r.n.Run(ctx, script("await.sh", engineSocket, "200"), nil)
+			_, undo = r.n.script(ctx, "await.sh", engineSocket, "200")
 		}
 		e.Why += "\n(with the labels and registries of labs.yaml; daemon.json is as it was before)"
 		if undo != nil {

@@ -67,7 +67,7 @@ func (n *Node) swarmState(ctx context.Context) (string, error) {
 	var v struct {
 		Swarm struct{ LocalNodeState string }
 	}
-	if _, err := n.ask(ctx, "/info", 1<<22, &v); err != nil {
+	if _, err := n.askEngine(ctx, "/info", 1<<22, &v); err != nil {
 		return "", fmt.Errorf("%s: ask the engine for its swarm: %w", n.Name(), err)
 	}
 	return v.Swarm.LocalNodeState, nil

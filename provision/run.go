@@ -1,7 +1,7 @@
 package provision
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +24,45 @@ const (
 	// cancelPatience is how long a command that was told to stop may take
 	// before it is left behind.
 	cancelPatience = 300 * time.Millisecond
+	// maxOutput is how much a command may write to either stream where dcalab
+	// wants its answer, in bytes. The longest answer there is (what a package
+	// manager says) has some hundred KiB.
+	maxOutput = 8 << 20
 )
+
+// Patience is how long a node may take for what dcalab asks of it; a field that
+// is zero has a default. It is not for the commands of a person (Stream,
+// Interactive, Files), which end when they do.
+type Patience struct {
+	// Answer is for one question. Default 15 s, which is as long as a
+	// connection may be silent (three times Options.KeepAlive).
+	Answer time.Duration
+	// Ready is for each step of making a node ready that moves little: the node
+	// may be booting. Default 1 min.
+	Ready time.Duration
+	// Work is for a step that may move much: installing packages over a slow
+	// network, starting an engine, emptying it. Default 30 min.
+	Work time.Duration
+}
+
+func (p Patience) orDefault() Patience {
+	return Patience{
+		Answer: cmp.Or(p.Answer, 15*time.Second),
+		Ready:  cmp.Or(p.Ready, time.Minute),
+		Work:   cmp.Or(p.Work, 30*time.Minute),
+	}
+}
+
+// of tells how long a script may take.
+func (p Patience) of(script string) time.Duration {
+	switch script {
+	case "certificate.sh", "clock.sh":
+		return p.Answer
+	case "apt-prepare.sh", "apt-install.sh", "dnf-prepare.sh", "dnf-install.sh", "service.sh", "reset.sh":
+		return p.Work
+	}
+	return p.Ready
+}
 
 // Result is what a command left behind.
 type Result struct {
@@ -49,23 +87,47 @@ func (e *RunError) Error() string {
 	return s
 }
 
-// Run runs one command line with the login shell of the node's user and
-// collects what it writes. stdin may be nil. When the command ends with
-// another status than 0 the error is a *RunError, and the Result is complete
-// all the same. When ctx ends first, the command is sent SIGTERM (which sshd
-// does not pass on to commands of root), the session is closed, and the error
-// is ctx's.
+// Run asks a question: it runs one command line with the login shell of the
+// node's user and collects what it writes. stdin may be nil. When the command
+// ends with another status than 0 the error is a *RunError, and the Result is
+// complete all the same. When ctx ends first, the command is sent SIGTERM (which
+// sshd does not pass on to commands of root), the session is closed, and the
+// error is ctx's. The same happens to a command that does not answer in time
+// ("node-timeout") or never stops talking ("node-too-much-output").
 func (n *Node) Run(ctx context.Context, cmd string, stdin io.Reader) (Result, error) {
-	var stdout, stderr bytes.Buffer
-	exit, err := n.Stream(ctx, cmd, stdin, &stdout, &stderr)
+	return n.ask(ctx, shortCommand(cmd), cmd, stdin, n.patience.Answer)
+}
+
+// script is Run for one of dcalab's scripts.
+func (n *Node) script(ctx context.Context, name string, args ...string) (Result, error) {
+	return n.ask(ctx, name, script(name, args...), nil, n.patience.of(name))
+}
+
+// ask is Run that may take as long as within. what is the command's name for
+// a person.
+func (n *Node) ask(ctx context.Context, what, cmd string, stdin io.Reader, within time.Duration) (Result, error) {
+	stdout := &trouble.Bound{Max: maxOutput, Node: n.Name(), What: "run " + what}
+	stderr := &trouble.Bound{Max: maxOutput, Node: n.Name(), What: "run " + what}
+	ctx, cancel := context.WithTimeoutCause(ctx, within, n.late("run "+what, within))
+	defer cancel()
+	exit, err := n.Stream(ctx, cmd, stdin, stdout, stderr)
 	if err != nil {
 		return Result{}, err
 	}
 	r := Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), Exit: exit}
 	if exit != 0 {
-		return r, &RunError{Node: n.Name(), Command: shortCommand(cmd), Exit: exit, Stderr: lastLines(stderr.String(), 5)}
+		return r, &RunError{Node: n.Name(), Command: what, Exit: exit, Stderr: lastLines(stderr.String(), 5)}
 	}
 	return r, nil
+}
+
+// late is the error of a node that has not answered a question in time.
+func (n *Node) late(what string, within time.Duration) error {
+	return &trouble.Error{
+		ID: "node-timeout", Where: n.Name(), What: what, Why: fmt.Sprintf("no answer after %v: the shell there, or the machine, hangs", within.Round(time.Millisecond)),
+		Next: []string{"see what it does: dcalab ssh " + n.Name(), "or restart it: dcalab halt " + n.Name() + " && dcalab start " + n.Name()},
+		Err:  context.DeadlineExceeded,
+	}
 }
 
 // Stream runs one command line with the three streams connected, without a
@@ -227,6 +289,27 @@ func (n *Node) openSession(ctx context.Context) (*ssh.Session, error) {
 		return o.s, o.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
+	}
+}
+
+// await waits for f, which waits for the node, and no longer than ctx. What is
+// left behind then ends with the connection at the latest.
+func await[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type result struct {
+		v   T
+		err error
+	}
+	got := make(chan result, 1)
+	go func() {
+		v, err := f()
+		got <- result{v, err}
+	}()
+	select {
+	case r := <-got:
+		return r.v, r.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -33,9 +31,10 @@ type Config struct {
 	Provider string
 	// Template of the Vagrantfile.
 	Template string
-	// State is the lab's folder: Vagrant runs in it, and keeps its own folder,
-	// .vagrant, in it.
+	// State is the lab's folder: Vagrant runs in it.
 	State *lab.State
+	// Index knows where Vagrant has its own folder for the lab.
+	Index *lab.Index
 	// Program is Vagrant; empty means the first on PATH.
 	Program string
 	// Log gets everything that Vagrant says. May be nil.
@@ -132,11 +131,7 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 	if len(rest) == 0 {
 		return a.wait()
 	}
-	err = d.writeVagrantfile()
-	if err == nil {
-		err = d.boot(ctx, a, rest)
-	}
-	return errors.Join(err, a.wait())
+	return errors.Join(d.boot(ctx, a, rest), a.wait())
 }
 
 // boot runs `vagrant up` and lets each machine arrive as the stream tells of
@@ -234,7 +229,7 @@ func (a *arrivals) add(ctx context.Context, n lab.Node, id string, ep machine.En
 	a.wg.Go(func() {
 		err := func() error {
 			a.step(n.Name, "logging in")
-			if err := a.driver.meet(ctx, n, id, ep, booted); err != nil {
+			if err := a.driver.meet(ctx, n, id, ep, booted, patience); err != nil {
 				return fmt.Errorf("%s: %w", n.Name, err)
 			}
 			if a.observer.Ready != nil {
@@ -316,9 +311,6 @@ func (d *Driver) Halt(ctx context.Context, o machine.Observer, names ...string) 
 	if len(there) == 0 {
 		return ctx.Err()
 	}
-	if err := d.writeVagrantfile(); err != nil {
-		return err
-	}
 	for _, name := range there {
 		if err := d.memory.dropEndpoint(name); err != nil {
 			return err
@@ -363,9 +355,6 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 		return err
 	}
 	if len(there) > 0 {
-		if err := d.writeVagrantfile(); err != nil {
-			return err
-		}
 		// One after the other: --parallel trips over vagrant-libvirt 0.11, whose
 		// threads load the same code at the same time ("constant … not defined").
 		if err := d.command(ctx, o, append([]string{"destroy", "--force"}, there...)...); err != nil {
@@ -378,7 +367,12 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 		}
 	}
 	if whole {
-		return errors.Join(d.forgetSnapshots(), os.RemoveAll(d.dotfile()))
+		for name := range ids { // those that labs.yaml no longer has, too
+			if err := d.memory.forget(name); err != nil {
+				return err
+			}
+		}
+		return errors.Join(d.forgetSnapshots(), d.cfg.Index.RemoveVagrantDir(d.cfg.ID))
 	}
 	return nil
 }
@@ -423,9 +417,6 @@ func (d *Driver) Status(ctx context.Context) (map[string]machine.Status, error) 
 	}
 	if len(ask) == 0 {
 		return status, ctx.Err()
-	}
-	if err := d.writeVagrantfile(); err != nil {
-		return nil, err
 	}
 	out, err := d.run(ctx, func(e event) {
 		if _, ok := status[e.Target]; ok && e.Type == "state" {
@@ -481,16 +472,13 @@ func (d *Driver) Endpoint(ctx context.Context, name string) (machine.Endpoint, e
 	if ep, ok, err := d.memory.endpoint(n.Name, id); err != nil || ok {
 		return ep, err
 	}
-	if err := d.writeVagrantfile(); err != nil {
-		return machine.Endpoint{}, err
-	}
 	ep, id, err := d.askEndpoint(ctx, n)
 	if err != nil {
 		return machine.Endpoint{}, err
 	}
 	// Somebody used Vagrant itself: what is remembered is of another boot, or
 	// of another machine.
-	return ep, d.meet(ctx, n, id, ep, true)
+	return ep, d.meet(ctx, n, id, ep, true, visitTimeout)
 }
 
 // Strays are the machines that Vagrant has created and labs.yaml no longer
@@ -533,45 +521,12 @@ func (d *Driver) Preflight(ctx context.Context) error {
 	return machine.Preflight(d.examine(ctx, false))
 }
 
-// dotfile is Vagrant's own folder for the lab.
-func (d *Driver) dotfile() string { return filepath.Join(d.cfg.State.Dir(), ".vagrant") }
-
-// machineIDs gives, for each machine that Vagrant has created, the provider's
-// id of it. Vagrant keeps these in files (.vagrant/machines/NAME/PROVIDER/id)
-// that go with the machine, unless it was removed past Vagrant.
-func (d *Driver) machineIDs() (map[string]string, error) {
-	files, err := filepath.Glob(filepath.Join(escapeGlob(d.dotfile()), "machines", "*", "*", "id"))
-	if err != nil {
-		return nil, err
-	}
-	ids := map[string]string{}
-	for _, file := range files {
-		id, err := os.ReadFile(file)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("look for the machines of lab %s: %w", d.cfg.Lab.Name, err)
-		}
-		if len(id) > 0 {
-			ids[filepath.Base(filepath.Dir(filepath.Dir(file)))] = strings.TrimSpace(string(id))
-		}
-	}
-	return ids, nil
-}
-
-// escapeGlob takes the meaning from what stands for many in a path.
-func escapeGlob(path string) string {
-	if os.PathSeparator == '\\' {
-		return path // there is no escaping there, and * and ? are in no path
-	}
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
-}
-
-// writeVagrantfile renders the lab's Vagrantfile anew. Machines that exist and
-// that labs.yaml no longer has stand in it too, so that Vagrant still knows
-// them.
-func (d *Driver) writeVagrantfile() error {
+// writeVagrantfile makes the Vagrantfile what it has to be for these arguments
+// of Vagrant, which runs it as code: what somebody else has put there is
+// replaced. Machines that exist and that labs.yaml no longer has are in it too,
+// so that Vagrant still knows them; but it snapshots every machine of its file,
+// and those shall have no part in that.
+func (d *Driver) writeVagrantfile(args []string) error {
 	ids, err := d.machineIDs()
 	if err != nil {
 		return err
@@ -582,13 +537,10 @@ func (d *Driver) writeVagrantfile() error {
 			gone = append(gone, name)
 		}
 	}
+	if len(args) > 1 && args[0] == "snapshot" && (args[1] == "save" || args[1] == "restore") {
+		gone = nil
+	}
 	slices.Sort(gone)
-	return d.renderFor(gone)
-}
-
-// renderFor writes the Vagrantfile of the lab's machines and of those that are
-// gone from labs.yaml.
-func (d *Driver) renderFor(gone []string) error {
 	text, err := Render(d.cfg.Template, d.cfg.Lab, Options{LabID: d.cfg.ID, Provider: d.cfg.Provider, Gone: gone, Driven: true})
 	if err != nil {
 		return err

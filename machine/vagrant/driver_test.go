@@ -64,7 +64,7 @@ func newStage(t *testing.T) *stage {
 	}
 	f := &stage{t: t, dir: t.TempDir(), state: state, said: map[string][]string{}}
 	t.Setenv("FAKE_VAGRANT", f.dir)
-	f.Driver = New(Config{Lab: l, ID: "0123456789ab", Provider: "virtualbox", Template: string(template), State: state, Program: program})
+	f.Driver = New(Config{Lab: l, ID: "0123456789ab", Provider: "virtualbox", Template: string(template), State: state, Index: indexBelow(t, filepath.Dir(filepath.Dir(state.Dir()))), Program: program})
 	_, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +79,18 @@ func newStage(t *testing.T) *stage {
 		f.play("up", `for n; do case $n in master|node*) up $n;; esac; done`)
 	}
 	return f
+}
+
+// indexBelow is the index of a user whose state is below root.
+func indexBelow(t *testing.T, root string) *lab.Index {
+	t.Helper()
+	x, err := lab.OpenIndex(func(key string) string {
+		return map[string]string{"XDG_STATE_HOME": filepath.Join(root, "state")}[key]
+	}, lab.Owner{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
 }
 
 func (f *stage) write(name, text string) {

@@ -45,7 +45,7 @@ func (d *Driver) Explain(deed machine.Deed) lesson.Lesson {
 	case machine.ActDestroy:
 		here(named("destroy", "--force"), "removes the machines and their disks")
 		if whole {
-			here("rm -rf .vagrant", "Vagrant's own notes on the machines")
+			here(`rm -rf "${VAGRANT_DOTFILE_PATH:-.vagrant}"`, "Vagrant's own notes on the machines")
 		}
 	case machine.ActStatus:
 		here("vagrant status", "")
@@ -94,7 +94,20 @@ func (d *Driver) enter(first bool, flags []string) lesson.Lesson {
 	if len(astray) > 0 {
 		l = append(l, lesson.Command{Text: "unset " + strings.Join(astray, " "), Why: "they lead Vagrant to another folder"})
 	}
+	if set := d.Dotfile(); set != "" {
+		l = append(l, lesson.Command{Text: "export " + set, Why: "where Vagrant keeps its notes on the machines"})
+	}
 	return l
+}
+
+// Dotfile is the variable of the environment that leads Vagrant to its own
+// folder for the lab; empty where there is none yet. What is typed then Vagrant
+// notes beside the Vagrantfile, and dcalab takes it over.
+func (d *Driver) Dotfile() string {
+	if _, err := os.Stat(d.dotfile()); err != nil {
+		return ""
+	}
+	return "VAGRANT_DOTFILE_PATH=" + lesson.Line(d.dotfile())
 }
 
 // names is what setNames does to a new machine.

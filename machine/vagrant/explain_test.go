@@ -31,7 +31,7 @@ func TestExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Nothing is started for it: a program that is not there is not missed.
-	d := New(Config{Lab: l, ID: "0123456789ab", Provider: "libvirt", State: state, Program: filepath.Join(root, "no-vagrant")})
+	d := New(Config{Lab: l, ID: "0123456789ab", Provider: "libvirt", State: state, Index: indexBelow(t, root), Program: filepath.Join(root, "no-vagrant")})
 
 	check := func(name string, got lesson.Lesson) {
 		t.Helper()

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -30,6 +31,11 @@ const (
 	helloTimeout = 5 * time.Second
 	// loginTimeout is for one attempt to log in to a machine that boots.
 	loginTimeout = 20 * time.Second
+	// visitTimeout is for a machine that runs, and not just since now: it lets
+	// somebody in, and takes its names, or it is told of.
+	visitTimeout = 10 * time.Second
+	// maxSaid is how much a machine may say while it is given its names.
+	maxSaid = 1 << 20
 )
 
 // The input of the two, one after the other, is namesOf.
@@ -126,7 +132,8 @@ func handshake(ctx context.Context, ep machine.Endpoint, config *ssh.ClientConfi
 // checked where it is the machine that it was; its own name is the node's full
 // name, and it knows the other nodes' names. booted says that it was started
 // just now.
-func (d *Driver) meet(ctx context.Context, n lab.Node, id string, ep machine.Endpoint, booted bool) error {
+// It may take as long as within.
+func (d *Driver) meet(ctx context.Context, n lab.Node, id string, ep machine.Endpoint, booted bool, within time.Duration) error {
 	known, err := d.memory.get(n.Name)
 	if err != nil {
 		return err
@@ -144,7 +151,7 @@ func (d *Driver) meet(ctx context.Context, n lab.Node, id string, ep machine.End
 	}
 	arguments := d.namesOf(n)
 	if booted || known.ID != id || known.Names != arguments {
-		if err := d.setNames(ctx, n, ep, arguments); err != nil {
+		if err := d.setNames(ctx, n, ep, arguments, within); err != nil {
 			return err
 		}
 	}
@@ -168,10 +175,23 @@ func (d *Driver) namesOf(n lab.Node) string {
 	return b.String()
 }
 
-func (d *Driver) setNames(ctx context.Context, n lab.Node, ep machine.Endpoint, names string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (d *Driver) setNames(ctx context.Context, n lab.Node, ep machine.Endpoint, names string, within time.Duration) error {
+	whole := ctx
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	late := func(what string, err error) error {
+		if whole.Err() != nil {
+			return whole.Err()
+		}
+		return &trouble.Error{
+			ID: "node-timeout", Where: n.Name, What: what, Why: fmt.Sprintf("not done after %v: %v", within, err),
+			Next: []string{"see what the machine does: dcalab vagrant -- ssh " + n.Name, "or restart it: dcalab halt " + n.Name + " && dcalab start " + n.Name}, Err: err,
+		}
+	}
 	client, err := d.login(ctx, n, ep)
+	if err != nil && ctx.Err() != nil {
+		return late("log in over SSH at "+ep.Address, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -179,22 +199,47 @@ func (d *Driver) setNames(ctx context.Context, n lab.Node, ep machine.Endpoint, 
 	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
 	defer stop()
 	session, err := client.NewSession()
+	if err != nil && ctx.Err() != nil {
+		return late("set its names", err)
+	}
 	if err != nil {
 		return fmt.Errorf("set its names: %w", err)
 	}
 	// The script travels on the command line, so that its input is the names.
 	session.Stdin = strings.NewReader(names)
-	if out, err := session.CombinedOutput("sudo -n sh -c '" + strings.ReplaceAll(hostnameScript+hostsScript, "'", `'\''`) + "'"); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return fmt.Errorf("set its names: %w: %s", err, strings.TrimSpace(string(out)))
+	said := &trouble.Bound{Max: maxSaid, Node: n.Name, What: "set its names"}
+	session.Stdout, session.Stderr = cutting{said, client.Close}, cutting{said, client.Close}
+	err = session.Run("sudo -n sh -c '" + strings.ReplaceAll(hostnameScript+hostsScript, "'", `'\''`) + "'")
+	switch {
+	case err == nil:
+		return nil
+	case said.Len() == said.Max:
+		return trouble.TooMuch(n.Name, said.What, maxSaid)
+	case ctx.Err() != nil:
+		return late("set its names", err)
 	}
-	return nil
+	return fmt.Errorf("set its names: %w: %s", err, strings.TrimSpace(said.String()))
+}
+
+// cutting cuts the connection of a writer that takes no more: a session waits
+// for its command, and the command for somebody who reads.
+type cutting struct {
+	io.Writer
+	cut func() error
+}
+
+func (c cutting) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	if err != nil {
+		_ = c.cut()
+	}
+	return n, err
 }
 
 // letsIn tells whether a machine that Vagrant gave up on can be logged in to.
 func (d *Driver) letsIn(ctx context.Context, n lab.Node, ep machine.Endpoint) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	client, err := d.login(ctx, n, ep)
 	if err != nil {
 		return false
@@ -204,7 +249,7 @@ func (d *Driver) letsIn(ctx context.Context, n lab.Node, ep machine.Endpoint) bo
 }
 
 // login logs in to a machine that Vagrant calls up, and pins its host key
-// where none is pinned yet.
+// where none is pinned yet. It is tried until ctx ends.
 func (d *Driver) login(ctx context.Context, n lab.Node, ep machine.Endpoint) (*ssh.Client, error) {
 	key, err := os.ReadFile(ep.IdentityFile)
 	if err != nil {
@@ -255,5 +300,5 @@ func (d *Driver) login(ctx context.Context, n lab.Node, ep machine.Endpoint) (*s
 			}
 		}
 		return client, nil
-	}, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(patience))
+	}, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(0))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
@@ -72,11 +73,15 @@ func (m *memory) get(node string) (remembered, error) {
 	return all[node], err
 }
 
-// endpoint gives that of the machine with this id, if it is known.
+// endpoint gives that of the machine with this id, if it is known. One whose key
+// is no longer where it was (Vagrant's folder has moved) is not.
 func (m *memory) endpoint(node, id string) (machine.Endpoint, bool, error) {
 	r, err := m.get(node)
 	if err != nil || r.Endpoint == nil || r.ID != id {
 		return machine.Endpoint{}, false, err
+	}
+	if _, err := os.Stat(r.Endpoint.IdentityFile); errors.Is(err, fs.ErrNotExist) {
+		return machine.Endpoint{}, false, nil
 	}
 	return *r.Endpoint, true, nil
 }

@@ -40,12 +40,11 @@ func (d *Driver) Command(ctx context.Context, args ...string) (*exec.Cmd, error)
 	if err := d.reachable(); err != nil {
 		return nil, err
 	}
-	if err := d.writeVagrantfile(); err != nil {
-		return nil, err
-	}
 	return d.vagrant(ctx, args)
 }
 
+// vagrant is the one place where Vagrant is started: what it runs as code, the
+// Vagrantfile and what is in its own folder, is dcalab's each time.
 func (d *Driver) vagrant(ctx context.Context, args []string) (*exec.Cmd, error) {
 	program, err := exec.LookPath(d.cfg.Program)
 	if err != nil {
@@ -54,13 +53,23 @@ func (d *Driver) vagrant(ctx context.Context, args []string) (*exec.Cmd, error) 
 			Next: []string{"see what this machine lacks: dcalab doctor"}, Exit: trouble.ExitRequirement, Err: err,
 		}
 	}
+	if err := d.writeVagrantfile(args); err != nil {
+		return nil, err
+	}
+	own, err := d.cfg.Index.OpenVagrantDir(d.cfg.ID, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := own.Close(); err != nil {
+		return nil, err
+	}
 	c := exec.CommandContext(ctx, program, args...)
 	c.Dir = d.cfg.State.Dir()
 	c.Env = d.environment()
 	return c, nil
 }
 
-// environment is the user's own, but that Vagrant stays in the lab's folder,
+// environment is the user's own, but that Vagrant stays in the lab's folders,
 // asks nobody for news, and can be read.
 func (d *Driver) environment() []string {
 	set := map[string]string{

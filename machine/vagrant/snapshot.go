@@ -113,10 +113,9 @@ func (d *Driver) allHalted(ctx context.Context, what string) (map[string]string,
 	if err != nil {
 		return nil, err
 	}
-	// Vagrant snapshots every machine of its file: those that labs.yaml no
-	// longer has shall have no part in it.
+	// Those that labs.yaml no longer has shall have no part in it.
 	maps.DeleteFunc(ids, func(name, _ string) bool { _, ok := d.cfg.Lab.Node(name); return !ok })
-	return ids, d.renderFor(nil)
+	return ids, nil
 }
 
 // SaveSnapshot keeps the disks of all nodes.
@@ -197,9 +196,6 @@ func (d *Driver) OwnSnapshot(ctx context.Context, name string) ([]string, error)
 	if name == "" || strings.HasPrefix(name, snapshotID("")) {
 		return nil, nil
 	}
-	if err := d.writeVagrantfile(); err != nil {
-		return nil, err
-	}
 	found, err := d.holders(ctx, name)
 	if err != nil {
 		return nil, err
@@ -277,9 +273,6 @@ func (d *Driver) DeleteSnapshot(ctx context.Context, o machine.Observer, name st
 	}
 	a.Snapshots[at].Deleting = true
 	if err := d.writeAlbum(a); err != nil {
-		return err
-	}
-	if err := d.writeVagrantfile(); err != nil {
 		return err
 	}
 	ids, err := d.machineIDs()

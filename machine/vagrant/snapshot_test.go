@@ -128,7 +128,7 @@ func TestSnapshotsAreRefused(t *testing.T) {
 	// A machine that was made anew has lost its snapshots.
 	f.play("status", `shift; for n; do case $n in master|node*) line "$n,state,poweroff";; esac; done`)
 	f.play("destroy", `for n; do gone $n; done`)
-	f.play("up", `up node01; echo another >.vagrant/machines/node01/virtualbox/id`)
+	f.play("up", `up node01; echo another >"$VAGRANT_DOTFILE_PATH"/machines/node01/virtualbox/id`)
 	if err := errors.Join(f.Destroy(ctx, machine.Observer{}, "node01"), f.Up(ctx, machine.Observer{}, "node01"), f.Halt(ctx, machine.Observer{})); err != nil {
 		t.Fatal(err)
 	}

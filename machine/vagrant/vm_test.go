@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -60,7 +61,7 @@ func realDriver(t *testing.T, l *lab.Lab, state *lab.State) *Driver {
 	t.Cleanup(func() { _ = log.Close() })
 	return New(Config{
 		Lab: l, ID: "0123456789ab", Provider: os.Getenv("VAGRANT_DEFAULT_PROVIDER"), Template: string(template),
-		State: state, Log: stamped{log},
+		State: state, Index: indexBelow(t, filepath.Dir(filepath.Dir(state.Dir()))), Log: stamped{log},
 	})
 }
 
