@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -104,7 +103,7 @@ func (f *File) Lab(name string) (*Lab, error) {
 	e := &trouble.Error{
 		ID:   "lab-unknown",
 		What: fmt.Sprintf("there is no lab %q in %s", name, f.name),
-		Why:  "it has " + strings.Join(names, ", "),
+		Why:  "it has " + oneOf(names),
 		Next: []string{"all labs, also those of other folders: dcalab list"},
 		Exit: trouble.ExitUsage,
 	}
