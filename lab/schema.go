@@ -326,16 +326,22 @@ func (s *structure) meant(word string, possible []string) string {
 	return meant(word, possible)
 }
 
-// oneOf lists what is possible: the first of it where that is much.
-func oneOf(possible []string) string {
+// oneOf lists what is possible.
+func oneOf(possible []string) string { return firstOf(possible, " or ") }
+
+// firstOf joins a list, its last by a word of its own. Of a long one it gives the
+// beginning.
+func firstOf(list []string, last string) string {
 	const most = 20
-	switch n := len(possible); {
+	switch n := len(list); {
+	case n == 0:
+		return ""
 	case n > most:
-		return fmt.Sprintf("%s or one of %d others", strings.Join(possible[:most], ", "), n-most)
-	case n > 1:
-		return strings.Join(possible[:n-1], ", ") + " or " + possible[n-1]
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), n-most)
+	case n == 1:
+		return list[0]
 	default:
-		return strings.Join(possible, "")
+		return strings.Join(list[:n-1], ", ") + last + list[n-1]
 	}
 }
 
