@@ -219,7 +219,7 @@ func (a *app) glance(p lab.Place, file *lab.File) (*session, labEntry) {
 	switch {
 	case file != nil:
 	case p.Config != "":
-		file, err = lab.Load(p.Config)
+		file, err = lab.Load(p.Config, s.owner)
 	default:
 		file, err = lab.Parse("labs.yaml (built in)", a.embedded.Labs)
 	}

@@ -31,6 +31,8 @@ type app struct {
 	embedded Embedded
 	args     []string
 	settings *viper.Viper
+	// told are warnings that were given: what a command reads twice, it tells once.
+	told map[string]bool
 	// called is the command whose arguments are read, for advice.
 	called *cobra.Command
 }

@@ -57,20 +57,50 @@ type session struct {
 // load reads labs.yaml: the one named, the nearest, or the embedded one.
 func (a *app) load() (*lab.File, error) {
 	if path := a.settings.GetString("config"); path != "" {
-		return lab.Load(path)
+		return lab.Load(path, owner())
 	}
 	dir, err := os.Getwd()
 	if err != nil {
 		return nil, err
 	}
-	path, ok, err := lab.Find(dir)
+	found, err := lab.Find(dir, owner())
 	if err != nil {
 		return nil, err
 	}
-	if ok {
-		return lab.Load(path)
+	for _, path := range found.Passed {
+		a.warnOnce(path + " is not read: it belongs to another user; where you trust it, name it: dcalab --config " + path)
+	}
+	for _, path := range found.Misspelt {
+		if filepath.Dir(path) == dir && len(made(lab.StateFolder)) == 0 {
+			return nil, misspelt(path)
+		}
+		a.warnOnce(path + " is not read: dcalab reads labs.yaml, which is how it is to be called, or name it: dcalab --config " + path)
+	}
+	if found.Path != "" {
+		return lab.LoadFound(found.Path, owner())
 	}
 	return lab.Parse("labs.yaml (built in)", a.embedded.Labs)
+}
+
+// misspelt refuses to take another lab than the one that lies here.
+func misspelt(path string) error {
+	name := filepath.Base(path)
+	return &trouble.Error{
+		ID: "labs-misspelt", Where: path, What: "this file is not read", Why: "dcalab reads labs.yaml, and there is none in this folder",
+		Next: []string{"mv " + name + " " + lab.FileName, "or name it each time: dcalab --config " + name, "or, for the built-in lab, take another folder"}, Exit: trouble.ExitConfig,
+	}
+}
+
+// warnOnce warns of what one command may meet several times.
+func (a *app) warnOnce(line string) {
+	if a.told[line] {
+		return
+	}
+	if a.told == nil {
+		a.told = map[string]bool{}
+	}
+	a.told[line] = true
+	(&session{app: a}).warn(line)
 }
 
 // choice loads labs.yaml and picks the lab, with what flags and environment

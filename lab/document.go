@@ -14,8 +14,17 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxSize bounds a labs.yaml, in bytes: far above any real one.
-const maxSize = 1 << 20
+// What bounds a labs.yaml, and with it the time that reading one takes: all far
+// above any real one.
+const (
+	maxSize = 1 << 18 // bytes
+	// maxKeys is how many keys one mapping may have. Keys are looked up one after
+	// the other.
+	maxKeys = 1000
+	// maxBackwards bounds lastGoodLine: how many bytes it gives to the YAML
+	// library, all its tries together. A megabyte of brackets takes it a second.
+	maxBackwards = 1 << 19
+)
 
 // readDocument reads the one YAML document of a labs.yaml. What YAML allows
 // and labs.yaml does not (several documents, anchors' aliases, merge keys,
@@ -23,7 +32,7 @@ const maxSize = 1 << 20
 // is nothing to go on with.
 func readDocument(data []byte) (*yaml.Node, []Problem) {
 	if len(data) > maxSize {
-		return nil, []Problem{{1, 1, fmt.Sprintf("the file has %d bytes", len(data)), fmt.Sprintf("at most %d", maxSize)}}
+		return nil, []Problem{tooLong(int64(len(data)))}
 	}
 	if p, ok := badText(data); ok {
 		return nil, []Problem{p}
@@ -38,7 +47,10 @@ func readDocument(data []byte) (*yaml.Node, []Problem) {
 		return nil, syntaxProblems(data, err)
 	}
 	root := doc.Content[0]
-	problems := unsupported(root)
+	if n := crowded(root); n != nil {
+		return nil, []Problem{{n.Line, n.Column, fmt.Sprintf("this mapping has %d keys", len(n.Content)/2), fmt.Sprintf("at most %d", maxKeys)}}
+	}
+	problems := unsupported(root, nil)
 
 	var more yaml.Node
 	switch err := dec.Decode(&more); {
@@ -49,6 +61,24 @@ func readDocument(data []byte) (*yaml.Node, []Problem) {
 		problems = append(problems, Problem{max(more.Line, 1), max(more.Column, 1), "a second YAML document begins", "one document in the file"})
 	}
 	return root, problems
+}
+
+// tooLong is the problem of a file with so many bytes.
+func tooLong(size int64) Problem {
+	return Problem{1, 1, fmt.Sprintf("the file has %d bytes", size), fmt.Sprintf("at most %d", maxSize)}
+}
+
+// crowded finds a mapping with more keys than maxKeys; nil where there is none.
+func crowded(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.MappingNode && len(n.Content)/2 > maxKeys {
+		return n
+	}
+	for _, below := range n.Content {
+		if found := crowded(below); found != nil {
+			return found
+		}
+	}
+	return nil
 }
 
 // isEmpty tells a document with nothing in it but, at most, comments.
@@ -107,7 +137,7 @@ func syntaxProblems(data []byte, err error) []Problem {
 		line, _ = strconv.Atoi(m[1])
 		text = text[len(m[0]):]
 	}
-	broke := lastGoodLine(lines) + 1
+	broke := lastGoodLine(lines, maxBackwards) + 1
 	if strings.Contains(text, "end of stream") {
 		// A quote or bracket is never closed. The end of the file is where
 		// that shows, and not where anybody looks for it.
@@ -122,13 +152,15 @@ func syntaxProblems(data []byte, err error) []Problem {
 // lastGoodLine is the length, in lines, of the longest beginning of the file
 // that is YAML. The library names the line where the broken block began, which
 // in labs.yaml is often the first; the line after this one is where it broke.
-func lastGoodLine(lines []string) int {
-	const enough = 500 // each try parses the beginning anew
-	if len(lines) > enough {
-		return 0
-	}
+// Each try parses the beginning anew: budget is how many bytes all of them
+// together may have. 0 where it is not found within that.
+func lastGoodLine(lines []string, budget int) int {
 	for n := len(lines) - 1; n > 0; n-- {
-		dec := yaml.NewDecoder(strings.NewReader(strings.Join(lines[:n], "\n") + "\n"))
+		beginning := strings.Join(lines[:n], "\n") + "\n"
+		if budget -= len(beginning); budget < 0 {
+			return 0
+		}
+		dec := yaml.NewDecoder(strings.NewReader(beginning))
 		var err error
 		for err == nil {
 			var doc yaml.Node
@@ -141,9 +173,9 @@ func lastGoodLine(lines []string) int {
 	return 0
 }
 
-// unsupported walks the tree for the YAML that labs.yaml does without.
-func unsupported(n *yaml.Node) []Problem {
-	var problems []Problem
+// unsupported walks the tree for the YAML that labs.yaml does without, and adds
+// what it finds to problems.
+func unsupported(n *yaml.Node, problems []Problem) []Problem {
 	add := func(n *yaml.Node, what, expected string) {
 		problems = append(problems, Problem{n.Line, n.Column, what, expected})
 	}
@@ -153,7 +185,6 @@ func unsupported(n *yaml.Node) []Problem {
 		// Without them every value stands in one place, which is the place
 		// that a message can name, and a small file stays small.
 		add(n, "the alias *"+n.Value, "the value itself: labs.yaml has no aliases (a lab's box, cpus and memory are meant for all its nodes)")
-		return problems
 	case yaml.ScalarNode:
 		switch n.ShortTag() {
 		case "!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp", "!!merge":
@@ -166,7 +197,7 @@ func unsupported(n *yaml.Node) []Problem {
 			key, value := n.Content[i], n.Content[i+1]
 			switch tag := key.ShortTag(); {
 			case key.Kind == yaml.AliasNode:
-				problems = append(problems, unsupported(key)...)
+				problems = unsupported(key, problems)
 			case key.Kind != yaml.ScalarNode:
 				add(key, "a key that is not text", "a word")
 			case tag == "!!merge":
@@ -176,11 +207,11 @@ func unsupported(n *yaml.Node) []Problem {
 			default:
 				first[key.Value] = key
 			}
-			problems = append(problems, unsupported(value)...)
+			problems = unsupported(value, problems)
 		}
 	case yaml.SequenceNode:
 		for _, item := range n.Content {
-			problems = append(problems, unsupported(item)...)
+			problems = unsupported(item, problems)
 		}
 	}
 	return problems

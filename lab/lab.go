@@ -54,6 +54,8 @@ type File struct {
 
 	// name of the file as messages show it.
 	name string
+	// piped: it came through a pipe, and no folder is that of the labs.
+	piped bool
 	// lines says, by lab and by path in the lab ("nodes.0.cpus"), in which
 	// line of the file a setting stands. A setting without one is a default.
 	lines map[string]map[string]int

@@ -355,8 +355,8 @@ func TestFindAndLoad(t *testing.T) {
 	if err := os.MkdirAll(deep, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if path, ok, err := Find(deep); ok || err != nil {
-		t.Fatalf("Find in empty folders = %q, %v, %v", path, ok, err)
+	if found, err := Find(deep, Owner{}); found.Path != "" || err != nil {
+		t.Fatalf("Find in empty folders = %+v, %v", found, err)
 	}
 	want := filepath.Join(top, FileName)
 	starter, err := Starter(1, 0, StarterSubnets()[0])
@@ -366,21 +366,21 @@ func TestFindAndLoad(t *testing.T) {
 	if err := WriteNew(want, starter); err != nil {
 		t.Fatal(err)
 	}
-	path, ok, err := Find(deep)
-	if path != want || !ok || err != nil {
-		t.Fatalf("Find = %q, %v, %v; want %q", path, ok, err, want)
+	found, err := Find(deep, Owner{})
+	if found.Path != want || err != nil {
+		t.Fatalf("Find = %+v, %v; want %q", found, err, want)
 	}
-	f, err := Load(path)
+	f, err := LoadFound(found.Path, Owner{})
 	if err != nil || f.Path != want {
 		t.Fatalf("Load: path %q, %v", f.Path, err)
 	}
 	if err := os.Mkdir(filepath.Join(deep, FileName), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Find(deep); trouble.ExitStatus(err) != trouble.ExitConfig {
+	if _, err := Find(deep, Owner{}); trouble.ExitStatus(err) != trouble.ExitConfig {
 		t.Errorf("a folder of the name labs.yaml: %v", err)
 	}
-	if _, err := Load(filepath.Join(top, "none.yaml")); trouble.ExitStatus(err) != trouble.ExitConfig || !errors.Is(err, os.ErrNotExist) {
+	if _, err := Load(filepath.Join(top, "none.yaml"), Owner{}); trouble.ExitStatus(err) != trouble.ExitConfig || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that is absent: %v", err)
 	}
 }

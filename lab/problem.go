@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -37,7 +38,14 @@ type InvalidError struct {
 	Problems []Problem
 }
 
-// Error lists the problems, one a line, as name:line:column.
+// What bounds a list of problems on a screen. An InvalidError has them all.
+const (
+	shownProblems = 20
+	shownRunes    = 300 // of what is said of one
+)
+
+// Error lists the problems, one a line, as name:line:column: the first of them
+// where they are many.
 func (e *InvalidError) Error() string {
 	var b strings.Builder
 	noun := "problems"
@@ -45,7 +53,11 @@ func (e *InvalidError) Error() string {
 		noun = "problem"
 	}
 	fmt.Fprintf(&b, "%d %s", len(e.Problems), noun)
-	for _, p := range e.Problems {
+	for i, p := range e.Problems {
+		if i == shownProblems {
+			fmt.Fprintf(&b, "\n  and %d more", len(e.Problems)-i)
+			break
+		}
 		fmt.Fprintf(&b, "\n  %s:%s", e.Name, p)
 	}
 	return b.String()
@@ -64,10 +76,28 @@ func invalid(name string, problems []Problem) error {
 
 // sorted puts problems in the order of the file and tells each once.
 func sorted(problems []Problem) []Problem {
+	for i := range problems {
+		problems[i].What, problems[i].Expected = cut(problems[i].What, shownRunes), cut(problems[i].Expected, shownRunes)
+	}
 	slices.SortStableFunc(problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.What, b.What))
 	})
 	return slices.Compact(problems)
+}
+
+// cut shortens text that has more than so many characters.
+func cut(s string, runes int) string {
+	if len(s) <= runes { // bytes: at least as many
+		return s
+	}
+	n := 0
+	for i := range s {
+		if n == runes-3 && utf8.RuneCountInString(s[i:]) > 3 {
+			return s[:i] + "..."
+		}
+		n++
+	}
+	return s
 }
 
 // Nearest finds the candidate that word was probably meant to be; empty where
@@ -81,6 +111,11 @@ func nearest(word string, candidates []string) []string {
 	}
 	best, least := []string{""}, 1+max(1, min(len(word)/3, 3))
 	for _, c := range candidates {
+		// So many letters more or fewer are a distance already, and the table of
+		// distance is as large as the two words.
+		if n := len(fold(c)) - len(fold(word)); n > least || -n > least {
+			continue
+		}
 		switch d := distance(fold(word), fold(c)); {
 		case d < least:
 			best, least = []string{c}, d

@@ -31,6 +31,11 @@ type structure struct {
 	root     *yaml.Node
 	problems []Problem
 	bad      map[*yaml.Node]bool
+	// keys that are held against a propertyNames and were not told of yet, by
+	// its place in the schema and by their text.
+	keys map[string]map[string][]*yaml.Node
+	// guesses is how many words were compared with what they may be meant for.
+	guesses int
 }
 
 func checkStructure(root *yaml.Node) (*structure, error) {
@@ -77,23 +82,20 @@ func (s *structure) walk(e *jsonschema.ValidationError) {
 	switch k := e.ErrorKind.(type) {
 	case *kind.AdditionalProperties:
 		known, _ := rules["properties"].(map[string]any)
+		keys := slices.Sorted(maps.Keys(known))
 		for _, p := range k.Properties {
 			key, _ := entry(n, p)
 			if key == nil {
 				key = n
 			}
-			s.add(key, "unknown key "+strconv.Quote(p), meant(p, slices.Sorted(maps.Keys(known))))
+			s.add(key, "unknown key "+strconv.Quote(p), s.meant(p, keys))
 		}
 		return
 	case *kind.PropertyNames:
 		for _, cause := range leaves(e) {
 			expected, _ = s.rules(cause.SchemaURL)["x-expected"].(string)
 		}
-		for _, m := range s.named(e.SchemaURL) {
-			if key, _ := entry(m, k.Property); key != nil {
-				s.add(key, strconv.Quote(k.Property)+" is not a good name", expected)
-			}
-		}
+		s.badKey(e.SchemaURL, k.Property, expected)
 		return
 	case *kind.Required:
 		for _, m := range k.Missing {
@@ -111,7 +113,7 @@ func (s *structure) walk(e *jsonschema.ValidationError) {
 		for _, w := range k.Want {
 			words = append(words, fmt.Sprint(w))
 		}
-		expected = meant(n.Value, words)
+		expected = s.meant(n.Value, words)
 		if Nearest(n.Value, words) == "" {
 			expected += s.providerMeant(e.InstanceLocation, n.Value)
 		}
@@ -194,18 +196,47 @@ func (s *structure) at(location []string) *yaml.Node {
 	return n
 }
 
-// named lists the mappings whose keys are held against a propertyNames. The
-// validator (v6.0.3) does not reliably say in which of them a bad key stands
+// badKey tells of a key that is not a good name wherever it is one. The
+// validator (v6.0.3) does not reliably say in which mapping a bad key stands
 // (santhosh-tekuri/jsonschema pull request 269), but a key that is bad in one
 // is bad in all of them.
-func (s *structure) named(url string) []*yaml.Node {
-	labs := value(s.root, "labs")
-	if strings.HasSuffix(url, "/properties/labs/propertyNames") {
-		return []*yaml.Node{labs}
+func (s *structure) badKey(url, property, expected string) {
+	if s.keys == nil {
+		s.keys = map[string]map[string][]*yaml.Node{}
 	}
-	var out []*yaml.Node
+	_, pointer, _ := strings.Cut(url, "#")
+	if s.keys[pointer] == nil {
+		s.keys[pointer] = s.named(pointer)
+	}
+	for _, key := range s.keys[pointer][property] {
+		s.add(key, strconv.Quote(property)+" is not a good name", expected)
+	}
+	delete(s.keys[pointer], property) // told
+}
+
+// named gives the keys, by their text, of the mappings whose keys are held
+// against a propertyNames.
+func (s *structure) named(pointer string) map[string][]*yaml.Node {
+	keys := map[string][]*yaml.Node{}
+	of := func(m *yaml.Node) {
+		if m == nil || m.Kind != yaml.MappingNode {
+			return
+		}
+		here := map[string]bool{} // of a key that is there twice the first counts
+		for i := 0; i+1 < len(m.Content); i += 2 {
+			if k := m.Content[i]; k.Kind == yaml.ScalarNode && k.ShortTag() != "!!merge" && !here[k.Value] {
+				here[k.Value] = true
+				keys[k.Value] = append(keys[k.Value], k)
+			}
+		}
+	}
+	labs := value(s.root, "labs")
+	if strings.HasSuffix(pointer, "/properties/labs/propertyNames") {
+		of(labs)
+		return keys
+	}
 	if labs == nil || labs.Kind != yaml.MappingNode {
-		return nil
+		return keys
 	}
 	for i := 1; i < len(labs.Content); i += 2 {
 		nodes := value(labs.Content[i], "nodes")
@@ -213,10 +244,11 @@ func (s *structure) named(url string) []*yaml.Node {
 			continue
 		}
 		for _, n := range nodes.Content {
-			out = append(out, value(n, "labels"), value(n, "engine_labels"))
+			of(value(n, "labels"))
+			of(value(n, "engine_labels"))
 		}
 	}
-	return out
+	return keys
 }
 
 // rules looks up the part of the schema that an error comes from.
@@ -281,12 +313,41 @@ func orFile(name string) string {
 	return name
 }
 
+// maxGuesses bounds the words of one file that are compared with what they may
+// be meant for. Of the first 20 problems no more are shown (shownProblems), and
+// the validator does not give them in the order of the file.
+const maxGuesses = 2000
+
+// meant is meant for the first maxGuesses words.
+func (s *structure) meant(word string, possible []string) string {
+	if s.guesses++; s.guesses > maxGuesses {
+		return oneOf(possible)
+	}
+	return meant(word, possible)
+}
+
+// oneOf lists what is possible.
+func oneOf(possible []string) string { return firstOf(possible, " or ") }
+
+// firstOf joins a list, its last by a word of its own. Of a long one it gives the
+// beginning.
+func firstOf(list []string, last string) string {
+	const most = 20
+	switch n := len(list); {
+	case n == 0:
+		return ""
+	case n > most:
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), n-most)
+	case n == 1:
+		return list[0]
+	default:
+		return strings.Join(list[:n-1], ", ") + last + list[n-1]
+	}
+}
+
 // meant lists what is possible, led by what was probably meant.
 func meant(word string, possible []string) string {
-	list := strings.Join(possible, ", ")
-	if n := len(possible); n > 1 {
-		list = strings.Join(possible[:n-1], ", ") + " or " + possible[n-1]
-	}
+	list := oneOf(possible)
 	if near := Nearest(word, possible); near != "" {
 		return fmt.Sprintf("%s (did you mean %s?)", list, near)
 	}

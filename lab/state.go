@@ -41,6 +41,9 @@ type State struct {
 // of labs.yaml or, for the embedded default, the nearest one at or above dir
 // that has a .dcalab of this user's, else dir.
 func StateRoot(f *File, dir string, owner Owner) (string, error) {
+	if f.piped {
+		return "", notAFile(f.Path, "what dcalab keeps of a lab is kept in the folder of its labs.yaml, and a pipe has none")
+	}
 	if f.Path != "" {
 		return filepath.Dir(f.Path), nil
 	}
