@@ -27,6 +27,9 @@ type Picture struct {
 	Columns  []Column
 	Rows     []Row
 	Warnings []string
+	// Stale says what of the picture is older than the rest; empty where
+	// nothing is.
+	Stale string
 }
 
 // Fact is a line above the table.
@@ -64,6 +67,8 @@ type Row struct {
 	// Name tells the row from the others, and the same one from look to look.
 	Name  string
 	Cells []string
+	// Stale draws the row as one whose data is old.
+	Stale bool
 	// Details are what is shown when the row is opened.
 	Details []Section
 }
@@ -471,6 +476,8 @@ func (l *live) titleLine(now time.Time) string {
 	case l.shown.IsZero():
 	case l.err != nil:
 		age = paint(fmt.Sprintf("what is shown is %s old", Duration(now.Sub(l.shown))), toneWarn, l.o.Color)
+	case l.picture.Stale != "":
+		age = paint(plainText(l.picture.Stale), toneWarn, l.o.Color)
 	default:
 		age = paint("looked "+Duration(now.Sub(l.shown))+" ago", toneFaint, l.o.Color)
 	}
@@ -680,7 +687,11 @@ func (l *live) rowLine(r Row, shown, widths []int, now time.Time) string {
 		if fresh && l.o.Color {
 			text = lipgloss.NewStyle().Reverse(true).Render(text)
 		} else {
-			text = paint(text, statusTone(text), l.o.Color)
+			t := statusTone(text)
+			if r.Stale && i > 0 {
+				t = toneFaint
+			}
+			text = paint(text, t, l.o.Color)
 		}
 		cells = append(cells, text+blank)
 	}
