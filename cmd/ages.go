@@ -38,10 +38,10 @@ func (r *report) age(ctx context.Context, v swarm.View, targets []swarm.Target, 
 	}
 }
 
-// writeAilments shows each as a warning with what mends it.
 // daysLeft are the whole days until a time, none where it is over.
 func daysLeft(until, now time.Time) int { return max(0, int(until.Sub(now)/(24*time.Hour))) }
 
+// writeAilments shows each as a warning with what mends it.
 func writeAilments(w io.Writer, ailments []ailment, color bool) {
 	for _, a := range ailments {
 		ui.PrintWarning(w, a.Why, color)

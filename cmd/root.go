@@ -69,7 +69,7 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	var text strings.Builder
 	ui.PrintError(&text, err, streams.ErrColor(a.settings.GetBool("no-color")), a.settings.GetBool("verbose"))
 	// Whoever typed a token where it does not belong gets it masked.
-	_, _ = io.WriteString(streams.Err, trouble.Redact(text.String()))
+	_, _ = io.WriteString(streams.Err, ui.Wrap(trouble.Redact(text.String()), streams.ErrFit()))
 	status := trouble.ExitStatus(err)
 	if status == refusedBySudo && through {
 		status = failedThroughSudo

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -143,7 +145,7 @@ func (s *session) statusText(ctx context.Context, format string) ([]byte, error)
 	for i, n := range r.Nodes {
 		rows[i] = row(n)
 	}
-	if err := ui.Table(&b, []string{"NODE", "MACHINE", "ENGINE", "ROLE", "AVAILABILITY", "STATE", "ADDRESS"}, rows, color); err != nil {
+	if err := statusTable(&b, rows, s.app.streams.OutFit(), color); err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(&b, "\n%s\n", quorumLine(v))
@@ -154,7 +156,40 @@ func (s *session) statusText(ctx context.Context, format string) ([]byte, error)
 		ui.PrintWarning(&b, w, color)
 	}
 	writeAilments(&b, r.Ailments, color)
-	return b.Bytes(), nil
+	return []byte(ui.Wrap(b.String(), s.app.streams.OutFit())), nil
+}
+
+// statusTable leaves out, on a narrow terminal, what the live view does; before
+// that, the distribution's part of the engine's version.
+func statusTable(w io.Writer, rows [][]string, width int, color bool) error {
+	columns := []ui.Column{
+		{Title: "NODE"},
+		{Title: "MACHINE", Keep: 5},
+		{Title: "ENGINE", Keep: 2},
+		{Title: "ROLE", Keep: 8},
+		{Title: "AVAILABILITY", Keep: 3},
+		{Title: "STATE", Keep: 9},
+		{Title: "ADDRESS", Keep: 1},
+	}
+	var whole bytes.Buffer
+	if err := ui.FitTable(&whole, columns, rows, 0, false); err != nil {
+		return err
+	}
+	if width > 0 && widest(whole.String()) > width {
+		for _, r := range rows {
+			r[2], _, _ = strings.Cut(r[2], "+")
+		}
+	}
+	return ui.FitTable(w, columns, rows, width, color)
+}
+
+// widest is the width of a text's longest line.
+func widest(text string) int {
+	w := 0
+	for line := range strings.Lines(text) {
+		w = max(w, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")))
+	}
+	return w
 }
 
 // notices are what is wrong with nodes, and the warnings. That there is no

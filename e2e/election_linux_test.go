@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -77,8 +78,13 @@ func TestElectionSeen(t *testing.T) {
 // initOf is the process that is a node's PID 1.
 func initOf(t *testing.T, id, node string) int {
 	t.Helper()
-	for pid, args := range processes() {
-		if strings.Contains(args, "sandbox-init") && strings.Contains(args, id) && strings.HasSuffix(strings.TrimSpace(args), node) {
+	procs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, p := range procs {
+		cmdline, _ := os.ReadFile(p + "/cmdline")
+		if !strings.Contains(string(cmdline), "sandbox-init\x00"+id+"\x00"+node) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(p)); err == nil {
 			return pid
 		}
 	}

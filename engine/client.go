@@ -28,7 +28,7 @@ const (
 	// infoTimeout bounds the calls that only ask.
 	infoTimeout = 5 * time.Second
 	// aliveTimeout bounds the ping that follows a call without an answer.
-	aliveTimeout = 2 * time.Second
+	aliveTimeout = 5 * time.Second
 	// changeTimeout bounds the calls that change one object.
 	changeTimeout = 10 * time.Second
 	// joinTimeout bounds init, join, leave and unlock. The engine itself gives

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -118,7 +120,7 @@ func Live(ctx context.Context, s Streams, o LiveOptions) error {
 		tea.WithOutput(out),
 		tea.WithEnvironment(s.environ()),
 		// Colours were decided on by the caller.
-		tea.WithColorProfile(colorprofile.ANSI),
+		tea.WithColorProfile(colorprofile.ANSI256),
 		// SIGINT and SIGTERM end ctx; nobody else's business.
 		tea.WithoutSignalHandler(),
 		tea.WithFPS(30),
@@ -639,6 +641,13 @@ func (l *live) fitColumns(rows []Row) (shown, widths []int) {
 		for _, r := range rows {
 			widths[i] = max(widths[i], lipgloss.Width(r.cell(i)))
 		}
+	}
+	return keep(columns, widths, gutter, l.columns), widths
+}
+
+// keep gives the columns that fit into a width, after a gutter.
+func keep(columns []Column, widths []int, gutter, width int) (shown []int) {
+	for i := range columns {
 		shown = append(shown, i)
 	}
 	total := func() int {
@@ -648,7 +657,7 @@ func (l *live) fitColumns(rows []Row) (shown, widths []int) {
 		}
 		return w - len(columnGap)
 	}
-	for len(shown) > 1 && total() > l.columns {
+	for len(shown) > 1 && total() > width {
 		least := 1
 		for at := 1; at < len(shown); at++ {
 			if columns[shown[at]].Keep <= columns[shown[least]].Keep {
@@ -657,7 +666,34 @@ func (l *live) fitColumns(rows []Row) (shown, widths []int) {
 		}
 		shown = slices.Delete(shown, least, least+1)
 	}
-	return shown, widths
+	return shown
+}
+
+// FitTable is Table for a width in columns: what does not fit is left out as in
+// a live view, by the columns' Keep. With 0 everything is shown.
+func FitTable(w io.Writer, columns []Column, rows [][]string, width int, color bool) error {
+	widths := make([]int, len(columns))
+	for i, c := range columns {
+		widths[i] = lipgloss.Width(c.Title)
+		for _, r := range rows {
+			widths[i] = max(widths[i], lipgloss.Width(plainText(r[i])))
+		}
+	}
+	if width <= 0 {
+		width = math.MaxInt
+	}
+	shown := keep(columns, widths, 0, width)
+	pick := func(cell func(int) string) (line []string) {
+		for _, i := range shown {
+			line = append(line, cell(i))
+		}
+		return line
+	}
+	var lines [][]string
+	for _, r := range rows {
+		lines = append(lines, pick(func(i int) string { return r[i] }))
+	}
+	return Table(w, pick(func(i int) string { return columns[i].Title }), lines, color)
 }
 
 func (l *live) headerLine(shown, widths []int) string {
