@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -33,6 +34,10 @@ type app struct {
 	settings *viper.Viper
 	// called is the command whose arguments are read, for advice.
 	called *cobra.Command
+	// opened is the lab that the command opened, for its log; nil before.
+	opened *session
+	// delegated: the command ran again through sudo, and told its outcome there.
+	delegated bool
 }
 
 // Run runs dcalab with the arguments after the program's name and gives its
@@ -42,6 +47,7 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	through := os.Getenv(throughSudo) != ""
 	_ = os.Unsetenv(throughSudo)
 	a := &app{streams: streams, embedded: embedded, args: args, settings: viper.New()}
+	began := time.Now()
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(streams.In)
@@ -53,9 +59,11 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	}
 	var remote remoteError
 	if errors.As(err, &remote) {
+		a.logOutcome(began, nil, int(remote))
 		return int(remote)
 	}
 	if err == nil {
+		a.logOutcome(began, nil, trouble.ExitOK)
 		return trouble.ExitOK
 	}
 	// Whatever the command makes of it (a session that was closed, a child that
@@ -71,6 +79,7 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	// Whoever typed a token where it does not belong gets it masked.
 	_, _ = io.WriteString(streams.Err, ui.Wrap(trouble.Redact(text.String()), streams.ErrFit()))
 	status := trouble.ExitStatus(err)
+	a.logOutcome(began, err, status)
 	if status == refusedBySudo && through {
 		status = failedThroughSudo
 	}
