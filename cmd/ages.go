@@ -14,7 +14,8 @@ import (
 
 // ailment is something wrong with the swarm that only a person can mend.
 type ailment struct {
-	// ID is certificates-expired, certificates-short or managers-lost.
+	// ID is certificates-expired, certificates-short, managers-lost, election,
+	// manager-cut-off or node-cut-off.
 	ID  string `json:"id" yaml:"id"`
 	Why string `json:"why" yaml:"why"`
 	// Mend are the commands that mend it, in their order.
@@ -52,6 +53,7 @@ func writeAilments(w io.Writer, ailments []ailment, color bool) {
 func (s *session) swarmChecks(ctx context.Context) []machine.Check {
 	certificates := machine.Check{ID: "certificates", What: "swarm certificates"}
 	managers := machine.Check{ID: "managers", What: "swarm managers"}
+	nodes := machine.Check{ID: "swarm-nodes", What: "swarm nodes"}
 	v, c, err := s.observe(ctx)
 	if err != nil {
 		return []machine.Check{managers.Unknown(err.Error())}
@@ -62,7 +64,12 @@ func (s *session) swarmChecks(ctx context.Context) []machine.Check {
 	}
 	now := time.Now()
 	ages := swarm.Ages(ctx, c.targets)
-	ailments := swarm.Diagnose(v, ages, now)
+	v = settle(v, c.machines)
+	var ailments []ailment
+	for _, a := range swarm.Diagnose(v, ages, now) {
+		ailments = append(ailments, ailment(a))
+	}
+	ailments = append(ailments, s.cutOff(ctx, v, c)...)
 	if len(ages) == 0 && len(ailments) == 0 {
 		return nil // in no swarm
 	}
@@ -76,10 +83,16 @@ func (s *session) swarmChecks(ctx context.Context) []machine.Check {
 		"certificates": certificates.OK("good until " + soonest.Until.UTC().Format("2006-01-02") + " at least (" + plural(soonest.DaysLeft(now), "day") + " left), and renewed while the lab runs"),
 		"managers":     managers.OK(v.Quorum.String()),
 	}
+	if len(ages) == 0 {
+		well["certificates"] = certificates.Unknown("no node told its certificate in time")
+	}
 	for _, a := range ailments {
 		which := certificates
-		if a.ID == "managers-lost" {
+		switch a.ID {
+		case "managers-lost", "election", "manager-cut-off":
 			which = managers
+		case "node-cut-off":
+			which = nodes
 		}
 		var fixes []machine.Fix
 		for _, line := range a.Mend {
@@ -95,5 +108,9 @@ func (s *session) swarmChecks(ctx context.Context) []machine.Check {
 		managers.Verdict = machine.VerdictWarning
 		well["managers"] = managers
 	}
-	return []machine.Check{well["certificates"], well["managers"]}
+	checks := []machine.Check{well["certificates"], well["managers"]}
+	if missed, ok := well[nodes.ID]; ok {
+		checks = append(checks, missed)
+	}
+	return checks
 }

@@ -41,11 +41,12 @@ func (a *app) logs() *cobra.Command {
 it writes where there is no systemd. It is shown as it is.
 
 With --bundle, what somebody who helps you needs is packed into one file: the
-versions, labs.yaml in force, the answers of status and doctor, dcalab's own
-log, and of every node the end of the engine's log, docker info, docker node
-ls, addresses, /etc/hosts, disks, memory and kernel. Join tokens, unlock keys,
-private keys and passwords in addresses are masked. What was packed is listed;
-a file that is there is never overwritten.`,
+versions, labs.yaml in force, the answers of status, status --view and doctor,
+dcalab's own log with the outcome of its commands, and of every node the end of
+the engine's log, its daemon.json, docker info, node ls, service ls and ps, ps,
+network ls and image ls, addresses, /etc/hosts, disks, memory and kernel. Join
+tokens, unlock keys, private keys and passwords in addresses are masked. What
+was packed is listed; a file that is there is never overwritten.`,
 		Example: "  dcalab logs node01\n  dcalab logs node01 -f\n  dcalab logs node01 --since 10m\n  dcalab logs --bundle lab.tar.gz",
 		Args: func(c *cobra.Command, args []string) error {
 			if bundle != "" {
@@ -116,6 +117,12 @@ func questions() []struct{ file, command string } {
 		{"docker-info.txt", "docker info"},
 		{"docker-version.txt", "docker version"},
 		{"docker-node-ls.txt", "docker node ls"},
+		{"docker-services.txt", "docker service ls"},
+		{"docker-tasks.txt", "docker service ls -q | xargs -r docker service ps --no-trunc"},
+		{"docker-containers.txt", "docker ps -a"},
+		{"docker-networks.txt", "docker network ls"},
+		{"docker-images.txt", "docker image ls"},
+		{"daemon.json", "cat /etc/docker/daemon.json"},
 		{"ip-addr.txt", "ip addr"},
 		{"hosts.txt", "cat /etc/hosts"},
 		{"df.txt", "df -h"},
@@ -225,6 +232,7 @@ func (a *app) bundle(ctx context.Context, file string) (err error) {
 		{"version.txt", []string{"version"}},
 		{"labs.yaml", []string{"config", "view"}},
 		{"status.json", []string{"status", "-o", "json"}},
+		{"status-view.txt", []string{"status", "--view"}},
 		{"doctor.json", []string{"doctor", "-o", "json"}},
 	} {
 		all.Go(func() { a.packAnswer(ctx, p, part.file, part.args) })

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -35,6 +36,10 @@ type app struct {
 	told map[string]bool
 	// called is the command whose arguments are read, for advice.
 	called *cobra.Command
+	// opened is the lab that the command opened, for its log; nil before.
+	opened *session
+	// delegated: the command ran again through sudo, and told its outcome there.
+	delegated bool
 }
 
 // Run runs dcalab with the arguments after the program's name and gives its
@@ -44,6 +49,7 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	through := os.Getenv(throughSudo) != ""
 	_ = os.Unsetenv(throughSudo)
 	a := &app{streams: streams, embedded: embedded, args: args, settings: viper.New()}
+	began := time.Now()
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(streams.In)
@@ -55,9 +61,11 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	}
 	var remote remoteError
 	if errors.As(err, &remote) {
+		a.logOutcome(began, nil, int(remote))
 		return int(remote)
 	}
 	if err == nil {
+		a.logOutcome(began, nil, trouble.ExitOK)
 		return trouble.ExitOK
 	}
 	// Whatever the command makes of it (a session that was closed, a child that
@@ -71,8 +79,9 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	var text strings.Builder
 	ui.PrintError(&text, err, streams.ErrColor(a.settings.GetBool("no-color")), a.settings.GetBool("verbose"))
 	// Whoever typed a token where it does not belong gets it masked.
-	_, _ = io.WriteString(streams.Err, trouble.Redact(text.String()))
+	_, _ = io.WriteString(streams.Err, ui.Wrap(trouble.Redact(text.String()), streams.ErrFit()))
 	status := trouble.ExitStatus(err)
+	a.logOutcome(began, err, status)
 	if status == refusedBySudo && through {
 		status = failedThroughSudo
 	}

@@ -44,6 +44,8 @@ type session struct {
 	// overrides of labs.yaml, and what set them.
 	overrides map[string]string
 	log       io.WriteCloser
+	// changed: the command came to where it changes the lab.
+	changed bool
 	// typed is what a person would have typed for what was done to machines so
 	// far; kept with --explain only.
 	typed lesson.Lesson
@@ -193,6 +195,7 @@ func (a *app) identify() (*session, error) {
 	if s.state, err = lab.OpenState(root, l.Name, s.owner); err != nil {
 		return nil, err
 	}
+	a.opened = s
 	if s.record, s.created, err = s.state.ReadRecord(); err != nil {
 		return nil, err
 	}
@@ -318,7 +321,7 @@ func (s *session) change(ctx context.Context) (func(), error) {
 	if err != nil {
 		return nil, errors.Join(err, unlock())
 	}
-	s.log = f
+	s.log, s.changed = f, true
 	fmt.Fprintf(s, "%s dcalab %s\n", time.Now().UTC().Format(time.RFC3339), strings.Join(s.app.args, " "))
 	return func() {
 		_ = f.Close()
@@ -380,6 +383,9 @@ func (s *session) progress(nodes []string) *ui.Progress {
 }
 
 func (s *session) warn(lines ...string) {
+	for _, w := range lines {
+		fmt.Fprintf(s, "warning: %s\n", w)
+	}
 	if s.app.settings.GetBool("quiet") {
 		return
 	}
@@ -389,6 +395,7 @@ func (s *session) warn(lines ...string) {
 }
 
 func (s *session) note(format string, args ...any) {
+	fmt.Fprintf(s, format+"\n", args...)
 	if !s.app.settings.GetBool("quiet") {
 		fmt.Fprintf(s.app.streams.Err, format+"\n", args...)
 	}
@@ -712,16 +719,18 @@ func (s *session) sudo(ctx context.Context) error {
 	cmd.Env = append(os.Environ(), throughSudo+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.app.streams.In, s.app.streams.Out, s.app.streams.Err
 	err = cmd.Run()
+	s.app.delegated = err == nil
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() > 0 {
-		switch status := exit.ExitCode(); status {
-		case refusedBySudo:
+		status := exit.ExitCode()
+		if status == refusedBySudo {
 			return s.noSudo()
-		case failedThroughSudo:
-			return remoteError(trouble.ExitFailure)
-		default:
-			return remoteError(status)
 		}
+		s.app.delegated = true
+		if status == failedThroughSudo {
+			return remoteError(trouble.ExitFailure)
+		}
+		return remoteError(status)
 	}
 	return err
 }

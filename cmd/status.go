@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm"
@@ -34,7 +37,8 @@ type report struct {
 type nodeReport struct {
 	Name     string `json:"name" yaml:"name"`
 	Hostname string `json:"hostname" yaml:"hostname"`
-	IP       string `json:"ip" yaml:"ip"`
+	// IP is the address that the node has in the swarm, else that of labs.yaml.
+	IP string `json:"ip" yaml:"ip"`
 	// Machine is running, halted, absent or unknown.
 	Machine machine.Status `json:"machine" yaml:"machine"`
 	// Engine is the engine's version, empty when it does not answer.
@@ -141,7 +145,7 @@ func (s *session) statusText(ctx context.Context, format string) ([]byte, error)
 	for i, n := range r.Nodes {
 		rows[i] = row(n)
 	}
-	if err := ui.Table(&b, []string{"NODE", "MACHINE", "ENGINE", "ROLE", "AVAILABILITY", "STATE", "ADDRESS"}, rows, color); err != nil {
+	if err := statusTable(&b, rows, s.app.streams.OutFit(), color); err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(&b, "\n%s\n", quorumLine(v))
@@ -152,7 +156,40 @@ func (s *session) statusText(ctx context.Context, format string) ([]byte, error)
 		ui.PrintWarning(&b, w, color)
 	}
 	writeAilments(&b, r.Ailments, color)
-	return b.Bytes(), nil
+	return []byte(ui.Wrap(b.String(), s.app.streams.OutFit())), nil
+}
+
+// statusTable leaves out, on a narrow terminal, what the live view does; before
+// that, the distribution's part of the engine's version.
+func statusTable(w io.Writer, rows [][]string, width int, color bool) error {
+	columns := []ui.Column{
+		{Title: "NODE"},
+		{Title: "MACHINE", Keep: 5},
+		{Title: "ENGINE", Keep: 2},
+		{Title: "ROLE", Keep: 8},
+		{Title: "AVAILABILITY", Keep: 3},
+		{Title: "STATE", Keep: 9},
+		{Title: "ADDRESS", Keep: 1},
+	}
+	var whole bytes.Buffer
+	if err := ui.FitTable(&whole, columns, rows, 0, false); err != nil {
+		return err
+	}
+	if width > 0 && widest(whole.String()) > width {
+		for _, r := range rows {
+			r[2], _, _ = strings.Cut(r[2], "+")
+		}
+	}
+	return ui.FitTable(w, columns, rows, width, color)
+}
+
+// widest is the width of a text's longest line.
+func widest(text string) int {
+	w := 0
+	for line := range strings.Lines(text) {
+		w = max(w, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")))
+	}
+	return w
 }
 
 // notices are what is wrong with nodes, and the warnings. That there is no
@@ -166,6 +203,12 @@ func (r report) notices() []string {
 			continue
 		case n.Swarm.State == swarm.StateLocked: // Docker's words know nothing of other nodes
 			why = "it waits for the swarm's unlock key: dcalab swarm unlock"
+		case n.Swarm.State == stateElecting:
+			why = "its engine runs, and waits for the swarm to elect a leader"
+		case n.Swarm.State == stateWaiting:
+			why = "its engine runs, and did not answer in time; an engine does that while its leader or its role changes"
+		case n.Swarm.State == stateAsking:
+			continue
 		}
 		out = append(out, n.Name+": "+why)
 	}
@@ -184,6 +227,8 @@ func row(n nodeReport) []string {
 	switch {
 	case n.Swarm.Leader:
 		role += " (Leader)"
+	case n.Swarm.Reachability == string(engine.ReachabilityReachable) && n.Machine == machine.StatusHalted:
+		// The swarm has not missed it yet.
 	case n.Swarm.Reachability != "":
 		role += " (" + title(n.Swarm.Reachability) + ")"
 	}
@@ -207,34 +252,67 @@ func title(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// quorumLine says what the managers can bear, and what would let them bear more.
+// What a node is called whose engine is not down, and did not answer.
+const (
+	stateElecting swarm.State = "electing" // a manager: it answers a ping, and waits for a leader
+	stateWaiting  swarm.State = "waiting"  // it answers a ping, and what was asked hangs
+	stateAsking   swarm.State = "asking"   // in a view that goes on: no answer yet
+)
+
+// called is a node's state as it is told.
+func called(n swarm.NodeView, v swarm.View) swarm.State {
+	switch {
+	case n.Electing() && !v.Quorum.HasQuorum:
+		return stateElecting
+	case errors.Is(n.Err, swarm.ErrNotYet):
+		return stateAsking
+	case n.State == swarm.StateEngineDown && errors.Is(n.Err, engine.ErrHangs):
+		return stateWaiting
+	}
+	return n.State
+}
+
+// quorumLine says how many failures the managers tolerate, and what would let
+// them tolerate more. What to do where there is no leader, the ailments say.
 func quorumLine(v swarm.View) string {
 	q := v.Quorum
 	switch {
 	case !slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return !errors.Is(n.Err, swarm.ErrAbsent) }):
 		return "no swarm yet: dcalab up --swarm"
-	case !slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return n.State.Answered() }):
-		if slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return n.State == swarm.StateEngineDown }) {
-			return "no engine answers now: they may be electing a leader, look again in 20 seconds; or they are stopped: dcalab up"
+	case v.Election():
+		return fmt.Sprintf("quorum: election in progress: no leader yet, %d of %s answer, %d required (10 to 20 s as a rule)",
+			len(v.Voters()), plural(q.Managers, "manager"), q.Majority)
+	case !slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return n.State.Answered() || errors.Is(n.Err, engine.ErrHangs) }):
+		if slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return errors.Is(n.Err, swarm.ErrNotYet) }) {
+			return "no engine has answered yet"
 		}
 		return "no engine answers: bring the machines up with dcalab up"
 	}
 	if len(v.Swarms) == 0 && q.Managers == 0 {
 		return "no swarm yet: dcalab swarm bootstrap"
 	}
+	if q.Managers > 0 && !q.HasQuorum {
+		return "quorum: " + q.Lost()
+	}
 	line := "quorum: " + q.String()
-	switch {
-	case q.Managers == 0:
-	case !q.HasQuorum && slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return n.State == swarm.StateLocked }):
-		line += "; unlock the managers: dcalab swarm unlock"
-	case !q.HasQuorum:
-		line += "; bring managers back: dcalab start"
-	case q.Managers == 1:
+	switch q.Managers {
+	case 1:
 		line += "\n  three managers would bear the loss of one: dcalab promote NODE1 NODE2"
-	case q.Managers == 2:
+	case 2:
 		line += "\n  a third manager would let the swarm bear the loss of one: dcalab promote NODE"
 	}
 	return line
+}
+
+// settle corrects what the swarm's list says by what this machine knows: who
+// leads does not run.
+func settle(v swarm.View, machines map[string]machine.Status) swarm.View {
+	for _, n := range v.Nodes {
+		if m := machines[n.Name]; n.Leader && (m == machine.StatusHalted || m == machine.StatusAbsent) {
+			return v.WithoutLeader()
+		}
+	}
+	return v
 }
 
 // examine asks everything once.
@@ -247,9 +325,11 @@ func (s *session) examine(ctx context.Context) (report, swarm.View, error) {
 	if err := ctx.Err(); err != nil {
 		return report{}, v, err
 	}
+	v = settle(v, c.machines)
 	r, err := s.reportOn(ctx, v, c.machines)
 	if err == nil {
 		r.age(ctx, v, c.targets, time.Now())
+		r.Ailments = append(r.Ailments, s.cutOff(ctx, v, c)...)
 		r.Ports = append(r.Ports, s.ports(ctx, v, c.targets)...)
 	}
 	return r, v, err
@@ -263,7 +343,7 @@ func (s *session) reportOn(ctx context.Context, v swarm.View, machines map[strin
 			Name: n.Name, Hostname: n.Hostname, IP: n.Addr.String(),
 			Machine: machines[n.Name], Engine: n.Engine,
 			Swarm: swarmReport{
-				State: n.State, ID: n.NodeID, Cluster: n.Cluster, Role: n.Role, Leader: n.Leader,
+				State: called(n, v), ID: n.NodeID, Cluster: n.Cluster, Role: n.Role, Leader: n.Leader,
 				Reachability: string(n.Reachability), Availability: string(n.Availability), Status: string(n.Status),
 			},
 		}
@@ -272,6 +352,11 @@ func (s *session) reportOn(ctx context.Context, v swarm.View, machines map[strin
 		}
 		if n.Err != nil {
 			nr.Error = oneLine(n.Err)
+		}
+		if has := v.Engaged(n.Name); has != "" && has != nr.IP {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: the swarm has it at %s, and labs.yaml says %s; put labs.yaml back, or make the node anew: dcalab destroy %s, then dcalab up --swarm",
+				n.Name, has, nr.IP, n.Name))
+			nr.IP = has
 		}
 		r.Nodes = append(r.Nodes, nr)
 	}

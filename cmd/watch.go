@@ -3,6 +3,7 @@ package cmd
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/swarm"
@@ -19,26 +21,105 @@ import (
 
 // live shows the lab on the whole screen, until somebody leaves.
 func (s *session) live(ctx context.Context) error {
-	w := &watcher{app: s.app, held: map[string]*provision.Node{}}
+	w := &watcher{app: s.app, held: map[string]*held{}}
 	defer w.close()
 	return ui.Live(ctx, s.app.streams, ui.LiveOptions{
-		Look: w.look, Interval: time.Second,
+		Look: w.look, Interval: lookInterval,
 		Color: s.app.streams.OutColor(s.app.settings.GetBool("no-color")),
 	})
 }
 
+const (
+	lookInterval = 500 * time.Millisecond
+	// lookPatience is how long one look waits for answers; what comes later is
+	// shown by a later one.
+	lookPatience = time.Second
+	// staleAfter is from when on what is shown is called old.
+	staleAfter = 2 * time.Second
+)
+
 // watcher looks at a lab again and again, over connections that it keeps.
+// Machines, engines and tasks are asked independently of each other: whoever
+// is slow is shown as it was, and called old.
 type watcher struct {
-	app  *app
-	id   string // of the lab that the connections belong to
-	held map[string]*provision.Node
+	app      *app
+	id       string // of the lab that the connections belong to
+	held     map[string]*held
+	engines  swarm.Watch
+	machines background[map[string]machine.Status]
+	tasks    background[[]engine.Task]
+	known    map[string]machine.Status // what the driver told last; nil before
+	told     []engine.Task             // what a manager told last
+	since    time.Time                 // when it did; zero where none ever did
 }
 
-func (w *watcher) close() {
-	for _, n := range w.held {
-		_ = n.Close()
+// held is a node that is connected, or is being connected.
+type held struct {
+	dialing background[*provision.Node]
+	node    *provision.Node
+	client  *engine.Client
+}
+
+// background is one question at a time, answered in a goroutine of its own.
+type background[T any] struct {
+	done chan struct{}
+	got  T
+	err  error
+}
+
+// begin asks, unless the last question is still under way.
+func (b *background[T]) begin(ask func() (T, error)) {
+	if b.done != nil {
+		return
 	}
-	w.held = map[string]*provision.Node{}
+	done := make(chan struct{})
+	b.done = done
+	go func() {
+		defer close(done)
+		b.got, b.err = ask()
+	}()
+}
+
+// take gives the answer once, where it comes before ctx ends; ok tells that.
+func (b *background[T]) take(ctx context.Context) (got T, err error, ok bool) { //nolint:revive,staticcheck // ok is about both
+	if b.done == nil {
+		return got, nil, false
+	}
+	select {
+	case <-b.done:
+	default:
+		select {
+		case <-b.done:
+		case <-ctx.Done():
+			return got, nil, false
+		}
+	}
+	b.done = nil
+	return b.got, b.err, true
+}
+
+// close is called when the context of the looks has ended.
+func (w *watcher) close() {
+	_, _, _ = w.machines.take(context.Background())
+	_, _, _ = w.tasks.take(context.Background())
+	for name := range w.held {
+		w.drop(name)
+	}
+	w.engines.Wait()
+}
+
+func (w *watcher) drop(name string) {
+	h := w.held[name]
+	delete(w.held, name)
+	if node, _, ok := h.dialing.take(context.Background()); ok && node != nil {
+		_ = node.Close()
+	}
+	if h.client != nil {
+		_ = h.client.Close()
+	}
+	if h.node != nil {
+		_ = h.node.Close()
+	}
 }
 
 // look opens the lab anew: it may be made, changed and destroyed meanwhile.
@@ -48,57 +129,158 @@ func (w *watcher) look(ctx context.Context) (ui.Picture, error) {
 		return ui.Picture{}, err
 	}
 	if s.record.ID != w.id {
-		w.close()
-		w.id = s.record.ID
+		_, _, _ = w.machines.take(ctx)
+		_, _, _ = w.tasks.take(ctx)
+		for name := range w.held {
+			w.drop(name)
+		}
+		w.id, w.known, w.told, w.since = s.record.ID, nil, nil, time.Time{}
 	}
-	for name, n := range w.held {
-		if _, ok := s.lab.Node(name); !ok || ended(n) {
-			_ = n.Close()
-			delete(w.held, name)
+	soon, cancel := context.WithTimeout(ctx, lookPatience)
+	defer cancel()
+	machines, err := w.lookAtMachines(ctx, soon, s)
+	if err != nil {
+		return ui.Picture{}, err
+	}
+	v, old := w.engines.Look(ctx, w.connect(ctx, soon, s, machines), lookPatience)
+	v = settle(v, machines)
+	for _, n := range v.Nodes {
+		// The next look makes a new connection: this may be what does not answer.
+		_, busy := old[n.Name]
+		if h := w.held[n.Name]; h != nil && h.node != nil && n.State == swarm.StateEngineDown && !busy && !errors.Is(n.Err, engine.ErrHangs) && !errors.Is(n.Err, swarm.ErrNotYet) {
+			w.drop(n.Name)
 		}
 	}
-	for again := true; ; again = false {
-		p, lost, err := w.glance(ctx, s)
-		// A connection that ended tells of a machine that did: its state is
-		// asked for when there is none.
-		if err != nil || !lost || !again || ctx.Err() != nil {
-			return p, err
+	w.askForTasks(ctx, soon, v)
+	r, err := s.reportOn(ctx, v, machines)
+	if err != nil {
+		return ui.Picture{}, err
+	}
+	for _, a := range swarm.Diagnose(v, nil, time.Now()) {
+		r.Ailments = append(r.Ailments, ailment(a))
+	}
+	p := picture(r, v, w.told, !w.since.IsZero())
+	now := time.Now()
+	p.Stale = stale(old, w.since, now)
+	for i := range p.Rows {
+		at, ok := old[p.Rows[i].Name]
+		p.Rows[i].Stale = ok && now.Sub(at) >= staleAfter
+	}
+	return p, nil
+}
+
+// lookAtMachines tells which machines run. Whose connection is held does, and
+// its end tells of the machine's; the driver is asked where one is missing.
+func (w *watcher) lookAtMachines(ctx, soon context.Context, s *session) (map[string]machine.Status, error) {
+	for name, h := range w.held {
+		_, ok := s.lab.Node(name)
+		if gone := h.node != nil && ended(h.node); !ok || gone {
+			w.drop(name)
+			if w.known != nil && gone {
+				w.known[name] = machine.StatusUnknown // until the driver tells
+			}
 		}
+	}
+	if slices.ContainsFunc(s.lab.Nodes, func(n lab.Node) bool { h := w.held[n.Name]; return h == nil || h.node == nil }) {
+		w.machines.begin(func() (map[string]machine.Status, error) { return s.driver.Status(ctx) })
+	}
+	wait := soon
+	if w.known == nil { // the first look has nothing to show without it
+		wait = ctx
+	}
+	if known, err, ok := w.machines.take(wait); ok {
+		if err != nil {
+			return nil, err
+		}
+		w.known = maps.Clone(known)
+	}
+	machines := maps.Clone(w.known)
+	for name, h := range w.held {
+		if h.node != nil {
+			machines[name] = machine.StatusRunning
+		}
+	}
+	return machines, nil
+}
+
+// connect makes the connections that are missing, and gives the way to each
+// engine.
+func (w *watcher) connect(ctx, soon context.Context, s *session, machines map[string]machine.Status) []swarm.Target {
+	for _, n := range s.lab.Nodes {
+		if machines[n.Name] != machine.StatusRunning {
+			if h := w.held[n.Name]; h != nil && h.node == nil && h.dialing.done == nil {
+				w.drop(n.Name)
+			}
+			continue
+		}
+		h := w.held[n.Name]
+		if h == nil {
+			h = &held{}
+			w.held[n.Name] = h
+		}
+		if h.node == nil {
+			h.dialing.begin(func() (*provision.Node, error) { return s.dial(ctx, n.Name, machine.StatusRunning) })
+		}
+	}
+	var targets []swarm.Target
+	for _, n := range s.lab.Nodes {
+		t := swarm.TargetFor(s.lab, n)
+		t.Unreachable = notRunning(n.Name, machines[n.Name])
+		if h := w.held[n.Name]; h != nil {
+			node, err, ok := h.dialing.take(soon)
+			switch {
+			case ok && err != nil:
+				t.Unreachable = err
+			case ok:
+				if h.client, err = engine.New(n.Name, node.DialEngine); err != nil {
+					_ = node.Close()
+					t.Unreachable = err
+					break
+				}
+				h.node = node
+			case h.node == nil:
+				t.Unreachable = fmt.Errorf("connecting: %w", swarm.ErrNotYet)
+			}
+			if h.node != nil {
+				t.Engine, t.Certificate, t.Unreachable = h.client, h.node.Certificate, nil
+			}
+		}
+		targets = append(targets, t)
+	}
+	return targets
+}
+
+// askForTasks asks a manager for the tasks; what it told last is kept.
+func (w *watcher) askForTasks(ctx, soon context.Context, v swarm.View) {
+	w.tasks.begin(func() ([]engine.Task, error) { return v.Tasks(ctx) })
+	tasks, err, ok := w.tasks.take(soon)
+	switch {
+	case ok && err == nil:
+		w.told, w.since = tasks, time.Now()
+	case ok && errors.Is(err, swarm.ErrNoManager) && !v.Election():
+		w.told, w.since = nil, time.Time{}
 	}
 }
 
-// glance is one look; lost tells that a connection was found to have ended.
-func (w *watcher) glance(ctx context.Context, s *session) (_ ui.Picture, lost bool, _ error) {
-	c, err := s.gather(ctx, &connected{nodes: w.held})
-	if err != nil {
-		return ui.Picture{}, false, err
-	}
-	v := swarm.Observe(ctx, c.targets)
-	tasks, unknown := v.Tasks(ctx)
-	c.closeEngines()
-	machines := c.machines
-	if machines == nil { // nobody had to be asked: there is a connection to each
-		machines = map[string]machine.Status{}
-		for _, n := range s.lab.Nodes {
-			machines[n.Name] = machine.StatusRunning
+// stale says what of a picture is old, and how old.
+func stale(old map[string]time.Time, tasks, now time.Time) string {
+	var names []string
+	var oldest time.Time
+	for _, name := range slices.Sorted(maps.Keys(old)) {
+		if at := old[name]; now.Sub(at) >= staleAfter {
+			names = append(names, name)
+			if oldest.IsZero() || at.Before(oldest) {
+				oldest = at
+			}
 		}
 	}
-	for _, n := range v.Nodes {
-		node := c.nodes[n.Name]
-		if node == nil || n.State != swarm.StateEngineDown {
-			continue
-		}
-		// The next look makes a new one: this may be what does not answer.
-		delete(c.nodes, n.Name)
-		lost = lost || ended(node)
-		_ = node.Close()
+	if len(names) > 0 {
+		return fmt.Sprintf("data of %s is %s old", strings.Join(names, ", "), ui.Duration(now.Sub(oldest).Truncate(time.Second)))
 	}
-	w.held = c.nodes
-	r, err := s.reportOn(ctx, v, machines)
-	if err != nil {
-		return ui.Picture{}, false, err
+	if !tasks.IsZero() && now.Sub(tasks) >= 2*staleAfter {
+		return fmt.Sprintf("data of tasks is %s old", ui.Duration(now.Sub(tasks).Truncate(time.Second)))
 	}
-	return picture(r, v, tasks, unknown == nil), lost, nil
+	return ""
 }
 
 func ended(n *provision.Node) bool {
@@ -126,6 +308,9 @@ func picture(r report, v swarm.View, tasks []engine.Task, told bool) ui.Picture 
 		},
 		Warnings: r.notices(),
 	}
+	for _, a := range r.Ailments {
+		p.Warnings = append(p.Warnings, a.Why+": "+strings.Join(a.Mend, "; "))
+	}
 	text := strings.ReplaceAll(strings.TrimPrefix(quorumLine(v), "quorum: "), "\n ", ";")
 	if q := r.Quorum; q.Managers > 0 {
 		p.Facts = append(p.Facts, ui.Fact{Label: "leader", Value: cmp.Or(v.Leader, "none"), Since: true})
@@ -144,11 +329,21 @@ func picture(r report, v swarm.View, tasks []engine.Task, told bool) ui.Picture 
 		}
 		p.Rows = append(p.Rows, ui.Row{
 			Name:    name,
-			Cells:   []string{name, run, role, availability, state, taskCount(own, told && n.Swarm.Status != ""), version, address},
+			Cells:   []string{name, run, role, availability, state, tasksOn(n, own, told), version, address},
 			Details: details(n, v.Nodes[i], own, told),
 		})
 	}
 	return p
+}
+
+// tasksOn is how many tasks a node runs. A halted one runs none, whatever the
+// swarm goes on saying until it misses the node.
+func tasksOn(n nodeReport, tasks []engine.Task, told bool) string {
+	told = told && n.Swarm.Status != ""
+	if told && n.Machine == machine.StatusHalted {
+		return "0"
+	}
+	return taskCount(tasks, told)
 }
 
 // taskCount reads "2", or "1/2" where the swarm wants two and one runs.
@@ -198,7 +393,11 @@ func details(n nodeReport, v swarm.NodeView, tasks []engine.Task, told bool) []u
 		}
 		about.Rows = append(about.Rows, pair)
 	}
-	section := ui.Section{Title: "tasks", Header: []string{"TASK", "STATE", "WANTED"}}
+	title := "tasks"
+	if n.Machine == machine.StatusHalted {
+		title = "tasks, as the swarm said last"
+	}
+	section := ui.Section{Title: title, Header: []string{"TASK", "STATE", "WANTED"}}
 	// What the swarm wants first; then what has ended.
 	slices.SortStableFunc(tasks, func(a, b engine.Task) int {
 		if a.Wanted() != b.Wanted() {

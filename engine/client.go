@@ -28,6 +28,8 @@ const (
 	dialTimeout = 10 * time.Second
 	// infoTimeout bounds the calls that only ask.
 	infoTimeout = 5 * time.Second
+	// aliveTimeout bounds the ping that follows a call without an answer.
+	aliveTimeout = 5 * time.Second
 	// changeTimeout bounds the calls that change one object.
 	changeTimeout = 10 * time.Second
 	// joinTimeout bounds init, join, leave and unlock. The engine itself gives
@@ -118,12 +120,26 @@ func (c *Client) Version(ctx context.Context) (string, error) {
 // do this by itself, but swallows the error of a failed ping and then goes on
 // with a version that an older engine refuses.
 func (c *Client) call(ctx context.Context, op string, limit time.Duration, do func(context.Context) error) error {
-	return c.raw(ctx, op, limit, func(ctx context.Context) error {
+	err := c.raw(ctx, op, limit, func(ctx context.Context) error {
 		if err := c.negotiate(ctx); err != nil {
 			return err
 		}
 		return do(ctx)
 	})
+	var e *Error
+	if errors.As(err, &e) && errors.Is(e.cause, context.DeadlineExceeded) && ctx.Err() == nil && c.alive(ctx) {
+		e.hangs = true
+	}
+	return err
+}
+
+// alive tells an engine that waits for a leader from one that is stopped: the
+// first answers a ping at once.
+func (c *Client) alive(ctx context.Context) bool {
+	return c.raw(ctx, "ping", aliveTimeout, func(ctx context.Context) error {
+		_, err := c.api.Ping(ctx)
+		return err
+	}) == nil
 }
 
 func (c *Client) negotiate(ctx context.Context) error {

@@ -48,6 +48,9 @@ var (
 	// time (then errors.Is(err, context.DeadlineExceeded) holds too), or did not
 	// stop answering (trouble "node-too-much-output").
 	ErrUnreachable = errors.New("the engine does not answer")
+	// ErrHangs: a call had no answer in time, and the engine answers a ping: a
+	// manager does that while its swarm has no leader.
+	ErrHangs = errors.New("the engine waits for the swarm")
 )
 
 // texts maps what an engine writes to what it means; the first match counts.
@@ -99,6 +102,7 @@ type Error struct {
 	Message string
 
 	cause error
+	hangs bool
 }
 
 // Error reads "node01: join: message".
@@ -113,6 +117,9 @@ func (e *Error) Unwrap() []error {
 	}
 	if e.cause != nil {
 		out = append(out, e.cause)
+	}
+	if e.hangs {
+		out = append(out, ErrHangs)
 	}
 	return out
 }

@@ -86,7 +86,8 @@ func Ages(ctx context.Context, targets []Target) map[string]Validity {
 
 // Ailment is something wrong with a swarm, or about to be, and what mends it.
 type Ailment struct {
-	// ID is stable: certificates-expired, certificates-short, managers-lost.
+	// ID is stable: certificates-expired, certificates-short, managers-lost,
+	// election.
 	ID string
 	// Why is a sentence on what was found.
 	Why string
@@ -204,6 +205,9 @@ func (v View) diagnoseLost() (Ailment, bool) {
 	if v.Cluster == "" || v.Quorum.HasQuorum || v.Quorum.Managers == 0 {
 		return Ailment{}, false
 	}
+	if v.Election() {
+		return v.diagnoseElection(), true
+	}
 	a := Ailment{ID: "managers-lost"}
 	var alive, halted, gone, down, silent, locked []NodeView
 	for _, n := range v.managers() {
@@ -222,7 +226,7 @@ func (v View) diagnoseLost() (Ailment, bool) {
 			alive = append(alive, n)
 		}
 	}
-	why := []string{fmt.Sprintf("the managers lost each other: %d of %d take part, and %d are needed; services go on, but nothing can be changed", v.Quorum.Reachable, v.Quorum.Managers, v.Quorum.Majority)}
+	why := []string{fmt.Sprintf("%s; services go on, but nothing can be changed", v.Quorum.Lost())}
 	say := func(nodes []NodeView, what, mend string) {
 		if len(nodes) > 0 {
 			why = append(why, what+": "+strings.Join(nodeNames(nodes), ", "))
@@ -240,7 +244,7 @@ func (v View) diagnoseLost() (Ailment, bool) {
 	}
 	say(halted, "halted or out of reach", start)
 	say(down, "the engine is down", engines)
-	say(silent, "silent, as managers are while they elect a leader", "look again in 20 s: dcalab status")
+	say(silent, "no answer from the engine, as while a leader is elected", "look again in 20 s: dcalab status")
 	say(locked, "waiting for the unlock key", "dcalab swarm unlock")
 	say(gone, "destroyed", "")
 	unknown := v.Quorum.Managers - len(alive) - len(halted) - len(gone) - len(down) - len(silent) - len(locked)
@@ -250,10 +254,6 @@ func (v View) diagnoseLost() (Ailment, bool) {
 	// Those that can come back, together with those that are there.
 	possible := len(alive) + len(halted) + len(down) + len(silent) + len(locked)
 	switch {
-	case len(alive) >= v.Quorum.Majority:
-		why = append(why, "enough of them run: either they are electing a leader (up to 20 s), or they do not reach each other at TCP port 2377")
-		a.Mend = append(a.Mend, "look again: dcalab status",
-			fmt.Sprintf("dcalab ssh %s -- ping -c 1 %s    # and the other way round", alive[0].Name, alive[len(alive)-1].Addr))
 	case possible < v.Quorum.Majority && len(alive) > 0:
 		why = append(why, "so the majority cannot come back")
 		anew := "takes the others in anew"
@@ -266,6 +266,23 @@ func (v View) diagnoseLost() (Ailment, bool) {
 	}
 	a.Why = strings.Join(why, "; ")
 	return a, true
+}
+
+// diagnoseElection: the managers that answer are enough, so they elect a leader,
+// unless they do not reach each other.
+func (v View) diagnoseElection() Ailment {
+	voters := v.Voters()
+	a := Ailment{
+		ID: "election",
+		Why: fmt.Sprintf("election in progress: the swarm has no leader at this moment, and %d of its %s answer (%d required); it takes 10 to 20 s as a rule, services go on meanwhile",
+			len(voters), managers(v.Quorum.Managers), v.Quorum.Majority),
+		Mend: []string{"look again in 20 s: dcalab status"},
+	}
+	if len(voters) > 1 {
+		a.Mend = append(a.Mend, fmt.Sprintf("where it does not end, they do not reach each other at TCP port %s: dcalab ssh %s -- ping -c 1 %s    # and the other way round",
+			RaftPort, voters[0].Name, voters[len(voters)-1].Addr))
+	}
+	return a
 }
 
 // managers are the nodes of the lab that are managers of its swarm, also those

@@ -225,7 +225,7 @@ func TestDiagnose(t *testing.T) {
 				node("m2").State, node("m3").State = StateUnreachable, StateUnreachable
 			},
 			ids:  []string{"managers-lost"},
-			why:  []string{"1 of 3 take part, and 2 are needed", "halted or out of reach: m2, m3"},
+			why:  []string{"quorum lost: 1 of 3 managers reachable, 2 required", "halted or out of reach: m2, m3"},
 			mend: []string{"dcalab start m2 m3", "where they will never come back: dcalab ssh m1 -- docker swarm init --force-new-cluster"},
 		},
 		"two of three managers are destroyed": {
@@ -253,14 +253,14 @@ func TestDiagnose(t *testing.T) {
 				node("m2").State, node("m3").State, node("m3").Err = StateUnreachable, StateEngineDown, context.DeadlineExceeded
 			},
 			ids:  []string{"managers-lost"},
-			why:  []string{"silent, as managers are while they elect a leader: m3"},
+			why:  []string{"no answer from the engine, as while a leader is elected: m3"},
 			mend: []string{"dcalab start m2", "look again in 20 s: dcalab status", "where they will never come back"},
 		},
 		"all run and do not reach each other": {
 			change: func(v *View, _ func(string) *NodeView) { noQuorum(v, 3) },
-			ids:    []string{"managers-lost"},
-			why:    []string{"TCP port 2377"},
-			mend:   []string{"look again", "dcalab ssh m1 -- ping -c 1 10.20.20.3"},
+			ids:    []string{"election"},
+			why:    []string{"election in progress", "3 of its 3 managers answer (2 required)"},
+			mend:   []string{"look again", "where it does not end, they do not reach each other at TCP port 2377: dcalab ssh m1 -- ping -c 1 10.20.20.3"},
 		},
 		"there is no swarm": {
 			change: func(v *View, _ func(string) *NodeView) { *v = View{} },
@@ -324,7 +324,7 @@ func TestManagersOfWhomNobodyTells(t *testing.T) {
 		t.Errorf("quorum: %+v", v.Quorum)
 	}
 	found := Diagnose(v, nil, agesNow)
-	if len(found) != 1 || !strings.Contains(found[0].Why, "0 of 3 take part, and 2 are needed") || strings.Contains(found[0].Why, "not told") {
+	if len(found) != 1 || !strings.Contains(found[0].Why, "0 of 3 managers reachable, 2 required") || strings.Contains(found[0].Why, "not told") {
 		t.Errorf("found %+v", found)
 	}
 }

@@ -39,7 +39,7 @@ func newDisplay(w io.Writer, environ []string, view func(columns, rows, frame in
 		tea.WithEnvironment(environ),
 		// view has decided on colours already; this only keeps the library
 		// from asking the environment once more and deciding otherwise.
-		tea.WithColorProfile(colorprofile.ANSI),
+		tea.WithColorProfile(colorprofile.ANSI256),
 		tea.WithoutSignalHandler(),
 		tea.WithFPS(30),
 	)

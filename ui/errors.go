@@ -33,9 +33,9 @@ func PrintError(w io.Writer, err error, color, verbose bool) {
 }
 
 // PrintWarning shows one thing that the reader should know and that stopped
-// nothing.
+// nothing; on a terminal, broken between words.
 func PrintWarning(w io.Writer, text string, color bool) {
-	_, _ = io.WriteString(w, paint("warning:", toneWarn, color)+" "+plainText(text)+"\n")
+	_, _ = io.WriteString(w, Wrap(paint("warning:", toneWarn, color)+" "+plainText(text)+"\n", fitOf(w)))
 }
 
 func writeError(b *strings.Builder, err error, color, verbose bool) {

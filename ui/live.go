@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -27,6 +29,9 @@ type Picture struct {
 	Columns  []Column
 	Rows     []Row
 	Warnings []string
+	// Stale says what of the picture is older than the rest; empty where
+	// nothing is.
+	Stale string
 }
 
 // Fact is a line above the table.
@@ -64,6 +69,8 @@ type Row struct {
 	// Name tells the row from the others, and the same one from look to look.
 	Name  string
 	Cells []string
+	// Stale draws the row as one whose data is old.
+	Stale bool
 	// Details are what is shown when the row is opened.
 	Details []Section
 }
@@ -113,7 +120,7 @@ func Live(ctx context.Context, s Streams, o LiveOptions) error {
 		tea.WithOutput(out),
 		tea.WithEnvironment(s.environ()),
 		// Colours were decided on by the caller.
-		tea.WithColorProfile(colorprofile.ANSI),
+		tea.WithColorProfile(colorprofile.ANSI256),
 		// SIGINT and SIGTERM end ctx; nobody else's business.
 		tea.WithoutSignalHandler(),
 		tea.WithFPS(30),
@@ -471,6 +478,8 @@ func (l *live) titleLine(now time.Time) string {
 	case l.shown.IsZero():
 	case l.err != nil:
 		age = paint(fmt.Sprintf("what is shown is %s old", Duration(now.Sub(l.shown))), toneWarn, l.o.Color)
+	case l.picture.Stale != "":
+		age = paint(plainText(l.picture.Stale), toneWarn, l.o.Color)
 	default:
 		age = paint("looked "+Duration(now.Sub(l.shown))+" ago", toneFaint, l.o.Color)
 	}
@@ -632,6 +641,13 @@ func (l *live) fitColumns(rows []Row) (shown, widths []int) {
 		for _, r := range rows {
 			widths[i] = max(widths[i], lipgloss.Width(r.cell(i)))
 		}
+	}
+	return keep(columns, widths, gutter, l.columns), widths
+}
+
+// keep gives the columns that fit into a width, after a gutter.
+func keep(columns []Column, widths []int, gutter, width int) (shown []int) {
+	for i := range columns {
 		shown = append(shown, i)
 	}
 	total := func() int {
@@ -641,7 +657,7 @@ func (l *live) fitColumns(rows []Row) (shown, widths []int) {
 		}
 		return w - len(columnGap)
 	}
-	for len(shown) > 1 && total() > l.columns {
+	for len(shown) > 1 && total() > width {
 		least := 1
 		for at := 1; at < len(shown); at++ {
 			if columns[shown[at]].Keep <= columns[shown[least]].Keep {
@@ -650,7 +666,34 @@ func (l *live) fitColumns(rows []Row) (shown, widths []int) {
 		}
 		shown = slices.Delete(shown, least, least+1)
 	}
-	return shown, widths
+	return shown
+}
+
+// FitTable is Table for a width in columns: what does not fit is left out as in
+// a live view, by the columns' Keep. With 0 everything is shown.
+func FitTable(w io.Writer, columns []Column, rows [][]string, width int, color bool) error {
+	widths := make([]int, len(columns))
+	for i, c := range columns {
+		widths[i] = lipgloss.Width(c.Title)
+		for _, r := range rows {
+			widths[i] = max(widths[i], lipgloss.Width(plainText(r[i])))
+		}
+	}
+	if width <= 0 {
+		width = math.MaxInt
+	}
+	shown := keep(columns, widths, 0, width)
+	pick := func(cell func(int) string) (line []string) {
+		for _, i := range shown {
+			line = append(line, cell(i))
+		}
+		return line
+	}
+	var lines [][]string
+	for _, r := range rows {
+		lines = append(lines, pick(func(i int) string { return r[i] }))
+	}
+	return Table(w, pick(func(i int) string { return columns[i].Title }), lines, color)
 }
 
 func (l *live) headerLine(shown, widths []int) string {
@@ -680,7 +723,11 @@ func (l *live) rowLine(r Row, shown, widths []int, now time.Time) string {
 		if fresh && l.o.Color {
 			text = lipgloss.NewStyle().Reverse(true).Render(text)
 		} else {
-			text = paint(text, statusTone(text), l.o.Color)
+			t := statusTone(text)
+			if r.Stale && i > 0 {
+				t = toneFaint
+			}
+			text = paint(text, t, l.o.Color)
 		}
 		cells = append(cells, text+blank)
 	}

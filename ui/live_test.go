@@ -235,7 +235,7 @@ func TestLiveMarksChangesForSomeSeconds(t *testing.T) {
 			p.eventually("no marks any more, the story still told", func(l []string) bool {
 				return shows("> master", "  node02", "Ready → Down")(l)
 			})
-			for what, pattern := range map[string]string{"reversed": `\x1b\[(\d+;)*7(;\d+)*m`, "green": `\x1b\[(\d+;)*32(;\d+)*m`, "any style": `\x1b\[[\d;]+m`} {
+			for what, pattern := range map[string]string{"reversed": `\x1b\[(\d+;)*7(;\d+)*m`, "green": `\x1b\[38;5;29m`, "any style": `\x1b\[[\d;]+m`} {
 				if got := regexp.MustCompile(pattern).MatchString(p.bytes()); got != color {
 					t.Errorf("%s: %v, in %q", what, got, p.bytes())
 				}

@@ -51,6 +51,20 @@ func (s Streams) ErrColor(noColor bool) bool { return !noColor && s.canColor(s.E
 // OutWidth is the width of Out in columns, or 80 where it has none.
 func (s Streams) OutWidth() int { return width(s.Out) }
 
+// OutFit is the width in columns that what goes to Out must fit: that of a
+// terminal, and 0, no limit, for anything else.
+func (s Streams) OutFit() int { return fitOf(s.Out) }
+
+// ErrFit is OutFit for what goes to Err.
+func (s Streams) ErrFit() int { return fitOf(s.Err) }
+
+func fitOf(w io.Writer) int {
+	if !isTerminal(w) {
+		return 0
+	}
+	return width(w)
+}
+
 func (s Streams) canColor(w io.Writer) bool {
 	return s.getenv("NO_COLOR") == "" && s.canRedraw(w)
 }

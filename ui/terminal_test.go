@@ -229,7 +229,7 @@ func TestProgressWithoutColorSendsNone(t *testing.T) {
 			p.Done("master", "ready")
 			p.Close()
 			x.eventually("the line", shows("master  ready"))
-			if got := strings.Contains(x.bytes(), "\x1b[32m"); got != color {
+			if got := strings.Contains(x.bytes(), "\x1b[38;5;29m"); got != color {
 				t.Errorf("green sent: %v, wanted %v: %q", got, color, x.bytes())
 			}
 		})

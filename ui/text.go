@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"image/color"
 	"strings"
 	"time"
 	"unicode"
@@ -57,26 +58,32 @@ const (
 	toneFaint
 )
 
-// paint puts s in the colour of a tone, from the sixteen that follow the
-// user's own theme.
-func paint(s string, t tone, color bool) string {
-	if !color || s == "" {
-		return s
-	}
-	style := lipgloss.NewStyle()
+// color is a tone's in the palette of 256 colours, nil where it has none. The
+// sixteen colours are each terminal's own, and its yellow and green on white
+// have a contrast of 1.7 to 3.5. These have at least 4.5 on black and on white
+// (WCAG 2.1, 1.4.3), of which there are few.
+func (t tone) color() color.Color {
 	switch t {
 	case toneGood:
-		style = style.Foreground(lipgloss.Green)
+		return lipgloss.ANSIColor(29)
 	case toneBad:
-		style = style.Foreground(lipgloss.Red)
+		return lipgloss.ANSIColor(131)
 	case toneWarn:
-		style = style.Foreground(lipgloss.Yellow)
-	case toneStrong:
-		style = style.Bold(true)
+		return lipgloss.ANSIColor(98)
 	case toneFaint:
-		style = style.Faint(true)
-	default:
+		return lipgloss.ANSIColor(243)
+	}
+	return nil
+}
+
+// paint puts s in the colour of a tone. What it tells, the words tell as well.
+func paint(s string, t tone, color bool) string {
+	if !color || s == "" || t == toneNone {
 		return s
+	}
+	style := lipgloss.NewStyle().Bold(t == toneStrong || t == toneBad)
+	if c := t.color(); c != nil {
+		style = style.Foreground(c)
 	}
 	return style.Render(s)
 }
@@ -85,4 +92,52 @@ func paint(s string, t tone, color bool) string {
 // escape sequence none.
 func pad(s string, width int) string {
 	return s + strings.Repeat(" ", max(0, width-lipgloss.Width(s)))
+}
+
+// Wrap breaks the lines of a text that are wider than a number of columns
+// between words, so that no terminal breaks one in its middle. What follows is
+// indented like the line, and by two columns more. A command of dcalab is left
+// whole, to be copied; with 0 columns everything is.
+func Wrap(text string, columns int) string {
+	if columns <= 0 {
+		return text
+	}
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		body := strings.TrimLeft(strings.TrimSuffix(line, "\n"), " ")
+		indent := len(line) - len(strings.TrimLeft(line, " "))
+		if lipgloss.Width(line) <= columns || indent > 0 && strings.HasPrefix(body, "dcalab ") {
+			b.WriteString(line)
+			continue
+		}
+		b.WriteString(wrapWords(strings.Repeat(" ", indent), body, columns, indent+2))
+		if strings.HasSuffix(line, "\n") {
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}
+
+// wrapWords puts text after start, in lines of a number of columns of which the
+// later ones are indented by hang.
+func wrapWords(start, text string, columns, hang int) string {
+	var b strings.Builder
+	b.WriteString(start)
+	at, first := lipgloss.Width(start), true
+	for word := range strings.SplitSeq(text, " ") {
+		w := lipgloss.Width(word)
+		switch {
+		case first:
+		case at+1+w > columns && at > hang:
+			b.WriteString("\n" + strings.Repeat(" ", hang))
+			at = hang
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		first = false
+		b.WriteString(word)
+		at += w
+	}
+	return b.String()
 }

@@ -124,7 +124,7 @@ func TestTableIsAligned(t *testing.T) {
 	err := Table(&b, []string{"NODE", "STATE", "ADDRESS"}, [][]string{
 		{"master", "Ready", "10.20.20.100"},
 		{"nó-日本", "Down", ""},
-		{"evil\n\x1b[2Jnode", "\x1b[32mReady\x1b[0m", "10.20.20.120"},
+		{"evil\n\x1b[2Jnode", "\x1b[38;5;29mReady\x1b[0m", "10.20.20.120"},
 		{"short"},
 	}, false)
 	if err != nil {
@@ -148,8 +148,8 @@ func TestTableColoursStates(t *testing.T) {
 	}
 	want := "" +
 		"\x1b[1mNODE\x1b[m   \x1b[1mSTATE\x1b[m   \x1b[1mROLE\x1b[m\n" +
-		"a      \x1b[32mReady\x1b[m   \x1b[1mLeader\x1b[m\n" +
-		"b      \x1b[31mDown\x1b[m    \x1b[35mmine\x1b[m\n"
+		"a      \x1b[38;5;29mReady\x1b[m   \x1b[1mLeader\x1b[m\n" +
+		"b      \x1b[1;38;5;131mDown\x1b[m    \x1b[35mmine\x1b[m\n"
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Errorf("(-wanted +got):\n%s", diff)
 	}
@@ -176,7 +176,7 @@ func TestErrorsAreShownWithWhatToDo(t *testing.T) {
 		{"two %w in one sentence", fmt.Errorf("both %w and %w", errors.New("a"), errors.New("b")), false, false, "error: both a and b\n"},
 		{"a list in one error", &trouble.Error{What: "labs.yaml", Err: errors.Join(errors.New("a"), errors.New("b"))}, false, false, "error: labs.yaml: a\n  b\n"},
 		{"verbose", quorum, false, true, "error: node01: demote: 1 of 2 managers would be left\n  id: quorum-would-be-lost\n  cause: refused\n  dcalab promote node02\n  dcalab demote --force node01\n"},
-		{"colour", errors.New("x"), true, false, "\x1b[31merror:\x1b[m x\n"},
+		{"colour", errors.New("x"), true, false, "\x1b[1;38;5;131merror:\x1b[m x\n"},
 		{"a node cannot drive the terminal", errors.New("x\x1b]0;evil\x07\x1b[2Jy"), false, false, "error: xy\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
