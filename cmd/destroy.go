@@ -41,6 +41,9 @@ goes. That is refused when the managers that are left would be no quorum.
 				return err
 			}
 			if !s.created {
+				if _, ok := s.orphanHere(); ok {
+					s.warn("the folder that led to its machines was removed, and they are still there: dcalab prune")
+				}
 				s.note("lab %s does not exist here: nothing to destroy", s.lab.Name)
 				if a.dryRun() {
 					return s.rehearse(nil, nil)

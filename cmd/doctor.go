@@ -207,17 +207,14 @@ func (a *app) diagnose(ctx context.Context) (*diagnosis, error) {
 		return nil, err
 	}
 	state := machine.Check{ID: "state-folder", What: "state folder"}
-	if s.state, err = lab.OpenState(root, l.Name, s.owner); err == nil {
-		s.record, s.created, err = s.state.ReadRecord()
-	}
-	if err == nil {
+	if err = s.hold(root, l.Name); err == nil {
 		err = canWrite(s.state.Dir())
 	}
 	if err != nil {
 		d.add(state.Failure(err.Error(), stateFixes(root, l.Name, err)...))
 		return d, nil
 	}
-	d.add(state.OK(s.state.Dir()), otherLabs(root, l, s.owner))
+	d.add(state.OK(s.state.Dir()), otherLabs(root, l, s.owner), a.checkOrphans())
 
 	driver, err := s.diagnoseDriver()
 	d.add(driver)
@@ -354,6 +351,20 @@ func otherLabs(root string, l *lab.Lab, o lab.Owner) machine.Check {
 		return c.OK("none exists here")
 	}
 	return c.OK("none that exists here has this subnet")
+}
+
+// checkOrphans looks for labs of this machine that no folder holds any more.
+func (a *app) checkOrphans() machine.Check {
+	c := machine.Check{ID: "orphaned-labs", What: "labs without a folder"}
+	var words []string
+	for _, p := range a.orphans() {
+		words = append(words, fmt.Sprintf("the folder of lab %s, %s, is gone or holds it no more, and its machines are still there", p.Lab, p.Root))
+	}
+	if len(words) == 0 {
+		return c.OK("there are none")
+	}
+	return c.Warning(strings.Join(words, "; "), machine.Advise("remove them, with all that is on them: dcalab prune"),
+		machine.Advise("of one that was moved: dcalab status in its folder"))
 }
 
 // mend runs the safe commands of the checks, each shown first and once, and

@@ -32,7 +32,7 @@ type labEntry struct {
 	// Driver that made the lab; of one that does not exist, what labs.yaml says.
 	Driver   string `json:"driver" yaml:"driver"`
 	Provider string `json:"provider" yaml:"provider"`
-	// State is up, halted, partly, absent, or unknown.
+	// State is up, halted, partly, absent, orphaned, or unknown.
 	State string `json:"state" yaml:"state"`
 	// Nodes of the lab, and how many run; -1 where nobody was asked, or could
 	// tell.
@@ -46,7 +46,8 @@ type labEntry struct {
 	Created string `json:"created" yaml:"created"`
 	// Current: the lab that a command means here when it names none.
 	Current bool `json:"current" yaml:"current"`
-	// Command reaches the lab from here; a subcommand follows.
+	// Command reaches the lab from here; a subcommand follows. Empty where
+	// nothing does but prune.
 	Command string `json:"command" yaml:"command"`
 	// Note says what is wrong with the entry; empty when nothing is.
 	Note string `json:"note" yaml:"note"`
@@ -54,11 +55,13 @@ type labEntry struct {
 
 // The states of a lab in the list.
 const (
-	labUp      = "up"      // every node runs
-	labPartly  = "partly"  // some nodes run, or some were never made
-	labHalted  = "halted"  // nodes exist, none runs
-	labAbsent  = "absent"  // not created, or destroyed
-	labUnknown = "unknown" // not asked, or it could not be told
+	labUp     = "up"     // every node runs
+	labPartly = "partly" // some nodes run, or some were never made
+	labHalted = "halted" // nodes exist, none runs
+	labAbsent = "absent" // not created, or destroyed
+	// labOrphaned: machines are there, and no folder holds the lab any more.
+	labOrphaned = "orphaned"
+	labUnknown  = "unknown" // not asked, or it could not be told
 )
 
 func (a *app) list() *cobra.Command {
@@ -185,6 +188,24 @@ func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
 		sessions, l.Labs = append(sessions, s), append(l.Labs, e)
 	}
 
+	for _, p := range a.orphans() {
+		e := labEntry{
+			Lab: p.Lab, Driver: lab.DriverSandbox, State: labOrphaned, Nodes: -1, Running: -1, Place: p.Root, Config: p.Config,
+			Note: "no folder holds it any more, and its machines are still there: dcalab prune",
+		}
+		s := &session{app: a} // there is nothing of it to open
+		if one, err := a.orphan(p); err == nil {
+			if left, err := one.strays(ctx); err == nil {
+				_, e.Running = sumUp(left)
+				e.Nodes = len(left)
+			}
+		}
+		if !p.Created.IsZero() {
+			e.Created = p.Created.UTC().Format(time.RFC3339)
+		}
+		sessions, l.Labs = append(sessions, s), append(l.Labs, e)
+	}
+
 	var wg sync.WaitGroup
 	for i, s := range sessions {
 		wg.Go(func() { s.tellState(ctx, &l.Labs[i], refresh) })
@@ -207,10 +228,7 @@ func (a *app) glance(p lab.Place, file *lab.File) (*session, labEntry) {
 	e := labEntry{Lab: p.Lab, State: labUnknown, Nodes: -1, Running: -1, Place: p.Root, Config: p.Config}
 	s := &session{app: a, file: file, owner: owner(), overrides: map[string]string{}}
 	var err error
-	if s.state, err = lab.OpenState(p.Root, p.Lab, s.owner); err == nil {
-		s.record, s.created, err = s.state.ReadRecord()
-	}
-	if err != nil {
+	if err = s.hold(p.Root, p.Lab); err != nil {
 		e.Note = oneLine(err)
 	}
 	if s.created {
@@ -241,7 +259,7 @@ func (a *app) glance(p lab.Place, file *lab.File) (*session, labEntry) {
 
 // place is where the session's lab is kept.
 func (s *session) place() lab.Place {
-	p := lab.Place{Root: filepath.Dir(filepath.Dir(s.state.Dir())), Lab: filepath.Base(s.state.Dir())}
+	p := lab.Place{Root: filepath.Dir(filepath.Dir(s.state.Dir())), Lab: filepath.Base(s.state.Dir()), ID: s.record.ID}
 	if s.file != nil {
 		p.Config = s.file.Path
 	}
@@ -303,6 +321,15 @@ func (s *session) index(do func(*lab.Index, lab.Place) error) {
 	}
 }
 
+// enter is remember for a lab that is about to be made.
+func (s *session) enter() error {
+	x, err := lab.OpenIndex(os.Getenv, s.owner)
+	if err != nil {
+		return err
+	}
+	return x.Add(s.place())
+}
+
 func (a *app) writeList(l *labList, format string) error {
 	var text []byte
 	var err error
@@ -361,7 +388,7 @@ func (l *labList) table(color bool) ([]byte, error) {
 		if e.Note != "" {
 			below = append(below, e.Lab+": "+e.Note)
 		}
-		if strings.HasPrefix(e.Command, "cd ") || e.Config != "" && strings.Contains(e.Command, e.Config) {
+		if strings.HasPrefix(e.Command, "cd ") || e.Command != "" && e.Config != "" && strings.Contains(e.Command, e.Config) {
 			below = append(below, e.Command+" status")
 		}
 	}

@@ -165,7 +165,7 @@ Without a labs.yaml in this folder or above, the built-in one is used
 			root.AddCommand(c)
 		}
 	}
-	add("lab", a.up(), a.halt(), a.start(), a.destroy(), a.vagrant(), a.doctor(), a.snapshot(), a.reset(), a.list())
+	add("lab", a.up(), a.halt(), a.start(), a.destroy(), a.vagrant(), a.doctor(), a.snapshot(), a.reset(), a.list(), a.prune())
 	add("swarm", a.status(), a.swarm(), a.promote(), a.demote())
 	add("swarm", a.join(), a.remove(), a.drain(), a.pause(), a.activate(), a.label())
 	add("node", a.ssh(), a.exec(), a.cp(), a.logs(), a.image(), a.sshConfig(), a.context(), a.env())

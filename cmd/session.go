@@ -192,13 +192,10 @@ func (a *app) identify() (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.state, err = lab.OpenState(root, l.Name, s.owner); err != nil {
+	if err := s.hold(root, l.Name); err != nil {
 		return nil, err
 	}
 	a.opened = s
-	if s.record, s.created, err = s.state.ReadRecord(); err != nil {
-		return nil, err
-	}
 	driver, err := s.choose()
 	if err != nil {
 		return nil, err
@@ -266,12 +263,13 @@ func (s *session) newDriver(name string) (machine.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
+	here := s.place().Real()
 	return sandbox.New(sandbox.Config{
-		Lab: s.lab, ID: s.record.ID, Dir: s.state.NodesDir(), Executable: self,
+		Lab: s.lab, ID: s.record.ID, Dir: sandbox.Dir(s.record.ID), Root: here.Root, Config: here.Config, Executable: self,
 		AuthorizedKey: s.authorizedKey, IdentityFile: s.state.Identity(),
 		PinHostKey: s.state.PinHost, ForgetHostKey: s.state.ForgetHost,
 		UID: s.owner.UID, GID: s.owner.GID,
-		Hidden: []string{filepath.Dir(s.state.Dir())}, Log: s,
+		Hidden: []string{sandbox.Ground, filepath.Dir(s.state.Dir())}, Log: s,
 	}), nil
 }
 
@@ -335,6 +333,11 @@ func (s *session) refresh() error {
 	record, created, err := s.state.ReadRecord()
 	if err != nil || created == s.created && (!created || record.ID == s.record.ID) {
 		return err
+	}
+	if created {
+		if err := s.vouch(record); err != nil {
+			return err
+		}
 	}
 	s.record, s.created = record, created
 	driver, err := s.choose()

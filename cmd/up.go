@@ -90,6 +90,9 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune, yes bool)
 	if _, err := s.pick(args); err != nil {
 		return notYet(err)
 	}
+	if err := s.notOrphaned(); err != nil {
+		return err
+	}
 	if s.asRoot() && !a.dryRun() {
 		return s.sudo(ctx)
 	}
@@ -295,6 +298,11 @@ func (s *session) power(ctx context.Context, args []string, act machine.Act, kee
 	}
 	fresh := !s.created
 	if fresh {
+		// The id is known before the folder has it: a record whose id nobody
+		// knows is not trusted. Root knows the sandbox's labs as well.
+		if err := s.enter(); err != nil && s.driver.Name() != lab.DriverSandbox {
+			return err
+		}
 		if err := s.state.WriteRecord(s.record); err != nil {
 			return err
 		}

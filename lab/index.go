@@ -19,7 +19,7 @@ import (
 )
 
 // indexFormat is the version of the files of the index.
-const indexFormat = 1
+const indexFormat = 2
 
 // Place is where a lab is kept.
 type Place struct {
@@ -30,11 +30,14 @@ type Place struct {
 	// Config is the labs.yaml that the lab was made from, absolute; empty for
 	// the built-in one.
 	Config string `json:"config,omitempty"`
+	// ID of the lab; empty in an entry of the first format.
+	ID string `json:"id,omitempty"`
 }
 
-// Index remembers in which folders this user made labs. It is a convenience:
-// the truth about a lab is in its own folder, and an entry without a record
-// there is dropped when it is met.
+// Index remembers in which folders this user made labs, and with which ids: a
+// state folder whose id it does not know was not made here (State.Vouch). The
+// truth about a lab is in its own folder. An entry without a record there is
+// not listed; with an id it is kept, since the folder may have been moved.
 //
 // It is a folder with a file for each lab, written by renaming. So two dcalab
 // that write at the same time need no lock and lose nothing, and a file that is
@@ -179,7 +182,9 @@ func (x *Index) Places() (places []Place, notes []string, err error) {
 				places = append(places, p)
 			}
 		case entryGone:
-			_ = dir.Remove(e.Name()) // another dcalab may have done so
+			if p.ID == "" {
+				_ = dir.Remove(e.Name()) // another dcalab may have done so
+			}
 		case entryBroken:
 			notes = append(notes, fmt.Sprintf("%s was no entry of the index of labs, and is removed; its lab comes back into the list with dcalab list or dcalab up in its folder",
 				filepath.Join(x.Dir(), e.Name())))
@@ -204,6 +209,44 @@ func (x *Index) Places() (places []Place, notes []string, err error) {
 	return places, notes, nil
 }
 
+// Known gives the places at which the index remembers a lab with that id. A
+// lab that is at its place in an entry of the first format, which has no ids,
+// is taken for the one that was meant.
+func (x *Index) Known(id string, at Place) ([]Place, error) {
+	at = at.Real()
+	dir, err := x.open(false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the index of labs: %w", err)
+	}
+	defer dir.Close()
+	entries, err := fs.ReadDir(dir.FS(), ".")
+	if err != nil {
+		return nil, fmt.Errorf("read the index of labs: %w", err)
+	}
+	var known []Place
+	for _, e := range entries {
+		if path.Ext(e.Name()) != ".json" {
+			continue
+		}
+		data, err := readPlain(dir, e.Name())
+		if err != nil {
+			continue // Places tells of it
+		}
+		p, verdict := parsePlace(data)
+		if verdict != entryGood {
+			continue
+		}
+		there := p.Real()
+		if p.ID == id || p.ID == "" && there.Root == at.Root && there.Lab == at.Lab {
+			known = append(known, p)
+		}
+	}
+	return known, nil
+}
+
 // entryVerdict is what an entry of the index is worth.
 type entryVerdict int
 
@@ -215,7 +258,7 @@ const (
 )
 
 func (x *Index) entry(dir *os.Root, name string) (Place, entryVerdict) {
-	data, err := dir.ReadFile(name)
+	data, err := readPlain(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Place{}, entryGone
 	}

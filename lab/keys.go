@@ -79,7 +79,7 @@ func (s *State) createIdentity() ([]byte, error) {
 		if err := dir.Remove(temporary); err != nil {
 			return nil, err
 		}
-		return dir.ReadFile(identityFile)
+		return readPlain(dir, identityFile)
 	default: // a file system without links; Lock keeps others out
 		return data, dir.Rename(temporary, identityFile)
 	}

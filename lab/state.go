@@ -107,7 +107,8 @@ const (
 	identityFile   = "identity"
 	sshConfigFile  = "ssh_config"
 	vagrantfile    = "Vagrantfile"
-	nodesFolder    = "nodes"
+	// oldNodesFolder held the disks of sandbox nodes in the first release.
+	oldNodesFolder = "nodes"
 )
 
 func (s *State) path(elem ...string) string {
@@ -129,12 +130,6 @@ func (s *State) Log() string { return s.path(logFile) }
 // Vagrantfile is the rendered one; its folder is where vagrant runs.
 func (s *State) Vagrantfile() string { return s.path(vagrantfile) }
 
-// NodesDir holds a folder per node, for the driver.
-func (s *State) NodesDir() string { return s.path(nodesFolder) }
-
-// NodeDir is the folder of one node, for the driver.
-func (s *State) NodeDir(node string) string { return s.path(nodesFolder, node) }
-
 // Exists tells whether the lab has a folder.
 func (s *State) Exists() (bool, error) {
 	dir, err := s.open(false)
@@ -147,14 +142,13 @@ func (s *State) Exists() (bool, error) {
 	return true, dir.Close()
 }
 
-// Create makes the lab's folder, and the one for its nodes, where they are
-// missing.
+// Create makes the lab's folder where it is missing.
 func (s *State) Create() error {
 	dir, err := s.open(true)
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.mkdirAll(dir, nodesFolder), dir.Close())
+	return dir.Close()
 }
 
 // Forget removes everything of the lab but its log and its locks. Nothing may
@@ -217,7 +211,7 @@ func (s *State) ReadFile(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer dir.Close()
-	data, err := dir.ReadFile(name)
+	data, err := readPlain(dir, name)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", s.path(name), err)
 	}
@@ -231,7 +225,10 @@ func (s *State) OpenLog() (*os.File, error) {
 		return nil, err
 	}
 	defer dir.Close()
-	f, err := dir.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := openPlain(dir, logFile, os.O_WRONLY|os.O_APPEND)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = dir.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", s.Log(), err)
 	}
@@ -371,15 +368,7 @@ func (s *State) step(in *os.Root, name string, create bool) (*os.Root, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the state of lab %s: %w", s.lab, err)
 	}
-	refuse := func(why string) error {
-		return &trouble.Error{
-			ID:   "state-not-trusted",
-			What: full + " is not used",
-			Why:  why,
-			Next: []string{"ls -ld " + full + "    # whose is it, and what for?", "move it away, or run dcalab as the user whose it is"},
-			Exit: trouble.ExitRefused,
-		}
-	}
+	refuse := func(why string) error { return notTrusted(full, why) }
 	if info.Mode()&fs.ModeSymlink != 0 {
 		return nil, refuse("it is a symbolic link")
 	}

@@ -78,7 +78,7 @@ func TestStateCreate(t *testing.T) {
 		t.Fatalf("Exists = %v, %v", ok, err)
 	}
 	if runtime.GOOS != "windows" {
-		for _, dir := range []string{filepath.Dir(s.Dir()), s.Dir(), s.NodesDir()} {
+		for _, dir := range []string{filepath.Dir(s.Dir()), s.Dir()} {
 			if got := mode(t, dir); got != fs.ModeDir|0o700 {
 				t.Errorf("%s has mode %v", dir, got)
 			}

@@ -30,7 +30,8 @@ type folder struct {
 	mode os.FileMode
 }
 
-// disk is a node's folder below Config.Dir.
+// disk is a node's folder below Config.Dir. It is for root alone (diskMode):
+// what root in a node makes setuid would be so for every user of the host.
 type disk struct{ dir string }
 
 func (d disk) upper() string  { return filepath.Join(d.dir, "upper") }
@@ -43,8 +44,12 @@ func (d disk) half() disk { return disk{d.dir + halfSuffix} }
 
 const halfSuffix = ".new"
 
+const diskMode = 0o700
+
+// exists tells whether the disk is there: its folder appears only when it is
+// whole. Anybody may ask; only root can look into it.
 func (d disk) exists() bool {
-	fi, err := os.Stat(d.upper())
+	fi, err := os.Lstat(d.dir)
 	return err == nil && fi.IsDir()
 }
 
@@ -64,7 +69,7 @@ func (d *Driver) create(n lab.Node) error {
 	for _, dir := range []struct {
 		path string
 		mode os.FileMode
-	}{{half.dir, 0o711}, {half.upper(), 0o755}, {half.work(), 0o700}, {half.docker(), 0o710}} {
+	}{{half.dir, diskMode}, {half.upper(), 0o755}, {half.work(), 0o700}, {half.docker(), 0o710}} {
 		if err := os.Mkdir(dir.path, dir.mode); err != nil {
 			return err
 		}

@@ -77,6 +77,9 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := d.trust(); err != nil {
+		return err
+	}
 	if err := d.Preflight(ctx); err != nil {
 		return err
 	}
@@ -185,7 +188,7 @@ func (d *Driver) ground() error {
 	if err != nil {
 		return err
 	}
-	if old, err := os.Stat(d.initCopy()); err == nil && old.Size() == self.Size() && old.ModTime().Equal(self.ModTime()) {
+	if old, err := os.Lstat(d.initCopy()); err == nil && old.Mode().IsRegular() && old.Size() == self.Size() && old.ModTime().Equal(self.ModTime()) {
 		return nil
 	}
 	return replaceFile(d.initCopy(), d.cfg.Executable, self.ModTime())
@@ -279,6 +282,9 @@ func (d *Driver) Halt(ctx context.Context, o machine.Observer, names ...string) 
 	if err != nil {
 		return err
 	}
+	if err := d.follow(); err != nil {
+		return err
+	}
 	alive, err := running(d.cfg.ID)
 	if err != nil {
 		return err
@@ -335,6 +341,9 @@ func end(ctx context.Context, pid int, timeout time.Duration) error {
 // Destroy removes nodes; with none named, everything of the lab's.
 func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...string) error {
 	if err := d.needRoot(); err != nil {
+		return err
+	}
+	if err := d.trust(); err != nil {
 		return err
 	}
 	targets := map[string]bool{}
@@ -419,6 +428,9 @@ func (d *Driver) remains() []string {
 // Strays are the nodes of which anything is left and that labs.yaml no longer
 // names.
 func (d *Driver) Strays(context.Context) (map[string]machine.Status, error) {
+	if err := d.trust(); err != nil {
+		return nil, err
+	}
 	alive, err := running(d.cfg.ID)
 	if err != nil {
 		return nil, err
@@ -465,33 +477,17 @@ func (d *Driver) vanish(ctx context.Context) error {
 	if err := os.RemoveAll(d.runtime()); err != nil {
 		return err
 	}
-	return d.leave()
-}
-
-// claim makes the lab's runtime folder. As long as it is there, no other
-// lab's destroy takes away what all labs share.
-func (d *Driver) claim() error {
-	for {
-		if err := os.MkdirAll(runtimeRoot, 0o755); err != nil {
-			return err
-		}
-		root, err := lockedDir(runtimeRoot, unix.LOCK_SH)
-		if err == nil {
-			err = unix.Mkdirat(int(root.Fd()), d.cfg.ID, 0o711)
-			root.Close()
-		}
-		switch {
-		case err == nil, errors.Is(err, unix.EEXIST):
-			return nil
-		case errors.Is(err, unix.ENOENT): // another lab, the last one then, has just left
-		default:
-			return fmt.Errorf("make %s: %w", d.runtime(), err)
-		}
+	if err := d.unclaim(); err != nil {
+		return err
 	}
+	return d.leave()
 }
 
 // leave removes what all labs share, when there is no other.
 func (d *Driver) leave() error {
+	if err := unix.Rmdir(filepath.Dir(d.cfg.Dir)); err != nil && !emptied(err) {
+		return err
+	}
 	root, err := lockedDir(runtimeRoot, unix.LOCK_EX)
 	if errors.Is(err, unix.ENOENT) {
 		return dropCgroups("")
@@ -510,6 +506,17 @@ func (d *Driver) leave() error {
 		return err
 	}
 	return unix.Rmdir(runtimeRoot)
+}
+
+// emptied tells whether a folder that labs share was not removed because it is
+// in use, or gone.
+func emptied(err error) bool {
+	for _, e := range []unix.Errno{unix.ENOENT, unix.ENOTEMPTY, unix.EEXIST, unix.EBUSY, unix.EROFS} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // lockedDir opens a folder and locks it, until it is closed, against others
@@ -533,6 +540,9 @@ func lockedDir(path string, how int) (*os.File, error) {
 
 // Status tells which nodes run, which are halted, and which do not exist.
 func (d *Driver) Status(context.Context) (map[string]machine.Status, error) {
+	if err := d.trust(); err != nil {
+		return nil, err
+	}
 	alive, err := running(d.cfg.ID)
 	if err != nil {
 		return nil, err
@@ -553,6 +563,9 @@ func (d *Driver) Status(context.Context) (map[string]machine.Status, error) {
 
 // Endpoint gives the socket that leads to the node's sshd.
 func (d *Driver) Endpoint(_ context.Context, name string) (machine.Endpoint, error) {
+	if err := d.trust(); err != nil {
+		return machine.Endpoint{}, err
+	}
 	n, ok := d.node(name)
 	if !ok {
 		return machine.Endpoint{}, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)

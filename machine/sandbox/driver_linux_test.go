@@ -146,7 +146,7 @@ func (f *fixture) driver() *Driver {
 		panic(err)
 	}
 	cfg := Config{
-		Lab: f.Lab, ID: f.ID, Dir: f.Nodes, Executable: exe,
+		Lab: f.Lab, ID: f.ID, Dir: f.Nodes, Root: f.Root, Executable: exe,
 		IdentityFile: f.path("id"),
 		AuthorizedKey: func() (ssh.PublicKey, error) {
 			key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(readFirst(f.path("id.pub"))))
@@ -164,6 +164,14 @@ func (f *fixture) driver() *Driver {
 		Hidden: []string{f.Root},
 	}
 	return New(cfg)
+}
+
+// claim makes the lab's folders of root's, with their record.
+func (f *fixture) claim(t *testing.T) {
+	t.Helper()
+	if err := f.driver().claim(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (f *fixture) hostKey(alias string) (ssh.PublicKey, bool) {

@@ -120,17 +120,20 @@ func (d *Driver) checkDisks(root bool) machine.Check {
 	if !root {
 		return forRoot(c)
 	}
+	if err := d.trust(); err != nil {
+		return c.Failure(err.Error(), machine.Advise("see whose it is, and what for: ls -la "+d.cfg.Dir))
+	}
 	dir := d.probeDir()
 	err := d.probeOverlay(dir)
 	var at *fs.PathError // of a folder, not of the mount
 	if errors.As(err, &at) {
-		return c.Failure("nothing can be written to "+dir+": "+at.Err.Error(), machine.Advise("keep the lab in a folder that can be written to, on a disk with room"))
+		return c.Failure("nothing can be written to "+dir+": "+at.Err.Error(), machine.Advise("make it writable, or mount a disk with room at "+filepath.Dir(d.cfg.Dir)))
 	}
 	if err != nil {
 		return c.Failure("overlay over the host's root: "+err.Error(), machine.Command("sudo", "modprobe", "overlay"))
 	}
 	if d.onTmpfs() || dir == probeInMemory {
-		return c.Warning(d.inMemory(), machine.Advise("keep the lab in a folder of another file system (ext4, xfs, btrfs)"))
+		return c.Warning(d.inMemory(), machine.Advise("mount another file system (ext4, xfs, btrfs) at "+filepath.Dir(d.cfg.Dir)))
 	}
 	return c.OK("overlays at " + dir)
 }
@@ -185,7 +188,8 @@ func (d *Driver) checkSubnet() machine.Check {
 		return c.Failure(err.Error())
 	case route != "":
 		return c.Failure(fmt.Sprintf("the lab's subnet %s is taken: %s", d.cfg.Lab.Subnet, route),
-			machine.Advise("destroy the lab that has it, or give this one another subnet in a labs.yaml of its own"))
+			machine.Advise("destroy the lab that has it, or give this one another subnet in a labs.yaml of its own"),
+			machine.Advise("if that lab's folder is gone: dcalab prune"))
 	}
 	return c.OK("no route of this machine leads there")
 }

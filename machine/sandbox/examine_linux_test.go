@@ -85,7 +85,7 @@ func TestChecksOfAHostThatLacksSomething(t *testing.T) {
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			t.Fatal(err)
 		}
-		if err := unix.Mount("none", d.cfg.Dir, "tmpfs", unix.MS_RDONLY, ""); err != nil {
+		if err := unix.Mount("none", d.cfg.Dir, "tmpfs", unix.MS_RDONLY, "mode=755"); err != nil {
 			t.Fatal(err)
 		}
 		defer unix.Unmount(d.cfg.Dir, unix.MNT_DETACH)

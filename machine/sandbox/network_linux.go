@@ -111,7 +111,7 @@ func (d *Driver) raise() (nat bool, err error) {
 		return false, fmt.Errorf("bridge %s: %w", name, err)
 	}
 	// The alias tells whoever lists the host's links what this one is for.
-	alias := aliasPrefix + d.cfg.Lab.Name + " in " + filepath.Dir(d.cfg.Dir)
+	alias := aliasPrefix + d.cfg.Lab.Name + " in " + d.cfg.Root
 	if err := netlink.LinkSetAlias(br, alias[:min(len(alias), aliasMax)]); err != nil {
 		return false, fmt.Errorf("alias of bridge %s: %w", name, err)
 	}

@@ -45,6 +45,12 @@ func (*Driver) Examine(context.Context) []machine.Check {
 		machine.Advise("use the vagrant driver: dcalab --driver vagrant up"))}
 }
 
+// Places lists nothing.
+func Places() map[string]Place { return map[string]Place{} }
+
+// Leftovers lists nothing.
+func Leftovers(map[string]Place) map[string]Place { return nil }
+
 // Init is PID 1 of a node.
 func Init(string, string) error { return errors.ErrUnsupported }
 

@@ -64,6 +64,9 @@ func (d *Driver) Preflight(context.Context) error {
 	if err := d.needRoot(); err != nil {
 		return err
 	}
+	if err := d.trust(); err != nil {
+		return err
+	}
 	return machine.Preflight(append(d.fitness(), d.checkSubnet()))
 }
 

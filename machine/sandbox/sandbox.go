@@ -11,6 +11,8 @@
 //
 // What belongs to a lab with id I:
 //
+//	DIR/                 root's own folder of the lab, /var/lib/dcalab/I
+//	DIR/lab.json         whose lab it is, and where
 //	DIR/NODE/            the node's disk: upper, work, docker (its /var/lib/docker)
 //	DIR/.snapshots/      copies of all disks, and what they are
 //	DIR/.init            the copy of this program that is PID 1 of the nodes
@@ -26,6 +28,8 @@ package sandbox
 
 import (
 	"io"
+	"path/filepath"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -39,14 +43,38 @@ const Name = lab.DriverSandbox
 // the class notes hold word for word.
 const User = "vagrant"
 
+// Ground is where root keeps the disks of all labs of this machine.
+const Ground = "/var/lib/dcalab"
+
+// Dir is the folder of root's for the lab with that id.
+func Dir(id string) string { return filepath.Join(Ground, id) }
+
+// Place is what root remembers of a lab, in Ground/ID/lab.json: whose it is and
+// where. Anybody may read it.
+type Place struct {
+	Format int    `json:"format"`
+	ID     string `json:"id"`
+	Lab    string `json:"lab"`
+	UID    int    `json:"uid"`
+	// Root is the folder whose .dcalab holds the lab's state.
+	Root string `json:"root"`
+	// Config is its labs.yaml; empty for the built-in one.
+	Config  string    `json:"config,omitempty"`
+	Subnet  string    `json:"subnet"`
+	Created time.Time `json:"created"`
+}
+
 // Config is what a Driver is made of.
 type Config struct {
 	Lab *lab.Lab
 	// ID is unique to this lab on this machine: 12 hex digits.
 	ID string
-	// Dir is the folder that holds the nodes' disks. It is created when needed
-	// and removed with the last node.
+	// Dir is the folder of root's that holds the nodes' disks, Ground/ID. It is
+	// created when needed and removed with the last node.
 	Dir string
+	// Root is the folder whose .dcalab holds the lab's state, and Config its
+	// labs.yaml, empty for the built-in one: what root remembers of the lab.
+	Root, Config string
 	// Executable is the path of a program that, started as
 	// `EXECUTABLE sandbox-init ID NODE`, calls Init: dcalab itself.
 	Executable string

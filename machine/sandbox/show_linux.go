@@ -210,7 +210,7 @@ func copyFolder(to, from string) error {
 	if err := os.Mkdir(to, 0o700); err != nil {
 		return err
 	}
-	return owned(to, fi)
+	return chownLike(to, fi)
 }
 
 func copyFile(to, from string, fi fs.FileInfo) error {
@@ -227,11 +227,11 @@ func copyFile(to, from string, fi fs.FileInfo) error {
 	if err := errors.Join(err, out.Close()); err != nil {
 		return err
 	}
-	return owned(to, fi)
+	return chownLike(to, fi)
 }
 
-// owned gives what is at path the owner and mode of fi.
-func owned(path string, fi fs.FileInfo) error {
+// chownLike gives what is at path the owner and mode of fi.
+func chownLike(path string, fi fs.FileInfo) error {
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
 		if err := os.Lchown(path, int(st.Uid), int(st.Gid)); err != nil {
 			return err

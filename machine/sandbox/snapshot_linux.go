@@ -113,7 +113,7 @@ func (d *Driver) RestoreSnapshot(ctx context.Context, o machine.Observer, name s
 	}
 	half := d.restored() + halfSuffix
 	from := func(node string) disk { return disk{d.snapshots(name, node)} }
-	if err := d.copyDisks(ctx, o, "restoring its disk", s.Nodes, from, half, 0o711); err != nil {
+	if err := d.copyDisks(ctx, o, "restoring its disk", s.Nodes, from, half, placeMode); err != nil {
 		return err
 	}
 	if err := os.Rename(half, d.restored()); err != nil {
@@ -145,6 +145,9 @@ func (d *Driver) DeleteSnapshot(ctx context.Context, _ machine.Observer, name st
 
 // Snapshots lists the snapshots, the oldest first.
 func (d *Driver) Snapshots(context.Context) ([]machine.Snapshot, error) {
+	if err := d.trust(); err != nil {
+		return nil, err
+	}
 	entries, err := os.ReadDir(d.snapshots())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -216,6 +219,9 @@ func (d *Driver) beforeSnapshot(ctx context.Context, name string) error {
 		return err
 	}
 	if err := machine.CheckSnapshotName(name); err != nil {
+		return err
+	}
+	if err := d.follow(); err != nil {
 		return err
 	}
 	unix.Umask(0o022) // modes are meant as they are written
@@ -373,7 +379,7 @@ func copyDisk(ctx context.Context, from, to disk) error {
 	for _, dir := range []struct {
 		path string
 		mode os.FileMode
-	}{{to.dir, 0o711}, {to.work(), 0o700}} {
+	}{{to.dir, diskMode}, {to.work(), 0o700}} {
 		if err := os.Mkdir(dir.path, dir.mode); err != nil {
 			return err
 		}
@@ -419,6 +425,9 @@ func (d *Driver) RoomToRestore(ctx context.Context, name string) error {
 const spare = 64 << 20
 
 func (d *Driver) room(ctx context.Context, what string, dirs []string) error {
+	if err := d.trust(); err != nil {
+		return err
+	}
 	if clones(d.storage()) {
 		return nil // copies share their blocks
 	}

@@ -221,7 +221,7 @@ func TestASnapshotIsForRootAlone(t *testing.T) {
 	f := disks(t, "master")
 	f.save1(t, "one")
 	for path, want := range map[string]os.FileMode{
-		"one": 0o700, "one.json": 0o644, "": 0o755, "one/master": 0o711, "one/master/docker": 0o710,
+		"one": 0o700, "one.json": 0o644, "": 0o755, "one/master": 0o700, "one/master/docker": 0o710,
 	} {
 		fi, err := os.Stat(f.driver().snapshots(path))
 		if err != nil || fi.Mode().Perm() != want {
@@ -496,6 +496,7 @@ func TestRoomIsCheckedFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(f.Nodes, unix.MNT_DETACH) }) // where it failed
+	f.claim(t)
 	d := f.driver()
 	if err := d.create(f.Lab.Nodes[0]); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,21 +40,11 @@ func (d *Driver) tmpfsMiB() int64 {
 	return size
 }
 
-// prepareStorage makes the place of the disks, in memory if it must be.
+// prepareStorage finds the place of the disks, which claim has made, or makes
+// one in memory if it must be.
 func (d *Driver) prepareStorage() error {
 	if d.onTmpfs() {
 		return nil
-	}
-	if err := os.MkdirAll(d.cfg.Dir, 0o711); err != nil {
-		return err
-	}
-	// Root owns it: its user must not be able to put a node's disk aside and
-	// another folder in its place.
-	if fi, err := os.Lstat(d.cfg.Dir); err != nil || !fi.IsDir() {
-		return fmt.Errorf("%s is no folder of the lab's own: %w", d.cfg.Dir, err)
-	}
-	if err := os.Lchown(d.cfg.Dir, 0, 0); err != nil {
-		return err
 	}
 	err := d.probeOverlay(d.cfg.Dir)
 	if err == nil {
@@ -62,10 +53,10 @@ func (d *Driver) prepareStorage() error {
 	if disks, _ := filepath.Glob(filepath.Join(d.cfg.Dir, "*", "upper")); len(disks) > 0 || !unsupported(err) {
 		return fmt.Errorf("overlay over the host's root: %w", err)
 	}
-	if err := os.MkdirAll(d.tmpfs(), 0o711); err != nil {
+	if err := os.MkdirAll(d.tmpfs(), placeMode); err != nil {
 		return err
 	}
-	if err := unix.Mount("tmpfs", d.tmpfs(), "tmpfs", 0, fmt.Sprintf("size=%dm,mode=711", d.tmpfsMiB())); err != nil {
+	if err := unix.Mount("tmpfs", d.tmpfs(), "tmpfs", 0, fmt.Sprintf("size=%dm,mode=755", d.tmpfsMiB())); err != nil {
 		return fmt.Errorf("disks in memory: %w", err)
 	}
 	return nil
@@ -82,14 +73,15 @@ func unsupported(err error) bool {
 	return false
 }
 
-// releaseStorage removes the place of the disks.
+// releaseStorage removes the disks that are in memory.
 func (d *Driver) releaseStorage() error {
-	if d.onTmpfs() {
-		if err := unix.Unmount(d.tmpfs(), unix.MNT_DETACH); err != nil {
-			return fmt.Errorf("unmount %s: %w", d.tmpfs(), err)
-		}
+	if !d.onTmpfs() {
+		return nil
 	}
-	return removeDisk(d.cfg.Dir)
+	if err := unix.Unmount(d.tmpfs(), unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmount %s: %w", d.tmpfs(), err)
+	}
+	return nil
 }
 
 // probeDir is where Preflight tries an overlay: the nearest folder to the
@@ -117,8 +109,12 @@ func (d *Driver) nearestDir() string {
 
 // dropProbes removes what a probe leaves behind when it is killed.
 func (d *Driver) dropProbes() error {
-	for _, dir := range []string{d.nearestDir(), probeInMemory} {
+	ground := filepath.Dir(d.cfg.Dir)
+	for _, dir := range []string{d.cfg.Dir, ground, filepath.Dir(ground), d.nearestDir(), probeInMemory} {
 		entries, err := os.ReadDir(dir)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -141,7 +137,8 @@ func separateFrom(path, parent string) bool {
 }
 
 // removeDisk removes a folder of ours and all below it, but never reaches
-// into anything mounted there.
+// into anything mounted there, and follows no link. What root in a node made
+// immutable (chattr +i, +a) is made mutable first.
 func removeDisk(dir string) error {
 	mounted, err := mountsBelow(dir)
 	if err != nil {
@@ -150,10 +147,40 @@ func removeDisk(dir string) error {
 	if len(mounted) > 0 {
 		return fmt.Errorf("%s is still mounted at %s", mounted[0], dir)
 	}
-	if err := os.RemoveAll(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	err = os.RemoveAll(dir)
+	if errors.Is(err, unix.EPERM) {
+		if err = makeMutable(dir); err == nil {
+			err = os.RemoveAll(dir)
+		}
 	}
-	return nil
+	return err
+}
+
+// The attributes that keep root from removing a file, FS_IMMUTABLE_FL and
+// FS_APPEND_FL of linux/fs.h.
+const stuck = 0x10 | 0x20
+
+// makeMutable takes such attributes from all below dir; folders and plain
+// files alone can have them.
+func makeMutable(dir string) error {
+	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.IsDir() && !e.Type().IsRegular() {
+			return err
+		}
+		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+		if err != nil || flags&stuck == 0 {
+			return nil //nolint:nilerr // a file system without such attributes
+		}
+		if err := unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(flags&^stuck)); err != nil {
+			return fmt.Errorf("make %s mutable: %w", path, err)
+		}
+		return nil
+	})
 }
 
 // mountsBelow lists the mount points at and below dir that this process sees.
