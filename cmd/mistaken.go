@@ -441,6 +441,7 @@ func (a *app) instead(path string, args []string) []string {
 
 // wrongFlag says what is wrong with a flag.
 func (a *app) wrongFlag(c *cobra.Command, err error) error {
+	a.typedFlags()
 	// Of docker service create --name web, it is the command that is unknown.
 	if words := c.Flags().Args(); c.HasSubCommands() && len(words) > 0 {
 		return a.wrongCommand(c, words)

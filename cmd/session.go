@@ -100,10 +100,8 @@ func (a *app) choice() (*lab.File, *lab.Lab, map[string]string, error) {
 
 // origin tells whether a setting came from its flag or from the environment.
 func (a *app) origin(key string) string {
-	for _, arg := range a.args {
-		if arg == "--"+key || strings.HasPrefix(arg, "--"+key+"=") {
-			return "flag --" + key
-		}
+	if a.flags != nil && a.flags.Changed(key) {
+		return "flag --" + key
 	}
 	return "environment DCALAB_" + strings.ToUpper(strings.ReplaceAll(key, "-", "_"))
 }
@@ -336,7 +334,7 @@ func (s *session) progress(nodes []string) *ui.Progress {
 	a := s.app
 	return ui.NewProgress(a.streams, ui.ProgressOptions{
 		Quiet: a.settings.GetBool("quiet"), Verbose: a.settings.GetBool("verbose"),
-		Color: a.streams.ErrColor(a.settings.GetBool("no-color")), Nodes: nodes, Log: s,
+		Color: a.streams.ErrColor(a.settings.GetBool("no-color")), Nodes: nodes, Log: s, Hint: a.hint,
 	})
 }
 
@@ -345,13 +343,13 @@ func (s *session) warn(lines ...string) {
 		return
 	}
 	for _, w := range lines {
-		ui.PrintWarning(s.app.streams.Err, w, s.app.streams.ErrColor(s.app.settings.GetBool("no-color")))
+		ui.PrintWarning(s.app.streams.Err, s.app.hint(w), s.app.streams.ErrColor(s.app.settings.GetBool("no-color")))
 	}
 }
 
 func (s *session) note(format string, args ...any) {
 	if !s.app.settings.GetBool("quiet") {
-		fmt.Fprintf(s.app.streams.Err, format+"\n", args...)
+		fmt.Fprintln(s.app.streams.Err, s.app.hint(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -439,9 +437,6 @@ func (s *session) needCreated() error {
 	e := &trouble.Error{
 		ID: "lab-absent", What: "lab " + s.lab.Name, Why: "it has not been created here (" + filepath.Dir(filepath.Dir(s.state.Dir())) + ")",
 		Next: []string{"bring it up: dcalab up"},
-	}
-	if s.lab.Name != s.file.Default {
-		e.Next = []string{"bring it up: dcalab --lab " + s.lab.Name + " up"}
 	}
 	for _, other := range made(filepath.Dir(s.state.Dir())) {
 		switch _, err := s.file.Lab(other); {
@@ -664,11 +659,11 @@ func (s *session) sudo(ctx context.Context) error {
 			keep = append(keep, key)
 		}
 	}
-	s.note("the sandbox driver needs root for this: sudo dcalab %s", strings.Join(s.app.args, " "))
+	s.note("the sandbox driver needs root for this: %s", lesson.Line(append([]string{"sudo", s.app.calledAs()}, s.app.args...)...))
 	// Ctrl-C reaches sudo and its child by itself, from the terminal.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), sudo,
 		append([]string{"--preserve-env=" + strings.Join(keep, ","), "--", self}, s.app.args...)...)
-	cmd.Env = append(os.Environ(), throughSudo+"=1")
+	cmd.Env = append(os.Environ(), throughSudo+"="+s.app.calledAs())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.app.streams.In, s.app.streams.Out, s.app.streams.Err
 	err = cmd.Run()
 	var exit *exec.ExitError
@@ -686,8 +681,8 @@ func (s *session) sudo(ctx context.Context) error {
 }
 
 const (
-	// throughSudo is set for a dcalab that another one runs through sudo. It
-	// ends with failedThroughSudo in place of 1, which is left to sudo itself.
+	// throughSudo is set for a dcalab that another one runs through sudo, to how
+	// its user called that one. It ends with failedThroughSudo in place of 1, which is left to sudo itself.
 	throughSudo       = "DCALAB_THROUGH_SUDO"
 	refusedBySudo     = 1
 	failedThroughSudo = 101

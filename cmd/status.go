@@ -144,7 +144,7 @@ func (s *session) statusText(ctx context.Context, format string) ([]byte, error)
 	if err := ui.Table(&b, []string{"NODE", "MACHINE", "ENGINE", "ROLE", "AVAILABILITY", "STATE", "ADDRESS"}, rows, color); err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(&b, "\n%s\n", quorumLine(v))
+	fmt.Fprintf(&b, "\n%s\n", s.app.hint(quorumLine(v)))
 	if err := writePorts(&b, r.Ports, color); err != nil {
 		return nil, err
 	}
@@ -250,6 +250,11 @@ func (s *session) examine(ctx context.Context) (report, swarm.View, error) {
 	r, err := s.reportOn(ctx, v, c.machines)
 	if err == nil {
 		r.age(ctx, v, c.targets, time.Now())
+		for _, a := range r.Ailments {
+			for i, line := range a.Mend {
+				a.Mend[i] = s.app.hint(line)
+			}
+		}
 		r.Ports = append(r.Ports, s.ports(ctx, v, c.targets)...)
 	}
 	return r, v, err
@@ -271,7 +276,7 @@ func (s *session) reportOn(ctx context.Context, v swarm.View, machines map[strin
 			nr.Engine = "" // the version that the swarm remembers is no sign of life
 		}
 		if n.Err != nil {
-			nr.Error = oneLine(n.Err)
+			nr.Error = s.app.hint(oneLine(n.Err))
 		}
 		r.Nodes = append(r.Nodes, nr)
 	}
@@ -284,6 +289,9 @@ func (s *session) reportOn(ctx context.Context, v swarm.View, machines map[strin
 		return r, err
 	}
 	r.Warnings = append(append(r.Warnings, strays...), v.Warnings...)
+	for i, w := range r.Warnings {
+		r.Warnings[i] = s.app.hint(w)
+	}
 	return r, nil
 }
 

@@ -98,7 +98,14 @@ func (w *watcher) glance(ctx context.Context, s *session) (_ ui.Picture, lost bo
 	if err != nil {
 		return ui.Picture{}, false, err
 	}
-	return picture(r, v, tasks, unknown == nil), lost, nil
+	p := picture(r, v, tasks, unknown == nil)
+	for i, f := range p.Facts {
+		p.Facts[i].Value = s.app.hint(f.Value)
+	}
+	if p.Meter != nil {
+		p.Meter.Text = s.app.hint(p.Meter.Text)
+	}
+	return p, lost, nil
 }
 
 func ended(n *provision.Node) bool {
