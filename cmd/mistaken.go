@@ -336,7 +336,7 @@ func (a *app) dashed(c *cobra.Command) string {
 			_, isNode = l.Node(arg)
 		}
 		switch {
-		case c.Name() == "vagrant", c.Name() == "ssh" && words == 1, c.Name() == "exec" && !isNode && (words > 0 || selected):
+		case c.Name() == "vagrant", c.Name() == "exec" && !isNode && (words > 0 || selected):
 			return parted(a.args, i)
 		case c.Name() == "exec" && !isNode:
 			if lab.NodeMeant(arg, l.NodeNames(), nil) == nil {
@@ -522,7 +522,7 @@ func (a *app) unknownFlag(c *cobra.Command, unknown *pflag.NotExistError) error 
 		next = append(next, "did you mean --"+near+"?")
 	}
 	line := ""
-	if slices.Contains([]string{"ssh", "exec", "vagrant"}, pathIn(c)) {
+	if slices.Contains([]string{"exec", "vagrant"}, pathIn(c)) {
 		line = a.dashed(c)
 	}
 	if line != "" {
