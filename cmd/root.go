@@ -170,10 +170,11 @@ Without a labs.yaml in this folder or above, the built-in one is used
 	add("node", a.ssh(), a.exec(), a.cp(), a.logs(), a.image(), a.sshConfig(), a.context(), a.env())
 	add("config", a.init(), a.config(), a.render())
 	root.AddCommand(a.version(), a.sshProxy(), a.demoServer(), a.sandboxInit(), a.sandboxService())
+	root.InitDefaultCompletionCmd()
 	teach(root)
 	a.refuseUnexplained(root)
 	a.tellHelp(root)
-	root.InitDefaultCompletionCmd()
+	a.complete(root)
 	a.markUsage(root)
 	for _, c := range root.Commands() {
 		if !c.Hidden {

@@ -81,9 +81,8 @@ func (a *app) choice() (*lab.File, *lab.Lab, map[string]string, error) {
 	}
 	overrides := map[string]string{}
 	if driver := a.settings.GetString("driver"); driver != "" {
-		drivers := []string{lab.DriverAuto, lab.DriverSandbox, lab.DriverVagrant}
-		if !slices.Contains(drivers, driver) {
-			return nil, nil, nil, oneOf("driver", driver, drivers, "")
+		if !slices.Contains(drivers(), driver) {
+			return nil, nil, nil, oneOf("driver", driver, drivers(), "")
 		}
 		l.Driver = driver
 		overrides["driver"] = a.origin("driver")
@@ -238,8 +237,36 @@ func (s *session) newDriver(name string) (machine.Driver, error) {
 func (s *session) newVagrant() *vagrant.Driver {
 	return vagrant.New(vagrant.Config{
 		Lab: s.lab, ID: s.record.ID, Provider: s.record.Provider, Template: s.app.embedded.Vagrantfile,
-		State: s.state, Log: s,
+		State: s.state, Log: &lateLog{s: s},
 	})
+}
+
+// lateLog is the lab's log for what the Vagrant driver says, also in a command
+// that only reads, which opens it when there is something to say: that Vagrant
+// was asked, and why.
+type lateLog struct {
+	s  *session
+	mu sync.Mutex
+	f  io.Writer
+}
+
+func (l *lateLog) Write(p []byte) (int, error) {
+	if l.s.log != nil || !l.s.created || l.s.app.dryRun() {
+		return l.s.Write(p)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.f == nil {
+		l.f = io.Discard // of a folder that is not ours
+		if f, err := l.s.state.OpenLog(); err == nil {
+			l.f = f // until the command ends
+			fmt.Fprintf(l.f, "%s dcalab %s\n", time.Now().UTC().Format(time.RFC3339), trouble.Redact(strings.Join(l.s.app.args, " ")))
+		}
+	}
+	if _, err := io.WriteString(l.f, trouble.Redact(string(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 func (s *session) authorizedKey() (ssh.PublicKey, error) {

@@ -28,7 +28,7 @@ shell of the node. Flags before the first word of the command are dcalab's; all
 from there on is the command's, and a -- in front of it may be left out.`,
 		Example:           "  dcalab ssh master\n  dcalab ssh master docker node ls -q\n  dcalab ssh master -- docker node ls",
 		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: a.completeNodes,
+		ValidArgsFunction: a.completeOne,
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
 			words, err := a.commandOf(c, args)
