@@ -26,5 +26,5 @@ func main() {
 	// comes with the first is the same: timeout(1) signals its child, and then
 	// the group that the child is in.
 	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second/2, stop) })
-	os.Exit(cmd.Run(ctx, ui.System(), cmd.Embedded{Labs: labs, Vagrantfile: vagrantfile}, os.Args[1:]))
+	os.Exit(cmd.Run(ctx, ui.System(), cmd.Embedded{Labs: labs, Vagrantfile: vagrantfile, Program: os.Args[0]}, os.Args[1:]))
 }

@@ -156,7 +156,7 @@ there is never overwritten. The lab gets the first subnet of 10.20.20.0/24,
 			} else if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.streams.Err, "wrote %s; check it with dcalab config validate, bring it up with dcalab up --swarm\n", lab.FileName)
+			fmt.Fprintf(a.streams.Err, "wrote %s; %s\n", lab.FileName, a.hint("check it with dcalab config validate, bring it up with dcalab up --swarm"))
 			if taken != "" {
 				s.note("its subnet is %s: %s", subnet, taken)
 			}

@@ -170,7 +170,7 @@ func TestDocsHelpTeaches(t *testing.T) {
 		}
 	}
 	for path, text := range touches() {
-		if !used[path] {
+		if !used[path] && !cobras(path) {
 			t.Errorf("cmd/help.go tells what %q touches, which is no command", path)
 		}
 		for line := range strings.Lines(text) {

@@ -421,6 +421,13 @@ func nextFix(checks []machine.Check, done []fixed) (machine.Check, []string) {
 }
 
 func (a *app) writeDiagnosis(d *diagnosis, format string) error {
+	for _, c := range d.Checks {
+		for i, f := range c.Fixes {
+			if f.Run == nil {
+				c.Fixes[i].Text = a.hint(f.Text)
+			}
+		}
+	}
 	var text []byte
 	var err error
 	switch format {
@@ -428,6 +435,7 @@ func (a *app) writeDiagnosis(d *diagnosis, format string) error {
 		text, err = encode(format, d)
 	default:
 		text, err = d.table(a.streams.OutColor(a.settings.GetBool("no-color")))
+		text = []byte(a.hint(string(text)))
 	}
 	if err != nil {
 		return err

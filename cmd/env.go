@@ -44,7 +44,13 @@ Nothing is changed but in the shell that reads them. --unset undoes it.`,
 			if err != nil {
 				return err
 			}
-			text := renderEnv(shell, unset, s.environment(c.Context()))
+			lines := strings.SplitAfter(renderEnv(shell, unset, s.environment(c.Context())), "\n")
+			for i, line := range lines {
+				if strings.HasPrefix(line, "#") {
+					lines[i] = a.hint(line)
+				}
+			}
+			text := strings.Join(lines, "")
 			if stop, err := s.announce(here(strings.Split(strings.TrimSuffix(text, "\n"), "\n")...)); stop || err != nil {
 				return err
 			}

@@ -131,7 +131,7 @@ func (s *session) exec(ctx context.Context, which selection, args []string, comm
 			}
 		}
 		if r.err = err; err != nil {
-			r.Error = oneLine(err)
+			r.Error = a.hint(oneLine(err))
 		}
 		if format != "" {
 			r.Stdout, r.Stderr = texts[i].out.String(), texts[i].err.String()

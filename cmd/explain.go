@@ -3,6 +3,7 @@ package cmd
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -48,7 +49,7 @@ func (a *app) explains() bool { return a.settings.GetBool("explain") }
 func (s *session) rehearse(plan []string, l lesson.Lesson) error {
 	out := s.app.streams.Out
 	if s.app.explains() {
-		return l.Write(out, s.login)
+		return s.shown(l).Write(out, s.login)
 	}
 	if len(plan) == 0 {
 		plan = []string{"nothing to do"}
@@ -80,7 +81,7 @@ func (s *session) announce(l lesson.Lesson) (stop bool, err error) {
 		_, err := fmt.Fprintln(s.app.streams.Out, "nothing to do: it only reads")
 		return true, err
 	case s.app.dryRun():
-		return true, l.Write(s.app.streams.Out, s.login)
+		return true, s.shown(l).Write(s.app.streams.Out, s.login)
 	case s.app.explains():
 		return false, s.aside("the same by hand:", l)
 	}
@@ -91,7 +92,21 @@ func (s *session) aside(head string, l lesson.Lesson) error {
 	if _, err := io.WriteString(s.app.streams.Err, "\n"+head+"\n\n"); err != nil {
 		return err
 	}
-	return l.Write(s.app.streams.Err, s.login)
+	return s.shown(l).Write(s.app.streams.Err, s.login)
+}
+
+// shown is a lesson with the commands of dcalab in it as they are typed here.
+// Its lines may lead into another folder.
+func (s *session) shown(l lesson.Lesson) lesson.Lesson {
+	h := s.app.hints()
+	h.program = h.absolute
+	out := slices.Clone(l)
+	for i := range out {
+		if out[i].Node == lesson.Here {
+			out[i].Text = h.in(out[i].Text)
+		}
+	}
+	return out
 }
 
 // login is what a person types to get onto a node. It works from every folder.

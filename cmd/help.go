@@ -29,12 +29,15 @@ func touches() map[string]string {
 Kept in .dcalab/LAB: the lock while it works, and the log.`
 		// Every command that asks nodes.
 		asks = `
-Vagrant driver: the Vagrantfile in .dcalab/LAB, and dcalab's notes there on how
-machines are reached.`
+Vagrant driver: the Vagrantfile in .dcalab/LAB, dcalab's notes there on how
+machines are reached, and the log, where Vagrant has to be asked.`
 		// What up and start make in a node.
 		ready = `
 In each node: the engine (installed, configured and started where that is
 missing), the docker group, the host name, /etc/hosts.`
+		// What the script for a shell does with each TAB.
+		completes = `Nothing: it prints. What the shell makes of it runs dcalab with each TAB, which
+reads labs.yaml, and asks no node.`
 	)
 	return map[string]string{
 		"up": `The lab's machines, made and started. On this machine, the sandbox driver makes
@@ -109,13 +112,17 @@ loaded.` + logged,
 ~/.ssh/config: five lines in front. .dcalab/LAB/ssh_config. No node.`,
 		"context rm": `Docker's contexts: the lab's goes. ~/.ssh/config: the lab's five lines go with
 its last context. No node.`,
-		"env":             `Nothing: it prints. What the shell makes of it holds in that shell alone.`,
-		"init":            `labs.yaml in this folder, where there is none.`,
-		"config validate": `Nothing: it reads labs.yaml.`,
-		"config view":     `Nothing: it reads labs.yaml, flags and the environment.`,
-		"config schema":   `Nothing: it prints.`,
-		"render":          `Nothing: it reads labs.yaml and prints.`,
-		"version":         `Nothing: it prints.`,
+		"env":                   `Nothing: it prints. What the shell makes of it holds in that shell alone.`,
+		"init":                  `labs.yaml in this folder, where there is none.`,
+		"config validate":       `Nothing: it reads labs.yaml.`,
+		"config view":           `Nothing: it reads labs.yaml, flags and the environment.`,
+		"config schema":         `Nothing: it prints.`,
+		"render":                `Nothing: it reads labs.yaml and prints.`,
+		"version":               `Nothing: it prints.`,
+		"completion bash":       completes,
+		"completion zsh":        completes,
+		"completion fish":       completes,
+		"completion powershell": completes,
 	}
 }
 

@@ -162,12 +162,12 @@ func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
 		for _, one := range file.Labs {
 			s, e := a.glance(lab.Place{Root: root, Lab: one.Name, Config: file.Path}, file)
 			e.Current = one.Name == current
-			e.Command = "dcalab"
+			e.Command = lesson.Line(a.calledAs())
 			if one.Name != file.Default {
 				e.Command += " --lab " + one.Name
 			}
 			if path := a.settings.GetString("config"); path != "" {
-				e.Command = strings.Replace(e.Command, "dcalab", lesson.Line("dcalab", "--config", path), 1)
+				e.Command = lesson.Line(a.calledAs(), "--config", path) + strings.TrimPrefix(e.Command, lesson.Line(a.calledAs()))
 			}
 			if s.state == nil { // not ours to open, as the entry says
 				sessions, l.Labs = append(sessions, s), append(l.Labs, e)
@@ -184,7 +184,7 @@ func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
 	}
 	for _, p := range places {
 		s, e := a.glance(p, nil)
-		e.Command = elsewhere(p)
+		e.Command = strings.TrimSuffix(a.hint(elsewhere(p)+" status"), " status")
 		sessions, l.Labs = append(sessions, s), append(l.Labs, e)
 	}
 
@@ -211,6 +211,9 @@ func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
 		wg.Go(func() { s.tellState(ctx, &l.Labs[i], refresh) })
 	}
 	wg.Wait()
+	for i, n := range l.Notes {
+		l.Notes[i] = a.hint(n)
+	}
 	return l, ctx.Err()
 }
 

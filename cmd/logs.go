@@ -54,7 +54,7 @@ was packed is listed; a file that is there is never overwritten.`,
 			}
 			return cobra.ExactArgs(1)(c, args)
 		},
-		ValidArgsFunction: a.completeNodes,
+		ValidArgsFunction: a.completeOne,
 		RunE: func(c *cobra.Command, args []string) error {
 			if bundle != "" {
 				if follow || lines != "" || since != 0 {

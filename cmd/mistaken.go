@@ -336,7 +336,7 @@ func (a *app) dashed(c *cobra.Command) string {
 			_, isNode = l.Node(arg)
 		}
 		switch {
-		case c.Name() == "vagrant", c.Name() == "ssh" && words == 1, c.Name() == "exec" && !isNode && (words > 0 || selected):
+		case c.Name() == "vagrant", c.Name() == "exec" && !isNode && (words > 0 || selected):
 			return parted(a.args, i)
 		case c.Name() == "exec" && !isNode:
 			if lab.NodeMeant(arg, l.NodeNames(), nil) == nil {
@@ -441,6 +441,7 @@ func (a *app) instead(path string, args []string) []string {
 
 // wrongFlag says what is wrong with a flag.
 func (a *app) wrongFlag(c *cobra.Command, err error) error {
+	a.typedFlags()
 	// Of docker service create --name web, it is the command that is unknown.
 	if words := c.Flags().Args(); c.HasSubCommands() && len(words) > 0 {
 		return a.wrongCommand(c, words)
@@ -521,7 +522,7 @@ func (a *app) unknownFlag(c *cobra.Command, unknown *pflag.NotExistError) error 
 		next = append(next, "did you mean --"+near+"?")
 	}
 	line := ""
-	if slices.Contains([]string{"ssh", "exec", "vagrant"}, pathIn(c)) {
+	if slices.Contains([]string{"exec", "vagrant"}, pathIn(c)) {
 		line = a.dashed(c)
 	}
 	if line != "" {

@@ -100,7 +100,7 @@ func TestWhatWasMeant(t *testing.T) {
 		"exec --al docker ps":                 {"did you mean --all?", "stands behind"},
 		"exec nod01 ls -l":                    {"has no flag -l", "stands behind"},
 		"exec all -- uptime":                  {"it has not been created here", ""},
-		"--lab dca ssh master ls -la /tmp":    {"stands behind --: dcalab --lab dca ssh master -- ls -la /tmp", "always as"},
+		"--lab dca ssh master ls -la /tmp":    {"it has not been created here", "no flag"},
 		"ssh -l root master":                  {"always as the node's ordinary user", "stands behind"},
 		"vagrant --machine-readable status":   {"stands behind --: dcalab vagrant -- --machine-readable status", ""},
 		"up node09":                           {"did you mean node01 or node02?", ""},

@@ -9,12 +9,14 @@ import (
 
 // checkFormat refuses what -o does not know; empty is for people.
 func checkFormat(format string) error {
-	known := []string{"json", "yaml"}
-	if format == "" || slices.Contains(known, format) {
+	if format == "" || slices.Contains(formats(), format) {
 		return nil
 	}
-	return oneOf("output format", format, known, "")
+	return oneOf("output format", format, formats(), "")
 }
+
+// formats are the values of -o.
+func formats() []string { return []string{"json", "yaml"} }
 
 // encode gives a report in the format that -o names, with a newline at the
 // end. The keys of every report are a promise.

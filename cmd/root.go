@@ -24,6 +24,9 @@ import (
 type Embedded struct {
 	Labs        []byte // the default labs.yaml
 	Vagrantfile string // the template of Vagrantfiles
+	// Program is how the program was called (os.Args[0]), for what it advises to
+	// type; empty stands for dcalab.
+	Program string
 }
 
 // app is one run of the program.
@@ -40,14 +43,20 @@ type app struct {
 	opened *session
 	// delegated: the command ran again through sudo, and told its outcome there.
 	delegated bool
+	// flags are the global ones, and commands the names of the commands.
+	flags    *pflag.FlagSet
+	commands []string
 }
 
 // Run runs dcalab with the arguments after the program's name and gives its
 // exit status, one of trouble's, or the remote one for `dcalab ssh`.
 func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []string) int {
 	// For this process alone, not for those that it starts.
-	through := os.Getenv(throughSudo) != ""
+	through := os.Getenv(throughSudo)
 	_ = os.Unsetenv(throughSudo)
+	if through != "" {
+		embedded.Program = through
+	}
 	a := &app{streams: streams, embedded: embedded, args: args, settings: viper.New()}
 	began := time.Now()
 	root := a.root()
@@ -77,12 +86,12 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 		}
 	}
 	var text strings.Builder
-	ui.PrintError(&text, err, streams.ErrColor(a.settings.GetBool("no-color")), a.settings.GetBool("verbose"))
+	ui.PrintError(&text, err, streams.ErrColor(a.settings.GetBool("no-color")), a.settings.GetBool("verbose"), a.hint)
 	// Whoever typed a token where it does not belong gets it masked.
 	_, _ = io.WriteString(streams.Err, ui.Wrap(trouble.Redact(text.String()), streams.ErrFit()))
 	status := trouble.ExitStatus(err)
 	a.logOutcome(began, err, status)
-	if status == refusedBySudo && through {
+	if status == refusedBySudo && through != "" {
 		status = failedThroughSudo
 	}
 	return status
@@ -152,6 +161,7 @@ Without a labs.yaml in this folder or above, the built-in one is used
 	if err := a.settings.BindPFlags(f); err != nil {
 		panic(err) // a programmer's error: a flag set that is nil
 	}
+	a.flags = f
 	root.SetFlagErrorFunc(a.wrongFlag)
 	root.AddGroup(
 		&cobra.Group{ID: "lab", Title: "The lab's machines:"},
@@ -171,10 +181,16 @@ Without a labs.yaml in this folder or above, the built-in one is used
 	add("node", a.ssh(), a.exec(), a.cp(), a.logs(), a.image(), a.sshConfig(), a.context(), a.env())
 	add("config", a.init(), a.config(), a.render())
 	root.AddCommand(a.version(), a.sshProxy(), a.demoServer(), a.sandboxInit(), a.sandboxService())
+	root.InitDefaultCompletionCmd()
 	teach(root)
 	a.refuseUnexplained(root)
 	a.tellHelp(root)
-	root.InitDefaultCompletionCmd()
+	a.complete(root)
 	a.markUsage(root)
+	for _, c := range root.Commands() {
+		if !c.Hidden {
+			a.commands = append(a.commands, c.Name())
+		}
+	}
 	return root
 }

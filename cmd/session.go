@@ -118,9 +118,8 @@ func (a *app) choice() (*lab.File, *lab.Lab, map[string]string, error) {
 	}
 	overrides := map[string]string{}
 	if driver := a.settings.GetString("driver"); driver != "" {
-		drivers := []string{lab.DriverAuto, lab.DriverSandbox, lab.DriverVagrant}
-		if !slices.Contains(drivers, driver) {
-			return nil, nil, nil, oneOf("driver", driver, drivers, "")
+		if !slices.Contains(drivers(), driver) {
+			return nil, nil, nil, oneOf("driver", driver, drivers(), "")
 		}
 		l.Driver = driver
 		overrides["driver"] = a.origin("driver")
@@ -137,10 +136,8 @@ func (a *app) choice() (*lab.File, *lab.Lab, map[string]string, error) {
 
 // origin tells whether a setting came from its flag or from the environment.
 func (a *app) origin(key string) string {
-	for _, arg := range a.args {
-		if arg == "--"+key || strings.HasPrefix(arg, "--"+key+"=") {
-			return "flag --" + key
-		}
+	if a.flags != nil && a.flags.Changed(key) {
+		return "flag --" + key
 	}
 	return "environment DCALAB_" + strings.ToUpper(strings.ReplaceAll(key, "-", "_"))
 }
@@ -280,8 +277,36 @@ func (s *session) newVagrant() (machine.Driver, error) {
 	}
 	return vagrant.New(vagrant.Config{
 		Lab: s.lab, ID: s.record.ID, Provider: s.record.Provider, Template: s.app.embedded.Vagrantfile,
-		State: s.state, Index: index, Log: s,
+		State: s.state, Index: index, Log: &lateLog{s: s},
 	}), nil
+}
+
+// lateLog is the lab's log for what the Vagrant driver says, also in a command
+// that only reads, which opens it when there is something to say: that Vagrant
+// was asked, and why.
+type lateLog struct {
+	s  *session
+	mu sync.Mutex
+	f  io.Writer
+}
+
+func (l *lateLog) Write(p []byte) (int, error) {
+	if l.s.log != nil || !l.s.created || l.s.app.dryRun() {
+		return l.s.Write(p)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.f == nil {
+		l.f = io.Discard // of a folder that is not ours
+		if f, err := l.s.state.OpenLog(); err == nil {
+			l.f = f // until the command ends
+			fmt.Fprintf(l.f, "%s dcalab %s\n", time.Now().UTC().Format(time.RFC3339), trouble.Redact(strings.Join(l.s.app.args, " ")))
+		}
+	}
+	if _, err := io.WriteString(l.f, trouble.Redact(string(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 func (s *session) authorizedKey() (ssh.PublicKey, error) {
@@ -381,7 +406,7 @@ func (s *session) progress(nodes []string) *ui.Progress {
 	a := s.app
 	return ui.NewProgress(a.streams, ui.ProgressOptions{
 		Quiet: a.settings.GetBool("quiet"), Verbose: a.settings.GetBool("verbose"),
-		Color: a.streams.ErrColor(a.settings.GetBool("no-color")), Nodes: nodes, Log: s,
+		Color: a.streams.ErrColor(a.settings.GetBool("no-color")), Nodes: nodes, Log: s, Hint: a.hint,
 	})
 }
 
@@ -393,14 +418,14 @@ func (s *session) warn(lines ...string) {
 		return
 	}
 	for _, w := range lines {
-		ui.PrintWarning(s.app.streams.Err, w, s.app.streams.ErrColor(s.app.settings.GetBool("no-color")))
+		ui.PrintWarning(s.app.streams.Err, s.app.hint(w), s.app.streams.ErrColor(s.app.settings.GetBool("no-color")))
 	}
 }
 
 func (s *session) note(format string, args ...any) {
 	fmt.Fprintf(s, format+"\n", args...)
 	if !s.app.settings.GetBool("quiet") {
-		fmt.Fprintf(s.app.streams.Err, format+"\n", args...)
+		fmt.Fprintln(s.app.streams.Err, s.app.hint(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -488,9 +513,6 @@ func (s *session) needCreated() error {
 	e := &trouble.Error{
 		ID: "lab-absent", What: "lab " + s.lab.Name, Why: "it has not been created here (" + filepath.Dir(filepath.Dir(s.state.Dir())) + ")",
 		Next: []string{"bring it up: dcalab up"},
-	}
-	if s.lab.Name != s.file.Default {
-		e.Next = []string{"bring it up: dcalab --lab " + s.lab.Name + " up"}
 	}
 	for _, other := range made(filepath.Dir(s.state.Dir())) {
 		switch _, err := s.file.Lab(other); {
@@ -715,11 +737,11 @@ func (s *session) sudo(ctx context.Context) error {
 			keep = append(keep, key)
 		}
 	}
-	s.note("the sandbox driver needs root for this: sudo dcalab %s", strings.Join(s.app.args, " "))
+	s.note("the sandbox driver needs root for this: %s", lesson.Line(append([]string{"sudo", s.app.calledAs()}, s.app.args...)...))
 	// Ctrl-C reaches sudo and its child by itself, from the terminal.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), sudo,
 		append([]string{"--preserve-env=" + strings.Join(keep, ","), "--", self}, s.app.args...)...)
-	cmd.Env = append(os.Environ(), throughSudo+"=1")
+	cmd.Env = append(os.Environ(), throughSudo+"="+s.app.calledAs())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.app.streams.In, s.app.streams.Out, s.app.streams.Err
 	err = cmd.Run()
 	s.app.delegated = err == nil
@@ -739,8 +761,8 @@ func (s *session) sudo(ctx context.Context) error {
 }
 
 const (
-	// throughSudo is set for a dcalab that another one runs through sudo. It
-	// ends with failedThroughSudo in place of 1, which is left to sudo itself.
+	// throughSudo is set for a dcalab that another one runs through sudo, to how
+	// its user called that one. It ends with failedThroughSudo in place of 1, which is left to sudo itself.
 	throughSudo       = "DCALAB_THROUGH_SUDO"
 	refusedBySudo     = 1
 	failedThroughSudo = 101

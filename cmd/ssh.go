@@ -19,17 +19,25 @@ import (
 const exitConnection = 255
 
 func (a *app) ssh() *cobra.Command {
-	return explained(&cobra.Command{
-		Use:   "ssh NODE [-- COMMAND...]",
+	c := &cobra.Command{
+		Use:   "ssh NODE [COMMAND...]",
 		Short: "A shell on a node, or one command",
 		Long: `Open a shell on a node, or run one command there and exit with its status.
 As with ssh, the words of the command are joined with spaces and read by the
-shell of the node.`,
-		Example:           "  dcalab ssh master\n  dcalab ssh master -- docker node ls",
+shell of the node. Flags before the first word of the command are dcalab's; all
+from there on is the command's, and a -- in front of it may be left out.`,
+		Example:           "  dcalab ssh master\n  dcalab ssh master docker node ls -q\n  dcalab ssh master -- docker node ls",
 		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: a.completeNodes,
+		ValidArgsFunction: a.completeOne,
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
+			words, err := a.commandOf(c, args)
+			if err != nil {
+				return err
+			}
+			if help, err := c.Flags().GetBool("help"); err == nil && help {
+				return c.Help()
+			}
 			s, err := a.open()
 			if err != nil {
 				return err
@@ -39,7 +47,7 @@ shell of the node.`,
 				return err
 			}
 			typed, what := here(s.login(nodes[0].Name)), "open a shell"
-			if command := strings.Join(args[1:], " "); command != "" {
+			if command := strings.Join(words, " "); command != "" {
 				typed, what = here(s.sshLine(nodes[0].Name, command)), "run "+command
 			}
 			if a.dryRun() {
@@ -60,8 +68,8 @@ shell of the node.`,
 			}
 			defer node.Close()
 			var exit int
-			if len(args) > 1 {
-				exit, err = node.Stream(ctx, strings.Join(args[1:], " "), a.streams.In, a.streams.Out, a.streams.Err)
+			if len(words) > 0 {
+				exit, err = node.Stream(ctx, strings.Join(words, " "), a.streams.In, a.streams.Out, a.streams.Err)
 			} else {
 				in, ok := a.streams.In.(*os.File)
 				out, _ := a.streams.Out.(*os.File)
@@ -78,7 +86,19 @@ shell of the node.`,
 			}
 			return nil
 		},
-	})
+	}
+	c.Flags().SetInterspersed(false)
+	return explained(c)
+}
+
+// commandOf gives the command for the node that args begins with. What comes
+// between the two is dcalab's, as ssh reads its own command line: no command
+// begins with a dash.
+func (a *app) commandOf(c *cobra.Command, args []string) ([]string, error) {
+	if err := c.Flags().Parse(args[1:]); err != nil {
+		return nil, a.wrongFlag(c, err)
+	}
+	return c.Flags().Args(), nil
 }
 
 func (a *app) sshConfig() *cobra.Command {

@@ -148,7 +148,7 @@ func (s *session) statusText(ctx context.Context, format string) ([]byte, error)
 	if err := statusTable(&b, rows, s.app.streams.OutFit(), color); err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(&b, "\n%s\n", quorumLine(v))
+	fmt.Fprintf(&b, "\n%s\n", s.app.hint(quorumLine(v)))
 	if err := writePorts(&b, r.Ports, color); err != nil {
 		return nil, err
 	}
@@ -330,6 +330,11 @@ func (s *session) examine(ctx context.Context) (report, swarm.View, error) {
 	if err == nil {
 		r.age(ctx, v, c.targets, time.Now())
 		r.Ailments = append(r.Ailments, s.cutOff(ctx, v, c)...)
+		for _, a := range r.Ailments {
+			for i, line := range a.Mend {
+				a.Mend[i] = s.app.hint(line)
+			}
+		}
 		r.Ports = append(r.Ports, s.ports(ctx, v, c.targets)...)
 	}
 	return r, v, err
@@ -351,7 +356,7 @@ func (s *session) reportOn(ctx context.Context, v swarm.View, machines map[strin
 			nr.Engine = "" // the version that the swarm remembers is no sign of life
 		}
 		if n.Err != nil {
-			nr.Error = oneLine(n.Err)
+			nr.Error = s.app.hint(oneLine(n.Err))
 		}
 		if has := v.Engaged(n.Name); has != "" && has != nr.IP {
 			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: the swarm has it at %s, and labs.yaml says %s; put labs.yaml back, or make the node anew: dcalab destroy %s, then dcalab up --swarm",
@@ -369,6 +374,9 @@ func (s *session) reportOn(ctx context.Context, v swarm.View, machines map[strin
 		return r, err
 	}
 	r.Warnings = append(append(r.Warnings, strays...), v.Warnings...)
+	for i, w := range r.Warnings {
+		r.Warnings[i] = s.app.hint(w)
+	}
 	return r, nil
 }
 

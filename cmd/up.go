@@ -439,18 +439,4 @@ func (s *session) writeSSHConfig(ctx context.Context, known map[string]machine.E
 	return s.state.WriteFile("ssh_config", text, 0o600)
 }
 
-func (a *app) completeNodes(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	_, l, _, err := a.choice()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var out []cobra.Completion
-	for _, n := range l.Nodes {
-		if !slices.Contains(args, n.Name) {
-			out = append(out, cobra.CompletionWithDesc(n.Name, describe(n)))
-		}
-	}
-	return out, cobra.ShellCompDirectiveNoFileComp
-}
-
 func describe(n lab.Node) string { return string(n.Role) + " at " + n.IP.String() }

@@ -160,6 +160,12 @@ func (w *watcher) look(ctx context.Context) (ui.Picture, error) {
 		r.Ailments = append(r.Ailments, ailment(a))
 	}
 	p := picture(r, v, w.told, !w.since.IsZero())
+	for i, f := range p.Facts {
+		p.Facts[i].Value = s.app.hint(f.Value)
+	}
+	if p.Meter != nil {
+		p.Meter.Text = s.app.hint(p.Meter.Text)
+	}
 	now := time.Now()
 	p.Stale = stale(old, w.since, now)
 	for i := range p.Rows {

@@ -16,8 +16,10 @@ import (
 //
 // Errors that were joined stand each on a line; what to do now (trouble.Advice)
 // follows once for all of them. With verbose, the id of each trouble and the
-// cause that its explanation replaced are shown too. Nothing is written for nil.
-func PrintError(w io.Writer, err error, color, verbose bool) {
+// cause that its explanation replaced are shown too. hint, where there is one,
+// gets each line of advice and gives it as it is shown. Nothing is written for
+// nil.
+func PrintError(w io.Writer, err error, color, verbose bool, hint func(string) string) {
 	if err == nil {
 		return
 	}
@@ -26,6 +28,9 @@ func PrintError(w io.Writer, err error, color, verbose bool) {
 		writeError(&b, e, color, verbose)
 	}
 	for _, line := range trouble.Advice(err) {
+		if hint != nil {
+			line = hint(line)
+		}
 		fmt.Fprintf(&b, "  %s\n", plainText(line))
 	}
 	// There is nowhere left to tell of an error stream that is closed.

@@ -27,6 +27,9 @@ type ProgressOptions struct {
 	Log io.Writer
 	// Now is the clock; nil stands for time.Now.
 	Now func() time.Time
+	// Hint gets each line that may advise a command, and gives it as it is
+	// shown; nil leaves it as it is.
+	Hint func(string) string
 }
 
 // Progress tells the story of a command, node by node, on Err: on a terminal
@@ -72,6 +75,9 @@ const (
 func NewProgress(s Streams, opts ProgressOptions) *Progress {
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.Hint == nil {
+		opts.Hint = func(line string) string { return line }
 	}
 	p := &Progress{opts: opts, out: s.Err}
 	for _, n := range opts.Nodes {
@@ -128,14 +134,14 @@ func (p *Progress) Done(node, summary string) {
 func (p *Progress) Fail(node string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := p.end(node, failed, plainText(err.Error()))
+	n := p.end(node, failed, plainText(p.opts.Hint(err.Error())))
 	p.log(n.name, "failed", n.text)
 	p.say(n.name, fmt.Sprintf("failed after %s: %s", Duration(n.took), n.text))
 }
 
 // Note tells a line of the whole command, above the nodes' live lines.
 func (p *Progress) Note(line string) {
-	line = plainText(line)
+	line = plainText(p.opts.Hint(line))
 	p.mu.Lock()
 	p.log("", "note", line)
 	p.mu.Unlock()

@@ -181,7 +181,7 @@ func TestErrorsAreShownWithWhatToDo(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer
-			PrintError(&b, c.err, c.color, c.verbose)
+			PrintError(&b, c.err, c.color, c.verbose, nil)
 			if diff := cmp.Diff(c.want, b.String()); diff != "" {
 				t.Errorf("(-wanted +got):\n%s", diff)
 			}

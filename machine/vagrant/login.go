@@ -59,10 +59,15 @@ func (d *Driver) answering(ctx context.Context, nodes []lab.Node, ids map[string
 			continue
 		}
 		wg.Go(func() {
-			if d.hello(ctx, n, ep) {
-				mu.Lock()
-				defer mu.Unlock()
+			began := time.Now()
+			answers := d.hello(ctx, n, ep)
+			mu.Lock()
+			defer mu.Unlock()
+			if answers {
 				found[n.Name] = ep
+			} else if ctx.Err() == nil {
+				// The log tells so why Vagrant was asked.
+				fmt.Fprintf(d.cfg.Log, "%s: no answer after %.1fs\n", n.Name, time.Since(began).Seconds())
 			}
 		})
 	}
