@@ -102,7 +102,13 @@ func (p *planner) leftOut() {
 	}
 	for _, n := range p.v.Nodes {
 		if n.Want != lab.RoleNone && !n.State.Answered() && !waited[n.Name] {
-			p.out.Unfinished = append(p.out.Unfinished, Unfinished{Node: n.Name, Why: reason(n), Err: n.Err})
+			left := Unfinished{Node: n.Name, Why: reason(n), Err: n.Err}
+			if n.outOfRaft() { // what its error advises, to start it, would be wrong
+				left.Err = nil
+				left.Why += "; it was a manager, and the swarm goes on without it"
+				left.next = "make it anew: dcalab destroy --force " + n.Name + ", then dcalab up --swarm"
+			}
+			p.out.Unfinished = append(p.out.Unfinished, left)
 		}
 		if slices.Contains(p.taken, n.Name) && n.State != StateForeign && !p.leaves(n) {
 			p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("%s is not taken over: it is %s, and in no other swarm", n.Name, n.State))
