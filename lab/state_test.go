@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -263,7 +264,7 @@ func TestRecord(t *testing.T) {
 	}
 	must(t, s.WriteRecord(want))
 	got, ok, err := s.ReadRecord()
-	if got != want || !ok || err != nil {
+	if !reflect.DeepEqual(got, want) || !ok || err != nil {
 		t.Errorf("read %+v, %v, %v; wrote %+v", got, ok, err, want)
 	}
 	if m := mode(t, s.path(recordFile)); m != 0o600 && runtime.GOOS != "windows" {
