@@ -209,7 +209,7 @@ func (v View) diagnoseLost() (Ailment, bool) {
 		return v.diagnoseElection(), true
 	}
 	a := Ailment{ID: "managers-lost"}
-	var alive, halted, gone, down, silent, locked []NodeView
+	var alive, halted, gone, left, down, silent, locked []NodeView
 	for _, n := range v.managers() {
 		switch {
 		case n.State == StateLocked:
@@ -224,6 +224,8 @@ func (v View) diagnoseLost() (Ailment, bool) {
 			halted = append(halted, n)
 		case n.Control || n.State == StateMember || n.State == StatePending:
 			alive = append(alive, n)
+		case n.State == StateInactive:
+			left = append(left, n)
 		}
 	}
 	why := []string{fmt.Sprintf("%s; services go on, but nothing can be changed", v.Quorum.Lost())}
@@ -247,7 +249,8 @@ func (v View) diagnoseLost() (Ailment, bool) {
 	say(silent, "no answer from the engine, as while a leader is elected", "look again in 20 s: dcalab status")
 	say(locked, "waiting for the unlock key", "dcalab swarm unlock")
 	say(gone, "destroyed", "")
-	unknown := v.Quorum.Managers - len(alive) - len(halted) - len(gone) - len(down) - len(silent) - len(locked)
+	say(left, "left it, or made anew", "")
+	unknown := v.Quorum.Managers - len(left) - len(alive) - len(halted) - len(gone) - len(down) - len(silent) - len(locked)
 	if unknown > 0 {
 		why = append(why, fmt.Sprintf("not of this lab, or not told: %d", unknown))
 	}

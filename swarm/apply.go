@@ -66,7 +66,7 @@ func Apply(ctx context.Context, l *lab.Lab, targets []Target, o Options) (Result
 	taken := o.TakeOver
 	var frozen []string
 	for range maxRounds {
-		if err := interrupted(ctx); err != nil {
+		if err := interrupted(ctx, o); err != nil {
 			return res, err
 		}
 		plan, err := MakePlan(l, res.View, Options{TakeOver: taken, Only: o.Only, frozen: frozen})
@@ -79,7 +79,7 @@ func Apply(ctx context.Context, l *lab.Lab, targets []Target, o Options) (Result
 		}
 		res.Unfinished, res.Warnings = plan.Unfinished, plan.Warnings
 		if plan.Empty() {
-			return res, unfinished(res.Unfinished, nil)
+			return res, unfinished(o, res.Unfinished, nil)
 		}
 		// From now on these are in the lab's swarm, and nobody's to take over.
 		for _, s := range plan.Steps() {
@@ -99,12 +99,12 @@ func Apply(ctx context.Context, l *lab.Lab, targets []Target, o Options) (Result
 			return u.hung
 		})
 		res.Lesson = append(res.Lesson, res.View.Lesson(res.Steps[before:])...)
-		if err := interrupted(ctx); err != nil {
+		if err := interrupted(ctx, o); err != nil {
 			return res, err
 		}
 		res.View = r.look(ctx, plan, len(failed) > 0)
 		if len(failed) > 0 {
-			return res, unfinished(res.Unfinished, failed)
+			return res, unfinished(o, res.Unfinished, failed)
 		}
 	}
 	plan, err := MakePlan(l, res.View, Options{Only: o.Only, frozen: frozen})
@@ -115,21 +115,21 @@ func Apply(ctx context.Context, l *lab.Lab, targets []Target, o Options) (Result
 	for _, s := range plan.Steps() {
 		stuck = append(stuck, Unfinished{Node: s.Node(), Why: "still to do after several rounds: " + s.String()})
 	}
-	return res, unfinished(plan.Unfinished, stuck)
+	return res, unfinished(o, plan.Unfinished, stuck)
 }
 
-func interrupted(ctx context.Context) error {
+func interrupted(ctx context.Context, o Options) error {
 	if err := ctx.Err(); err != nil {
 		return &trouble.Error{ID: "interrupted", Exit: trouble.ExitInterrupted, What: "interrupted",
 			Why:  "what was begun on the nodes goes on there",
-			Next: []string{"the same command goes on from here: dcalab swarm bootstrap"}, Err: err}
+			Next: []string{"the same command goes on from here: " + o.command()}, Err: err}
 	}
 	return nil
 }
 
 // unfinished makes one error of the nodes that were left out and those whose
 // steps failed; nil where there are none.
-func unfinished(left, failed []Unfinished) error {
+func unfinished(o Options, left, failed []Unfinished) error {
 	all := append(slices.Clone(failed), left...)
 	if len(all) == 0 {
 		return nil
@@ -148,7 +148,7 @@ func unfinished(left, failed []Unfinished) error {
 		}
 		errs = append(errs, u.Err)
 	}
-	next = append(append(next, trouble.Advice(errors.Join(errs...))...), "see where it stands: dcalab status", "then go on: dcalab swarm bootstrap")
+	next = append(append(next, trouble.Advice(errors.Join(errs...))...), "see where it stands: dcalab status", "then go on: "+o.command())
 	return &trouble.Error{ID: "swarm-unfinished", Exit: trouble.ExitUnfinished,
 		What: "the swarm is not yet what labs.yaml asks for", Why: strings.Join(why, "; "),
 		Next: next, Err: errors.Join(errs...)}

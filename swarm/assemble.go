@@ -456,6 +456,10 @@ func (v View) warnings() []string {
 				what = "that its managers have left: " + strings.Join(left, ", ")
 			}
 			out = append(out, fmt.Sprintf("%s is in a swarm %s (%s)", n.Name, what, n.Cluster))
+		case n.outOfRaft() && n.State == StatePending:
+			out = append(out, fmt.Sprintf("%s was a manager, and the swarm goes on without it (docker swarm init --force-new-cluster): where it stays pending for longer than a minute, it has to join anew: dcalab swarm bootstrap --take-over %s", n.Name, n.Name))
+		case n.outOfRaft() && !n.State.Answered():
+			out = append(out, fmt.Sprintf("%s was a manager, and the swarm goes on without it (docker swarm init --force-new-cluster): do not start it as it is; make it anew: dcalab destroy --force %s, then dcalab up --swarm", n.Name, n.Name))
 		case n.State == StateRemoved && n.dissolved:
 			out = append(out, fmt.Sprintf("%s came back into a swarm that was dissolved (%s): out of it, dcalab swarm dissolve; into the next, dcalab swarm bootstrap", n.Name, n.Cluster))
 		case n.State == StateMember && n.Want == lab.RoleNone && !n.Stray:
@@ -469,6 +473,14 @@ func (v View) warnings() []string {
 		out = append(out, fmt.Sprintf("the swarm's list has a node that is not the lab's: %s (%s)", e.Hostname, e.ID))
 	}
 	return out
+}
+
+// outOfRaft: the swarm's list wants it as a manager, and it takes no part in
+// raft: what is left of the managers after docker swarm init
+// --force-new-cluster. Started, it may come back as a manager by itself, or be
+// pending for good (20.10).
+func (n NodeView) outOfRaft() bool {
+	return n.Listed && n.WantedRole == lab.RoleManager && n.Role != lab.RoleManager && !errors.Is(n.Err, ErrAbsent)
 }
 
 // deserters are the managers of a swarm as its nodes remember them, where all

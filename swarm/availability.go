@@ -78,6 +78,7 @@ func SetAvailability(ctx context.Context, targets []Target, names []string, want
 	})
 	if err == nil && want == engine.AvailabilityDrain {
 		err = r.awaitEmpty(ctx)
+		ch.Warnings = append(ch.Warnings, r.staying(ctx)...)
 	}
 	return r.endUpdate(ctx, ch, err)
 }
@@ -108,6 +109,28 @@ func (r *changer) scheduling(want engine.Availability) []string {
 			!slices.ContainsFunc(r.members, func(m member) bool { return m.ID == e.ID })
 	}) {
 		out = append(out, "no node is left that takes new tasks: services wait until one does (dcalab activate NODE)")
+	}
+	return out
+}
+
+// staying tells of the containers on drained nodes that no service started.
+func (r *changer) staying(ctx context.Context) []string {
+	counts := make([]int, len(r.members))
+	each(len(r.members), func(i int) {
+		if n, ours := r.view.Node(r.members[i].name); ours && n.State.Answered() {
+			if e, err := r.engine(n.Name); err == nil {
+				counts[i], _ = e.Standalone(ctx) // what cannot be counted is not told
+			}
+		}
+	})
+	var out []string
+	for i, m := range r.members {
+		switch n := counts[i]; {
+		case n == 1:
+			out = append(out, "1 other container stays on "+m.name+": no service started it")
+		case n > 1:
+			out = append(out, fmt.Sprintf("%d other containers stay on %s: no service started them", n, m.name))
+		}
 	}
 	return out
 }

@@ -83,6 +83,8 @@ type modelEngine struct {
 	manager bool
 	key     string // what its manager's key is locked with
 	joining *engine.JoinOptions
+	// standalone containers run on it.
+	standalone int
 	// through is the address of the manager that it joined through, until its
 	// engine is restarted: with that one it comes into raft when it is promoted,
 	// or not at all (moby#37175, up to 23.0.6, 25.0.5 and 26.1.2).
@@ -637,6 +639,15 @@ func (e *modelEngine) Holdings(context.Context) (engine.Holdings, error) {
 	defer e.w.mu.Unlock()
 	_, err := e.control()
 	return engine.Holdings{Services: []string{"web"}}, err
+}
+
+func (e *modelEngine) Standalone(context.Context) (int, error) {
+	e.w.mu.Lock()
+	defer e.w.mu.Unlock()
+	if !e.up {
+		return 0, e.fail(engine.ErrUnreachable, "connection refused")
+	}
+	return e.standalone, nil
 }
 
 // certificate is a real one, as swarmkit would write it.

@@ -183,3 +183,11 @@ type Options struct {
 
 	frozen []string // nodes that were waited for in vain: they hang for good
 }
+
+// command is what a person types for the same.
+func (o Options) command() string {
+	if len(o.Only) > 0 {
+		return "dcalab join " + strings.Join(o.Only, " ")
+	}
+	return "dcalab swarm bootstrap"
+}

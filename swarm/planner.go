@@ -102,7 +102,13 @@ func (p *planner) leftOut() {
 	}
 	for _, n := range p.v.Nodes {
 		if n.Want != lab.RoleNone && !n.State.Answered() && !waited[n.Name] {
-			p.out.Unfinished = append(p.out.Unfinished, Unfinished{Node: n.Name, Why: reason(n), Err: n.Err})
+			left := Unfinished{Node: n.Name, Why: reason(n), Err: n.Err}
+			if n.outOfRaft() { // what its error advises, to start it, would be wrong
+				left.Err = nil
+				left.Why += "; it was a manager, and the swarm goes on without it"
+				left.next = "make it anew: dcalab destroy --force " + n.Name + ", then dcalab up --swarm"
+			}
+			p.out.Unfinished = append(p.out.Unfinished, left)
 		}
 		if slices.Contains(p.taken, n.Name) && n.State != StateForeign && !p.leaves(n) {
 			p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("%s is not taken over: it is %s, and in no other swarm", n.Name, n.State))
@@ -299,6 +305,12 @@ func (p *planner) noQuorum(broken []NodeView) error {
 			missing = append(missing, fmt.Sprintf("%s (%s)", n.Name, reason(n)))
 		}
 	}
+	lost := p.v.lostManagers()
+	for _, n := range lost {
+		if n.State.Answered() {
+			missing = append(missing, n.Name+" (in this swarm no more)")
+		}
+	}
 	for _, n := range broken {
 		missing = append(missing, fmt.Sprintf("%s (in error: %s)", n.Name, reason(n)))
 	}
@@ -314,12 +326,25 @@ func (p *planner) noQuorum(broken []NodeView) error {
 	if len(missing) > 0 {
 		why += "; missing: " + strings.Join(missing, ", ")
 	}
+	next := []string{
+		"bring the missing managers back: dcalab up",
+		"if they are lost for good, on a manager that is left: docker swarm init --force-new-cluster --advertise-addr ADDRESS",
+	}
+	left := p.pick(func(n NodeView) bool { return n.Control && n.Cluster == p.v.Cluster })
+	if q.Managers-len(lost) < q.Majority && len(left) > 0 {
+		why += "; the majority cannot come back"
+		next = []string{"make a new cluster of what is left: " + forceNewCluster(left[0]), "then take the others in anew: dcalab up --swarm"}
+	}
 	return &trouble.Error{ID: "no-quorum", Exit: trouble.ExitRefused,
-		What: "refused to change a swarm without a quorum", Why: why,
-		Next: []string{
-			"bring the missing managers back: dcalab up",
-			"if they are lost for good, on a manager that is left: docker swarm init --force-new-cluster --advertise-addr ADDRESS",
-		}}
+		What: "refused to change a swarm without a quorum", Why: why, Next: next}
+}
+
+// lostManagers are the managers of the lab's swarm that cannot come back into
+// it: their machines are gone, or were made anew, or they left it.
+func (v View) lostManagers() []NodeView {
+	return slices.DeleteFunc(v.managers(), func(n NodeView) bool {
+		return !errors.Is(n.Err, ErrAbsent) && n.State != StateInactive && (n.State != StateForeign || n.Cluster == v.Cluster)
+	})
 }
 
 // peers are the addresses of all the managers that nodes of the lab's swarm

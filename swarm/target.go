@@ -26,6 +26,7 @@ type Engine interface {
 	RemoveNode(ctx context.Context, id string, force bool) error
 	Tasks(context.Context) ([]engine.Task, error)
 	Holdings(context.Context) (engine.Holdings, error)
+	Standalone(context.Context) (int, error)
 }
 
 // ErrAbsent stands in the chain of Target.Unreachable and tells that the machine does

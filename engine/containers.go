@@ -1,0 +1,27 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/docker/docker/api/types/container"
+)
+
+// Standalone is how many containers run on this engine that are no task of a
+// service.
+func (c *Client) Standalone(ctx context.Context) (int, error) {
+	count := 0
+	err := c.call(ctx, "container list", infoTimeout, func(ctx context.Context) error {
+		list, err := c.api.ContainerList(ctx, container.ListOptions{})
+		if err != nil {
+			return err
+		}
+		count = 0
+		for _, one := range list {
+			if one.Labels["com.docker.swarm.task.id"] == "" {
+				count++
+			}
+		}
+		return nil
+	})
+	return count, err
+}
