@@ -24,10 +24,16 @@ lab: ## Install what is missing, build dcalab, bring up the default lab with its
 build: ## Build ./dcalab, static, so that the demo image can be built from it
 	CGO_ENABLED=0 go build -o dcalab .
 
+STAGES := lint unit scenarios cross machines
+
 .PHONY: test
 test: ## All checks: lint, race, fuzz seeds, scenarios on real engines and real machines, cross-builds
 	scripts/install sandbox test vm
-	$(MAKE) lint unit scenarios cross machines
+	@for stage in $(STAGES); do \
+		from=$$(date +%s); \
+		$(MAKE) $$stage; \
+		echo "make test: $$stage took $$(( $$(date +%s) - from )) s"; \
+	done
 
 .PHONY: lint
 lint: ## go vet and the linters; also holds the arrows between packages

@@ -46,6 +46,8 @@ type app struct {
 	// flags are the global ones, and commands the names of the commands.
 	flags    *pflag.FlagSet
 	commands []string
+	// watching: it looks at the lab again and again, and the log would only grow.
+	watching bool
 }
 
 // Run runs dcalab with the arguments after the program's name and gives its

@@ -291,7 +291,7 @@ type lateLog struct {
 }
 
 func (l *lateLog) Write(p []byte) (int, error) {
-	if l.s.log != nil || !l.s.created || l.s.app.dryRun() {
+	if l.s.log != nil || !l.s.created || l.s.app.dryRun() || l.s.app.watching {
 		return l.s.Write(p)
 	}
 	l.mu.Lock()

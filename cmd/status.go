@@ -87,6 +87,7 @@ and what differs is marked with ≠.`,
 				return err
 			}
 			ctx := c.Context()
+			a.watching = watch
 			s, err := a.open()
 			if err != nil {
 				return err

@@ -57,7 +57,8 @@ func (a *app) start() *cobra.Command {
 		Use:   "start [NODE...]",
 		Short: "Start machines that are halted",
 		Long: `Start machines of the lab that are halted. They come back with their
-disks, and their engines go back into the swarm that they were in.`,
+disks, and their engines go back into the swarm that they were in. Without
+names it starts all that were created.`,
 		Example:           "  dcalab start node02",
 		ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -269,7 +270,17 @@ func (s *session) rehearseStart(ctx context.Context, args []string) error {
 		return err
 	}
 	var r rehearsal
-	if _, err := s.rehearsePower(ctx, &r, nodes, false); err != nil {
+	plan := func(nodes []lab.Node) error {
+		r = rehearsal{}
+		_, err := s.rehearsePower(ctx, &r, nodes, false)
+		return err
+	}
+	if len(args) == 0 {
+		err = s.ofThoseMade(nodes, plan)
+	} else {
+		err = plan(nodes)
+	}
+	if err != nil {
 		return err
 	}
 	return s.rehearse(r.plan, r.lesson)
@@ -315,11 +326,39 @@ func (s *session) power(ctx context.Context, args []string, act machine.Act, kee
 	if fresh && keep != nil {
 		f = s.form(ctx, p)
 	}
-	works, err := s.boot(ctx, p, nodes, act, keep, f)
-	if err == nil && before != nil {
-		s.typed = append(s.typed, s.powered(act, nodes, before, works)...)
+	boot := func(nodes []lab.Node) error {
+		works, err := s.boot(ctx, p, nodes, act, keep, f)
+		if err == nil && before != nil {
+			s.typed = append(s.typed, s.powered(act, nodes, before, works)...)
+		}
+		return err
 	}
-	return err
+	if act == machine.ActStart && len(args) == 0 {
+		return s.ofThoseMade(nodes, boot)
+	}
+	return boot(nodes)
+}
+
+// ofThoseMade starts a lab some of whose nodes were never made, or were
+// destroyed: these are left out, and told.
+func (s *session) ofThoseMade(nodes []lab.Node, start func([]lab.Node) error) error {
+	var absent []string
+	for {
+		err := start(nodes)
+		at := -1
+		if t := (*trouble.Error)(nil); errors.As(err, &t) && t.ID == "node-absent" {
+			at = slices.IndexFunc(nodes, func(n lab.Node) bool { return n.Name == t.Where })
+		}
+		switch {
+		case at >= 0 && len(nodes) > 1:
+			absent = append(absent, nodes[at].Name)
+			nodes = slices.Delete(slices.Clone(nodes), at, at+1)
+			continue
+		case err == nil && len(absent) > 0:
+			s.note("not created, and so not started: %s; create it: dcalab up %s", strings.Join(absent, ", "), strings.Join(absent, " "))
+		}
+		return err
+	}
 }
 
 // boot is power for a lab that is locked already. It gives what was done to
