@@ -285,6 +285,7 @@ func (n *Node) awaitEngine(ctx context.Context, patience time.Duration) (string,
 	b.InitialInterval = 20 * time.Millisecond
 	b.MaxInterval = 500 * time.Millisecond
 	var last error
+	ends := "" // how often the engine had ended before
 	version, err := backoff.Retry(ctx, func() (string, error) {
 		v, err := n.engineVersion(ctx)
 		var t *trouble.Error
@@ -294,8 +295,20 @@ func (n *Node) awaitEngine(ctx context.Context, patience time.Duration) (string,
 		if err != nil && ctx.Err() == nil {
 			last = err
 			// The node watches its socket by itself, which costs no round trips;
-			// a failure is the next attempt's to tell.
-			_, _ = n.script(ctx, "await.sh", engineSocket, "200")
+			// a failure is the next attempt's to tell, but for one.
+			r, waited := n.script(ctx, "await.sh", engineSocket, "200", ends)
+			if ends == "" {
+				ends = strings.TrimSpace(string(r.Stdout))
+			}
+			if dies(waited) {
+				return "", backoff.Permanent(n.engineDies(ctx))
+			}
+		}
+		if err == nil {
+			if _, steady := n.script(ctx, "steady.sh"); dies(steady) {
+				last = n.engineDies(ctx)
+				return "", errors.New("the engine answered, and ended") // it may be the last time
+			}
 		}
 		return v, err
 	}, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(0))
@@ -317,4 +330,44 @@ func (n *Node) awaitEngine(ctx context.Context, patience time.Duration) (string,
 		}
 	}
 	return "", err
+}
+
+// dies tells whether a script saw the engine end at each start.
+func dies(err error) bool {
+	var failed *RunError
+	return errors.As(err, &failed) && failed.Exit == 2
+}
+
+// engineDies says why the engine ends at each start, as far as its log does.
+func (n *Node) engineDies(ctx context.Context) error {
+	why, _ := rooted{n: n, sudo: n.endpoint.User != "root"}.run(ctx, nil, "last-words.sh")
+	e := &trouble.Error{
+		ID: "engine-dies", Where: n.Name(), What: "wait for the engine", Why: "it ends each time that it is started",
+		Next: []string{
+			"fix /etc/docker/daemon.json on the node, or what else its log names: dcalab logs " + n.Name(),
+			"then: dcalab up " + n.Name(),
+		},
+	}
+	if word := lastWord(why); word != "" {
+		e.Why += ": " + word
+	}
+	return e
+}
+
+// lastWord picks the line of an engine's log that says why it ended: the last
+// that is fatal, or without a level; else the last.
+func lastWord(log string) string {
+	lines := strings.Split(strings.TrimSpace(log), "\n")
+	word := lines[len(lines)-1]
+	for i := len(lines) - 1; i >= 0; i-- {
+		line := strings.TrimSpace(lines[i])
+		_, level, leveled := strings.Cut(line, "level=")
+		if line != "" && (!leveled || strings.HasPrefix(level, "fatal") || strings.HasPrefix(level, "panic")) &&
+			!strings.HasPrefix(line, "docker.service:") && !strings.Contains(line, "Docker Application Container Engine") {
+			word = line
+			break
+		}
+	}
+	const most = 500
+	return strings.ToValidUTF8(word[:min(len(word), most)], "")
 }

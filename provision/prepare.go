@@ -120,7 +120,7 @@ func plan(p probe, want Want) (Work, error) {
 //
 // Besides Dial's errors: "no-network-in-node", "engine-install-failed",
 // "engine-version-unavailable", "distribution-unknown", "sudo-refused",
-// "engine-down", "engine-start-failed", "docker-group-missing",
+// "engine-down", "engine-dies", "engine-start-failed", "docker-group-missing",
 // "daemon-json-invalid".
 func Prepare(ctx context.Context, ep machine.Endpoint, o Options, want Want, step func(string)) (*Node, EngineFacts, error) {
 	if step == nil {
@@ -193,6 +193,16 @@ func prepare(ctx context.Context, n *Node, o Options, want Want, step func(strin
 		return n, facts, err
 	}
 	facts.Interface, facts.OS, facts.Arch = p.Interface, p.OS.String(), p.Arch
+	if p.InterfaceDown {
+		return n, facts, &trouble.Error{
+			ID: "interface-down", Where: n.Name(), What: "look at the lab's interface",
+			Why: fmt.Sprintf("%s, which has the address %s, is down", p.Interface, want.Address),
+			Next: []string{
+				"dcalab ssh " + n.Name() + " -- sudo ip link set " + p.Interface + " up",
+				"or: dcalab halt " + n.Name() + ", then dcalab start " + n.Name(),
+			},
+		}
+	}
 	w, err := plan(p, want)
 	if err != nil {
 		return n, facts, err

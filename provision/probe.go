@@ -20,7 +20,9 @@ type probe struct {
 	Systemd   bool
 	Hostname  string // the kernel's
 	Interface string // with the lab address; empty where none has it
-	OS        distribution
+	// InterfaceDown: that one is administratively down.
+	InterfaceDown bool
+	OS            distribution
 	// DaemonJSON is the engine's configuration; nil where there is none.
 	DaemonJSON []byte
 	// DaemonOurs says what of it dcalab wrote; nil where there is nothing.
@@ -78,6 +80,8 @@ func parseProbe(out []byte) (probe, error) {
 			p.Hostname = value
 		case "interface":
 			p.Interface = value
+		case "interface.down":
+			p.InterfaceDown = true
 		case "os.ID":
 			p.OS.ID = unquoteRelease(value)
 		case "os.ID_LIKE":

@@ -70,6 +70,8 @@ func Catalogue() []Topic {
 				"labs.yml and its like are not read. Without this word dcalab would take the built-in lab in place of yours."},
 			{"subnet-changed", "The lab's subnet was changed since it was made",
 				"Machines keep the addresses that they were made with, and a swarm keeps those of its managers. So a new subnet means new machines."},
+			{"interface-down", "The lab's interface of a node is down",
+				"Somebody switched it off inside the node: no other node reaches it. On the sandbox driver, up switches it on again."},
 			{"address-missing", "A node does not have the address of labs.yaml",
 				"Its machine was made when labs.yaml gave it another one, or the guest did not configure its second network card."},
 			{"stray-machines", "Machines exist that labs.yaml no longer has",
@@ -200,6 +202,8 @@ func Catalogue() []Topic {
 		{Title: "The engine, and what is done inside a node", Entries: []Entry{
 			{"engine-down", "The engine does not answer",
 				"dockerd is stopped, still starting, or ended with an error. dcalab logs NODE shows its log; a daemon.json that was changed by hand is a usual reason."},
+			{"engine-dies", "The engine ends each time that it is started",
+				"The line of its log that says why is in the error; dcalab logs NODE shows the rest. A daemon.json that was changed by hand is the usual reason: live-restore, for instance, excludes a swarm."},
 			{"engine-start-failed", "The engine could not be started",
 				"The last lines of what was said are in the error. Look for what was changed last: daemon.json, the disk, the kernel."},
 			{"docker-group-missing", "The user may not open the engine's socket",

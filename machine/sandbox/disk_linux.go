@@ -125,14 +125,7 @@ func (d *Driver) refresh(n lab.Node, nat bool) error {
 	}
 	defer t.root.Close()
 	d.frame(t)
-	sp := spec{
-		Interface: d.cfg.Lab.Interface,
-		Address:   netip.PrefixFrom(n.IP, d.cfg.Lab.Subnet.Bits()),
-	}
-	if nat {
-		sp.Gateway = d.cfg.Lab.Gateway()
-	}
-	t.json(specPath, 0o644, sp)
+	t.json(specPath, 0o644, d.spec(n, nat))
 	// What root in the node made of it, a pipe for instance, is not waited for.
 	var old []byte
 	if fi, err := t.root.Lstat("etc/hosts"); err == nil && fi.Mode().IsRegular() {
@@ -143,6 +136,15 @@ func (d *Driver) refresh(n lab.Node, nat bool) error {
 	t.write("/etc/hosts", 0o644, hosts(d.cfg.Lab, string(old)))
 	t.write("/etc/resolv.conf", 0o644, resolvers(readFirst("/etc/resolv.conf"), readFirst("/run/systemd/resolve/resolv.conf")))
 	return t.err
+}
+
+// spec is what a node's PID 1 is told of its network.
+func (d *Driver) spec(n lab.Node, nat bool) spec {
+	sp := spec{Interface: d.cfg.Lab.Interface, Address: netip.PrefixFrom(n.IP, d.cfg.Lab.Subnet.Bits())}
+	if nat {
+		sp.Gateway = d.cfg.Lab.Gateway()
+	}
+	return sp
 }
 
 // introduce writes the names of the lab's nodes into a node that runs, whose

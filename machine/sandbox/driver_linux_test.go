@@ -46,6 +46,9 @@ func TestMain(m *testing.M) {
 	if status, done := machinetest.Isolate(); done {
 		os.Exit(status)
 	}
+	if len(os.Args) == 3 && os.Args[1] == canaryCommand {
+		exit(upWithCanaries(os.Args[2]))
+	}
 	if len(os.Args) == 3 && os.Args[1] == upCommand {
 		f := &fixture{Root: os.Args[2]}
 		data, err := os.ReadFile(f.path("fixture.json"))

@@ -33,6 +33,10 @@ const (
 	sshdTimeout   = 10 * time.Second        // for sshd to listen
 	listenTimeout = 30 * time.Second        // for an engine to listen
 	sshPort       = 22
+	// enginePulse tells provision's await.sh and steady.sh, as "STARTS FAILURES",
+	// how often PID 1 started the engine, and how many of the last of those ended
+	// within restartMax.
+	enginePulse = "/run/dcalab-init.docker"
 	look          = 10 * time.Millisecond // between two looks at what PID 1 waits for
 	searchPath    = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
@@ -51,7 +55,10 @@ type service struct {
 	paths   []string // of the program: the first that exists
 	args    []string
 	log     string
+	pulse   string // file that tells of its starts; empty for none
 	wanted  bool
+	starts  int
+	failed  int           // of the last starts, how many ended soon
 	pid     int           // 0 when not running
 	pause   time.Duration // before the next start
 	started time.Time
@@ -85,7 +92,7 @@ func Init(id, node string) error {
 		log: os.Stderr,
 		services: []*service{
 			{name: "ssh", paths: []string{"/usr/sbin/sshd", "/usr/bin/sshd"}, args: []string{"-D", "-e"}, log: "/var/log/sshd.log", wanted: true},
-			{name: "docker", paths: []string{"/usr/bin/dockerd", "/usr/sbin/dockerd", "/usr/local/bin/dockerd"}, log: "/var/log/docker.log", wanted: true},
+			{name: "docker", paths: []string{"/usr/bin/dockerd", "/usr/sbin/dockerd", "/usr/local/bin/dockerd"}, log: "/var/log/docker.log", pulse: enginePulse, wanted: true},
 		},
 	}
 	fmt.Fprintf(s.log, "%s node %s of lab %s starts\n", time.Now().Format(time.RFC3339Nano), node, id)
@@ -204,6 +211,23 @@ func (s *supervisor) start(v *service, now time.Time) {
 		return
 	}
 	v.pid = pid
+	v.starts++
+	s.beat(v)
+}
+
+// beat writes the pulse of a service.
+func (s *supervisor) beat(v *service) {
+	if v.pulse == "" {
+		return
+	}
+	half := v.pulse + ".new"
+	err := os.WriteFile(half, fmt.Appendf(nil, "%d %d\n", v.starts, v.failed), 0o644)
+	if err == nil {
+		err = os.Rename(half, v.pulse)
+	}
+	if err != nil {
+		fmt.Fprintf(s.log, "%s: %v\n", v.name, err)
+	}
 }
 
 // reap collects every child that has ended, ours and the adopted.
@@ -224,7 +248,11 @@ func (s *supervisor) reap() {
 			v.pid = 0
 			now := time.Now()
 			if now.Sub(v.started) > restartMax {
-				v.pause = 0
+				v.pause, v.failed = 0, 0
+			}
+			if v.wanted {
+				v.failed++
+				s.beat(v)
 			}
 			v.pause = min(max(2*v.pause, restartMin), restartMax)
 			v.due = now.Add(v.pause)

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/coreos/go-iptables/iptables"
@@ -368,7 +369,8 @@ func (d *Driver) fell() error {
 }
 
 // mend plugs in a running node that has no interface, or one that leads
-// nowhere: Up was killed before plug, or somebody removed the bridge.
+// nowhere: Up was killed before plug, or somebody removed the bridge. One that
+// was switched off is switched on again.
 func (d *Driver) mend(n lab.Node, pid int) error {
 	br, err := netlink.LinkByName(d.bridge())
 	if err != nil {
@@ -378,10 +380,55 @@ func (d *Driver) mend(n lab.Node, pid int) error {
 	if errors.As(err, &netlink.LinkNotFoundError{}) {
 		return d.plug(n, pid)
 	}
-	if err != nil || link.Attrs().MasterIndex == br.Attrs().Index {
+	if err == nil && link.Attrs().MasterIndex != br.Attrs().Index {
+		err = netlink.LinkSetMaster(link, br)
+	}
+	if err == nil {
+		err = netlink.LinkSetUp(link)
+	}
+	if err != nil {
+		return fmt.Errorf("interface of %s: %w", n.Name, err)
+	}
+	return d.switchOn(n, pid)
+}
+
+// switchOn gives the interface of a running node, where it is down, what PID 1
+// gave it. One that has another name by now is left to its owner.
+func (d *Driver) switchOn(n lab.Node, pid int) error {
+	nat, err := uplink()
+	if err != nil {
 		return err
 	}
-	return netlink.LinkSetMaster(link, br)
+	return inNetworkNamespace(pid, func() error {
+		link, err := netlink.LinkByName(d.cfg.Lab.Interface)
+		if errors.As(err, &netlink.LinkNotFoundError{}) || err == nil && link.Attrs().Flags&net.FlagUp != 0 {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return joinNetwork(d.spec(n, nat))
+	})
+}
+
+// inNetworkNamespace runs f on a thread that is in a process's network
+// namespace.
+func inNetworkNamespace(pid int, f func() error) error {
+	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends in there
+		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- fmt.Errorf("enter a node's network: %w", err)
+			return
+		}
+		done <- f()
+	}()
+	return <-done
 }
 
 // plug gives a node, whose PID 1 is pid, its interface on the bridge. The

@@ -30,7 +30,11 @@ read -r hostname </proc/sys/kernel/hostname && echo "hostname=$hostname"
 if [ -n "$address" ] && command -v ip >/dev/null; then
 	# 2: enp0s8    inet 10.20.20.100/24 brd … scope global enp0s8
 	ip -o addr show 2>/dev/null | while read -r _ name _ cidr _; do
-		if [ "${cidr%/*}" = "$address" ]; then echo "interface=${name%@*}"; fi
+		if [ "${cidr%/*}" != "$address" ]; then continue; fi
+		echo "interface=${name%@*}"
+		# The last digit of its flags has IFF_UP, 1 (linux/if.h).
+		read -r flags <"/sys/class/net/${name%@*}/flags" || continue
+		case $flags in *[02468aceACE]) echo interface.down=1 ;; esac
 	done
 fi
 
