@@ -41,9 +41,10 @@ reads labs.yaml, and asks no node.`
 	)
 	return map[string]string{
 		"up": `The lab's machines, made and started. On this machine, the sandbox driver makes
-links, iptables rules, cgroups and /run/dcalab/ID, all the lab's own; Vagrant
+links, iptables rules, cgroups, /run/dcalab/ID and, for the nodes' disks,
+/var/lib/dcalab/ID, all the lab's own; Vagrant
 and its provider make theirs, and keep boxes.` + ready + `
-.dcalab/LAB: keys, ssh_config, record, log, disks. The list of labs in your
+.dcalab/LAB: keys, ssh_config, record, log. The list of labs in your
 state folder. With --swarm also what dcalab swarm bootstrap touches; with
 --prune the machines, and the places in the swarm, of nodes that labs.yaml no
 longer has.`,
@@ -61,8 +62,8 @@ it can, asks Vagrant and its provider for versions and machines, and the nodes
 that run for their swarm. With --fix, what the commands marked (--fix) touch;
 each is shown before it runs.`,
 		"snapshot save": `All machines: those that run are halted, and started again. Their disks are
-copied: into .dcalab/LAB/nodes/.snapshots (sandbox), or as snapshots of the
-provider's (Vagrant).` + logged,
+copied: into /var/lib/dcalab (sandbox), or as snapshots of the provider's
+(Vagrant).` + logged,
 		"snapshot restore": `All machines: they are halted, their disks replaced, and all of them started.
 Clocks of nodes that are wrong are set. What was written on the nodes since the
 snapshot is lost.` + logged,
@@ -71,6 +72,8 @@ snapshot is lost.` + logged,
 		"reset": `The engine of every node: /var/lib/docker is emptied, with the swarm,
 containers, images, volumes and networks in it, and the engine restarted.
 daemon.json and all other files of the nodes stay.` + logged,
+		"prune": `All that is left of labs whose folder is gone: their machines with their disks,
+snapshots and networks, and their entries in the list of labs.`,
 		"list": `Reads labs.yaml, the folders of labs and, of sandbox labs, which nodes run; with
 --refresh it asks Vagrant as well. Changes only its own list in your state
 folder, where entries are out of date.`,

@@ -265,7 +265,7 @@ func (s *session) newDriver(name string) (machine.Driver, error) {
 		Lab: s.lab, ID: s.record.ID, Dir: sandbox.Dir(s.record.ID), Root: here.Root, Config: here.Config, Executable: self,
 		AuthorizedKey: s.authorizedKey, IdentityFile: s.state.Identity(),
 		PinHostKey: s.state.PinHost, ForgetHostKey: s.state.ForgetHost,
-		UID: s.owner.UID, GID: s.owner.GID,
+		UID: s.uid(), GID: s.owner.GID,
 		Hidden: []string{sandbox.Ground, filepath.Dir(s.state.Dir())}, Log: s,
 	}), nil
 }

@@ -54,7 +54,11 @@ func TestScenarios(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			if err := isolate(); err != nil {
+			release, err := isolate()
+			if release != nil {
+				env.Defer(release)
+			}
+			if err != nil {
 				return fmt.Errorf("a network namespace of the script's own: %w", err)
 			}
 			env.Setenv("PATH", bin+":"+os.Getenv("PATH"))
@@ -246,7 +250,7 @@ func findTraces(id string) []string {
 			found = append(found, "process "+p+" "+strings.ReplaceAll(string(cmdline), "\x00", " "))
 		}
 	}
-	for _, pattern := range []string{"/sys/fs/cgroup/dcalab/" + id, "/sys/fs/cgroup/*/dcalab/" + id, "/run/dcalab/" + id} {
+	for _, pattern := range []string{"/sys/fs/cgroup/dcalab/" + id, "/sys/fs/cgroup/*/dcalab/" + id, "/run/dcalab/" + id, "/var/lib/dcalab/" + id} {
 		paths, _ := filepath.Glob(pattern)
 		found = append(found, paths...)
 	}

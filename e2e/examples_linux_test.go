@@ -57,6 +57,9 @@ func exampleWalk() []string {
 		"halt", "start", "reset",
 		"$ dcalab swarm bootstrap",
 		"swarm_dissolve", "destroy",
+		"$ dcalab up master",
+		"$ rm -r .dcalab",
+		"prune",
 		"dcalab",
 	}
 }
@@ -165,7 +168,11 @@ const exampleHome = "/home/ana"
 
 func newExampleLab(t *testing.T, dcalab, demo string) *exampleLab {
 	t.Helper()
-	if err := isolate(); err != nil {
+	release, err := isolate()
+	if release != nil {
+		t.Cleanup(release)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	w := &exampleLab{home: t.TempDir()}

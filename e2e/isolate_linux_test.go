@@ -1,23 +1,45 @@
 package e2e
 
 import (
+	"errors"
+	"fmt"
+	"os"
 	"runtime"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
+const ground = "/var/lib/dcalab"
+
 // isolate moves the calling goroutine, and whatever it starts from now on,
-// into a new network namespace. The thread is never unlocked, so that it ends
-// with the goroutine, and the namespace with its last process.
-func isolate() error {
+// into a new network namespace, with a /run and a /var/lib/dcalab of its own:
+// dcalab prune must find no lab but the test's. The thread is never unlocked,
+// so that it ends with the goroutine, and the namespaces with their last
+// process. release removes what was made for it.
+func isolate() (release func(), err error) {
+	disks, err := os.MkdirTemp("", "dcalab-ground-*")
+	if err != nil {
+		return nil, err
+	}
+	release = func() { _ = os.RemoveAll(disks) }
 	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return err
+	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
+		return release, err
+	}
+	err = errors.Join(
+		os.Chmod(disks, 0o755),
+		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+		unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"),
+		os.MkdirAll(ground, 0o755),
+		unix.Mount(disks, ground, "", unix.MS_BIND, ""),
+	)
+	if err != nil {
+		return release, fmt.Errorf("folders of the test's own: %w", err)
 	}
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
-		return err
+		return release, err
 	}
-	return netlink.LinkSetUp(lo)
+	return release, netlink.LinkSetUp(lo)
 }

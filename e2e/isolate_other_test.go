@@ -4,4 +4,4 @@ package e2e
 
 import "errors"
 
-func isolate() error { return errors.New("network namespaces need Linux") }
+func isolate() (release func(), err error) { return nil, errors.New("network namespaces need Linux") }

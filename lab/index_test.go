@@ -174,7 +174,7 @@ func TestIndexHeals(t *testing.T) {
 		}, note: "no entry"},
 		"of a newer dcalab": {harm: func(t *testing.T, x *Index, p Place) {
 			t.Helper()
-			spoil(t, filepath.Join(x.Dir(), p.name()), `{"format":2}`)
+			spoil(t, filepath.Join(x.Dir(), p.name()), `{"format":3}`)
 		}, note: "newer", stays: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -272,7 +272,7 @@ func TestRecord(t *testing.T) {
 	}
 	entries, err := os.ReadDir(s.Dir())
 	must(t, err)
-	if len(entries) != 2 { // lab.json and nodes: nothing half written is left
+	if len(entries) != 1 { // lab.json: nothing half written is left
 		t.Errorf("the folder holds %v", entries)
 	}
 	for id, data := range map[string]string{

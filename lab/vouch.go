@@ -45,6 +45,12 @@ func (s *State) Check() error {
 				return notTrusted(s.path(e.Name()), fmt.Sprintf("it is larger than %d bytes, which none of dcalab's is", stateMax))
 			}
 		}
+		if e.Name() == oldNodesFolder {
+			// That of a lab of virtual machines is empty.
+			if in, err := fs.ReadDir(dir.FS(), oldNodesFolder); err != nil || len(in) > 0 {
+				return s.old()
+			}
+		}
 		if e.Name() != identityFile {
 			continue
 		}
@@ -84,7 +90,7 @@ func (s *State) Vouch(r Record, known []Place) (moved bool, err error) {
 	}
 	for _, p := range known {
 		if p = p.Real(); p.Root == here.Root && p.Lab == here.Lab {
-			return false, s.notOld(r, refuse)
+			return false, nil
 		}
 	}
 	if len(known) == 0 {
@@ -106,26 +112,19 @@ func (s *State) Vouch(r Record, known []Place) (moved bool, err error) {
 		return false, refuse("state-copied", "it is a copy of the lab in "+p.Root+", and its machines are those of that one",
 			"work on that one: cd "+p.Root, "a lab of its own for this folder: rm -r "+s.Dir()+"; dcalab up")
 	}
-	return true, s.notOld(r, refuse)
+	return true, nil
 }
 
-// notOld refuses a sandbox lab of the first release, whose nodes' disks are
+// old is said of a sandbox lab of the first release, whose nodes' disks are
 // here, where others than root can put something in their place.
-func (s *State) notOld(r Record, refuse func(id, why string, next ...string) error) error {
-	if r.Driver != DriverSandbox {
-		return nil
+func (s *State) old() error {
+	return &trouble.Error{
+		ID: "state-old", What: "the lab in " + s.Dir() + " is not used", Exit: trouble.ExitRefused,
+		Why: "there are disks of nodes in " + s.path(oldNodesFolder) + ", as an earlier dcalab kept them; this one keeps them where root alone can write",
+		Next: []string{
+			"remove the lab with the dcalab that made it: dcalab destroy",
+			"without that one: move the folder away, run dcalab prune, then remove what is in it with sudo",
+			"if you made no lab here, the folder came from elsewhere: remove it",
+		},
 	}
-	dir, err := s.open(false)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	if _, err := dir.Lstat(oldNodesFolder); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	return refuse("state-old", "an earlier dcalab made it, and kept its nodes' disks in "+s.path(oldNodesFolder)+"; this one keeps them where root alone can write",
-		"remove it with the dcalab that made it: dcalab destroy",
-		"without that one: move the folder away, run dcalab prune, then remove what is in it with sudo")
 }

@@ -144,8 +144,8 @@ func TestHalfMadeDisk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, "master")
 			half := disk{filepath.Join(f.Nodes, "master")}.half()
-			f.claim(t)
 			halve := func() {
+				f.claim(t)
 				if err := errors.Join(os.MkdirAll(half.upper()+"/etc", 0o755), os.WriteFile(half.upper()+"/etc/hosts", nil, 0o644)); err != nil {
 					t.Fatal(err)
 				}

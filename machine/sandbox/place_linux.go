@@ -121,7 +121,7 @@ func (d *Driver) unrecorded() error {
 func distrusted(path string, err error) error {
 	return &trouble.Error{
 		ID: "place-not-trusted", What: path + " is not used", Why: err.Error(), Err: err,
-		Next: []string{"see whose it is, and what for: ls -la " + path, "dcalab makes it itself, for root alone: what somebody else put there has to go"},
+		Next: []string{"see whose it is, and what for: ls -la " + path, "what somebody else put there has to go: only root may write there"},
 		Exit: trouble.ExitRefused,
 	}
 }
@@ -309,11 +309,15 @@ func Leftovers(recorded map[string]Place) map[string]Place {
 			}
 		}
 		if link, err := netlink.LinkByName((&Driver{cfg: Config{ID: id}}).bridge()); err == nil {
-			if name, at, ok := strings.Cut(strings.TrimPrefix(link.Attrs().Alias, aliasPrefix), " in "); ok {
+			alias := link.Attrs().Alias
+			name, at, ok := strings.Cut(strings.TrimPrefix(alias, aliasPrefix), " in ")
+			if ok && len(alias) < aliasMax {
 				p.Lab, p.Root = name, strings.TrimSuffix(at, "/.dcalab/"+name)
 			}
 		}
-		out[id] = p
+		if filepath.IsAbs(p.Root) { // else nobody knows where to look for its folder
+			out[id] = p
+		}
 	}
 	return out
 }
