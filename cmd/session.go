@@ -47,6 +47,9 @@ type session struct {
 	// typed is what a person would have typed for what was done to machines so
 	// far; kept with --explain only.
 	typed lesson.Lesson
+	// unwritten is why the lab's ssh_config is not what it should be; told at
+	// the end.
+	unwritten error
 }
 
 // load reads labs.yaml: the one named, the nearest, or the embedded one.
