@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	_ "embed"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -26,5 +28,7 @@ func main() {
 	// comes with the first is the same: timeout(1) signals its child, and then
 	// the group that the child is in.
 	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second/2, stop) })
+	// net/http writes there what a node's engine says out of turn, in its words.
+	log.SetOutput(io.Discard)
 	os.Exit(cmd.Run(ctx, ui.System(), cmd.Embedded{Labs: labs, Vagrantfile: vagrantfile, Program: os.Args[0]}, os.Args[1:]))
 }

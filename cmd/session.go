@@ -54,6 +54,9 @@ type session struct {
 	deferred []string
 	// gone are the nodes of whole that labs.yaml no longer has.
 	gone map[string]machine.Status
+	// unwritten is why the lab's ssh_config is not what it should be; told at
+	// the end.
+	unwritten error
 }
 
 // load reads labs.yaml: the one named, the nearest, or the embedded one.

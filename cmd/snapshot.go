@@ -730,6 +730,7 @@ func (s *session) wake(ctx context.Context, p *ui.Progress, nodes, standing []st
 	if err != nil {
 		return err
 	}
+	defer s.warnUnwritten()
 	p.Step("", "starting the lab") // its time runs until the end
 	have := &connected{nodes: map[string]*provision.Node{}}
 	defer have.Close()

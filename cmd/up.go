@@ -140,6 +140,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune, yes bool)
 	if form {
 		ready = &connected{nodes: map[string]*provision.Node{}}
 		defer ready.Close()
+		defer s.warnUnwritten()
 	}
 	if err := s.power(ctx, args, machine.ActUp, ready); err != nil {
 		return err
@@ -289,6 +290,9 @@ func (s *session) rehearseStart(ctx context.Context, args []string) error {
 // power runs Up or Start of the driver and makes each node ready the moment
 // that it answers. The connections are left open in keep, if that is not nil.
 func (s *session) power(ctx context.Context, args []string, act machine.Act, keep *connected) error {
+	if keep == nil {
+		defer s.warnUnwritten()
+	}
 	nodes, err := s.pick(args)
 	if err != nil {
 		return err
@@ -403,9 +407,8 @@ func (s *session) boot(ctx context.Context, p *ui.Progress, nodes []lab.Node, ac
 	if ctx.Err() != nil {
 		return works, s.interrupted(ctx, nodes)
 	}
-	if err := s.writeSSHConfig(ctx, reached); err != nil {
-		failed = append(failed, err)
-	}
+	// It is for plain ssh alone: nothing of what comes next needs it.
+	s.unwritten = s.writeSSHConfig(ctx, reached)
 	return works, errors.Join(append(failed, err)...)
 }
 
@@ -467,6 +470,14 @@ func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progre
 	}
 	p.Done(ep.Node, done)
 	return node, facts.Work, nil
+}
+
+// warnUnwritten tells, at the end, of an ssh_config that could not be written.
+func (s *session) warnUnwritten() {
+	if s.unwritten != nil {
+		s.warn("the lab's ssh_config is not up to date: " + oneLine(s.unwritten) + "; once there is room: dcalab up")
+		s.unwritten = nil
+	}
 }
 
 // writeSSHConfig writes the lab's ssh_config for the nodes that run.

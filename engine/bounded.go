@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -32,7 +31,8 @@ type bounded struct {
 func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := b.Transport.RoundTrip(req)
 	if err == nil && !strings.HasSuffix(req.URL.Path, "/images/get") {
-		resp.Body = &boundedBody{ReadCloser: resp.Body, failed: trouble.TooMuch(b.node, "ask the engine for "+req.URL.Path, maxAnswer)}
+		note, _ := req.Context().Value(noteKey{}).(*note)
+		resp.Body = &boundedBody{ReadCloser: resp.Body, note: note, failed: trouble.TooMuch(b.node, "ask the engine for "+req.URL.Path, maxAnswer)}
 	}
 	return resp, err
 }
@@ -40,7 +40,8 @@ func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 // boundedBody counts what is read of a body, as it is JSON.
 type boundedBody struct {
 	io.ReadCloser
-	failed   error
+	failed   *trouble.Error
+	note     *note // may be nil
 	read     int
 	elements int
 	lists    []bool // of the brackets that are open: is it a list?
@@ -59,6 +60,9 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 		b.count(c)
 	}
 	if b.over = b.read > maxAnswer || b.elements > maxElements || len(b.lists) > maxDepth; b.over {
+		if b.note != nil {
+			b.note.setCut(b.failed)
+		}
 		return 0, b.failed
 	}
 	return n, err
@@ -82,13 +86,4 @@ func (b *boundedBody) count(c byte) {
 	case c == ',' && b.lists[len(b.lists)-1]:
 		b.elements++
 	}
-}
-
-// tooMuch gives the error of an answer that was cut off, if it is one.
-func tooMuch(err error) *trouble.Error {
-	var t *trouble.Error
-	if errors.As(err, &t) && t.ID == "node-too-much-output" {
-		return t
-	}
-	return nil
 }

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/docker/docker/client"
+
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // How long one call may take, on top of whatever deadline the caller's
@@ -63,8 +65,8 @@ func New(node string, dial func(ctx context.Context) (net.Conn, error)) (*Client
 		defer context.AfterFunc(life, cancel)()
 		conn, err := dial(ctx)
 		if err != nil {
-			if note, ok := ctx.Value(dialNoteKey{}).(*dialNote); ok {
-				note.set(err)
+			if n, ok := ctx.Value(noteKey{}).(*note); ok {
+				n.setDial(err)
 			}
 		}
 		return conn, err
@@ -158,8 +160,8 @@ func (c *Client) negotiate(ctx context.Context) error {
 }
 
 func (c *Client) raw(ctx context.Context, op string, limit time.Duration, do func(context.Context) error) error {
-	var note dialNote
-	inner, cancel := context.WithTimeout(context.WithValue(ctx, dialNoteKey{}, &note), limit)
+	var said note
+	inner, cancel := context.WithTimeout(context.WithValue(ctx, noteKey{}, &said), limit)
 	defer cancel()
 	start := time.Now()
 	err := do(inner)
@@ -170,33 +172,46 @@ func (c *Client) raw(ctx context.Context, op string, limit time.Duration, do fun
 	if errors.As(err, &own) {
 		return err
 	}
-	if t := tooMuch(err); t != nil {
+	if t := said.getCut(); t != nil {
 		return &Error{Node: c.node, Op: op, Kind: ErrUnreachable, Message: t.Why, cause: t}
 	}
-	if note.get() == nil && errors.Is(err, context.DeadlineExceeded) {
+	if said.getDial() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return &Error{Node: c.node, Op: op, Kind: ErrUnreachable, cause: context.DeadlineExceeded,
 			Message: "no answer within " + time.Since(start).Round(100*time.Millisecond).String()}
 	}
-	return classify(c.node, op, err, note.get())
+	return classify(c.node, op, err, said.getDial())
 }
 
-// dialNote carries the error of a failed dial past Docker's client, which
-// replaces some of them by a guess of its own.
-type dialNote struct {
-	mu  sync.Mutex
-	err error
+// note carries what Docker's client replaces by words of its own past it: the
+// error of a failed dial, and that of an answer that was cut off.
+type note struct {
+	mu   sync.Mutex
+	dial error
+	cut  *trouble.Error
 }
 
-type dialNoteKey struct{}
+type noteKey struct{}
 
-func (n *dialNote) set(err error) {
+func (n *note) setDial(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.err = err
+	n.dial = err
 }
 
-func (n *dialNote) get() error {
+func (n *note) getDial() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.err
+	return n.dial
+}
+
+func (n *note) setCut(err *trouble.Error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cut = err
+}
+
+func (n *note) getCut() *trouble.Error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.cut
 }

@@ -90,7 +90,9 @@ func spool(ctx context.Context, name string, fill func(io.Writer) error) (*File,
 	if err != nil {
 		return nil, fmt.Errorf("make room for the image: %w", err)
 	}
-	file := &File{file: f, temporary: true}
+	// An open file needs no name, and nothing is left of one without when dcalab
+	// is killed. Windows does not let it go.
+	file := &File{file: f, temporary: os.Remove(f.Name()) != nil}
 	w := bufio.NewWriterSize(writer{ctx, f}, 1<<20)
 	if err = fill(w); err == nil {
 		err = w.Flush()

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +27,8 @@ type Place struct {
 	// name is the node's, or how this machine is called in a message.
 	name string
 	node *Node // nil here
+	// umask is what others do not get of a new file.
+	umask fs.FileMode
 }
 
 // fileSystem is what a copy needs of a place. Paths are in the place's own
@@ -56,7 +57,7 @@ type fileSystem interface {
 }
 
 // Here is the place of this machine's files.
-func Here() *Place { return &Place{fileSystem: local{}, name: "this machine"} }
+func Here() *Place { return &Place{fileSystem: local{}, name: "this machine", umask: umask()} }
 
 // Files opens an SFTP session on the node's connection: the place of the
 // node's files, as its user sees them. The caller closes it. When ctx ends,
@@ -122,11 +123,12 @@ func closeAfter(ctx context.Context, while time.Duration, end func()) (stop func
 // Copy copies files and folders from one place to another, as scp does.
 //
 // A file appears at its target whole or not at all: it is written beside it
-// under another name (.dcalab-…), gets the permissions of the source, and is
-// then renamed; whatever goes wrong before leaves what was there. A target
-// that is a symbolic link stays one: what it leads to is replaced. Inside a
-// folder, links to files are followed; links to folders, and whatever is
-// neither a file nor a folder, are left out.
+// under another name (.dcalab-…; here without one, where Linux can), gets the
+// permissions of the source, less the umask here, and is then renamed; whatever
+// goes wrong before leaves what was there. A target that is a symbolic link
+// stays one: what it leads to is replaced. Inside a folder, links to files are
+// followed; links to folders, and whatever is neither a file nor a folder, are
+// left out.
 type Copy struct {
 	From, To *Place
 	// Recursive lets folders be copied. One that is there already is added to.
@@ -287,7 +289,7 @@ func (c Copy) tree(ctx context.Context, source string, info fs.FileInfo, target 
 		return nil
 	}
 	// Last: a folder that its owner may not write to could not be filled.
-	if err := c.To.Chmod(target, c.From.perm(info)); err != nil {
+	if err := c.To.Chmod(target, c.To.perm(info)); err != nil {
 		return c.To.explain(ctx, "write", target, err)
 	}
 	return nil
@@ -342,7 +344,7 @@ func (c Copy) file(ctx context.Context, source string, info fs.FileInfo, target 
 	}
 	err = out.Close()
 	if err == nil {
-		err = c.To.Chmod(half, c.From.perm(info))
+		err = c.To.Chmod(half, c.To.perm(info))
 	}
 	if err == nil {
 		err = c.To.Replace(half, target)
@@ -461,14 +463,11 @@ func (p *Place) nameOf(path string) (string, error) {
 	return name, nil
 }
 
-// perm are the permissions that a copy gets. Windows knows none: its files
-// would be everybody's to write.
+// perm are the permissions that a copy of it gets here or there: neither the
+// bits that make whoever runs it somebody else, nor, on this machine, what the
+// user's umask keeps from others.
 func (p *Place) perm(info fs.FileInfo) fs.FileMode {
-	perm := info.Mode().Perm()
-	if p.node == nil && runtime.GOOS == "windows" {
-		perm &^= 0o022
-	}
-	return perm
+	return info.Mode().Perm() &^ p.umask
 }
 
 // kind is the error of a path that is something else than it should be.
@@ -659,9 +658,7 @@ func (local) Base(p string) string                   { return filepath.Base(p) }
 func (local) Dir(p string) string                    { return filepath.Dir(p) }
 func (local) Close() error                           { return nil }
 
-func (local) Create(p string) (io.WriteCloser, error) {
-	return os.OpenFile(p, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-}
+func (local) Create(p string) (io.WriteCloser, error) { return createHere(p) }
 
 func (local) ReadDir(p string) ([]fs.FileInfo, error) {
 	entries, err := os.ReadDir(p)
