@@ -42,6 +42,9 @@ goes. That is refused when the managers that are left would be no quorum.
 			}
 			if !s.created {
 				s.note("lab %s does not exist here: nothing to destroy", s.lab.Name)
+				for _, line := range s.neighbours() {
+					s.note("%s", line)
+				}
 				if a.dryRun() {
 					return s.rehearse(nil, nil)
 				}

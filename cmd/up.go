@@ -178,7 +178,14 @@ func (s *session) tellNext(ctx context.Context, fresh bool, arriving []string) e
 // Vagrant, with what else it may be.
 func (s *session) otherwise(err error) error {
 	var t *trouble.Error
-	if !errors.As(err, &t) || s.created || s.driver.Name() != lab.DriverVagrant {
+	if !errors.As(err, &t) || s.created {
+		return err
+	}
+	if t.ID == "preflight" || t.ID == "subnet" {
+		// One that labs.yaml calls otherwise now may be what is in the way.
+		t.Next = append(t.Next, s.forgotten()...)
+	}
+	if s.driver.Name() != lab.DriverVagrant {
 		return err
 	}
 	if t.ID == "provider" && s.record.Provider != "" {
@@ -287,6 +294,9 @@ func (s *session) power(ctx context.Context, args []string, act machine.Act, kee
 			return err
 		}
 		s.created = true
+	}
+	if err := s.keep(); err != nil {
+		return err
 	}
 	s.remember()
 	p := s.progress(names(nodes))
