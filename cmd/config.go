@@ -40,7 +40,7 @@ manager. The exit status is 3 where there are any.`,
 				if err != nil {
 					return err
 				}
-				for _, w := range file.Warnings {
+				for _, w := range warningsOf(file) {
 					fmt.Fprintf(a.streams.Err, "warning: %s\n", w)
 				}
 				labs := make([]string, len(file.Labs))

@@ -98,9 +98,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune bool) erro
 			ID: "ssh-config-path", What: "up", Why: err.Error(), Next: []string{"keep the lab in a folder with a plainer name"}, Exit: trouble.ExitRefused,
 		}
 	}
-	for _, w := range s.file.Warnings {
-		s.warn(w.String())
-	}
+	s.warn(warningsOf(s.file)...)
 	if a.dryRun() {
 		return s.rehearseUp(ctx, args, form, prune)
 	}
