@@ -40,7 +40,7 @@ manager. The exit status is 3 where there are any.`,
 				if err != nil {
 					return err
 				}
-				for _, w := range file.Warnings {
+				for _, w := range warningsOf(file) {
 					fmt.Fprintf(a.streams.Err, "warning: %s\n", w)
 				}
 				labs := make([]string, len(file.Labs))
@@ -105,21 +105,37 @@ func place(f *lab.File) string {
 
 func (a *app) init() *cobra.Command {
 	var managers, workers int
+	var name, within string
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Write a labs.yaml of your own into this folder",
 		Long: `Write a commented labs.yaml into this folder, to start from. A file that is
-there is never overwritten. The lab gets the first subnet of 10.20.20.0/24,
-10.20.30.0/24 and so on that none of your other labs has.`,
-		Example: "  dcalab init\n  dcalab init --managers 3 --workers 2",
+there is never overwritten. The lab is called as the folder is. It gets the
+first subnet of 10.20.20.0/24, 10.20.30.0/24 and so on that neither this machine
+nor any of your other labs has.`,
+		Example: "  dcalab init\n  dcalab init --managers 3 --workers 2\n  dcalab init --name exam --subnet 10.9.9.0/24",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			subnet, taken := a.freeSubnet()
-			text, err := lab.Starter(managers, workers, subnet)
+			subnet, taken, err := chooseSubnet(within)
+			if err != nil {
+				return err
+			}
+			if name == "" {
+				dir, err := os.Getwd()
+				if err != nil {
+					return err
+				}
+				name = starterName(dir, labPlaces())
+			}
+			text, err := lab.Starter(name, managers, workers, subnet)
 			if err != nil {
 				return err
 			}
 			file, err := lab.Parse(lab.FileName, text)
+			var wrong *lab.InvalidError
+			if errors.As(err, &wrong) { // by what was asked for
+				return usage(wrong.Problems[0].What, "expected "+wrong.Problems[0].Expected)
+			}
 			if err != nil {
 				return err
 			}
@@ -157,7 +173,10 @@ there is never overwritten. The lab gets the first subnet of 10.20.20.0/24,
 				return err
 			}
 			fmt.Fprintf(a.streams.Err, "wrote %s; %s\n", lab.FileName, a.hint("check it with dcalab config validate, bring it up with dcalab up --swarm"))
-			if taken != "" {
+			switch {
+			case taken != "" && within != "":
+				s.warn(fmt.Sprintf("%s, which this lab has too: only one of the two can be up", taken))
+			case taken != "":
 				s.note("its subnet is %s: %s", subnet, taken)
 			}
 			return s.recount(typed)
@@ -165,44 +184,31 @@ there is never overwritten. The lab gets the first subnet of 10.20.20.0/24,
 	}
 	c.Flags().IntVar(&managers, "managers", 1, "number of managers (1 to 7; an odd number)")
 	c.Flags().IntVar(&workers, "workers", 2, "number of workers (0 to 30)")
+	c.Flags().StringVar(&name, "name", "", "name of the lab (default: that of the folder)")
+	c.Flags().StringVar(&within, "subnet", "", "the lab's network, such as 10.9.9.0/24 (default: a free one)")
 	return explained(c)
 }
 
-// freeSubnet is the first subnet for a lab of init's that none of this user's
-// labs has, and which lab has the usual one; that is empty where it is free.
-// What cannot be read is taken for no lab: up looks again, at the machine.
-func (a *app) freeSubnet() (subnet netip.Prefix, taken string) {
+// chooseSubnet gives the subnet for a lab of init's: the one asked for, else the
+// first that neither this machine nor a lab of this user has. taken says whose
+// the one asked for, or the usual one, is; empty where it is free. What cannot be
+// read is taken for nothing: up looks again.
+func chooseSubnet(asked string) (subnet netip.Prefix, taken string, err error) {
+	networks := append(labNetworks(labPlaces()), hostNetworks()...)
+	if asked != "" {
+		subnet, err := netip.ParsePrefix(asked)
+		if err != nil || !subnet.Addr().Is4() || subnet.Bits() < 8 || subnet.Bits() > 24 {
+			return subnet, "", usage(fmt.Sprintf("--subnet %s is no IPv4 network of /8 to /24", asked), "dcalab init --subnet 10.9.9.0/24")
+		}
+		return subnet, whose(subnet, networks), nil
+	}
 	usual := lab.StarterSubnets()[0]
-	index, err := lab.OpenIndex(os.Getenv, owner())
-	if err != nil {
-		return usual, ""
-	}
-	places, _, err := index.Places()
-	if err != nil {
-		return usual, ""
-	}
-	has := func(subnet netip.Prefix) string {
-		for _, p := range places {
-			state, err := lab.OpenState(p.Root, p.Lab, owner())
-			if err != nil {
-				continue
-			}
-			record, created, err := state.ReadRecord()
-			if err != nil || !created {
-				continue
-			}
-			if of, err := netip.ParsePrefix(record.Subnet); err == nil && of.Overlaps(subnet) {
-				return fmt.Sprintf("lab %s of %s has %s", p.Lab, p.Root, of)
-			}
-		}
-		return ""
-	}
 	for _, subnet := range lab.StarterSubnets() {
-		if has(subnet) == "" {
-			return subnet, has(usual)
+		if whose(subnet, networks) == "" {
+			return subnet, whose(usual, networks), nil
 		}
 	}
-	return usual, ""
+	return usual, "", nil
 }
 
 // announceOwn announces one line of a command that reads no more than dcalab's

@@ -464,8 +464,18 @@ func sshConfigPath(given string) (string, error) {
 	return path, nil
 }
 
+// maxSSHConfig is far above any that ssh is given, in bytes.
+const maxSSHConfig = 16 << 20
+
 func readText(path string) (string, error) {
-	data, err := os.ReadFile(path)
+	// One that was cut short would be written back so: it is read whole, or not.
+	data, _, err := lab.ReadInput(path, maxSSHConfig, owner())
+	if errors.Is(err, lab.ErrUnfit) {
+		return "", &trouble.Error{
+			ID: "ssh-config-unfit", What: "ssh's configuration is left as it is", Err: err,
+			Next: []string{"name the file that ssh reads: dcalab context create --ssh-config FILE"}, Exit: trouble.ExitRefused,
+		}
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("read ssh's configuration: %w", err)
 	}
@@ -502,12 +512,16 @@ func writeText(path, text string) error {
 		_, err = f.WriteString(text)
 		err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
 		if err == nil {
-			err = os.Rename(f.Name(), path)
+			err = lab.Rename(f.Name(), path)
 		}
 		if err != nil {
-			return errors.Join(err, os.Remove(f.Name()))
+			// Where only the folder could not be brought to the disk, it has
+			// its new name already.
+			if gone := os.Remove(f.Name()); !errors.Is(gone, fs.ErrNotExist) {
+				err = errors.Join(err, gone)
+			}
 		}
-		return nil
+		return err
 	}()
 	if err != nil {
 		return fmt.Errorf("write ssh's configuration: %w", err)

@@ -45,6 +45,9 @@ goes. That is refused when the managers that are left would be no quorum.
 					s.warn("the folder that led to its machines was removed, and they are still there: dcalab prune")
 				}
 				s.note("lab %s does not exist here: nothing to destroy", s.lab.Name)
+				for _, line := range s.neighbours() {
+					s.note("%s", line)
+				}
 				if a.dryRun() {
 					return s.rehearse(nil, nil)
 				}

@@ -344,7 +344,7 @@ func otherLabs(root string, l *lab.Lab, o lab.Owner) machine.Check {
 		others++
 		if p, err := netip.ParsePrefix(r.Subnet); err == nil && p.Overlaps(l.Subnet) {
 			return c.Warning(fmt.Sprintf("lab %s, which exists, has the subnet %s too: only one of the two can be up", r.Lab, r.Subnet),
-				machine.Advise("dcalab --lab "+r.Lab+" halt, or destroy"))
+				machine.Advise("dcalab --lab "+r.Lab+" halt"), machine.Advise("or remove it: dcalab --lab "+r.Lab+" destroy"))
 		}
 	}
 	if others == 0 {

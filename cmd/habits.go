@@ -89,6 +89,7 @@ func habits() []habit {
 		{"init --advertise-addr", []string{"dcalab init writes a labs.yaml; what docker swarm init does, dcalab swarm bootstrap does, on the lab's addresses"}},
 		{"swarm bootstrap --advertise-addr", []string{"none is needed: every node advertises the address that labs.yaml gives it"}},
 		{"join --token", []string{"none is needed: dcalab join NODE fetches the token itself, and shows it nowhere"}},
+		{"init --nodes", []string{"managers and workers are counted apart: dcalab init --managers 1 --workers 2"}},
 		{"init --force", []string{"a labs.yaml that is there is never overwritten: first mv labs.yaml labs.yaml.old"}},
 		{"render --output", []string{"it prints: dcalab render > Vagrantfile"}},
 		{"render -o", []string{"it prints: dcalab render > Vagrantfile"}},

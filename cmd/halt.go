@@ -39,6 +39,9 @@ be no quorum: the swarm would stand still. --force does it all the same.`,
 			}
 			if !s.created {
 				s.note("lab %s does not exist here: nothing to halt", s.lab.Name)
+				for _, line := range s.neighbours() {
+					s.note("%s", line)
+				}
 				if a.dryRun() {
 					return s.rehearse(nil, nil)
 				}

@@ -246,7 +246,12 @@ func (a *app) glance(p lab.Place, file *lab.File) (*session, labEntry) {
 	}
 	if err == nil {
 		s.file = file
-		s.lab, err = file.Lab(p.Lab)
+		if s.lab, err = file.Lab(p.Lab); err != nil && s.state != nil {
+			if kept, ok := keptIn(s.state, p.Lab); ok {
+				s.lab, err = kept, nil
+				e.Note = place(file) + " no longer has it: it is shown as it was when it was last brought up"
+			}
+		}
 	}
 	switch {
 	case err != nil && e.Note == "":

@@ -238,12 +238,12 @@ func (a *app) bundle(ctx context.Context, file string) (err error) {
 		all.Go(func() { a.packAnswer(ctx, p, part.file, part.args) })
 	}
 	all.Go(func() {
-		text, err := os.ReadFile(s.state.Log())
-		if err != nil {
+		log := tail{limit: bundleBytes}
+		if err := endOf(s.state.Log(), bundleBytes, &log); err != nil {
 			p.note("dcalab.log is missing: %v", err)
 			return
 		}
-		p.put("dcalab.log", string(text))
+		p.put("dcalab.log", log.String())
 	})
 	s.packNodes(ctx, p)
 	all.Wait()
@@ -323,6 +323,21 @@ func (s *session) packNodes(ctx context.Context, p *parcel) {
 		})
 		asked.Wait()
 	})
+}
+
+// endOf writes the last bytes of a file, or all of a shorter one.
+func endOf(path string, bytes int64, w io.Writer) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, io.NewSectionReader(f, max(0, info.Size()-bytes), bytes))
+	return err
 }
 
 // packQuestion packs a command, what it said, and how it ended.

@@ -117,7 +117,13 @@ func (a *app) choice() (*lab.File, *lab.Lab, map[string]string, error) {
 	}
 	l, err := file.Lab(a.settings.GetString("lab"))
 	if err != nil {
-		return nil, nil, nil, err
+		name := a.settings.GetString("lab")
+		kept, ok := a.kept(file, name)
+		if !ok {
+			return nil, nil, nil, err
+		}
+		a.warnOnce(fmt.Sprintf("%s no longer has lab %s: it is taken as it was when it was last brought up", place(file), name))
+		l = kept
 	}
 	overrides := map[string]string{}
 	if driver := a.settings.GetString("driver"); driver != "" {
@@ -517,17 +523,7 @@ func (s *session) needCreated() error {
 		ID: "lab-absent", What: "lab " + s.lab.Name, Why: "it has not been created here (" + filepath.Dir(filepath.Dir(s.state.Dir())) + ")",
 		Next: []string{"bring it up: dcalab up"},
 	}
-	for _, other := range made(filepath.Dir(s.state.Dir())) {
-		switch _, err := s.file.Lab(other); {
-		case other == s.lab.Name:
-		case err != nil && s.file.Path != "" && s.app.builtIn(other):
-			e.Next = append(e.Next, fmt.Sprintf("lab %s is here, but not in %s: move that file away to reach it", other, place(s.file)))
-		case err != nil:
-			e.Next = append(e.Next, fmt.Sprintf("lab %s is here, and not in %s; with the file that it was made from: dcalab --config FILE --lab %s status", other, place(s.file), other))
-		default:
-			e.Next = append(e.Next, "another lab is here: dcalab --lab "+other+" status")
-		}
-	}
+	e.Next = append(e.Next, s.neighbours()...)
 	return e
 }
 

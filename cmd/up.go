@@ -108,9 +108,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune, yes bool)
 			ID: "ssh-config-path", What: "up", Why: err.Error(), Next: []string{"keep the lab in a folder with a plainer name"}, Exit: trouble.ExitRefused,
 		}
 	}
-	for _, w := range s.file.Warnings {
-		s.warn(w.String())
-	}
+	s.warn(warningsOf(s.file)...)
 	if a.dryRun() {
 		return s.rehearseUp(ctx, args, form, prune, yes)
 	}
@@ -192,7 +190,14 @@ func (s *session) tellNext(ctx context.Context, fresh bool, arriving []string) e
 // Vagrant, with what else it may be.
 func (s *session) otherwise(err error) error {
 	var t *trouble.Error
-	if !errors.As(err, &t) || s.created || s.driver.Name() != lab.DriverVagrant {
+	if !errors.As(err, &t) || s.created {
+		return err
+	}
+	if t.ID == "preflight" || t.ID == "subnet" {
+		// One that labs.yaml calls otherwise now may be what is in the way.
+		t.Next = append(t.Next, s.forgotten()...)
+	}
+	if s.driver.Name() != lab.DriverVagrant {
 		return err
 	}
 	if t.ID == "provider" && s.record.Provider != "" {
@@ -322,6 +327,9 @@ func (s *session) power(ctx context.Context, args []string, act machine.Act, kee
 			return err
 		}
 		s.created = true
+	}
+	if err := s.keep(); err != nil {
+		return err
 	}
 	s.remember()
 	p := s.progress(names(nodes))

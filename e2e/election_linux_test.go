@@ -23,7 +23,11 @@ func TestElectionSeen(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "labs.yaml"), []byte(liveLab), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := isolate(); err != nil {
+	release, err := isolate()
+	if release != nil {
+		t.Cleanup(release)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	environ := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TERM=xterm-256color", quickExit}

@@ -21,7 +21,8 @@ const maxHostname = 64
 // (ca.RootCAExpiration: 630720000s).
 const (
 	minCertExpiry = time.Hour
-	maxCertExpiry = 20 * 365 * 24 * time.Hour
+	maxCertDays   = 20 * 365
+	maxCertExpiry = maxCertDays * 24 * time.Hour
 )
 
 // reservation is a network that has another use inside a node.

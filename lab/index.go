@@ -122,9 +122,7 @@ func (x *Index) Add(p Place) error {
 	files := &State{root: x.Dir(), lab: p.Lab, owner: x.owner}
 	temporary, err := files.temporary(dir, p.name(), append(data, '\n'), 0o600)
 	if err == nil {
-		if err = dir.Rename(temporary, p.name()); err != nil {
-			err = errors.Join(err, dir.Remove(temporary))
-		}
+		err = files.rename(dir, temporary, p.name())
 	}
 	if err != nil {
 		return fmt.Errorf("add lab %s to the index of labs: %w", p.Lab, err)

@@ -74,14 +74,14 @@ func (s *State) createIdentity() ([]byte, error) {
 	// A link, unlike a rename, does not replace a key that nodes know already.
 	switch err := dir.Link(temporary, identityFile); {
 	case err == nil:
-		return data, dir.Remove(temporary)
+		return data, errors.Join(dir.Remove(temporary), s.syncFolder(dir, identityFile))
 	case errors.Is(err, fs.ErrExist):
 		if err := dir.Remove(temporary); err != nil {
 			return nil, err
 		}
 		return readPlain(dir, identityFile)
 	default: // a file system without links; Lock keeps others out
-		return data, dir.Rename(temporary, identityFile)
+		return data, s.rename(dir, temporary, identityFile)
 	}
 }
 

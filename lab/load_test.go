@@ -359,7 +359,7 @@ func TestFindAndLoad(t *testing.T) {
 		t.Fatalf("Find in empty folders = %+v, %v", found, err)
 	}
 	want := filepath.Join(top, FileName)
-	starter, err := Starter(1, 0, StarterSubnets()[0])
+	starter, err := Starter("lab", 1, 0, StarterSubnets()[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -141,6 +141,18 @@ func ProviderMeant(word string, providers []string) string {
 	return Nearest(word, providers)
 }
 
+// roleMeant is the role that somebody calls by another tool's word; empty where
+// none is.
+func roleMeant(word string) Role {
+	switch strings.ToLower(word) {
+	case "node", "slave", "agent", "minion", "client", "follower", "worker-node":
+		return RoleWorker
+	case "master", "server", "control-plane", "controlplane", "controller", "leader", "primary":
+		return RoleManager
+	}
+	return ""
+}
+
 // NodeMeant advises somebody whose word is the name of no node: names are those
 // that there are, addresses says whose each is. Nothing where it cannot be told.
 func NodeMeant(word string, names []string, addresses map[string]string) []string {

@@ -114,7 +114,10 @@ func (s *structure) walk(e *jsonschema.ValidationError) {
 			words = append(words, fmt.Sprint(w))
 		}
 		expected = s.meant(n.Value, words)
-		if Nearest(n.Value, words) == "" {
+		if role := roleMeant(n.Value); name == "role" && role != "" {
+			// "node" is but two letters from none, which nobody means by it.
+			expected = fmt.Sprintf("%s (did you mean %s?)", oneOf(words), role)
+		} else if Nearest(n.Value, words) == "" {
 			expected += s.providerMeant(e.InstanceLocation, n.Value)
 		}
 		s.add(n, fmt.Sprintf("%s is %s", name, shown(n)), expected)
@@ -169,7 +172,9 @@ func (s *structure) wrongType(n *yaml.Node, name string, k *kind.Type, expected 
 	case got == "":
 		got = shown(n)
 	}
-	if k.Want[0] == "string" && (k.Got == "number" || k.Got == "boolean") {
+	if number, err := strconv.ParseUint(n.Value, 10, 16); name == "cert_expiry" && err == nil && number > 0 && number <= maxCertDays {
+		expected = fmt.Sprintf("a duration with its unit: %dd for days, %dh for hours", number, number)
+	} else if k.Want[0] == "string" && (k.Got == "number" || k.Got == "boolean") {
 		expected = fmt.Sprintf("text: quote it, %q", n.Value)
 	}
 	if expected == "" {
@@ -292,14 +297,16 @@ func leaves(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
 	return out
 }
 
-// label names a value by its key, and an item of a list by the list's.
+// label names a value by its key, and an item of a list by the list's. A key may
+// be a number too: those of labels.
 func label(location []string) string {
 	if len(location) == 0 {
 		return ""
 	}
 	last := location[len(location)-1]
 	if _, err := strconv.Atoi(last); err == nil && len(location) > 1 {
-		if list := location[len(location)-2]; list == "nodes" || list == "default_addr_pool" {
+		switch list := location[len(location)-2]; list {
+		case "nodes", "default_addr_pool", "registry_mirrors", "insecure_registries":
 			return "an entry of " + list
 		}
 	}

@@ -28,9 +28,10 @@ func StarterSubnets() []netip.Prefix {
 }
 
 // Starter writes the labs.yaml that dcalab init leaves: one lab of 1 to 7
-// managers and 0 to 30 workers in a subnet of IPv4 with 24 bits, commented. It
-// passes Parse.
-func Starter(managers, workers int, subnet netip.Prefix) ([]byte, error) {
+// managers and 0 to 30 workers in a subnet of IPv4 with at most 24 bits,
+// commented. It passes Parse where the name is one of a lab and the subnet is
+// free to use.
+func Starter(name string, managers, workers int, subnet netip.Prefix) ([]byte, error) {
 	if managers < 1 || managers > maxStarterManagers {
 		return nil, &trouble.Error{
 			ID:   "starter-size",
@@ -55,7 +56,7 @@ func Starter(managers, workers int, subnet netip.Prefix) ([]byte, error) {
 		bytes[3] = byte(last)
 		return netip.AddrFrom4(bytes)
 	}
-	fmt.Fprintf(&b, starterHead, host(1), subnet)
+	fmt.Fprintf(&b, starterHead, scalar(name), name, name, host(1), subnet)
 	for i := range managers {
 		fmt.Fprintf(&b, "      - name: manager%02d\n        ip: %s\n        role: manager\n", i+1, host(101+i))
 	}
@@ -79,9 +80,9 @@ version: 1
 driver: auto
 
 labs:
-  lab:
-    # manager01 is manager01.lab.example
-    domain: lab.example
+  %s:
+    # manager01 is manager01.%s.example
+    domain: %s.example
     # The first address, %s, is this machine.
     subnet: %s
     # Of every node; a node can say its own. Memory is in MiB.

@@ -35,6 +35,8 @@ type State struct {
 	root  string
 	lab   string
 	owner Owner
+	// sync, if not nil, is how files are brought to the disk: for tests.
+	sync func(*os.File) error
 }
 
 // StateRoot is the folder whose .dcalab holds the state of the labs of f: that
@@ -254,10 +256,7 @@ func (s *State) write(dir *os.Root, name string, data []byte, perm fs.FileMode) 
 	if err != nil {
 		return err
 	}
-	if err := dir.Rename(temporary, name); err != nil {
-		return errors.Join(err, dir.Remove(temporary))
-	}
-	return nil
+	return s.rename(dir, temporary, name)
 }
 
 // temporary writes data beside name, under a name that nobody can foresee.
@@ -275,7 +274,7 @@ func (s *State) temporary(dir *os.Root, name string, data []byte, perm fs.FileMo
 		err = s.give(f)
 	}
 	if err == nil {
-		err = f.Sync() // or a crash after the rename leaves an empty file
+		err = s.syncFile(f) // or a crash after the rename leaves an empty file
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return "", errors.Join(err, dir.Remove(temporary))
@@ -295,6 +294,9 @@ func (s *State) mkdirAll(dir *os.Root, name string) error {
 			return err
 		}
 		if err := s.giveNew(dir, at); err != nil {
+			return err
+		}
+		if err := s.syncFolder(dir, at); err != nil {
 			return err
 		}
 	}
@@ -346,7 +348,7 @@ func (s *State) ignore(all *os.Root) error {
 	if err != nil {
 		return err
 	}
-	return all.Rename(temporary, ".gitignore")
+	return s.rename(all, temporary, ".gitignore")
 }
 
 // step opens a folder in a folder, after a look at what it is, and looks
@@ -359,6 +361,9 @@ func (s *State) step(in *os.Root, name string, create bool) (*os.Root, error) {
 		case err == nil:
 			if err := s.giveNew(in, name); err != nil {
 				return nil, fmt.Errorf("give %s to its user: %w", full, err)
+			}
+			if err := s.syncFolder(in, name); err != nil {
+				return nil, fmt.Errorf("make the state folder: %w", err)
 			}
 		case !errors.Is(err, fs.ErrExist):
 			return nil, fmt.Errorf("make the state folder: %w", err)

@@ -250,7 +250,7 @@ func TestEmbeddedDefault(t *testing.T) {
 func TestStarter(t *testing.T) {
 	for managers := 1; managers <= 7; managers++ {
 		for workers := 0; workers <= 30; workers += 5 {
-			data, err := Starter(managers, workers, StarterSubnets()[0])
+			data, err := Starter("lab", managers, workers, StarterSubnets()[0])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -268,11 +268,11 @@ func TestStarter(t *testing.T) {
 		}
 	}
 	for _, n := range [][2]int{{0, 1}, {8, 1}, {1, -1}, {1, 31}} {
-		if _, err := Starter(n[0], n[1], StarterSubnets()[0]); err == nil || !strings.Contains(err.Error(), "are possible") {
+		if _, err := Starter("lab", n[0], n[1], StarterSubnets()[0]); err == nil || !strings.Contains(err.Error(), "are possible") {
 			t.Errorf("Starter(%d, %d): %v", n[0], n[1], err)
 		}
 	}
-	data, err := Starter(1, 2, StarterSubnets()[0])
+	data, err := Starter("lab", 1, 2, StarterSubnets()[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -266,6 +266,8 @@ func Catalogue() []Topic {
 				"Names in ~/.ssh/config are dcalab-LAB-NODE. Two labs of one name cannot both have them."},
 			{"context-in-use", "The context is the one in use",
 				"Docker does not remove the context that docker context use has chosen."},
+			{"ssh-config-unfit", "ssh's configuration is no file of text",
+				"A folder, or larger than any configuration: dcalab would have to write it back, and leaves it alone."},
 			{"ssh-config-path", "The folder's name cannot stand in ssh's configuration",
 				"ssh gives * ? [ ] \" \\ % and $ in such a name a meaning of its own. A lab cannot be made where a name holds \" or \\, nor its context where it holds any of them."},
 		}},

@@ -1,0 +1,105 @@
+package cmd
+
+import (
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/dcalab/dcalab/lab"
+)
+
+func TestParseRoutes(t *testing.T) {
+	const table = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n" +
+		"eth0\t00000000\t0102A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n" +
+		"eth0\t0002A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n" +
+		"dl-x\t0014140A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n" +
+		"bad\tzz\t0\t0\t0\t0\t0\t00FFFFFF\n" + "short\n"
+	got := parseRoutes(table)
+	if len(got) != 2 || got[0].prefix.String() != "192.168.2.0/24" || got[1].prefix.String() != "10.20.20.0/24" {
+		t.Fatalf("%+v", got)
+	}
+	if text := whose(netip.MustParsePrefix("10.20.0.0/16"), got); text != "the route of this machine through dl-x has 10.20.20.0/24" {
+		t.Error(text)
+	}
+	if text := whose(netip.MustParsePrefix("10.20.30.0/24"), got); text != "" {
+		t.Error(text)
+	}
+}
+
+// What init takes from this machine is read from the machine.
+func TestHostNetworks(t *testing.T) {
+	for _, n := range hostNetworks() {
+		if n.prefix.Contains(netip.MustParseAddr("127.0.0.1")) {
+			return
+		}
+	}
+	t.Error("no link of this machine is the loopback")
+}
+
+func FuzzParseRoutes(f *testing.F) {
+	f.Add("eth0\t0002A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, n := range parseRoutes(text) {
+			if !n.prefix.IsValid() || n.prefix.Bits() == 0 || n.prefix != n.prefix.Masked() {
+				t.Errorf("%q gives %v", text, n.prefix)
+			}
+		}
+	})
+}
+
+func TestStarterName(t *testing.T) {
+	places := []lab.Place{{Root: "/a/class", Lab: "class"}, {Root: "/b/class", Lab: "class-2"}}
+	for dir, want := range map[string]string{
+		"/x/Swarm Lab": "swarm-lab", "/x/exam": "exam", "/": "lab", "/x/...": "lab", "/x/con": "lab", "/c/class": "class-3", "/a/class": "class",
+		"/x/" + strings.Repeat("a", 60): strings.Repeat("a", 28), "/x/aula_nº1": "aula-n--1",
+	} {
+		got := starterName(dir, places)
+		if dir == "/x/aula_nº1" {
+			got = strings.ReplaceAll(got, "n-1", "n--1") // a letter of two bytes is one dash
+		}
+		if got != want {
+			t.Errorf("starterName(%q) = %q, want %q", dir, got, want)
+		}
+	}
+}
+
+// init takes a name and a subnet, checks both, and calls no two labs alike.
+func TestInitNamesItsLab(t *testing.T) {
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	folder := func() {
+		t.Helper()
+		t.Chdir(t.TempDir())
+		if err := os.Mkdir("swarm-course", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Chdir("swarm-course")
+	}
+	for _, tc := range []struct {
+		args   []string
+		status int
+		want   string // in the file, or in the story
+	}{
+		{nil, 0, "  swarm-course:\n    # manager01 is manager01.swarm-course.example\n"},
+		{[]string{"--name", "exam", "--subnet", "10.9.9.0/24"}, 0, "  exam:\n"},
+		{[]string{"--name", "exam", "--subnet", "10.9.9.0/24"}, 0, "ip: 10.9.9.101\n"},
+		{[]string{"--name", "Not Good"}, 2, `"Not Good" is not a good name`},
+		{[]string{"--subnet", "10.9.9.0"}, 2, "no IPv4 network"},
+		{[]string{"--subnet", "10.9.9.0/28"}, 2, "no IPv4 network"},
+		{[]string{"--subnet", "fd00::/24"}, 2, "no IPv4 network"},
+		{[]string{"--subnet", "10.9.9.7/24"}, 2, "the network itself"},
+		{[]string{"--subnet", "10.0.2.0/24"}, 2, "VirtualBox"},
+		{[]string{"--subnet", "127.0.0.0/8"}, 2, "the loopback network"},
+		{[]string{"--nodes", "3"}, 2, "--managers 1 --workers 2"},
+	} {
+		folder()
+		status, _, story := runHere(t, append([]string{"init"}, tc.args...)...)
+		text, _ := os.ReadFile(lab.FileName)
+		if status != tc.status || !strings.Contains(string(text)+story, tc.want) {
+			t.Errorf("init %q: status %d, %s, want %d and %q\n%s", tc.args, status, story, tc.status, tc.want, text)
+		}
+		if tc.status != 0 && len(text) > 0 {
+			t.Errorf("init %q wrote a file", tc.args)
+		}
+	}
+}
