@@ -341,7 +341,7 @@ func (v View) needManager(patient bool) error {
 		return p.noQuorum(nil) // no election can mend that
 	}
 	return &trouble.Error{ID: "no-quorum", Exit: trouble.ExitRefused, What: "the swarm has no leader at this moment",
-		Why: v.Quorum.String(), Next: []string{"an election takes 10 to 20 seconds; then try again"}, Err: errElection}
+		Why: v.Leaderless(), Next: []string{"an election takes 10 to 20 seconds; then try again"}, Err: errElection}
 }
 
 // noSwarm is why nothing can be changed where there is no swarm.
