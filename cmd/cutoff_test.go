@@ -24,7 +24,7 @@ func TestWhyTheSwarmMissesANode(t *testing.T) {
 	}{
 		"interface":       {provision.Network{Interfaces: nic(false, "10.20.20.110")}, "its interface enp0s8 (10.20.20.110) is down", "dcalab ssh node01 -- sudo ip link set enp0s8 up"},
 		"another address": {provision.Network{Interfaces: nic(true, "10.20.20.7")}, "none of its interfaces has the address 10.20.20.110; it has 10.20.20.7 (enp0s8)", "dcalab halt node01"},
-		"port":            {provision.Network{Interfaces: nic(true, "10.20.20.110"), Reaches: map[netip.AddrPort]bool{manager: false}}, "TCP port 2377 of a manager: 10.20.20.100:2377", "dcalab ssh node01 -- ping"},
+		"port":            {provision.Network{Interfaces: nic(true, "10.20.20.110"), Reaches: map[netip.AddrPort]bool{manager: false}}, "TCP port 2377 of a manager within 2 s: 10.20.20.100:2377", "dcalab ssh node01 -- ping"},
 		"clock":           {provision.Network{Interfaces: nic(true, "10.20.20.110"), Reaches: map[netip.AddrPort]bool{manager: true}, Clock: -2 * time.Hour}, "its clock is 2h0m0s off", "date -s"},
 		"nothing":         {provision.Network{Interfaces: nic(true, "10.20.20.110"), Reaches: map[netip.AddrPort]bool{manager: true}}, "it reaches the managers", "look again"},
 	} {
