@@ -162,7 +162,7 @@ func (s *session) networkTrouble(address string, n swarm.NodeView, net provision
 	slices.Sort(closed)
 	if len(closed) > 0 {
 		host, _, _ := strings.Cut(closed[0], ":")
-		return "it cannot open TCP port 2377 of a manager: " + strings.Join(closed, ", "),
+		return "it cannot open TCP port 2377 of a manager within 2 s: " + strings.Join(closed, ", "),
 			[]string{on + "ping -c 1 " + host + "    # and the other way round", on + "sudo iptables -S    # a firewall: on both sides"}
 	}
 	if skew := net.Clock; skew.Abs() >= clockSkew {

@@ -149,7 +149,12 @@ func (s *session) statusText(ctx context.Context, format string) ([]byte, error)
 	if err := statusTable(&b, rows, s.app.streams.OutFit(), color); err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(&b, "\n%s\n", s.app.hint(quorumLine(v)))
+	line := quorumLine(v)
+	if !slices.ContainsFunc(r.Ailments, func(a ailment) bool { return strings.HasPrefix(a.Why, line) }) { // it says it below
+		fmt.Fprintf(&b, "\n%s\n", s.app.hint(line))
+	} else {
+		b.WriteByte('\n')
+	}
 	if err := writePorts(&b, r.Ports, color); err != nil {
 		return nil, err
 	}
@@ -281,8 +286,7 @@ func quorumLine(v swarm.View) string {
 	case !slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return !errors.Is(n.Err, swarm.ErrAbsent) }):
 		return "no swarm yet: dcalab up --swarm"
 	case v.Election():
-		return fmt.Sprintf("quorum: election in progress: no leader yet, %d of %s answer, %d required (10 to 20 s as a rule)",
-			len(v.Voters()), plural(q.Managers, "manager"), q.Majority)
+		return v.Leaderless()
 	case !slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return n.State.Answered() || errors.Is(n.Err, engine.ErrHangs) }):
 		if slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return errors.Is(n.Err, swarm.ErrNotYet) }) {
 			return "no engine has answered yet"
@@ -293,7 +297,10 @@ func quorumLine(v swarm.View) string {
 		return "no swarm yet: dcalab swarm bootstrap"
 	}
 	if q.Managers > 0 && !q.HasQuorum {
-		return "quorum: " + q.Lost()
+		if slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return n.State == swarm.StateLocked }) {
+			return v.Leaderless() + "; unlock the managers: dcalab swarm unlock"
+		}
+		return v.Leaderless()
 	}
 	line := "quorum: " + q.String()
 	switch q.Managers {

@@ -14,7 +14,7 @@ import (
 type Network struct {
 	Interfaces []Interface
 	// Reaches tells of each peer that was asked for whether a connection could
-	// be opened to it within a second.
+	// be opened to it within two seconds.
 	Reaches map[netip.AddrPort]bool
 	// Clock is by how much the node's clock is ahead of this machine's, in
 	// whole seconds.
@@ -32,13 +32,13 @@ type Interface struct {
 const networkBytes = 256 << 10
 
 // Network asks the node for its interfaces, and whether it can open a TCP
-// connection to each of the peers within a second. It needs ip(8), bash and
+// connection to each of the peers within two seconds. It needs ip(8), bash and
 // timeout(1) there, and no root.
 func (n *Node) Network(ctx context.Context, peers []netip.AddrPort) (Network, error) {
 	var b strings.Builder
 	b.WriteString("echo time $(date +%s); echo ip $(ip -j addr show)\n")
 	for _, p := range peers {
-		fmt.Fprintf(&b, "(timeout 1 bash -c ': </dev/tcp/%s/%d' 2>/dev/null && echo reaches %s) &\n", p.Addr(), p.Port(), p)
+		fmt.Fprintf(&b, "(timeout 2 bash -c ': </dev/tcp/%s/%d' 2>/dev/null && echo reaches %s) &\n", p.Addr(), p.Port(), p)
 	}
 	b.WriteString("wait\n")
 	before := time.Now()

@@ -228,7 +228,7 @@ func (v View) diagnoseLost() (Ailment, bool) {
 			left = append(left, n)
 		}
 	}
-	why := []string{fmt.Sprintf("%s; services go on, but nothing can be changed", v.Quorum.Lost())}
+	why := []string{v.Leaderless() + "; services go on, but nothing can be changed"}
 	say := func(nodes []NodeView, what, mend string) {
 		if len(nodes) > 0 {
 			why = append(why, what+": "+strings.Join(nodeNames(nodes), ", "))
@@ -276,9 +276,8 @@ func (v View) diagnoseLost() (Ailment, bool) {
 func (v View) diagnoseElection() Ailment {
 	voters := v.Voters()
 	a := Ailment{
-		ID: "election",
-		Why: fmt.Sprintf("election in progress: the swarm has no leader at this moment, and %d of its %s answer (%d required); it takes 10 to 20 s as a rule, services go on meanwhile",
-			len(voters), managers(v.Quorum.Managers), v.Quorum.Majority),
+		ID:   "election",
+		Why:  v.Leaderless() + "; it takes 10 to 20 s as a rule, services go on meanwhile",
 		Mend: []string{"look again in 20 s: dcalab status"},
 	}
 	if len(voters) > 1 {

@@ -259,7 +259,7 @@ func TestDiagnose(t *testing.T) {
 		"all run and do not reach each other": {
 			change: func(v *View, _ func(string) *NodeView) { noQuorum(v, 3) },
 			ids:    []string{"election"},
-			why:    []string{"election in progress", "3 of its 3 managers answer (2 required)"},
+			why:    []string{"election in progress", "3 of 3 managers answer, 2 required"},
 			mend:   []string{"look again", "where it does not end, they do not reach each other at TCP port 2377: dcalab ssh m1 -- ping -c 1 10.20.20.3"},
 		},
 		"there is no swarm": {

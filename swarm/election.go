@@ -30,6 +30,15 @@ func (v View) Election() bool {
 	return v.Cluster != "" && v.Quorum.Managers > 0 && !v.Quorum.HasQuorum && len(v.Voters()) >= v.Quorum.Majority
 }
 
+// Leaderless says that there is no leader, and what for: "election in progress:
+// no leader at this moment, 2 of 3 managers answer, 2 required".
+func (v View) Leaderless() string {
+	if v.Election() {
+		return fmt.Sprintf("election in progress: no leader at this moment, %d of %s answer, %d required", len(v.Voters()), managers(v.Quorum.Managers), v.Quorum.Majority)
+	}
+	return v.Quorum.Lost()
+}
+
 // Lost reads "quorum lost: 1 of 3 managers reachable, 2 required".
 func (q Quorum) Lost() string {
 	return fmt.Sprintf("quorum lost: %d of %s reachable, %d required", q.Reachable, managers(q.Managers), q.Majority)

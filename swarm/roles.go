@@ -380,15 +380,19 @@ func (v View) needManager(patient bool) error {
 	case v.Quorum.HasQuorum:
 		return nil
 	}
+	electing := &trouble.Error{ID: "no-quorum", Exit: trouble.ExitRefused, What: "the swarm has no leader at this moment",
+		Why: v.Leaderless(), Next: []string{"an election takes 10 to 20 seconds; then try again"}, Err: errElection}
+	if !patient && v.Election() { // their engines run: none of them is missing
+		return electing
+	}
 	if err := p.leaderless(); err != nil {
 		return err
 	}
 	// Of one that hangs the next look tells more; of how many there are, too.
-	if alive := v.Quorum.Reachable + len(p.pick(func(n NodeView) bool { return n.State == StatePending })); (!patient || !v.Hanging()) && alive < v.Quorum.Majority {
+	if alive := max(len(v.Voters()), v.Quorum.Reachable+len(p.pick(func(n NodeView) bool { return n.State == StatePending }))); (!patient || !v.Hanging()) && alive < v.Quorum.Majority {
 		return p.noQuorum(nil) // no election can mend that
 	}
-	return &trouble.Error{ID: "no-quorum", Exit: trouble.ExitRefused, What: "the swarm has no leader at this moment",
-		Why: v.Quorum.String(), Next: []string{"an election takes 10 to 20 seconds; then try again"}, Err: errElection}
+	return electing
 }
 
 // noSwarm is why nothing can be changed where there is no swarm.

@@ -130,9 +130,10 @@ func (w witnesses) manages(i int) bool {
 	case f.answered() && f.info.State == engine.StateActive:
 		return false
 	}
-	known := false
+	// One that hangs is in a swarm, whether others tell of it or not.
+	known := f.reached && errors.Is(f.err, context.DeadlineExceeded)
 	for _, other := range w.facts {
-		known = known || other.info.Control
+		known = known || other.info.Control || len(other.info.Remotes) > 0
 		for _, n := range other.nodes {
 			if w.named(i, n) {
 				return n.IsManager()

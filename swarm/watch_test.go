@@ -95,3 +95,21 @@ func TestWhoIsGoneLeadsNobody(t *testing.T) {
 		t.Errorf("got %+v of %+v", got, v)
 	}
 }
+
+// Managers whose engines wait for a leader are not missing, however long one
+// has waited for them.
+func TestWhoElectsIsNotMissing(t *testing.T) {
+	w := newWorld(testLab("mmm"))
+	formed(w)
+	w.halt(0)
+	targets := w.targets()
+	targets[1].Engine, targets[2].Engine = hangs{}, hangs{}
+	err := Observe(t.Context(), targets).needManager(false)
+	if !errors.Is(err, errElection) {
+		t.Errorf("got %v", err)
+	}
+	targets[1].Engine = hanging{} // it does not answer a ping either
+	if err = Observe(t.Context(), targets).needManager(false); errors.Is(err, errElection) || err == nil {
+		t.Errorf("got %v", err)
+	}
+}
