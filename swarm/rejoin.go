@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -144,7 +145,7 @@ func (r *changer) account(ch *Change) {
 }
 
 // lookAgain is for how long a manager that was just promoted, and that the last
-// look does not show as one, is looked for.
+// look does not show as one, is looked for; one that hangs, for HangPatience.
 const lookAgain = 3 * time.Second
 
 // standing looks whether the members that were promoted are Reachable managers
@@ -164,10 +165,15 @@ func (r *changer) standing(ctx context.Context, ch *Change, promoted []member) e
 	if fallen() == nil {
 		return nil
 	}
-	waiting := runner{patience: lookAgain}
+	began := time.Now()
+	waiting := runner{patience: HangPatience}
 	_ = waiting.poll(ctx, func() error {
 		ch.View = Observe(ctx, r.targets)
-		return fallen()
+		err := fallen()
+		if hangs := slices.ContainsFunc(promoted, func(m member) bool { n, _ := ch.View.Node(m.name); return n.Hangs() }); err != nil && !hangs && time.Since(began) > lookAgain {
+			return finalError{err}
+		}
+		return err
 	})
 	ch.After = ch.View.Quorum
 	return fallen()

@@ -147,7 +147,7 @@ func Catalogue() []Topic {
 			{"last-manager", "It is the last manager",
 				"All that a swarm knows lives in its managers. To end the swarm on purpose: dcalab swarm dissolve."},
 			{"last-wanted-manager", "It is the last manager that labs.yaml knows",
-				"dcalab takes that swarm for the lab's which a node is in that labs.yaml calls a manager. Without one it would call the rest strangers."},
+				"dcalab takes that swarm for the lab's which a node is in that labs.yaml calls a manager. Without one it would call the rest strangers. It is the same for a machine that labs.yaml no longer has, where no other member is a manager by labs.yaml."},
 			{"nobody-answers", "No node of the lab answers",
 				"All machines are halted, or none can be reached, so that nobody can say where the swarm stands."},
 			{"no-quorum", "The swarm has no quorum",
@@ -197,7 +197,7 @@ func Catalogue() []Topic {
 			{"remove-unfinished", "A node is out in part",
 				"Demoted, or left, and not yet struck. The same command goes on from there."},
 			{"dissolve-unfinished", "Nodes are left that were not there to leave",
-				"Those that did not answer still believe in a swarm that is gone."},
+				"Those that did not answer still believe in a swarm that is gone. The lab remembers it: once they are back, dcalab swarm dissolve takes them out of it, and dcalab swarm bootstrap into the next."},
 		}},
 		{Title: "The engine, and what is done inside a node", Entries: []Entry{
 			{"engine-down", "The engine does not answer",
