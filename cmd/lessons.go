@@ -126,8 +126,10 @@ func runningOf(nodes []lab.Node, machines map[string]machine.Status) []string {
 
 // rehearsal is a dry run in the making: its plan, and its lesson.
 type rehearsal struct {
-	plan   []string
-	lesson lesson.Lesson
+	// refused is why the command itself would not go on, told after the plan.
+	refused error
+	plan    []string
+	lesson  lesson.Lesson
 }
 
 func (r *rehearsal) add(format string, args ...any) {

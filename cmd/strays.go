@@ -62,7 +62,7 @@ func (s *session) rehearseStrays(ctx context.Context, r *rehearsal, some, prune 
 		s.warn(warnings...)
 		return err
 	case !s.app.streams.InTerminal():
-		return s.strayRefusal(list)
+		r.refused = s.strayRefusal(list) // after the plan of what --prune would do
 	default:
 		s.warn("labs.yaml no longer has " + strings.Join(list, ", ") + ": up asks whether to do the first of this; --prune does not ask")
 	}
