@@ -130,6 +130,8 @@ type rehearsal struct {
 	lesson lesson.Lesson
 	// turns are nodes whose engines would be restarted one after the other.
 	turns []string
+	// refused is why the command itself would not go on, told after the plan.
+	refused error
 }
 
 func (r *rehearsal) add(format string, args ...any) {

@@ -61,7 +61,7 @@ func (s *session) rehearseStrays(ctx context.Context, r *rehearsal, args []strin
 	case len(args) > 0:
 		return s.besideStrays(ctx, args)
 	case !s.app.streams.InTerminal():
-		return s.strayRefusal(ctx, list)
+		r.refused = s.strayRefusal(ctx, list) // after the plan of what --prune would do
 	default:
 		s.warn("labs.yaml no longer has " + strings.Join(list, ", ") + ": up asks whether to do the first of this; --prune does not ask")
 	}

@@ -263,7 +263,10 @@ func (s *session) rehearseUp(ctx context.Context, args []string, form, prune, ye
 			return err
 		}
 	}
-	return s.rehearse(r.plan, r.lesson)
+	if err := s.rehearse(r.plan, r.lesson); err != nil {
+		return err
+	}
+	return r.refused
 }
 
 // rehearseStart is the dry run of start.

@@ -11,18 +11,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/dcalab/dcalab/trouble"
 )
-
-// idOf is the id of a trouble; empty where err is none.
-func idOf(err error) string {
-	var t *trouble.Error
-	if errors.As(err, &t) {
-		return t.ID
-	}
-	return ""
-}
 
 const smallLab = "version: 1\nlabs: {one: {subnet: 10.9.9.0/24, nodes: [{name: m, ip: 10.9.9.9, role: manager}]}}\n"
 
@@ -47,15 +36,15 @@ func TestWhatIsNoLabsFile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), FileName)
 			must(t, tc.make(path))
-			if _, err := Load(path, Owner{}); idOf(err) != tc.named {
-				t.Errorf("named: %q (%v), want %s", idOf(err), err, tc.named)
+			if _, err := Load(path, Owner{}); idOfTrouble(err) != tc.named {
+				t.Errorf("named: %q (%v), want %s", idOfTrouble(err), err, tc.named)
 			}
 			found, err := Find(filepath.Dir(path), Owner{})
 			if err == nil {
 				_, err = LoadFound(found.Path, Owner{})
 			}
-			if idOf(err) != tc.found {
-				t.Errorf("found: %q (%v), want %s", idOf(err), err, tc.found)
+			if idOfTrouble(err) != tc.found {
+				t.Errorf("found: %q (%v), want %s", idOfTrouble(err), err, tc.found)
 			}
 		})
 	}
@@ -103,7 +92,7 @@ func TestLabsThroughAPipe(t *testing.T) {
 	must(t, w.Close())
 	got := <-done
 	must(t, got.err)
-	if _, err := StateRoot(got.f, t.TempDir(), Owner{}); idOf(err) != "labs-not-a-file" {
+	if _, err := StateRoot(got.f, t.TempDir(), Owner{}); idOfTrouble(err) != "labs-not-a-file" {
 		t.Errorf("the state's folder of a pipe: %v", err)
 	}
 }
@@ -147,7 +136,7 @@ func TestLabsOfOthers(t *testing.T) {
 				own(t, filepath.Join(top, FileName), tc.above)
 			}
 			found, err := Find(filepath.Join(top, tc.dir), tc.owner)
-			if idOf(err) != tc.id {
+			if idOfTrouble(err) != tc.id {
 				t.Fatalf("error %v, want %q", err, tc.id)
 			}
 			want := ""
@@ -179,7 +168,7 @@ func TestLabsOfOthers(t *testing.T) {
 	t.Run("swapped after it was found", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), FileName)
 		own(t, path, other)
-		if _, err := LoadFound(path, Owner{}); idOf(err) != "labs-not-yours" {
+		if _, err := LoadFound(path, Owner{}); idOfTrouble(err) != "labs-not-yours" {
 			t.Errorf("read: %v", err)
 		}
 		if _, err := Load(path, Owner{}); err != nil {
@@ -217,7 +206,7 @@ func TestReadAsTheUser(t *testing.T) {
 		file("theirs", 65534, 65534, 0o400): true, file("of their group", 0, 65534, 0o040): true, file("for all", 0, 0, 0o644): true,
 	} {
 		_, err := Load(path, nobody)
-		if allowed && err != nil || !allowed && (!errors.Is(err, fs.ErrPermission) || idOf(err) != "labs-unreadable") {
+		if allowed && err != nil || !allowed && (!errors.Is(err, fs.ErrPermission) || idOfTrouble(err) != "labs-unreadable") {
 			t.Errorf("%s: %v", path, err)
 		}
 		if err != nil && strings.Contains(err.Error(), "subnet") {
