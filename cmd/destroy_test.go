@@ -28,6 +28,7 @@ func madeByVagrant(t *testing.T, machines ...string) {
 	if err := state.WriteRecord(record); err != nil {
 		t.Fatal(err)
 	}
+	remembered(t, ".", "dca", record.ID)
 	for _, name := range machines {
 		dir := filepath.Join(index.VagrantDir(record.ID), "machines", name, "virtualbox")
 		if err := os.MkdirAll(dir, 0o700); err != nil {

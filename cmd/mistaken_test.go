@@ -130,6 +130,7 @@ func keep(t *testing.T, root, name, subnet string) {
 	if err := state.WriteRecord(record); err != nil {
 		t.Fatal(err)
 	}
+	remembered(t, root, name, record.ID)
 }
 
 func TestMadeInAFolderWithAPattern(t *testing.T) {

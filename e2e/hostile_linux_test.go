@@ -329,7 +329,7 @@ func wantsNoRoot(t *testing.T, p *playground, home string) {
 	want(0, "m1", "halt", "--force")
 	want(0, "halted", "status")
 	want(0, "halted", "list")
-	want(1, "halted", "ssh", "m1", "--", "true")
+	want(255, "halted", "ssh", "m1", "--", "true")
 	want(0, "destroy its machine", "destroy", "--dry-run", "--force")
 	want(0, "m1", "start")
 }
