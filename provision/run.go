@@ -110,9 +110,9 @@ func (n *Node) ask(ctx context.Context, what, cmd string, stdin io.Reader, withi
 	stderr := &trouble.Bound{Max: maxOutput, Node: n.Name(), What: "run " + what}
 	ctx, cancel := context.WithTimeoutCause(ctx, within, n.late("run "+what, within))
 	defer cancel()
-	exit, err := n.Stream(ctx, cmd, stdin, stdout, stderr)
+	exit, err := n.exec(ctx, func(s *ssh.Session) error { return s.Start(cmd) }, stdin, stdout, stderr)
 	if err != nil {
-		return Result{}, err
+		return Result{}, fmt.Errorf("%s: %s: %w", n.Name(), what, err)
 	}
 	r := Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), Exit: exit}
 	if exit != 0 {
