@@ -36,8 +36,8 @@ const (
 	// enginePulse tells provision's await.sh and steady.sh, as "STARTS ENDS", how
 	// often PID 1 started the engine, and how often it ended by itself.
 	enginePulse = "/run/dcalab-init.docker"
-	look          = 10 * time.Millisecond // between two looks at what PID 1 waits for
-	searchPath    = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	look        = 10 * time.Millisecond // between two looks at what PID 1 waits for
+	searchPath  = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
 
 // spec is what the host tells a node's PID 1.
