@@ -33,12 +33,11 @@ const (
 	sshdTimeout   = 10 * time.Second        // for sshd to listen
 	listenTimeout = 30 * time.Second        // for an engine to listen
 	sshPort       = 22
-	// enginePulse tells provision's await.sh and steady.sh, as "STARTS FAILURES",
-	// how often PID 1 started the engine, and how many of the last of those ended
-	// within restartMax.
+	// enginePulse tells provision's await.sh and steady.sh, as "STARTS ENDS", how
+	// often PID 1 started the engine, and how often it ended by itself.
 	enginePulse = "/run/dcalab-init.docker"
-	look          = 10 * time.Millisecond // between two looks at what PID 1 waits for
-	searchPath    = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	look        = 10 * time.Millisecond // between two looks at what PID 1 waits for
+	searchPath  = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
 
 // spec is what the host tells a node's PID 1.
@@ -58,7 +57,7 @@ type service struct {
 	pulse   string // file that tells of its starts; empty for none
 	wanted  bool
 	starts  int
-	failed  int           // of the last starts, how many ended soon
+	ends    int           // how often it ended by itself
 	pid     int           // 0 when not running
 	pause   time.Duration // before the next start
 	started time.Time
@@ -221,7 +220,7 @@ func (s *supervisor) beat(v *service) {
 		return
 	}
 	half := v.pulse + ".new"
-	err := os.WriteFile(half, fmt.Appendf(nil, "%d %d\n", v.starts, v.failed), 0o644)
+	err := os.WriteFile(half, fmt.Appendf(nil, "%d %d\n", v.starts, v.ends), 0o644)
 	if err == nil {
 		err = os.Rename(half, v.pulse)
 	}
@@ -248,10 +247,10 @@ func (s *supervisor) reap() {
 			v.pid = 0
 			now := time.Now()
 			if now.Sub(v.started) > restartMax {
-				v.pause, v.failed = 0, 0
+				v.pause = 0
 			}
 			if v.wanted {
-				v.failed++
+				v.ends++
 				s.beat(v)
 			}
 			v.pause = min(max(2*v.pause, restartMin), restartMax)

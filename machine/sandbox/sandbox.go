@@ -1,6 +1,6 @@
 // Package sandbox runs the nodes of a lab without a hypervisor: each node is
-// a container of runc's whose root is an overlay over the host's own root
-// file system, with namespaces, cgroups, users, an OpenSSH sshd and a Docker
+// a container of runc's whose root shows the programs of the host, below
+// overlays, and nothing else of it, with namespaces, cgroups, users, an OpenSSH sshd and a Docker
 // Engine of its own. It needs Linux and root, and neither an image, a
 // download nor a running Docker.
 //
@@ -15,6 +15,7 @@
 //	DIR/lab.json         whose lab it is, and where
 //	DIR/NODE/            the node's disk: upper, work, docker (its /var/lib/docker)
 //	DIR/.snapshots/      copies of all disks, and what they are
+//	DIR/.etc             what nodes see of the host's /etc
 //	DIR/.init            the copy of this program that is PID 1 of the nodes
 //	/run/dcalab/I/       runc's state, and per node a bundle and the socket to its sshd
 //	/dcalab/I/NODE       the node's cgroup (in every hierarchy)

@@ -2,7 +2,7 @@
 # steady.sh: ends with 2 when an engine that has answered ends again. One that
 # did not end lately is not watched.
 set -u
-pulse=/run/dcalab-init.docker # of PID 1 of a sandbox node: starts, and how many of the last ended soon
+pulse=/run/dcalab-init.docker # of PID 1 of a sandbox node: starts, and how many ended
 starts() {
 	if [ -r "$pulse" ]; then
 		cat "$pulse"
