@@ -3,6 +3,7 @@ package cmd
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/dcalab/dcalab/lab"
@@ -12,7 +13,10 @@ import (
 // made it does.
 func remembered(t *testing.T, root, name, id string) {
 	t.Helper()
-	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	// One that the test has set already stays.
+	if !strings.HasPrefix(os.Getenv("XDG_STATE_HOME"), os.TempDir()) {
+		t.Setenv("XDG_STATE_HOME", t.TempDir())
+	}
 	root, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
