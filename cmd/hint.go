@@ -210,6 +210,8 @@ func (c advice) wants(flag string) bool {
 		return false
 	case flag == "lab":
 		return true
+	case name == "doctor" && flag == "provider" && !has("fix"):
+		return false // it says which others there are
 	}
 	return slices.Contains([]string{"up", "doctor", "render"}, c.path[0]) && !has("lab", "driver", "provider")
 }

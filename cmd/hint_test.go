@@ -55,6 +55,7 @@ func TestHintsRepeatWhatWasTyped(t *testing.T) {
 		"a file of its own":            {"dcalab", both, "name another one: dcalab --config FILE", "name another one: dcalab --config FILE"},
 		"words for a node":             {"dcalab", []string{"--lab", "ha"}, "dcalab exec n -- x --lab y", "dcalab --lab ha exec n -- x --lab y"},
 		"the driver where it counts":   {"dcalab", []string{"--driver", "sandbox"}, "dcalab up, dcalab status", "dcalab --driver sandbox up, dcalab status"},
+		"which providers there are":    {"dcalab", []string{"--provider", "kvm"}, "dcalab doctor, dcalab doctor --fix", "dcalab doctor, dcalab --provider kvm doctor --fix"},
 		"another driver":               {"dcalab", []string{"--driver", "vagrant", "--provider", "kvm"}, "dcalab --driver sandbox up", "dcalab --driver sandbox up"},
 		"help needs no lab":            {"./dcalab", both, "see dcalab up --help", "see ./dcalab up --help"},
 		"init needs none":              {"./dcalab", both, "dcalab init    # writes one", "./dcalab init    # writes one"},
