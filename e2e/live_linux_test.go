@@ -63,7 +63,7 @@ func TestLiveView(t *testing.T) {
 
 	// Before there is a lab, and while it is made.
 	w := watch(t, dcalab, dir, environ)
-	w.sees("nothing yet", `m1 +absent`, `no swarm yet: dcalab up --swarm`)
+	w.sees("nothing yet", `m1 +absent`, `no swarm yet: \S*dcalab up --swarm`)
 	run("up", "--swarm")
 	id := readID(filepath.Join(dir, ".dcalab", "dca"))
 	t.Cleanup(func() {
