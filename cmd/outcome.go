@@ -15,7 +15,7 @@ import (
 
 // logOutcome writes to the lab's log how a command ended: every command that
 // failed or was refused, and every one that changed the lab. Nothing is made
-// for it: a lab that has no log, or has just been destroyed, gets none.
+// for it: a lab that has no log gets none.
 func (a *app) logOutcome(began time.Time, err error, status int) {
 	s := a.opened
 	if s == nil || a.delegated || a.dryRun() || status == trouble.ExitOK && !s.changed {
