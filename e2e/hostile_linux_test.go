@@ -63,7 +63,7 @@ func newPlayground(t *testing.T) *playground {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "dcalab-hostile-*")
+	dir, err := os.MkdirTemp("", "dcalab-hostile-*") //nolint:usetesting // others are to look into it
 	if err != nil {
 		t.Fatal(err)
 	}

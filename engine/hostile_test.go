@@ -20,6 +20,7 @@ import (
 // An engine that misbehaves costs bounded time and bounded memory, and what it
 // says of itself is taken for a word, not for the truth.
 func TestHostileEngines(t *testing.T) {
+	t.Parallel()
 	log.SetOutput(io.Discard) // net/http tells there what came out of turn
 	t.Cleanup(func() { log.SetOutput(os.Stderr) })
 	const head = "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\n"

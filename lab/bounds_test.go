@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -10,6 +11,7 @@ import (
 // What a labs.yaml that is broken many times over says fits on a screen, and
 // the whole of it is not looked at key by key.
 func TestManyProblemsAreBounded(t *testing.T) {
+	t.Parallel()
 	repeated := func(s string, bytes int) string { return strings.Repeat(s, bytes/len(s)) }
 	var keys, bad, labs strings.Builder
 	for i := range 10_000 {
@@ -70,7 +72,7 @@ func TestManyProblemsAreBounded(t *testing.T) {
 
 // How often the beginning of a broken file is parsed anew has a limit in bytes.
 func TestLookingForTheBrokenLineIsBounded(t *testing.T) {
-	lines := append(strings.Split(strings.Repeat("- a\n", 100), "\n")[:100], "- [", "b,", "b,", "b,")
+	lines := slices.Concat(slices.Repeat([]string{"- a"}, 100), []string{"- [", "b,", "b,", "b,"})
 	const all = 1 << 20
 	if got := lastGoodLine(lines, all); got != 100 {
 		t.Fatalf("the last good line is %d, want 100", got)

@@ -171,6 +171,7 @@ func (h *hostile) says(text string, status int) {
 // A node that misbehaves costs bounded time and bounded memory, and gives an
 // error with an id, in which there is no secret.
 func TestHostileNodes(t *testing.T) {
+	t.Parallel()
 	hands := func(h *hostile, after func(net.Conn)) {
 		h.opts.Timeout = 100 * time.Millisecond
 		h.wire = after

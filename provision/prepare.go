@@ -79,7 +79,7 @@ type Work struct {
 	Systemd bool
 }
 
-// Deferred: the restart was left out, because the engine is in a swarm.
+// Deferred tells that the restart was left out, because the engine is in a swarm.
 func (w Work) Deferred() bool { return w.Turn && !w.Restart }
 
 // plan decides what to do to a node from what the probe found.

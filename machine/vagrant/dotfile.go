@@ -134,7 +134,7 @@ func madeHere(machines, home string) error {
 		uuid, err := fs.ReadFile(folder, path.Join(at, "index_uuid"))
 		m, known := index.Machines[strings.TrimSpace(string(uuid))]
 		if err != nil || !known || m.Name != path.Base(path.Dir(at)) || m.Provider != path.Base(at) {
-			return fmt.Errorf("Vagrant did not make the machine %s here", path.Base(path.Dir(at)))
+			return fmt.Errorf("machine %s was not made here by Vagrant", path.Base(path.Dir(at)))
 		}
 	}
 	return nil

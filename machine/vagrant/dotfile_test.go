@@ -10,7 +10,7 @@ import (
 	"github.com/dcalab/dcalab/machine"
 )
 
-func put(t *testing.T, text string, elem ...string) string {
+func put(t *testing.T, text string, elem ...string) {
 	t.Helper()
 	path := filepath.Join(elem...)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -19,7 +19,6 @@ func put(t *testing.T, text string, elem ...string) string {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return path
 }
 
 // What lies beside labs.yaml, and may have come with a repository, is nothing
@@ -98,6 +97,7 @@ func TestEveryStartOfVagrantHasItsOwnVagrantfile(t *testing.T) {
 func TestVagrantsFolderIsOursOrItIsRefused(t *testing.T) {
 	for name, spoil := range map[string]func(t *testing.T, dir string){
 		"a link": func(t *testing.T, dir string) {
+			t.Helper()
 			elsewhere := t.TempDir()
 			if err := os.Rename(dir, filepath.Join(elsewhere, "x")); err != nil {
 				t.Fatal(err)
@@ -107,17 +107,20 @@ func TestVagrantsFolderIsOursOrItIsRefused(t *testing.T) {
 			}
 		},
 		"a file": func(t *testing.T, dir string) {
+			t.Helper()
 			if err := os.RemoveAll(dir); err != nil {
 				t.Fatal(err)
 			}
 			put(t, "", dir)
 		},
 		"others may write to it": func(t *testing.T, dir string) {
+			t.Helper()
 			if err := os.Chmod(dir, 0o777); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"others may write above it": func(t *testing.T, dir string) {
+			t.Helper()
 			if err := os.Chmod(filepath.Dir(dir), 0o777); err != nil {
 				t.Fatal(err)
 			}
