@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,12 +62,20 @@ func owned(f *os.File) error {
 		return err
 	}
 	switch {
-	case st.Uid != 0:
+	case st.Uid != 0 && !unmapped(st.Uid):
 		return fmt.Errorf("%s belongs to another user than root (uid %d)", f.Name(), st.Uid)
 	case st.Mode&0o022 != 0:
 		return fmt.Errorf("other users than root may write to %s (mode %04o)", f.Name(), st.Mode&0o7777)
 	}
 	return nil
+}
+
+// unmapped tells whether a uid is what an ordinary user in a user namespace is
+// shown for all users who have no uid there: the host's root is one of them
+// (user_namespaces(7)).
+func unmapped(uid uint32) bool {
+	return os.Geteuid() != 0 && strings.TrimSpace(readFirst("/proc/sys/kernel/overflowuid")) == strconv.Itoa(int(uid)) &&
+		strings.Join(strings.Fields(readFirst("/proc/self/uid_map")), " ") != "0 0 4294967295"
 }
 
 // trust makes sure that the lab's folders of root's are root's, and the lab's
