@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -358,8 +359,10 @@ func (s *session) power(ctx context.Context, args []string, act machine.Act, kee
 // destroyed: these are left out, and told.
 func (s *session) ofThoseMade(nodes []lab.Node, start func([]lab.Node) error) error {
 	var absent []string
+	var first error
 	for {
 		err := start(nodes)
+		first = cmp.Or(first, err)
 		at := -1
 		if t := (*trouble.Error)(nil); errors.As(err, &t) && t.ID == "node-absent" {
 			at = slices.IndexFunc(nodes, func(n lab.Node) bool { return n.Name == t.Where })
@@ -369,6 +372,8 @@ func (s *session) ofThoseMade(nodes []lab.Node, start func([]lab.Node) error) er
 			absent = append(absent, nodes[at].Name)
 			nodes = slices.Delete(slices.Clone(nodes), at, at+1)
 			continue
+		case at >= 0: // all of them
+			return first
 		case err == nil && len(absent) > 0:
 			s.note("not created, and so not started: %s; create it: dcalab up %s", strings.Join(absent, ", "), strings.Join(absent, " "))
 		}
