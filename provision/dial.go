@@ -59,7 +59,7 @@ type Options struct {
 	// 20 s with Wait.
 	Timeout time.Duration
 	// KeepAlive is how often the connection is asked for a sign of life; one
-	// that does not answer in three times as long is closed. Default 5 s.
+	// that does not answer in six times as long is closed. Default 5 s.
 	KeepAlive time.Duration
 	// Patience is how long the node may take for what it is asked.
 	Patience Patience
@@ -177,6 +177,11 @@ func (n *Node) Close() error {
 // Done is closed when the connection has ended, by Close or by itself.
 func (n *Node) Done() <-chan struct{} { return n.done }
 
+// silences is how many times KeepAlive a connection may be silent before it is
+// taken for dead. A node that unpacks images on a busy host was seen to keep its
+// sshd from answering for 15 s.
+const silences = 6
+
 // keepAlive ends the connection of a node that went away without a word
 // (powered off, suspended, its network cut), so that nothing waits for it for
 // ever. Any answer will do: OpenSSH answers that it does not know the request.
@@ -194,7 +199,7 @@ func (n *Node) keepAlive(every time.Duration) {
 			defer close(answered)
 			_, _, _ = n.client.SendRequest("keepalive@openssh.com", true, nil)
 		}()
-		deadline := time.NewTimer(3 * every)
+		deadline := time.NewTimer(silences * every)
 		select {
 		case <-answered:
 			deadline.Stop()
