@@ -98,7 +98,8 @@ func (d *Driver) trust() error {
 	if err != nil {
 		return distrusted(d.cfg.Dir, err)
 	}
-	if p.UID == d.cfg.UID && p.Lab == d.cfg.Lab.Name {
+	// Who has no uid in a user namespace has no right there either.
+	if (p.UID == d.cfg.UID || unmapped(uint32(d.cfg.UID))) && p.Lab == d.cfg.Lab.Name {
 		return nil
 	}
 	return &trouble.Error{
