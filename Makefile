@@ -52,7 +52,7 @@ unit: ## Unit, property and contract tests, and the seeds of the fuzz targets
 	@for p in $(ROOTED); do \
 		echo "go test -race $$p (as root)"; \
 		go test -race -c -o $(CACHE)/rooted.test $$p; \
-		(cd $$p && $(AS_ROOT) $(CURDIR)/$(CACHE)/rooted.test -test.timeout=10m); \
+		(cd $$p && $(AS_ROOT) $(CURDIR)/$(CACHE)/rooted.test -test.timeout=20m); \
 	done
 
 # Scenarios spend most of their time waiting, for elections above all; so four
