@@ -81,7 +81,7 @@ func (b *background[T]) begin(ask func() (T, error)) {
 }
 
 // take gives the answer once, where it comes before ctx ends; ok tells that.
-func (b *background[T]) take(ctx context.Context) (got T, err error, ok bool) { //nolint:staticcheck // ok is about both
+func (b *background[T]) take(ctx context.Context) (got T, err error, ok bool) {
 	if b.done == nil {
 		return got, nil, false
 	}
