@@ -285,6 +285,9 @@ func (s *session) runLane(ctx context.Context, node string, lane []errand, place
 		if err == nil {
 			c := provision.Copy{From: places[e.from], To: places[e.to], Recursive: recursive, Into: e.into || e.each}
 			c.Skipped = func(path, why string) { skipped = append(skipped, path+" is left out: "+why) }
+			c.Left = func(path string, err error) {
+				skipped = append(skipped, path+" is half a file and could not be removed: "+err.Error())
+			}
 			if live {
 				c.Moved = func(name string, done, size int64) {
 					if now := time.Now(); now.Sub(shown) > progressPause && size > 0 {

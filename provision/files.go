@@ -95,7 +95,7 @@ func (n *Node) Files(ctx context.Context) (*Place, error) {
 	})
 	if err == nil {
 		r := &remote{Client: client, node: n.Name(), words: words}
-		stop := closeAfter(ctx, 2*cancelPatience, end)
+		stop := closeAfter(ctx, tidyPatience, end)
 		r.release = func() { stop(); end() }
 		return &Place{fileSystem: r, name: n.Name(), node: n}, nil
 	}
@@ -114,6 +114,11 @@ func (n *Node) Files(ctx context.Context) (*Place, error) {
 		Err:  err,
 	}
 }
+
+// tidyPatience is how long a copy that was interrupted may take to end what is
+// under way and to remove what it has begun: on a node that is very busy that
+// is seconds. One that does not answer at all delays the end by this much.
+const tidyPatience = 5 * time.Second
 
 // closeAfter calls end a while after ctx has ended, unless it is stopped.
 func closeAfter(ctx context.Context, while time.Duration, end func()) (stop func() bool) {
@@ -140,6 +145,9 @@ type Copy struct {
 	Moved func(name string, done, size int64)
 	// Skipped is told what is left out, and why; it may be nil.
 	Skipped func(path, why string)
+	// Left is told what a copy that ended early had begun and could not
+	// remove; it may be nil.
+	Left func(path string, err error)
 }
 
 // Copied is how much was copied.
@@ -301,6 +309,12 @@ func (c Copy) skip(path, why string) {
 	}
 }
 
+func (c Copy) left(path string, err error) {
+	if c.Left != nil {
+		c.Left(path, err)
+	}
+}
+
 // file copies one file.
 func (c Copy) file(ctx context.Context, source string, info fs.FileInfo, target string) (size int64, err error) {
 	if there, err := c.To.Lstat(target); err == nil {
@@ -335,7 +349,9 @@ func (c Copy) file(ctx context.Context, source string, info fs.FileInfo, target 
 	defer func() {
 		if !done {
 			_ = out.Close()
-			_ = c.To.Remove(half)
+			if err := c.To.Remove(half); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				c.left(half, err)
+			}
 		}
 	}()
 	size, err = c.content(ctx, in, out, source, info.Size(), target)

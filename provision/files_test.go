@@ -270,6 +270,36 @@ func TestCopyNeverLeavesHalfAFile(t *testing.T) {
 	}
 }
 
+// kept is a place where nothing can be removed.
+type kept struct{ local }
+
+func (kept) Remove(string) error { return fs.ErrPermission }
+
+// What was begun and stays is told.
+func TestCopyTellsWhatItLeaves(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir+"/new", "x", 0o644)
+	from, to := Here(), Here()
+	bad := errors.New("bad sector")
+	from.fileSystem = broken{read: func(io.Reader) io.Reader {
+		return readerFunc(func([]byte) (int, error) { return 0, bad })
+	}}
+	to.fileSystem = kept{}
+	var left []string
+	c := Copy{From: from, To: to, Left: func(path string, err error) {
+		if !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("left for %v", err)
+		}
+		left = append(left, path)
+	}}
+	if _, err := c.Run(t.Context(), dir+"/new", dir+"/file"); !errors.Is(err, bad) {
+		t.Errorf("got %v", err)
+	}
+	if len(left) != 1 || !strings.HasPrefix(left[0], dir+"/.dcalab-") {
+		t.Errorf("left %q", left)
+	}
+}
+
 // named is a folder whose entries have the names of the test's choice.
 type named struct {
 	local
