@@ -84,6 +84,8 @@ func Catalogue() []Topic {
 		{Title: "This machine cannot run the lab", About: "dcalab doctor makes the checks that dcalab up makes, and more, and says of each what was found and what would mend it. `dcalab doctor --fix` runs what is safe.", Entries: []Entry{
 			{"preflight", "Several things are missing on this machine",
 				"dcalab up looks before it touches anything. All failures are named at once, with what mends each. Where it is only one, the error has the id of that check: the table below has them all."},
+			{"disk-full", "The nodes' disks have no room",
+				"What nodes write is kept below /var/lib/dcalab, and that file system is full. Images and volumes of the nodes take most of it: dcalab reset empties them, dcalab destroy removes them."},
 			{"sandbox-needs-root", "The sandbox driver needs root",
 				"Namespaces, mounts and links are root's to make. dcalab runs such commands again through sudo by itself, which was not possible here."},
 			{"sandbox-needs-linux", "The sandbox driver needs Linux",

@@ -69,7 +69,8 @@ func (d *Driver) Start(ctx context.Context, o machine.Observer, names ...string)
 	return d.power(ctx, o, names, false)
 }
 
-func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, create bool) error {
+func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, create bool) (err error) {
+	defer func() { err = d.full(err) }()
 	nodes, err := d.cfg.Lab.Pick(names)
 	if err != nil {
 		return err
@@ -99,6 +100,9 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 				}
 			}
 		}
+	}
+	if err := machine.Preflight([]machine.Check{d.checkMemory(nodes)}); err != nil {
+		return err
 	}
 	// The modes of what is made from here on are meant as they are written: a
 	// node whose root folder others cannot enter lets nobody in.
@@ -148,6 +152,17 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 	}
 	return g.Wait()
 }
+
+// full words the error of a disk that has no room.
+func (d *Driver) full(err error) error {
+	var told *trouble.Error
+	if errors.Is(err, unix.ENOSPC) && !errors.As(err, &told) {
+		err = &trouble.Error{ID: "disk-full", What: "the nodes' disks have no room", Why: err.Error(), Next: []string{d.makeRoom()}, Err: err}
+	}
+	return err
+}
+
+func (d *Driver) makeRoom() string { return "make room there: df -h " + filepath.Dir(d.cfg.Dir) }
 
 // ready waits until a node whose PID 1 is pid can be logged in to, and says so.
 func (d *Driver) ready(ctx context.Context, o machine.Observer, n lab.Node, pid int) error {

@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 )
 
@@ -21,7 +24,7 @@ var _ machine.Examiner = (*Driver)(nil)
 func (d *Driver) Examine(context.Context) []machine.Check {
 	uid := os.Geteuid()
 	checks := append([]machine.Check{checkRoot(uid)}, d.needs(uid == 0)...)
-	return append(checks, d.checkIPVS(), d.checkMemory(), d.checkSubnet())
+	return append(checks, d.checkIPVS(), d.checkMemory(d.cfg.Lab.Nodes), d.checkSubnet())
 }
 
 // fitness makes the checks that a host passes once and for all: one that did
@@ -125,6 +128,9 @@ func (d *Driver) checkDisks(root bool) machine.Check {
 	}
 	dir := d.probeDir()
 	err := d.probeOverlay(dir)
+	if errors.Is(err, unix.ENOSPC) {
+		return c.Failure("nothing can be written to "+dir+": its file system is full", machine.Advise(d.makeRoom()))
+	}
 	var at *fs.PathError // of a folder, not of the mount
 	if errors.As(err, &at) {
 		return c.Failure("nothing can be written to "+dir+": "+at.Err.Error(), machine.Advise("make it writable, or mount a disk with room at "+filepath.Dir(d.cfg.Dir)))
@@ -157,27 +163,51 @@ func (d *Driver) checkIPVS() machine.Check {
 // 75, containerd 38.
 const idleNode = 115
 
-func (d *Driver) checkMemory() machine.Check {
+// checkMemory looks whether those of the nodes that do not run yet find room:
+// what is available must do for their engines, or the kernel ends some of them.
+func (d *Driver) checkMemory(nodes []lab.Node) machine.Check {
 	c := machine.Check{ID: "memory", What: "memory"}
-	data, err := os.ReadFile("/proc/meminfo")
+	free, err := available()
 	if err != nil {
 		return c.Unknown(err.Error())
 	}
-	_, after, ok := strings.Cut(string(data), "MemAvailable:")
-	var kib int
-	if _, err := fmt.Sscan(after, &kib); !ok || err != nil {
-		return c.Unknown("/proc/meminfo does not tell what is available")
-	}
-	free, idle, most := kib>>10, idleNode*len(d.cfg.Lab.Nodes), 0
-	for _, n := range d.cfg.Lab.Nodes {
-		most += n.Memory
-	}
-	why := fmt.Sprintf("%d MiB are free; idle nodes take about %d MiB, and all of them %d MiB at most", free, idle, most)
 	alive, err := running(d.cfg.ID)
-	if err == nil && len(alive) == 0 && free < idle {
-		return c.Warning(why, machine.Advise("close other programs, or take a smaller lab"))
+	if err != nil {
+		return c.Unknown(err.Error())
 	}
-	return c.OK(why)
+	most, more := 0, 0
+	for _, n := range nodes {
+		most += n.Memory
+		if _, ok := alive[n.Name]; !ok {
+			more++
+		}
+	}
+	if need := more * idleNode; free < need {
+		return c.Failure(fmt.Sprintf("%d MiB of memory are free, and %d nodes to start take %d MiB with nothing but their engines", free, more, need),
+			machine.Advise("close other programs, or take a smaller lab"))
+	}
+	return c.OK(fmt.Sprintf("%d MiB are free; idle nodes take about %d MiB, and all of them %d MiB at most", free, idleNode*len(nodes), most))
+}
+
+// meminfo is where the kernel says what memory is left; another in tests.
+var meminfo = "/proc/meminfo"
+
+// available is the memory that new programs can have, in MiB, swap included.
+func available() (int, error) {
+	data, err := os.ReadFile(meminfo)
+	if err != nil {
+		return 0, err
+	}
+	var kib int
+	for _, name := range []string{"MemAvailable:", "SwapFree:"} {
+		_, after, ok := strings.Cut(string(data), name)
+		var n int
+		if _, err := fmt.Sscan(after, &n); !ok || err != nil {
+			return 0, fmt.Errorf("%s does not tell %s", meminfo, strings.TrimSuffix(name, ":"))
+		}
+		kib += n
+	}
+	return kib >> 10, nil
 }
 
 func (d *Driver) checkSubnet() machine.Check {

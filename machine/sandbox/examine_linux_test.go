@@ -1,6 +1,11 @@
 package sandbox
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -9,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 func TestExamine(t *testing.T) {
@@ -100,4 +106,67 @@ func TestChecksOfAHostThatLacksSomething(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	})
+}
+
+// More nodes than there is memory for are refused before anything is made;
+// those that run already need nothing more.
+func TestMoreNodesThanMemory(t *testing.T) {
+	f := newFixture(t, "master", "node01")
+	if err := f.driver().Up(t.Context(), machine.Observer{}, "master"); err != nil {
+		t.Fatal(err)
+	}
+	meminfo = f.path("meminfo")
+	t.Cleanup(func() { meminfo = "/proc/meminfo" })
+	left := func(mib int) {
+		t.Helper()
+		text := fmt.Sprintf("MemTotal: 99999999 kB\nMemAvailable: %d kB\nSwapFree: 1024 kB\n", (mib-1)<<10)
+		if err := os.WriteFile(meminfo, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left(idleNode - 1)
+	err := f.driver().Up(t.Context(), machine.Observer{}, "master", "node01")
+	var told *trouble.Error
+	if !errors.As(err, &told) || told.ID != "memory" {
+		t.Fatalf("got %v", err)
+	}
+	if f.driver().disk("node01").exists() {
+		t.Error("node01 was made")
+	}
+	if err := f.driver().Up(t.Context(), machine.Observer{}, "master"); err != nil {
+		t.Errorf("of one that runs: %v", err)
+	}
+	left(idleNode)
+	if err := f.driver().Up(t.Context(), machine.Observer{}, "node01"); err != nil {
+		t.Errorf("just enough: %v", err)
+	}
+}
+
+// A disk that is full is called so, and where to make room is said.
+func TestDiskFull(t *testing.T) {
+	f := newFixture(t, "master")
+	image, mount := f.path("disk"), f.path("mount")
+	out, err := exec.Command("sh", "-c", fmt.Sprintf(`truncate -s 2M %[1]s && mkfs.ext4 -q -O ^has_journal %[1]s && mkdir %[2]s && mount -o loop %[1]s %[2]s`, image, mount)).CombinedOutput()
+	if err != nil {
+		t.Fatalf("a small disk: %v\n%s", err, out)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(mount, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	f.Nodes = filepath.Join(mount, "nodes")
+	for range 2 { // the second time there is not room for the first byte
+		err := f.driver().Up(t.Context(), machine.Observer{})
+		var told *trouble.Error
+		if !errors.As(err, &told) || told.ID != "disk-full" && told.ID != "disks" {
+			t.Fatalf("got %v", err)
+		}
+		if !slices.Contains(told.Next, "make room there: df -h "+mount) {
+			t.Errorf("what now is %q", told.Next)
+		}
+	}
+	if err := f.driver().Destroy(t.Context(), machine.Observer{}); err != nil {
+		t.Error(err)
+	}
 }

@@ -165,12 +165,21 @@ func readPlace(dir string) (Place, error) {
 	if err != nil {
 		return Place{}, err
 	}
-	var p Place
-	if err := json.Unmarshal(data, &p); err != nil {
+	p, err := parsePlace(data)
+	if err != nil {
 		return Place{}, fmt.Errorf("%s: %w", f.Name(), err)
 	}
+	return p, nil
+}
+
+// parsePlace reads the record in a lab's folder of root's.
+func parsePlace(data []byte) (Place, error) {
+	var p Place
+	if err := json.Unmarshal(data, &p); err != nil {
+		return Place{}, err
+	}
 	if p.Format < 1 || p.Format > placeFormat {
-		return Place{}, fmt.Errorf("%s has format %d, and this dcalab knows %d", f.Name(), p.Format, placeFormat)
+		return Place{}, fmt.Errorf("it has format %d, and this dcalab knows %d", p.Format, placeFormat)
 	}
 	return p, nil
 }
@@ -319,10 +328,8 @@ func Leftovers(recorded map[string]Place) map[string]Place {
 			}
 		}
 		if link, err := netlink.LinkByName((&Driver{cfg: Config{ID: id}}).bridge()); err == nil {
-			alias := link.Attrs().Alias
-			name, at, ok := strings.Cut(strings.TrimPrefix(alias, aliasPrefix), " in ")
-			if ok && len(alias) < aliasMax {
-				p.Lab, p.Root = name, strings.TrimSuffix(at, "/.dcalab/"+name)
+			if name, root, ok := parseAlias(link.Attrs().Alias); ok {
+				p.Lab, p.Root = name, root
 			}
 		}
 		if filepath.IsAbs(p.Root) { // else nobody knows where to look for its folder
@@ -330,4 +337,16 @@ func Leftovers(recorded map[string]Place) map[string]Place {
 		}
 	}
 	return out
+}
+
+// parseAlias reads what the alias of a lab's bridge tells: the lab's name and
+// the folder that it was made in. One that was too long for the kernel ends
+// anywhere, and tells neither.
+func parseAlias(alias string) (name, root string, ok bool) {
+	rest, ours := strings.CutPrefix(alias, aliasPrefix)
+	name, at, ok := strings.Cut(rest, " in ")
+	if !ours || !ok || name == "" || len(alias) >= aliasMax {
+		return "", "", false
+	}
+	return name, strings.TrimSuffix(at, "/.dcalab/"+name), true
 }

@@ -183,8 +183,20 @@ func (d *Driver) snapshot(name string) (machine.Snapshot, error) {
 	if err != nil {
 		return s, err
 	}
-	if err := json.Unmarshal(data, &s); err != nil {
+	if s, err = parseSnapshot(data, name); err != nil {
 		return s, fmt.Errorf("%s: %w", d.snapshots(name+recordSuffix), err)
+	}
+	return s, nil
+}
+
+// parseSnapshot reads the record of the snapshot of this name.
+func parseSnapshot(data []byte, name string) (machine.Snapshot, error) {
+	var s machine.Snapshot
+	if err := json.Unmarshal(data, &s); err != nil {
+		return machine.Snapshot{}, err
+	}
+	if s.Name != name {
+		return machine.Snapshot{}, fmt.Errorf("it is the record of snapshot %q", s.Name)
 	}
 	return s, nil
 }

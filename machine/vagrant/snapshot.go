@@ -53,10 +53,27 @@ func (d *Driver) readAlbum() (album, error) {
 	if err != nil {
 		return a, err
 	}
-	if err := json.Unmarshal(data, &a); err != nil {
-		return a, fmt.Errorf("read the list of snapshots, %s: %w", filepath.Join(d.cfg.State.Dir(), snapshotsFile), err)
+	if a, err = parseAlbum(data); err != nil {
+		return album{}, fmt.Errorf("read the list of snapshots, %s: %w", filepath.Join(d.cfg.State.Dir(), snapshotsFile), err)
 	}
 	return a, nil
+}
+
+// parseAlbum reads what snapshotsFile holds. The names in it become arguments.
+func parseAlbum(data []byte) (album, error) {
+	var a album
+	if err := json.Unmarshal(data, &a); err != nil {
+		return album{}, err
+	}
+	for _, p := range a.Snapshots {
+		if err := machine.CheckSnapshotName(p.Name); err != nil {
+			return album{}, err
+		}
+	}
+	if a.Restoring == "" {
+		return a, nil
+	}
+	return a, machine.CheckSnapshotName(a.Restoring)
 }
 
 func (d *Driver) writeAlbum(a album) error {
