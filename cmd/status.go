@@ -297,7 +297,7 @@ func quorumLine(v swarm.View) string {
 		return "no swarm yet: dcalab swarm bootstrap"
 	}
 	if q.Managers > 0 && !q.HasQuorum {
-		if slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return n.State == swarm.StateLocked }) {
+		if len(v.Locked()) > 0 {
 			return v.Leaderless() + "; unlock the managers: dcalab swarm unlock"
 		}
 		return v.Leaderless()

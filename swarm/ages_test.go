@@ -247,6 +247,15 @@ func TestDiagnose(t *testing.T) {
 			ids:  []string{"managers-lost"},
 			mend: []string{"dcalab ssh m2 -- sudo service docker start", "dcalab swarm unlock", "where they will never come back"},
 		},
+		"all that a majority waits for is the key": {
+			change: func(v *View, node func(string) *NodeView) {
+				noQuorum(v, 1)
+				node("m1").Control, node("m2").State, node("m3").State = true, StateLocked, StateUnreachable
+			},
+			ids:  []string{"managers-lost"},
+			why:  []string{"locked: 1 of 3 managers wait for the unlock key"},
+			mend: []string{"dcalab start m3", "dcalab swarm unlock", "where they will never come back"},
+		},
 		"one does not answer while a leader is elected": {
 			change: func(v *View, node func(string) *NodeView) {
 				noQuorum(v, 1)

@@ -3,6 +3,7 @@ package swarm
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/dcalab/dcalab/engine"
 )
@@ -30,9 +31,19 @@ func (v View) Election() bool {
 	return v.Cluster != "" && v.Quorum.Managers > 0 && !v.Quorum.HasQuorum && len(v.Voters()) >= v.Quorum.Majority
 }
 
+// Locked are the managers that wait for the unlock key.
+func (v View) Locked() []NodeView {
+	return slices.DeleteFunc(v.managers(), func(n NodeView) bool { return n.State != StateLocked })
+}
+
 // Leaderless says that there is no leader, and what for: "election in progress:
-// no leader at this moment, 2 of 3 managers answer, 2 required".
+// no leader at this moment, 2 of 3 managers answer, 2 required". Where the
+// unlock key is all that a majority waits for: "locked: 2 of 3 managers wait for
+// the unlock key".
 func (v View) Leaderless() string {
+	if n := len(v.Locked()); n > 0 && n+len(v.Voters()) >= v.Quorum.Majority {
+		return fmt.Sprintf("locked: %d of %s wait for the unlock key", n, managers(v.Quorum.Managers))
+	}
 	if v.Election() {
 		return fmt.Sprintf("election in progress: no leader at this moment, %d of %s answer, %d required", len(v.Voters()), managers(v.Quorum.Managers), v.Quorum.Majority)
 	}
