@@ -55,15 +55,24 @@ unit: ## Unit, property and contract tests, and the seeds of the fuzz targets
 		(cd $$p && $(AS_ROOT) $(CURDIR)/$(CACHE)/rooted.test -test.timeout=20m); \
 	done
 
-# Scenarios spend most of their time waiting, for elections above all; so four
-# of them share even two processors.
+# Three labs at once keep two processors busy: engines, not dcalab, take the
+# time. A program with the race detector takes several times as much of it; so
+# here it is in those that do most at once, and in test-long in all.
+RACED := ^(TestLiveView|TestElectionSeen)$$|^TestScenarios$$/^(first_evening|together|up_interrupted)$$
+E2E = cd e2e && $(AS_ROOT) env DCALAB_DEMO_BINARY=$(CURDIR)/$(CACHE)/dcalab DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/$(1) $(CURDIR)/$(CACHE)/e2e.test -test.timeout=60m -test.parallel=3
+
 .PHONY: scenarios
 scenarios: ## Whole-program scenarios on real engines (RUN=name for one of them)
-	@mkdir -p $(CACHE)
-	go build -race -o $(CACHE)/dcalab .
-	CGO_ENABLED=0 go build -o $(CACHE)/dcalab-static .
-	go test -race -c -o $(CACHE)/e2e.test ./e2e
-	cd e2e && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab DCALAB_DEMO_BINARY=$(CURDIR)/$(CACHE)/dcalab-static $(CURDIR)/$(CACHE)/e2e.test -test.parallel=4 -test.timeout=60m $(if $(RUN),-test.run='TestScenarios/$(RUN)' -test.v)
+	@mkdir -p $(CACHE)/race
+	CGO_ENABLED=0 go build -o $(CACHE)/dcalab .
+	go test -c -o $(CACHE)/e2e.test ./e2e
+ifdef RUN
+	$(call E2E,dcalab) -test.run='TestScenarios/$(RUN)' -test.v
+else
+	go build -race -o $(CACHE)/race/dcalab .
+	$(call E2E,dcalab) $(V) -test.skip='$(RACED)'
+	$(call E2E,race/dcalab) $(V) -test.run='$(RACED)'
+endif
 
 .PHONY: test-vm
 test-vm: ## On real virtual machines (Vagrant, libvirt, QEMU): an evening with every command, the driver's contracts (FULL=1: all of them)

@@ -40,6 +40,10 @@ type Dissolved struct {
 // not hang on it.
 const demotionPatience = 20 * time.Second
 
+// lastLook is for how long a dissolve that was interrupted looks at what it
+// leaves.
+const lastLook = 5 * time.Second
+
 // PlanDissolve says how the lab's swarm, as v shows it, is taken down: the
 // workers leave, all at once; then the managers, one after the other, are
 // demoted and leave, those that the leader does not reach first and the leader last, so
@@ -176,10 +180,15 @@ func Dissolve(ctx context.Context, targets []Target, o DissolveOptions) (Dissolv
 		each(len(stage.Steps), func(i int) { r.dissolve(ctx, stage.Steps[i]) })
 	}
 	r.asking.Wait()
-	if ctx.Err() != nil {
-		return d, &trouble.Error{ID: "interrupted", Exit: trouble.ExitInterrupted, What: "interrupted",
+	var interrupted error
+	if err := ctx.Err(); err != nil {
+		interrupted = &trouble.Error{ID: "interrupted", Exit: trouble.ExitInterrupted, What: "interrupted",
 			Why:  "some nodes have left the swarm, others may be in it still",
-			Next: []string{"finish it: dcalab swarm dissolve --yes", "or make it whole again: dcalab swarm bootstrap"}, Err: ctx.Err()}
+			Next: []string{"finish it: dcalab swarm dissolve --yes", "or make it whole again: dcalab swarm bootstrap"}, Err: err}
+		// What is left of the swarm has to be known all the same.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+		defer cancel()
 	}
 	if len(d.Steps) > 0 {
 		d.View = Observe(ctx, targets)
@@ -201,6 +210,9 @@ func Dissolve(ctx context.Context, targets []Target, o DissolveOptions) (Dissolv
 				d.Left = append(d.Left, h.Cluster)
 			}
 		}
+	}
+	if interrupted != nil {
+		return d, interrupted
 	}
 	return d, notDissolved(left)
 }

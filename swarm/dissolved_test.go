@@ -1,6 +1,9 @@
 package swarm
 
 import (
+	"context"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -81,6 +84,34 @@ func TestDissolvedInPart(t *testing.T) {
 		p, err := MakePlan(w.lab, Observe(t.Context(), ts), Options{})
 		if err != nil || !p.Empty() {
 			t.Errorf("%v, %s", err, p)
+		}
+	})
+}
+
+// One that is interrupted when the last node has left knows that this swarm is
+// gone, or a node that was down would come back as a stranger.
+func TestDissolveInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(testLab("mww"))
+		formed(w)
+		w.halt(2)
+		for _, c := range []struct {
+			at   string // the last step that is begun
+			left []string
+		}{
+			{"n2 leave", nil},
+			{"n1 leave", []string{w.engines[0].swarm}},
+		} {
+			ctx, cancel := context.WithCancel(t.Context())
+			d, err := Dissolve(ctx, w.targets(), DissolveOptions{Progress: func(e Event) {
+				if e.Done && e.Node+" "+string(e.Kind) == c.at {
+					cancel()
+				}
+			}})
+			cancel()
+			if !errors.Is(err, context.Canceled) || !slices.Equal(d.Left, c.left) {
+				t.Errorf("interrupted after %s: %v, left %q, want %q", c.at, err, d.Left, c.left)
+			}
 		}
 	})
 }
