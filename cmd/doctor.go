@@ -58,7 +58,7 @@ func (a *app) doctor() *cobra.Command {
 	var fix bool
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "Look whether this machine can run the lab, and how to mend what stands in the way",
+		Short: "Check whether this machine can run the lab, and show how to fix problems",
 		Long: `Look at everything that dcalab up needs of this machine and say of each what
 was found, and what would mend it. The checks are those of the lab's driver;
 --driver looks at the other one.
@@ -181,7 +181,7 @@ func (a *app) diagnose(ctx context.Context) (*diagnosis, error) {
 	var invalid *lab.InvalidError
 	switch {
 	case errors.As(err, &invalid):
-		d.add(labs.Failure(err.Error(), machine.Advise("mend it, and look again: dcalab config validate")))
+		d.add(labs.Failure(err.Error(), machine.Advise("fix it and check again: dcalab config validate")))
 		return d, nil
 	case err != nil:
 		return nil, err
@@ -394,7 +394,7 @@ func (a *app) mend(ctx context.Context, d *diagnosis) (*diagnosis, error) {
 		}
 	}
 	if len(done) == 0 && d.count(machine.VerdictOK) < len(d.Checks) {
-		s.note("there is nothing that --fix may do")
+		s.note("nothing here can be fixed automatically")
 	}
 	d.Fixed = done
 	return d, nil

@@ -22,7 +22,7 @@ func (a *app) env() *cobra.Command {
 	var unset bool
 	c := &cobra.Command{
 		Use:   "env",
-		Short: "Print what points a shell's docker, ssh and dcalab at this lab",
+		Short: "Print environment variables that point docker, ssh and dcalab at this lab",
 		Long: `Print commands for your shell that point the programs in it at this lab:
 
   DOCKER_CONTEXT       docker, where dcalab context create was run

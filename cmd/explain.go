@@ -78,7 +78,7 @@ func (s *session) recount(l lesson.Lesson) error {
 func (s *session) announce(l lesson.Lesson) (stop bool, err error) {
 	switch {
 	case s.app.dryRun() && !s.app.explains():
-		_, err := fmt.Fprintln(s.app.streams.Out, "nothing to do: it only reads")
+		_, err := fmt.Fprintln(s.app.streams.Out, "read-only command: nothing would change")
 		return true, err
 	case s.app.dryRun():
 		return true, s.shown(l).Write(s.app.streams.Out, s.login)
@@ -151,7 +151,7 @@ func (a *app) refuseUnexplained(c *cobra.Command) {
 	c.RunE = func(c *cobra.Command, args []string) error {
 		for _, flag := range []string{"dry-run", "explain"} {
 			if c.Flags().Changed(flag) && a.settings.GetBool(flag) {
-				return usage("--" + flag + " means nothing to " + c.CommandPath())
+				return usage(c.CommandPath() + " does not support --" + flag)
 			}
 		}
 		return run(c, args)

@@ -33,7 +33,7 @@ func TestEveryCommandIsExplained(t *testing.T) {
 func TestWhatIsNotExplainedRefuses(t *testing.T) {
 	for _, flag := range []string{"--dry-run", "--explain"} {
 		status, out, story := run(t, "version", flag)
-		if status != trouble.ExitUsage || out != "" || !strings.Contains(story, flag+" means nothing to dcalab version") {
+		if status != trouble.ExitUsage || out != "" || !strings.Contains(story, "dcalab version does not support "+flag) {
 			t.Errorf("%s: exit status %d\n%s%s", flag, status, out, story)
 		}
 	}
@@ -81,7 +81,7 @@ func TestWhereALessonIsPrinted(t *testing.T) {
 		{name: "done, and the lesson", do: recount, explain: true, story: aside},
 		{name: "read", do: announce},
 		{name: "the lesson, and read", do: announce, explain: true, story: aside},
-		{name: "not read", do: announce, dry: true, out: "nothing to do: it only reads\n", stop: true},
+		{name: "not read", do: announce, dry: true, out: "read-only command: nothing would change\n", stop: true},
 		{name: "the lesson, and not read", do: announce, dry: true, explain: true, out: text, stop: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

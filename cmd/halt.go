@@ -128,7 +128,7 @@ func (s *session) halting(running []string) lesson.Lesson {
 const electionPatience = time.Minute
 
 // observeSettled observes, and waits for a leader where enough managers run
-// to elect one: in between nobody could tell what the quorum can bear. Where
+// to elect one: in between nobody could tell how many failures the quorum tolerates. Where
 // none comes, or the lab has two swarms, noLeader tells its error.
 func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.View, *crew, error) {
 	began := time.Now()
@@ -198,7 +198,7 @@ func noLeader(err error) *trouble.Error {
 // orForce adds to it what a command with a --force offers.
 func orForce(err error) error {
 	if t := noLeader(err); t != nil {
-		t.Next = append(t.Next, "or do it all the same: --force")
+		t.Next = append(t.Next, "or override: --force")
 	}
 	return err
 }

@@ -303,7 +303,7 @@ func (s *session) returning(booted []lab.Node, machines map[string]machine.Statu
 		l = append(l, unlocking(locked, "where it is locked")...)
 	}
 	l = append(l, look...)
-	return append(l, here("# what is then missing in it, new nodes too, is not told here: dcalab swarm bootstrap --dry-run --explain")...)
+	return append(l, here("# anything else still missing is shown by: dcalab swarm bootstrap --dry-run --explain")...)
 }
 
 // powered is the lesson of what Up or Start has done, where machines were in

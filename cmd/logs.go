@@ -36,7 +36,7 @@ func (a *app) logs() *cobra.Command {
 	var since time.Duration
 	c := &cobra.Command{
 		Use:   "logs NODE | logs --bundle FILE.tar.gz",
-		Short: "Show the log of a node's engine, or pack what a helper needs",
+		Short: "Show the log of a node's engine, or create a support bundle",
 		Long: `Show the log of a node's engine: systemd's journal of it, or the file that
 it writes where there is no systemd. It is shown as it is.
 
@@ -97,7 +97,7 @@ masked. What was packed is listed; a file that is there is never overwritten.`,
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is written, until Ctrl-C")
 	c.Flags().StringVarP(&lines, "lines", "n", "", "how many lines at the end, or all (default: 100; with --since, all)")
 	c.Flags().DurationVar(&since, "since", 0, "leave out what is older than this: 10m, 2h")
-	c.Flags().StringVar(&bundle, "bundle", "", "pack what a helper needs into this file (.tar.gz)")
+	c.Flags().StringVar(&bundle, "bundle", "", "write a support bundle to this file (.tar.gz)")
 	return explained(c)
 }
 
@@ -172,7 +172,7 @@ func cleaned(text string) string {
 	return regexp.MustCompile(`(://)[^/\s:@"']*:[^/\s@"']+@`).ReplaceAllString(text, "$1***@")
 }
 
-// bundle packs what a helper needs into a new file.
+// bundle writes a support bundle to a new file.
 func (a *app) bundle(ctx context.Context, file string) (err error) {
 	if !strings.HasSuffix(file, ".tar.gz") && !strings.HasSuffix(file, ".tgz") {
 		return usage("--bundle "+file+": it makes a .tar.gz", "dcalab logs --bundle "+file+".tar.gz")

@@ -291,7 +291,7 @@ func (a *app) whichCommand() error {
 	if line := a.dashed(a.called); line != "" {
 		next = append([]string{"did you mean: " + line}, next...)
 	}
-	return usage("which command? It stands behind --", next...)
+	return usage("missing command after --", next...)
 }
 
 // dashed is the command line that was typed, with -- put before what seems to
@@ -461,18 +461,18 @@ func (a *app) wrongFlag(c *cobra.Command, err error) error {
 		why, how := "it cannot be read", "--"+f.Name+": "+f.Usage
 		switch f.Value.Type() {
 		case "int":
-			why = "it is no whole number"
+			why = "it is not an integer"
 			if errors.Is(err, strconv.ErrRange) {
 				why = "the number is too large"
 			}
 		case "bool":
 			why, how = "the flag is a switch, and takes no such value", "--"+f.Name+", or --"+f.Name+"=false"
 		case "duration":
-			why, how = "it is no time with a unit", "seconds, minutes, hours: --"+f.Name+" 30s, --"+f.Name+" 10m, --"+f.Name+" 2h"
+			why, how = "it is not a duration", "seconds, minutes, hours: --"+f.Name+" 30s, --"+f.Name+" 10m, --"+f.Name+" 2h"
 		}
 		return usage(fmt.Sprintf("%s %q: %s", flagName(f), invalid.GetValue(), why), how, seeHelp(c))
 	case errors.As(err, &syntax):
-		return usage(fmt.Sprintf("%q is no flag", syntax.GetSpecifiedFlag()), "a flag is written --name, or --name=VALUE", seeHelp(c))
+		return usage(fmt.Sprintf("%q is not a valid flag", syntax.GetSpecifiedFlag()), "a flag is written --name, or --name=VALUE", seeHelp(c))
 	}
 	return usage(err.Error(), seeHelp(c))
 }
@@ -529,7 +529,7 @@ func (a *app) unknownFlag(c *cobra.Command, unknown *pflag.NotExistError) error 
 		if !strings.HasPrefix(typed, "--") {
 			next = nil // a letter is near to anything
 		}
-		next = append(next, "what belongs to the command stands behind --: "+line)
+		next = append(next, "put the command's own words after --: "+line)
 	} else if habit := a.habit(c, []string{typed}); len(habit) > 0 {
 		next = habit
 	} else {
@@ -563,7 +563,7 @@ func (a *app) elsewhere(c *cobra.Command, typed string) []string {
 		}
 	case "--output", "-o", "--format":
 		if !has("output") {
-			return []string{"it has one form alone; dcalab status and dcalab list have -o json"}
+			return []string{"it has no other output format; dcalab status and dcalab list have -o json"}
 		}
 		return []string{"did you mean --output? json or yaml"}
 	case "-R":

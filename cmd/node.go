@@ -161,13 +161,13 @@ func (a *app) removal(use, short, example string) *cobra.Command {
 	c := &cobra.Command{
 		Use: use, Short: short,
 		Long: `Take the named nodes out of the swarm, one after the other: a manager is
-demoted first, then the node leaves, then its entry is struck from the
+demoted first, then the node leaves, then its entry is removed from the
 swarm's list. Its tasks start elsewhere. It is refused where the managers that
 are left would be no quorum. The machine stays, its engine in no swarm;
 dcalab join NODE takes it back in, as a new node.
 
 A node that does not answer cannot leave in order, and is refused. --force
-strikes its entry all the same: for one that is gone for good. It never costs
+removes its entry all the same: for one that is gone for good. It never costs
 the quorum.`,
 		Example: example, Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -181,7 +181,7 @@ the quorum.`,
 			})
 		},
 	}
-	c.Flags().BoolVarP(&o.Gone, "force", "f", false, "strike the entries of nodes that do not answer, too")
+	c.Flags().BoolVarP(&o.Gone, "force", "f", false, "remove the entries of nodes that do not answer, too")
 	return explained(c)
 }
 

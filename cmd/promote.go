@@ -10,7 +10,7 @@ import (
 func (a *app) promote() *cobra.Command {
 	return explained(&cobra.Command{
 		Use:   "promote NODE...",
-		Short: "Make managers of nodes, and wait until they are Reachable",
+		Short: "Promote nodes to managers, and wait until they are Reachable",
 		Long: `Make managers of the named nodes (short name, full name or node id) and wait
 until each takes part in raft. The quorum is told before and after.`,
 		Example:           "  dcalab promote node02\n  dcalab promote node02.docker-dca.example",
@@ -28,7 +28,7 @@ func (a *app) demote() *cobra.Command {
 	var o swarm.ChangeOptions
 	c := &cobra.Command{
 		Use:   "demote NODE...",
-		Short: "Make workers of managers, and wait until they have left raft",
+		Short: "Demote managers to workers, and wait until they have left raft",
 		Long: `Make workers of the named managers and wait until each has left raft. It is
 refused when the managers that are left would be no quorum, with the
 arithmetic; --force does it all the same. The last manager always stays.`,

@@ -137,7 +137,7 @@ func (a *app) root() *cobra.Command {
 to build, break and mend.
 
   dcalab up --swarm        bring the lab up and form the swarm
-  dcalab status            who is what, and what the quorum can bear
+  dcalab status            roles, states, and how many failures are tolerated
   dcalab promote node02    make node02 a manager
   dcalab ssh master        a shell on master
   dcalab destroy           remove it all

@@ -341,7 +341,7 @@ func (s *session) change(ctx context.Context) (func(), error) {
 		return nil, err
 	}
 	unlock, err := s.state.Lock(ctx, trouble.Redact("dcalab "+strings.Join(s.app.args, " ")), time.Minute, func(h lab.Holder) {
-		fmt.Fprintf(s.app.streams.Err, "waiting for %q (pid %d), which is at work on lab %s\n", h.Command, h.PID, s.lab.Name)
+		fmt.Fprintf(s.app.streams.Err, "lab %[3]s is locked by %[1]q (pid %[2]d); waiting\n", h.Command, h.PID, s.lab.Name)
 	})
 	if err != nil {
 		return nil, err
@@ -770,7 +770,7 @@ const (
 // noSudo is said after sudo has said why it did not run the command.
 func (s *session) noSudo() error {
 	e := &trouble.Error{
-		ID: "sandbox-needs-root", What: "the sandbox driver", Why: "making namespaces, mounts and links needs root, and sudo did not run it; what sudo says stands above",
+		ID: "sandbox-needs-root", What: "the sandbox driver", Why: "making namespaces, mounts and links needs root, and sudo did not run it; see sudo's message above",
 		Next: []string{"where it wants a password and has no terminal, give it one first, on a terminal: sudo -v", "if you may not use sudo here, run this command as root"}, Exit: trouble.ExitRequirement,
 	}
 	if !s.created {

@@ -254,7 +254,7 @@ func (s *session) unseen(name string) bool {
 	if !s.app.dryRun() || !s.asRoot() {
 		return false
 	}
-	s.warn("the disks of the sandbox driver are root's: whether there is a snapshot " + name + " was not looked at")
+	s.warn("cannot check snapshot " + name + " without root: the disks of the sandbox driver belong to root")
 	return true
 }
 

@@ -305,9 +305,9 @@ func quorumLine(v swarm.View) string {
 	line := "quorum: " + q.String()
 	switch q.Managers {
 	case 1:
-		line += "\n  three managers would bear the loss of one: dcalab promote NODE1 NODE2"
+		line += "\n  with three managers the swarm survives the loss of one: dcalab promote NODE1 NODE2"
 	case 2:
-		line += "\n  a third manager would let the swarm bear the loss of one: dcalab promote NODE"
+		line += "\n  with a third manager the swarm survives the loss of one: dcalab promote NODE"
 	}
 	return line
 }

@@ -214,7 +214,7 @@ func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[st
 	if !others && v.Dark(list...) {
 		return swarm.Change{}, &trouble.Error{
 			ID: "quorum-would-be-lost", Exit: trouble.ExitRefused, What: "refused to destroy " + strings.Join(list, ", "),
-			Why:  "no node answers, so that nobody can tell whether the swarm has a quorum without it",
+			Why:  "no node is reachable, so the quorum without it cannot be checked",
 			Next: []string{"start the others first: dcalab start", "or remove the whole lab: dcalab destroy"},
 		}
 	}

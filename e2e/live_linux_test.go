@@ -81,7 +81,7 @@ func TestLiveView(t *testing.T) {
 	}
 	gone := old[1]
 	run("halt", gone)
-	w.sees("another leader", gone+` +halted`, `leader +m\d, for .* \(before: (m\d|none)\)`, `quorum +■ ■ │ □ .* 0 more may fail`)
+	w.sees("another leader", gone+` +halted`, `leader +m\d, for .* \(before: (m\d|none)\)`, `quorum +■ ■ │ □ .* tolerates 0 failures`)
 	w.sees("the swarm misses it", gone+` +halted +manager \(Unreachable\) +Active +Down`, gone+` +state: \S+ → Down`)
 	w.press("s")
 	w.sees("the worst first", `STATE ▾`, `(?s)`+gone+` +halted.*w1 +running`)

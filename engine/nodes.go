@@ -87,7 +87,7 @@ func (c *Client) UpdateNode(ctx context.Context, id string, edit func(*NodeSpec)
 	})
 }
 
-// RemoveNode strikes the node with that id from the swarm's list. A manager
+// RemoveNode removes the node with that id from the swarm's list. A manager
 // must be demoted first; force skips only the check that the node is down.
 func (c *Client) RemoveNode(ctx context.Context, id string, force bool) error {
 	return c.call(ctx, "node rm", changeTimeout, func(ctx context.Context) error {

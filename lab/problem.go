@@ -68,7 +68,7 @@ func invalid(name string, problems []Problem) error {
 	return &trouble.Error{
 		ID:   "labs-invalid",
 		What: name + " is not valid, and nothing was touched",
-		Next: []string{"mend it, and look again: dcalab config validate"},
+		Next: []string{"fix it and check again: dcalab config validate"},
 		Exit: trouble.ExitConfig,
 		Err:  &InvalidError{Name: name, Problems: sorted(problems)},
 	}

@@ -83,8 +83,8 @@ func OpenState(root, lab string, owner Owner) (*State, error) {
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, &trouble.Error{
-			ID: "state-not-yours", What: "open the state of lab " + lab, Why: "you may not look into " + filepath.Join(root, StateFolder),
-			Next: []string{"whose it is: ls -ld " + filepath.Join(root, StateFolder), "a lab that was made by root is root's: the same with sudo", "or a lab of your own, in a folder of your own"},
+			ID: "state-not-yours", What: "open the state of lab " + lab, Why: "permission denied: " + filepath.Join(root, StateFolder),
+			Next: []string{"whose it is: ls -ld " + filepath.Join(root, StateFolder), "a lab that root created belongs to root: use sudo", "or a lab of your own, in a folder of your own"},
 			Exit: trouble.ExitRequirement, Err: err,
 		}
 	}

@@ -41,7 +41,7 @@ func TestOldManagersAfterForceNewCluster(t *testing.T) {
 		}
 		_, err := Apply(t.Context(), w.lab, w.targets(), Options{})
 		var tr *trouble.Error
-		if !errors.As(err, &tr) || tr.ID != "swarm-unfinished" || !slices.Contains(tr.Next, "make it anew: dcalab destroy --force n2, then dcalab up --swarm") {
+		if !errors.As(err, &tr) || tr.ID != "swarm-unfinished" || !slices.Contains(tr.Next, "recreate it: dcalab destroy --force n2, then dcalab up --swarm") {
 			t.Fatalf("%v", err)
 		}
 		for _, next := range tr.Next {

@@ -97,7 +97,7 @@ type Ailment struct {
 }
 
 // Diagnose looks for what only time and absence do to a swarm: certificates
-// that ran out or soon will, and managers that lost each other.
+// that ran out or soon will, and a lost quorum.
 func Diagnose(v View, ages map[string]Validity, now time.Time) []Ailment {
 	var out []Ailment
 	var expired, short []string
@@ -117,7 +117,7 @@ func Diagnose(v View, ages map[string]Validity, now time.Time) []Ailment {
 	if len(short) > 0 {
 		out = append(out, v.diagnoseShort(short, ages, now))
 	}
-	// Managers whose certificates ran out have lost each other too; the way
+	// Managers whose certificates expired have no quorum either; the way
 	// back is the one above.
 	if !slices.ContainsFunc(v.managers(), func(n NodeView) bool { return slices.Contains(expired, n.Name) }) {
 		if a, ok := v.diagnoseLost(); ok {

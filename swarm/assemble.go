@@ -169,7 +169,7 @@ func (v View) managedBySilent() string {
 	return slices.Collect(maps.Keys(found))[0]
 }
 
-// failed: the engine gave up on its swarm. A silent node is not one.
+// failed: the engine reports swarm state error. A silent node is not one.
 func (n NodeView) failed() bool { return n.engineState == engine.StateError }
 
 // Hangs tells whether its engine let a call run out of time.
@@ -446,7 +446,7 @@ func (v View) entries() []engine.Node {
 func (v View) warnings() []string {
 	out := v.Quorum.Warnings()
 	if len(v.Rivals) > 0 {
-		out = append(out, "the lab is in two halves: "+describeHalves(v.Rivals))
+		out = append(out, "split: nodes of the lab are in two different swarms: "+describeHalves(v.Rivals))
 	}
 	for _, n := range v.Nodes {
 		switch {
@@ -459,7 +459,7 @@ func (v View) warnings() []string {
 		case n.outOfRaft() && n.State == StatePending:
 			out = append(out, fmt.Sprintf("%s was a manager, and the swarm goes on without it (docker swarm init --force-new-cluster): where it stays pending for longer than a minute, it has to join anew: dcalab swarm bootstrap --take-over %s", n.Name, n.Name))
 		case n.outOfRaft() && !n.State.Answered():
-			out = append(out, fmt.Sprintf("%s was a manager, and the swarm goes on without it (docker swarm init --force-new-cluster): do not start it as it is; make it anew: dcalab destroy --force %s, then dcalab up --swarm", n.Name, n.Name))
+			out = append(out, fmt.Sprintf("%s was a manager, and the swarm goes on without it (docker swarm init --force-new-cluster): do not start it as it is; recreate it: dcalab destroy --force %s, then dcalab up --swarm", n.Name, n.Name))
 		case n.State == StateRemoved && n.dissolved:
 			out = append(out, fmt.Sprintf("%s came back into a swarm that was dissolved (%s): out of it, dcalab swarm dissolve; into the next, dcalab swarm bootstrap", n.Name, n.Cluster))
 		case n.State == StateMember && n.Want == lab.RoleNone && !n.Stray:

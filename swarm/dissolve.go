@@ -141,7 +141,7 @@ func (v View) mayRemain() []Unfinished {
 func (v View) beyond() []string {
 	var out []string
 	for _, e := range v.Unknown {
-		out = append(out, fmt.Sprintf("%s is in the swarm and no node of the lab: it goes on as if there were one, until it leaves: docker swarm leave --force", e.Hostname))
+		out = append(out, fmt.Sprintf("%s is in the swarm but is not a node of the lab: it considers itself a member until it leaves: docker swarm leave --force", e.Hostname))
 	}
 	for _, n := range v.Nodes {
 		if n.State == StateForeign {
@@ -250,7 +250,7 @@ func notDissolved(left []Unfinished) error {
 		errs = append(errs, u.Err)
 	}
 	return &trouble.Error{ID: "dissolve-unfinished", Exit: trouble.ExitUnfinished,
-		What: "nodes are left that may take themselves for members of the swarm",
+		What: "some nodes could not leave, and may still consider themselves members",
 		Why:  strings.Join(why, "; "),
 		Next: []string{
 			"start them: dcalab start " + strings.Join(names, " "),

@@ -45,7 +45,7 @@ func (p *planner) grow() {
 	p.await(nodesOf(joining))
 }
 
-// drop plans to strike stale entries, and those of nodes that are about to
+// drop plans to remove stale entries, and those of nodes that are about to
 // leave the lab's own swarm. A dead manager counts against the quorum until
 // it is demoted, so that this comes before any join; late are those that hold
 // what their nodes, which never came into raft, are to have again.
@@ -77,7 +77,7 @@ func (p *planner) drop() (steps, late []Step) {
 }
 
 // leave plans the leaving of nodes that have to join again: those taken over,
-// those that the swarm struck from its list, and those whose engine gave up.
+// those whose entry was removed from the node list, and those whose engine reports an error.
 func (p *planner) leave() []Step {
 	var steps []Step
 	for _, n := range p.v.Nodes {

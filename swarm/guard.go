@@ -41,7 +41,7 @@ func (v View) GuardRemoval(nodes ...string) error {
 	if len(hit) >= v.Quorum.Managers {
 		return &trouble.Error{
 			ID: "last-manager", Exit: trouble.ExitRefused,
-			What: "refused to take " + who + " out of the managers",
+			What: "refused to remove " + who + " from the managers",
 			Why:  "a swarm without a manager is lost, with everything that runs in it",
 			Next: []string{"make another node a manager first: dcalab promote NODE"},
 		}
@@ -52,8 +52,8 @@ func (v View) GuardRemoval(nodes ...string) error {
 	}
 	return &trouble.Error{
 		ID: "quorum-would-be-lost", Exit: trouble.ExitRefused,
-		What: "refused to take " + who + " out of the managers",
-		Why: fmt.Sprintf("the swarm has %s, %d reachable; without %s it has %d, %d reachable, of which a majority of %d is needed",
+		What: "refused to remove " + who + " from the managers",
+		Why: fmt.Sprintf("the swarm has %s, %d reachable; without %s it has %d, %d reachable, and a majority of %d is required",
 			managers(v.Quorum.Managers), v.Quorum.Reachable, who, after.Managers, v.Quorum.Reachable-reachable, after.Majority),
 		Next: []string{"bring the managers back that do not answer, or demote one of those instead: dcalab status"},
 	}
@@ -125,7 +125,7 @@ func (v View) GuardDestroying(nodes ...string) error {
 	}
 	why := "the swarm has no quorum now, and without this manager it may never have one again"
 	if dark {
-		why = "no node answers, so that nobody can tell whether the swarm has a quorum without this manager"
+		why = "no node is reachable, so the quorum without this manager cannot be checked"
 	}
 	return &trouble.Error{
 		ID: "quorum-would-be-lost", Exit: trouble.ExitRefused,

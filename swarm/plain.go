@@ -202,10 +202,10 @@ func (s dropStep) plain(t *teacher) {
 		name = s.ID // the node has a new entry by now, with the same host name
 	}
 	if s.Manager {
-		t.ask("a manager that is no more counts until it is demoted", "docker", "node", "demote", name)
+		t.ask("a lost manager counts towards the quorum until it is demoted", "docker", "node", "demote", name)
 		t.outOfRaft("", s.ID, name)
 	}
-	t.ask("strike its entry", "docker", "node", "rm", "--force", name)
+	t.ask("remove its entry", "docker", "node", "rm", "--force", name)
 	t.left[s.ID] = true
 }
 

@@ -106,7 +106,7 @@ func (p *planner) leftOut() {
 			if n.outOfRaft() { // what its error advises, to start it, would be wrong
 				left.Err = nil
 				left.Why += "; it was a manager, and the swarm goes on without it"
-				left.next = "make it anew: dcalab destroy --force " + n.Name + ", then dcalab up --swarm"
+				left.next = "recreate it: dcalab destroy --force " + n.Name + ", then dcalab up --swarm"
 			}
 			p.out.Unfinished = append(p.out.Unfinished, left)
 		}
@@ -181,7 +181,7 @@ func (p *planner) fresh() error {
 		return &trouble.Error{ID: "manager-not-answering", Exit: trouble.ExitRefused, Where: named(silent),
 			What: "refused to start a new swarm",
 			Why:  fmt.Sprintf("%s may hold the lab's swarm already, and does not answer: %s", named(silent), reason(silent[0])),
-			Next: []string{"start it: dcalab up " + strings.ReplaceAll(named(silent), ", ", " "), "or, if it is gone for good, make it anew: dcalab destroy --force " + strings.ReplaceAll(named(silent), ", ", " ") + ", then dcalab up"},
+			Next: []string{"start it: dcalab up " + strings.ReplaceAll(named(silent), ", ", " "), "or, if it is gone for good, recreate it: dcalab destroy --force " + strings.ReplaceAll(named(silent), ", ", " ") + ", then dcalab up"},
 			Err:  errors.Join(errs...)}
 	case len(locked) > 0:
 		return p.v.LockedError(locked)
@@ -380,7 +380,7 @@ func (v View) LockedError(nodes []NodeView) *trouble.Error {
 func inErrorError(nodes []NodeView) error {
 	return &trouble.Error{ID: "manager-in-error", Exit: trouble.ExitRefused, Where: named(nodes),
 		What: "refused to start a new swarm",
-		Why:  fmt.Sprintf("the engine of %s gave up on its swarm, whose only copy it may hold: %s", nodes[0].Name, reason(nodes[0])),
+		Why:  fmt.Sprintf("the engine of %s reports swarm state error, and may hold the only copy of its data: %s", nodes[0].Name, reason(nodes[0])),
 		Next: []string{
 			"look into the engine's log: dcalab ssh " + nodes[0].Name + " -- sudo tail /var/log/docker.log    # or: sudo journalctl -u docker",
 			"to give that swarm up: dcalab ssh " + nodes[0].Name + " -- docker swarm leave --force",

@@ -39,12 +39,12 @@ func QuorumOf(managers, reachable int) Quorum {
 // MayFail is how many more managers may fail before the quorum is lost.
 func (q Quorum) MayFail() int { return max(0, q.Reachable-q.Majority) }
 
-// String reads "3 managers, 3 reachable, majority 2, 1 more may fail".
+// String reads "3 managers, 3 reachable, majority 2, tolerates 1 failure".
 func (q Quorum) String() string {
 	if !q.HasQuorum {
 		return fmt.Sprintf("%s, %d reachable, majority %d: no quorum", managers(q.Managers), q.Reachable, q.Majority)
 	}
-	return fmt.Sprintf("%s, %d reachable, majority %d, %d more may fail", managers(q.Managers), q.Reachable, q.Majority, q.MayFail())
+	return fmt.Sprintf("%s, %d reachable, majority %d, tolerates %s", managers(q.Managers), q.Reachable, q.Majority, failures(q.MayFail()))
 }
 
 // Warnings are sentences on a number of managers that is unwise.
@@ -52,7 +52,7 @@ func (q Quorum) Warnings() []string {
 	var out []string
 	n := q.Managers
 	if n > 0 && n%2 == 0 {
-		out = append(out, fmt.Sprintf("%d managers tolerate no more failures than %d would (%d): the majority of %d is %d, so the extra manager adds a machine that may fail and nothing else; have an odd number",
+		out = append(out, fmt.Sprintf("%d managers tolerate no more failures than %d would (%d): the majority of %d is %d, so the extra manager adds a machine that may fail and nothing else; use an odd number of managers",
 			n, n-1, Tolerates(n), n, Majority(n)))
 	}
 	switch {
@@ -62,6 +62,13 @@ func (q Quorum) Warnings() []string {
 		out = append(out, fmt.Sprintf("%d managers: more than five make every change slower, because it waits for %d of them", n, Majority(n)))
 	}
 	return out
+}
+
+func failures(n int) string {
+	if n == 1 {
+		return "1 failure"
+	}
+	return fmt.Sprintf("%d failures", n)
 }
 
 func managers(n int) string {

@@ -13,11 +13,11 @@ import (
 
 // Remove takes the named nodes out of the swarm, one after the other and in
 // order: a manager is demoted first, as by Demote, then the node leaves the
-// swarm, then its entry is struck. A node of the lab that is in no swarm is a
+// swarm, then its entry is removed. A node of the lab that is in no swarm is a
 // success; entries that stand for what it was before go, too.
 //
 // A node that does not answer cannot leave: it is refused, unless o.Gone lets
-// its entry be struck all the same. Errors are those of Demote,
+// its entry be removed all the same. Errors are those of Demote,
 // node-not-answering, last-wanted-manager and remove-unfinished.
 func Remove(ctx context.Context, targets []Target, names []string, o ChangeOptions) (Change, error) {
 	v, err := usable(ctx, targets, names, o, judged)
@@ -153,16 +153,16 @@ func (r *changer) removal(m member, gone bool) ([]Step, error) {
 	return append(steps, leaveStep{on: on(m.name), Cluster: r.view.Cluster, Why: "it is removed"}, dropStep{on(m.name), m.ID, false}), nil
 }
 
-// silent refuses to strike the entry of a node that may be alive.
+// silent refuses to remove the entry of a node that may be alive.
 func silent(m member, n NodeView, ours bool) error {
 	e := &trouble.Error{
 		ID: "node-not-answering", Exit: trouble.ExitRefused, What: "refused to remove " + m.name,
-		Why:  "it does not answer (" + reason(n) + "), so that it cannot leave: struck from the list, it would go on as if it were in the swarm once it comes back",
-		Next: []string{"start it first: dcalab start " + m.name, "if it is gone for good, strike its entry: dcalab remove --force " + m.name},
+		Why:  "it does not answer (" + reason(n) + "), so that it cannot leave: if its entry is removed now, it will still consider itself a member when it returns",
+		Next: []string{"start it first: dcalab start " + m.name, "if it is gone for good, remove its entry: dcalab remove --force " + m.name},
 	}
 	if !ours {
 		e.Why = "it is not a node of the lab, so that it cannot be asked to leave"
-		e.Next = []string{"let it leave by hand, there: docker swarm leave", "then strike its entry: dcalab remove --force " + m.ID}
+		e.Next = []string{"let it leave by hand, there: docker swarm leave", "then remove its entry: dcalab remove --force " + m.ID}
 	}
 	return e
 }

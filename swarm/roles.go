@@ -21,7 +21,7 @@ type ChangeOptions struct {
 	// Force leaves the refusal of a demotion that costs the quorum to the swarm
 	// itself. The last manager is never demoted.
 	Force bool
-	// Gone: Remove strikes the entries of nodes that do not answer, too, which
+	// Gone: Remove removes the entries of nodes that do not answer, too, which
 	// cannot leave by themselves.
 	Gone bool
 	// DryRun: nothing is done; Change.Steps says what would be.
@@ -275,7 +275,7 @@ func (r *changer) down(m member) string {
 // those that are to be changed. nil: of none.
 type counts func(n NodeView, named bool) bool
 
-// judged: what the quorum can bear hangs on the managers.
+// judged: how many failures the quorum tolerates depends on the managers.
 func judged(n NodeView, named bool) bool { return named || n.hung() }
 
 func beginChange(ctx context.Context, targets []Target, names []string, o ChangeOptions, counts counts) (*changer, Change, error) {

@@ -64,7 +64,7 @@ func TestPromoteAndDemote(t *testing.T) {
 		{name: "demote a worker", roles: "mw", do: demote, nodes: []string{"n2"}, before: 1, after: 1, already: true},
 		{name: "demote the dead one of three", roles: "mmm", play: func(w *world) { w.stop(2) }, do: demote, nodes: []string{"n3"}, before: 3, after: 2, actions: 1},
 		{name: "demote a living one while one is dead", roles: "mmm", play: func(w *world) { w.stop(2) }, do: demote, nodes: []string{"n2"},
-			id: "quorum-would-be-lost", says: "the swarm has 3 managers, 2 reachable; without n2 it has 2, 1 reachable, of which a majority of 2 is needed", before: 3, after: 3},
+			id: "quorum-would-be-lost", says: "the swarm has 3 managers, 2 reachable; without n2 it has 2, 1 reachable, and a majority of 2 is required", before: 3, after: 3},
 		{name: "forced, it is the swarm that refuses", roles: "mmm", play: func(w *world) { w.stop(2) }, do: force, nodes: []string{"n2"}, id: "quorum-would-be-lost", says: "the swarm refused", before: 3, after: 3},
 		{name: "demote the last manager", roles: "mw", do: demote, nodes: []string{"n1"}, id: "last-manager", before: 1, after: 1},
 		{name: "demote all, forced", roles: "mm", do: force, nodes: []string{"n1", "n2"}, id: "last-manager", before: 2, after: 2},
@@ -228,7 +228,7 @@ func TestQuorumArithmetic(t *testing.T) {
 	} {
 		q := QuorumOf(tt.managers, tt.reachable)
 		if q.HasQuorum != tt.quorum || q.MayFail() != tt.more {
-			t.Errorf("%d of %d: %+v, %d more may fail", tt.reachable, tt.managers, q, q.MayFail())
+			t.Errorf("%d of %d: %+v, tolerates %d", tt.reachable, tt.managers, q, q.MayFail())
 		}
 		w := q.Warnings()
 		if len(w) != len(tt.warnings) {

@@ -82,9 +82,9 @@ func (n NodeView) notStanding(leader bool) (why string, final bool) {
 	case StateLocked:
 		return "it waits for the unlock key", true
 	case StateError:
-		return says("its engine gave up on its swarm"), true
+		return says("its engine reports swarm state error"), true
 	case StateRemoved:
-		return "the swarm struck it from its list", true
+		return "it was removed from the swarm's node list", true
 	case StateMember:
 	default:
 		return says("it is " + string(n.State)), false
@@ -112,7 +112,7 @@ func notStandingError(v View, nodes, missing []string, patience time.Duration, h
 		}
 	}
 	e := &trouble.Error{
-		ID: "swarm-not-standing", What: "the nodes run, and the swarm does not stand", Why: strings.Join(missing, "; "),
+		ID: "swarm-not-standing", What: "nodes are running but the swarm is not healthy", Why: strings.Join(missing, "; "),
 		Next: []string{"see where it stands: dcalab status", "then mend it: dcalab swarm bootstrap"},
 		Exit: trouble.ExitUnfinished, Err: errors.Join(errs...),
 	}

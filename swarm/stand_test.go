@@ -33,7 +33,7 @@ func TestWhatANodeLacksToStand(t *testing.T) {
 		"one whose engine is silent":   {NodeView{Name: "n", State: StateEngineDown, Err: errors.New("n: no answer")}, true, "no answer", false},
 		"one that waits for its key":   {NodeView{Name: "n", State: StateLocked}, false, "it waits for the unlock key", true},
 		"one that gave up":             {NodeView{Name: "n", State: StateError, Err: errors.New("certificate expired")}, true, "certificate expired", true},
-		"one that the swarm let go of": {NodeView{Name: "n", State: StateRemoved}, true, "the swarm struck it from its list", true},
+		"one that the swarm let go of": {NodeView{Name: "n", State: StateRemoved}, true, "it was removed from the swarm's node list", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			why, final := c.node.notStanding(c.leader)

@@ -79,7 +79,7 @@ func (s waitStep) String() string {
 	return "wait until it is in the swarm (it is joining, or coming back)"
 }
 
-// dropStep strikes an entry that stands for no living node.
+// dropStep removes an entry that stands for no living node.
 type dropStep struct {
 	on
 	ID      string

@@ -18,12 +18,12 @@ const (
 	StateEngineDown  State = "engine-down" // the machine answers, its engine does not
 	StateInactive    State = "inactive"    // in no swarm
 	StatePending     State = "pending"     // joining, or restarted and not yet back in its swarm
-	StateError       State = "error"       // the engine gave up on its swarm; Err says why
+	StateError       State = "error"       // the engine reports swarm state error; Err says why
 	StateLocked      State = "locked"      // a manager that waits for its unlock key
 	StateForeign     State = "foreign"     // in a swarm that is not the lab's
 	StateMember      State = "member"      // in the lab's swarm
 	// StateRemoved is a node that believes to be in the lab's swarm, while the
-	// swarm struck it from its list (docker node rm --force), or was dissolved
+	// it was removed from the swarm's node list (docker node rm --force), or was dissolved
 	// while it was down. Its engine calls itself active for as long as one cares
 	// to look (20.10, measured).
 	StateRemoved State = "removed"

@@ -26,7 +26,7 @@ func Confirm(ctx context.Context, s Streams, question string) (bool, error) {
 			ID:   "cannot-ask",
 			What: strings.TrimSuffix(plainText(question), "?"),
 			Why:  "the input is not a terminal, so nobody can be asked",
-			Next: []string{"say so beforehand: add --yes"},
+			Next: []string{"to skip the question, pass --yes"},
 			Exit: trouble.ExitRefused,
 		}
 	}

@@ -163,7 +163,7 @@ func story() (whole, broken Picture) {
 	whole = Picture{
 		Title: "lab dca (sandbox)", Columns: columns,
 		Facts: []Fact{{Label: "leader", Value: "master", Since: true}},
-		Meter: &Meter{Label: "quorum", Have: 3, Need: 2, Of: 3, Text: "3 managers, 3 reachable, majority 2, 1 more may fail"},
+		Meter: &Meter{Label: "quorum", Have: 3, Need: 2, Of: 3, Text: "3 managers, 3 reachable, majority 2, tolerates 1 failure"},
 		Rows: []Row{
 			row("master", "running", "manager (Leader)", "Ready", "1", "20.10.24", "10.20.20.100"),
 			row("node01", "running", "manager (Reachable)", "Ready", "1", "20.10.24", "10.20.20.110"),
@@ -173,7 +173,7 @@ func story() (whole, broken Picture) {
 	}
 	broken = whole
 	broken.Facts = []Fact{{Label: "leader", Value: "node02", Since: true}}
-	broken.Meter = &Meter{Label: "quorum", Have: 2, Need: 2, Of: 3, Text: "3 managers, 2 reachable, majority 2, 0 more may fail"}
+	broken.Meter = &Meter{Label: "quorum", Have: 2, Need: 2, Of: 3, Text: "3 managers, 2 reachable, majority 2, tolerates 0 failures"}
 	broken.Rows = []Row{
 		row("master", "halted", "manager (Unreachable)", "Down", "1/0", "-", "10.20.20.100"),
 		row("node01", "running", "manager (Reachable)", "Ready", "1", "20.10.24", "10.20.20.110"),

@@ -17,7 +17,7 @@ func machineCauses() []cause {
 			ID: idBootTimeout, What: "the machine did not answer in time",
 			Classes: []string{"VMBootTimeout", "StartTimeout"}, Machine: true,
 			Text: `Timed out while waiting for the machine to boot|timed out while trying to start the VMware machine`,
-			Next: say("wait a minute and go on: dcalab up; a machine that boots slowly is taken as it is", "watch it boot in the provider's window (VirtualBox, virt-manager, Hyper-V Manager): it says why it stops", "if it never does, make it anew: dcalab destroy NODE, dcalab up NODE"),
+			Next: say("wait a minute and go on: dcalab up; a machine that boots slowly is taken as it is", "watch it boot in the provider's window (VirtualBox, virt-manager, Hyper-V Manager): it says why it stops", "if it never does, recreate it: dcalab destroy NODE, dcalab up NODE"),
 			Exit: trouble.ExitUnfinished,
 		},
 		{
@@ -53,7 +53,7 @@ func machineCauses() []cause {
 			ID: "vagrant-not-running", What: "the machine does not run",
 			Classes: []string{"SSHNotReady", "VMNotCreatedError", "VMNotRunningError", "MachineGuestNotReady", "NoDomainError"}, Machine: true,
 			Text: `reporting that it is not yet ready for SSH|VM must be (created before running this command|running to open SSH)|No domain found|Domain not found`,
-			Next: say("see where it stands: dcalab status", "start it, or make it anew: dcalab up"),
+			Next: say("see where it stands: dcalab status", "start it, or recreate it: dcalab up"),
 			Exit: trouble.ExitFailure,
 		},
 		{
@@ -89,7 +89,7 @@ func machineCauses() []cause {
 			ID: "vagrant-inaccessible", What: "the machine was deleted or moved behind Vagrant's back",
 			Classes: []string{"VMInaccessible", "VirtualBoxConfigNotFound", "VMNotFoundError", "DriverMissingVMX", "DestroyInvalidState", "VirtualBoxGuestPropertyNotFound"}, Machine: true,
 			Text: `Your VM has become "inaccessible|Could not find a registered machine|VBOX_E_OBJECT_NOT_FOUND.*FindMachine|unable to locate the configuration file for the requested VirtualBox VM|The VM is inaccessible`,
-			Next: say("remove what is left of it in the provider's window (VirtualBox shows it as inaccessible)", "then make it anew: dcalab destroy NODE, dcalab up NODE"),
+			Next: say("remove what is left of it in the provider's window (VirtualBox shows it as inaccessible)", "then recreate it: dcalab destroy NODE, dcalab up NODE"),
 			Exit: trouble.ExitFailure,
 		},
 		{

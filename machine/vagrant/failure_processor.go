@@ -66,7 +66,7 @@ func processorCauses() []cause {
 		{
 			ID: "vagrant-cpu-model", What: "this processor is not what the machine's configuration asks for",
 			Text: `guest and host CPU are not compatible|the CPU is incompatible with host CPU|guest CPU doesn't match specification|CPU mode '[^']*' for .* is not supported by hypervisor|host doesn't support requested feature|unsupported configuration: CPU model`,
-			Next: say("see what libvirt thinks of this processor: virsh -c qemu:///system domcapabilities", "if the machine came from another computer, or the processor was changed, make it anew: dcalab destroy, then dcalab up"),
+			Next: say("see what libvirt thinks of this processor: virsh -c qemu:///system domcapabilities", "if the machine came from another computer, or the processor was changed, recreate it: dcalab destroy, then dcalab up"),
 			Exit: trouble.ExitRequirement,
 		},
 		{

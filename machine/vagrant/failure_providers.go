@@ -214,7 +214,7 @@ func hostOnlyRange(f failure) []string {
 		}
 	}
 	if f.GOOS == "windows" {
-		return []string{"give the lab a subnet inside 192.168.56.0/21 in labs.yaml, and make it anew: dcalab destroy, then dcalab up"}
+		return []string{"give the lab a subnet inside 192.168.56.0/21 in labs.yaml, and recreate it: dcalab destroy, then dcalab up"}
 	}
 	return []string{
 		"allow the lab's subnet: sudo mkdir -p /etc/vbox && echo '* " + subnet + " 192.168.56.0/21' | sudo tee -a /etc/vbox/networks.conf",
