@@ -27,13 +27,19 @@ build: ## Build ./dcalab, static, so that the demo image can be built from it
 STAGES := lint unit scenarios cross machines
 
 .PHONY: test
-test: ## All checks: lint, race, fuzz seeds, scenarios on real engines and real machines, cross-builds
+test: ## All checks but the longest: lint, race, fuzz seeds, scenarios on real engines and real machines, cross-builds
 	scripts/install sandbox test vm
 	@for stage in $(STAGES); do \
 		from=$$(date +%s); \
 		$(MAKE) $$stage; \
 		echo "make test: $$stage took $$(( $$(date +%s) - from )) s"; \
 	done
+
+.PHONY: test-long
+test-long: ## make test with all scenarios, each under the race detector, more rounds of stress, and test-vm: before a release
+	scripts/install sandbox test vm
+	$(MAKE) lint unit scenarios cross LONG=1
+	$(MAKE) test-vm
 
 .PHONY: lint
 lint: ## go vet and the linters; also holds the arrows between packages
@@ -52,17 +58,17 @@ unit: ## Unit, property and contract tests, and the seeds of the fuzz targets
 	@for p in $(ROOTED); do \
 		echo "go test -race $$p (as root)"; \
 		go test -race -c -o $(CACHE)/rooted.test $$p; \
-		(cd $$p && $(AS_ROOT) $(CURDIR)/$(CACHE)/rooted.test -test.timeout=20m); \
+		(cd $$p && $(AS_ROOT) $(CURDIR)/$(CACHE)/rooted.test -test.timeout=20m $(if $(LONG),,-test.short)); \
 	done
 
 # Three labs at once keep two processors busy: engines, not dcalab, take the
 # time. A program with the race detector takes several times as much of it; so
-# here it is in those that do most at once, and in test-long in all.
+# it is under those that do most at once, and under all of them with LONG=1.
 RACED := ^(TestLiveView|TestElectionSeen)$$|^TestScenarios$$/^(first_evening|together|up_interrupted)$$
-E2E = cd e2e && $(AS_ROOT) env DCALAB_DEMO_BINARY=$(CURDIR)/$(CACHE)/dcalab DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/$(1) $(CURDIR)/$(CACHE)/e2e.test -test.timeout=60m -test.parallel=3
+E2E = cd e2e && $(AS_ROOT) env DCALAB_DEMO_BINARY=$(CURDIR)/$(CACHE)/dcalab DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/$(1) $(CURDIR)/$(CACHE)/e2e.test -test.timeout=90m -test.parallel=3 $(V)
 
 .PHONY: scenarios
-scenarios: ## Whole-program scenarios on real engines (RUN=name for one of them)
+scenarios: ## Whole-program scenarios on real engines (RUN=name for one of them; LONG=1 for the long ones too; V=-test.v)
 	@mkdir -p $(CACHE)/race
 	CGO_ENABLED=0 go build -o $(CACHE)/dcalab .
 	go test -c -o $(CACHE)/e2e.test ./e2e
@@ -70,8 +76,12 @@ ifdef RUN
 	$(call E2E,dcalab) -test.run='TestScenarios/$(RUN)' -test.v
 else
 	go build -race -o $(CACHE)/race/dcalab .
-	$(call E2E,dcalab) $(V) -test.skip='$(RACED)'
-	$(call E2E,race/dcalab) $(V) -test.run='$(RACED)'
+ifdef LONG
+	$(call E2E,race/dcalab)
+else
+	$(call E2E,dcalab) -test.short -test.skip='$(RACED)'
+	$(call E2E,race/dcalab) -test.short -test.run='$(RACED)'
+endif
 endif
 
 .PHONY: test-vm

@@ -101,6 +101,9 @@ func TestExamples(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("real nodes need root: make scenarios")
 	}
+	if testing.Short() && !*update {
+		t.Skip("make test-long runs it")
+	}
 	t.Parallel()
 	dcalab, demo := binary(t), staticBinary(t)
 	w := newExampleLab(t, dcalab, demo)
