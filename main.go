@@ -30,5 +30,11 @@ func main() {
 	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second/2, stop) })
 	// net/http writes there what a node's engine says out of turn, in its words.
 	log.SetOutput(io.Discard)
-	os.Exit(cmd.Run(ctx, ui.System(), cmd.Embedded{Labs: labs, Vagrantfile: vagrantfile, Program: os.Args[0]}, os.Args[1:]))
+	embedded := cmd.Embedded{Labs: labs, Vagrantfile: vagrantfile, Program: os.Args[0]}
+	if called := os.Getenv(cmd.ThroughSudo); called != "" {
+		// For this process alone, not for those that it starts.
+		_ = os.Unsetenv(cmd.ThroughSudo)
+		embedded.Program, embedded.ThroughSudo = called, true
+	}
+	os.Exit(cmd.Run(ctx, ui.System(), embedded, os.Args[1:]))
 }

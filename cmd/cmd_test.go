@@ -23,6 +23,14 @@ func run(t *testing.T, args ...string) (status int, out, story string) {
 // runHere calls it in the folder that the test is in.
 func runHere(t *testing.T, args ...string) (status int, out, story string) {
 	t.Helper()
+	var o, e bytes.Buffer
+	status = Run(t.Context(), ui.Streams{In: strings.NewReader(""), Out: &o, Err: &e}, embedded(t), args)
+	return status, o.String(), e.String()
+}
+
+// embedded is what the program carries.
+func embedded(t *testing.T) Embedded {
+	t.Helper()
 	labs, err := os.ReadFile(repository + "/labs.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -31,9 +39,7 @@ func runHere(t *testing.T, args ...string) (status int, out, story string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var o, e bytes.Buffer
-	status = Run(t.Context(), ui.Streams{In: strings.NewReader(""), Out: &o, Err: &e}, Embedded{Labs: labs, Vagrantfile: string(tmpl)}, args)
-	return status, o.String(), e.String()
+	return Embedded{Labs: labs, Vagrantfile: string(tmpl)}
 }
 
 var repository = func() string {

@@ -1,9 +1,11 @@
 package cmd
 
 import (
+	"bytes"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,6 +19,7 @@ import (
 	"github.com/spf13/viper"
 
 	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/ui"
 )
 
 // called is the app of a command line that begins with these global flags.
@@ -275,8 +278,12 @@ func TestAdviceIsForTheLabThatWasNamed(t *testing.T) {
 // A dcalab that runs through sudo was called by dcalab, and not by its user:
 // it is told what that one typed.
 func TestHintsThroughSudo(t *testing.T) {
-	t.Setenv(throughSudo, "./dcalab")
-	if _, _, story := run(t, "--lab", "ha", "ssh", "manager01"); !strings.Contains(story, "bring it up: ./dcalab --lab ha up\n") {
-		t.Errorf("it says:\n%s", story)
+	t.Chdir(t.TempDir())
+	e := embedded(t)
+	e.Program, e.ThroughSudo = "./dcalab", true
+	var story bytes.Buffer
+	Run(t.Context(), ui.Streams{In: strings.NewReader(""), Out: io.Discard, Err: &story}, e, []string{"--lab", "ha", "ssh", "manager01"})
+	if !strings.Contains(story.String(), "bring it up: ./dcalab --lab ha up\n") {
+		t.Errorf("it says:\n%s", &story)
 	}
 }

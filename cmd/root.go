@@ -27,6 +27,9 @@ type Embedded struct {
 	// Program is how the program was called (os.Args[0]), for what it advises to
 	// type; empty stands for dcalab.
 	Program string
+	// ThroughSudo: another dcalab runs this one through sudo; Program is how
+	// that one was called.
+	ThroughSudo bool
 }
 
 // app is one run of the program.
@@ -53,12 +56,6 @@ type app struct {
 // Run runs dcalab with the arguments after the program's name and gives its
 // exit status, one of trouble's, or the remote one for `dcalab ssh`.
 func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []string) int {
-	// For this process alone, not for those that it starts.
-	through := os.Getenv(throughSudo)
-	_ = os.Unsetenv(throughSudo)
-	if through != "" {
-		embedded.Program = through
-	}
 	a := &app{streams: streams, embedded: embedded, args: args, settings: viper.New()}
 	began := time.Now()
 	root := a.root()
@@ -93,15 +90,16 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	_, _ = io.WriteString(streams.Err, ui.Wrap(trouble.Redact(text.String()), streams.ErrFit()))
 	status := trouble.ExitStatus(err)
 	a.logOutcome(began, err, status)
-	if status == refusedBySudo && through != "" {
+	if status == refusedBySudo && embedded.ThroughSudo {
 		status = failedThroughSudo
 	}
 	return status
 }
 
 // switches reads the DCALAB_ variables of the flags that are switches, before
-// any command could mistake one, and puts each as viper reads it: it takes
-// every word that it does not know for false, and yes is one.
+// any command could mistake one: viper takes every word that it does not know
+// for false, and yes is one. What a variable says is what holds where the flag
+// is not given.
 func switches(flags *pflag.FlagSet) error {
 	var failed error
 	flags.VisitAll(func(f *pflag.Flag) {
@@ -112,9 +110,9 @@ func switches(flags *pflag.FlagSet) error {
 		}
 		switch strings.ToLower(strings.TrimSpace(value)) {
 		case "1", "t", "true", "y", "yes", "on":
-			failed = os.Setenv(name, "true")
+			failed = f.Value.Set("true")
 		case "0", "f", "false", "n", "no", "off":
-			failed = os.Setenv(name, "false")
+			failed = f.Value.Set("false")
 		default:
 			failed = usage(fmt.Sprintf("the variable %s is %q, and a switch is on or off", name, value),
 				"on: "+name+"=1, off: "+name+"=0, or leave it out: unset "+name)
@@ -159,9 +157,19 @@ Without a labs.yaml in this folder or above, the built-in one is used
 	f.Bool("explain", false, "print the plain commands for the same, with the node each is typed on (with --dry-run: only print them)")
 	a.settings.SetEnvPrefix("DCALAB")
 	a.settings.SetEnvKeyReplacer(strings.NewReplacer("-", "_"))
-	a.settings.AutomaticEnv()
 	if err := a.settings.BindPFlags(f); err != nil {
 		panic(err) // a programmer's error: a flag set that is nil
+	}
+	fromEnvironment := []string{"demo-binary"}
+	f.VisitAll(func(f *pflag.Flag) {
+		if f.Value.Type() != "bool" { // those: see switches
+			fromEnvironment = append(fromEnvironment, f.Name)
+		}
+	})
+	for _, name := range fromEnvironment {
+		if err := a.settings.BindEnv(name); err != nil {
+			panic(err) // the same: a name that is missing
+		}
 	}
 	a.flags = f
 	root.SetFlagErrorFunc(a.wrongFlag)

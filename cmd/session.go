@@ -730,7 +730,7 @@ func (s *session) sudo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	keep := []string{"NO_COLOR", "TERM", "XDG_STATE_HOME", throughSudo}
+	keep := []string{"NO_COLOR", "TERM", "XDG_STATE_HOME", ThroughSudo}
 	for _, kv := range os.Environ() {
 		if key, _, _ := strings.Cut(kv, "="); strings.HasPrefix(key, "DCALAB_") {
 			keep = append(keep, key)
@@ -740,7 +740,7 @@ func (s *session) sudo(ctx context.Context) error {
 	// Ctrl-C reaches sudo and its child by itself, from the terminal.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), sudo,
 		append([]string{"--preserve-env=" + strings.Join(keep, ","), "--", self}, s.app.args...)...)
-	cmd.Env = append(os.Environ(), throughSudo+"="+s.app.calledAs())
+	cmd.Env = append(os.Environ(), ThroughSudo+"="+s.app.calledAs())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.app.streams.In, s.app.streams.Out, s.app.streams.Err
 	err = cmd.Run()
 	s.app.delegated = err == nil
@@ -760,9 +760,10 @@ func (s *session) sudo(ctx context.Context) error {
 }
 
 const (
-	// throughSudo is set for a dcalab that another one runs through sudo, to how
-	// its user called that one. It ends with failedThroughSudo in place of 1, which is left to sudo itself.
-	throughSudo       = "DCALAB_THROUGH_SUDO"
+	// ThroughSudo is the variable that is set for a dcalab that another one runs
+	// through sudo, to how its user called that one. It ends with
+	// failedThroughSudo in place of 1, which is left to sudo itself.
+	ThroughSudo       = "DCALAB_THROUGH_SUDO"
 	refusedBySudo     = 1
 	failedThroughSudo = 101
 )
