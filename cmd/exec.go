@@ -49,8 +49,9 @@ func (a *app) exec() *cobra.Command {
 		Use:   "exec [--all|--managers|--workers] [NODE...] -- COMMAND...",
 		Short: "Run a command on several nodes at once",
 		Long: `Run a command on several nodes at once: those named, all, or those that the
-swarm calls managers or workers now. As with ssh, the words of the command are
-joined with spaces and read by the shell of each node, as its ordinary user.
+swarm calls managers or workers now, as the node's ordinary user. The command
+gets its words as they were typed; a single word is a line for the shell of the
+node: dcalab exec --all -- 'uptime; df -h'.
 
 What the nodes say is shown as it comes, each line with the node's name in
 front; what they write to standard error goes to standard error. With
@@ -78,13 +79,22 @@ failed agree on it, else 1. A node that cannot be reached has failed.`,
 			if err != nil {
 				return err
 			}
-			return s.exec(c.Context(), which, args[:dash], strings.Join(args[dash:], " "), ordered, output)
+			return s.exec(c.Context(), which, args[:dash], shellLine(args[dash:]), ordered, output)
 		},
 	}
 	which.flags(c)
 	c.Flags().BoolVar(&ordered, "ordered", false, "show what the nodes say node by node, in the lab's order")
 	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: lines)")
 	return explained(c)
+}
+
+// shellLine gives what a node's shell reads: several words are a command with
+// these arguments, a single one is a line of shell.
+func shellLine(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	return provision.Quote(words...)
 }
 
 // exec runs a command line on nodes and gives the error that dcalab exits with.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,8 +22,8 @@ func (a *app) ssh() *cobra.Command {
 		Use:   "ssh NODE [COMMAND...]",
 		Short: "A shell on a node, or one command",
 		Long: `Open a shell on a node, or run one command there and exit with its status.
-As with ssh, the words of the command are joined with spaces and read by the
-shell of the node. Flags before the first word of the command are dcalab's; all
+The command gets its words as they were typed; a single word is a line for the
+shell of the node: dcalab ssh master -- 'uptime; df -h'. Flags before the first word of the command are dcalab's; all
 from there on is the command's, and a -- in front of it may be left out.`,
 		Example:           "  dcalab ssh master\n  dcalab ssh master docker node ls -q\n  dcalab ssh master -- docker node ls",
 		Args:              cobra.MinimumNArgs(1),
@@ -47,7 +46,7 @@ from there on is the command's, and a -- in front of it may be left out.`,
 				return err
 			}
 			typed, what := here(s.login(nodes[0].Name)), "open a shell"
-			if command := strings.Join(words, " "); command != "" {
+			if command := shellLine(words); command != "" {
 				typed, what = here(s.sshLine(nodes[0].Name, command)), "run "+command
 			}
 			if a.dryRun() {
@@ -69,7 +68,7 @@ from there on is the command's, and a -- in front of it may be left out.`,
 			defer node.Close()
 			var exit int
 			if len(words) > 0 {
-				exit, err = node.Stream(ctx, strings.Join(words, " "), a.streams.In, a.streams.Out, a.streams.Err)
+				exit, err = node.Stream(ctx, shellLine(words), a.streams.In, a.streams.Out, a.streams.Err)
 			} else {
 				in, ok := a.streams.In.(*os.File)
 				out, _ := a.streams.Out.(*os.File)
