@@ -23,8 +23,9 @@ func (a *app) ssh() *cobra.Command {
 		Short: "A shell on a node, or one command",
 		Long: `Open a shell on a node, or run one command there and exit with its status.
 The command gets its words as they were typed; a single word is a line for the
-shell of the node: dcalab ssh master -- 'uptime; df -h'. Flags before the first word of the command are dcalab's; all
-from there on is the command's, and a -- in front of it may be left out.`,
+shell of the node: dcalab ssh master -- 'uptime; df -h'. Flags before the first
+word of the command are dcalab's; all from there on is the command's, and a --
+in front of it may be left out.`,
 		Example:           "  dcalab ssh master\n  dcalab ssh master docker node ls -q\n  dcalab ssh master -- docker node ls",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeOne,
