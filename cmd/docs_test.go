@@ -22,24 +22,79 @@ import (
 
 var update = flag.Bool("update", false, "write docs/commands, docs/man and docs/troubleshooting.md anew")
 
-// The two READMEs show the same commands and the same output, in the same
-// order; only what stands after a # may differ.
-func TestDocsReadmesAreInStep(t *testing.T) {
-	english, portuguese := codeBlocks(read(t, "README.md")), codeBlocks(read(t, "README.pt-BR.md"))
-	if len(english) == 0 {
-		t.Fatal("README.md has no code blocks")
-	}
-	if diff := cmp.Diff(english, portuguese); diff != "" {
-		t.Errorf("code blocks of README.md (-) and README.pt-BR.md (+) differ:\n%s", diff)
+// A page in two languages has the same outline in both: headings, code, table
+// rows, list items and links, in the same order.
+func TestDocsTranslationsAreInStep(t *testing.T) {
+	for english, portuguese := range translations(t) {
+		want, got := outline(read(t, english)), outline(read(t, portuguese))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-) and %s (+) differ:\n%s", english, portuguese, diff)
+		}
 	}
 }
 
-// Each README leads to the other within its first lines.
-func TestDocsReadmesLeadToEachOther(t *testing.T) {
-	for file, other := range map[string]string{"README.md": "README.pt-BR.md", "README.pt-BR.md": "README.md"} {
-		head := strings.Join(strings.SplitAfterN(read(t, file), "\n", 6)[:5], "")
-		if !strings.Contains(head, "]("+other+")") {
-			t.Errorf("the first lines of %s do not link to %s", file, other)
+// Each of the two links to the other within its first lines, and elsewhere
+// links to pages of its own language.
+func TestDocsTranslationsLinkToEachOther(t *testing.T) {
+	pairs := translations(t)
+	for english, portuguese := range pairs {
+		for file, other := range map[string]string{english: portuguese, portuguese: english} {
+			lines := strings.SplitAfterN(read(t, file), "\n", 6)
+			head, rest := strings.Join(lines[:5], ""), lines[5]
+			if !slices.Contains(links(head), filepath.Base(other)) {
+				t.Errorf("the first lines of %s do not link to %s", file, filepath.Base(other))
+			}
+			for _, target := range links(rest) {
+				path, _, _ := strings.Cut(target, "#")
+				path = filepath.Join(filepath.Dir(file), path)
+				own, isEnglish := pairs[path]
+				if file == portuguese && isEnglish {
+					t.Errorf("%s links to %s, which is also in Portuguese: %s", file, target, own)
+				}
+				if file == english && strings.HasSuffix(path, translated) {
+					t.Errorf("%s links to %s, which is in Portuguese", file, target)
+				}
+			}
+		}
+	}
+}
+
+func TestDocsOutline(t *testing.T) {
+	const text = "# One\n\nProse, [a link](x.md#y).\n\n    up  # bring it up\n\n    $ up   # not a comment, but output\n\n" +
+		"- an item\n  of two lines\n1. [another](z.pt-BR.md)\n\n| a | b |\n| - | - |\n\n    # a whole line\n    down\n## Two\n"
+	want := []string{
+		"#", "link x.md",
+		"    up #", "", "    $ up   # not a comment, but output", "",
+		"-", "1.", "link z.md", "| 2", "| 2",
+		"    # a whole line", "    down", "", "##",
+	}
+	if diff := cmp.Diff(want, outline(text)); diff != "" {
+		t.Errorf("outline (-want +got):\n%s", diff)
+	}
+	for name, other := range map[string]string{
+		"a heading of another level": strings.Replace(text, "## Two", "### Two", 1),
+		"a heading less":             strings.Replace(text, "## Two", "Two", 1),
+		"another command":            strings.Replace(text, "    up ", "    start ", 1),
+		"a command without comment":  strings.Replace(text, "  # bring it up", "", 1),
+		"other output":               strings.Replace(text, "but output", "mas saída", 1),
+		"blocks run together":        strings.Replace(text, "up\n\n    $ up", "up\n    $ up", 1),
+		"a row less":                 strings.Replace(text, "| - | - |\n", "", 1),
+		"a column less":              strings.Replace(text, "| a | b |", "| a |", 1),
+		"an item less":               strings.Replace(text, "- an item", "an item", 1),
+		"another link":               strings.Replace(text, "x.md", "w.md", 1),
+	} {
+		if cmp.Equal(want, outline(other)) {
+			t.Errorf("%s passes for the same", name)
+		}
+	}
+	for name, other := range map[string]string{
+		"other prose":         strings.Replace(text, "Prose, ", "Mais texto,\nem linhas, ", 1),
+		"a comment":           strings.Replace(text, "# bring it up", "# sobe", 1),
+		"a heading's words":   strings.Replace(text, "# One", "# Um", 1),
+		"a page's other twin": strings.Replace(text, "z.pt-BR.md", "z.md", 1),
+	} {
+		if diff := cmp.Diff(want, outline(other)); diff != "" {
+			t.Errorf("%s is taken for a difference:\n%s", name, diff)
 		}
 	}
 }
@@ -86,10 +141,9 @@ func TestDocsNameRealCommands(t *testing.T) {
 
 // What the documents link to is there: files, and headings in them.
 func TestDocsLinksLeadSomewhere(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	for _, file := range documents(t, "docs", "docs/commands") {
-		for _, m := range link.FindAllStringSubmatch(read(t, file), -1) {
-			target, heading, _ := strings.Cut(m[1], "#")
+		for _, link := range links(read(t, file)) {
+			target, heading, _ := strings.Cut(link, "#")
 			if strings.Contains(target, "://") {
 				continue
 			}
@@ -98,9 +152,9 @@ func TestDocsLinksLeadSomewhere(t *testing.T) {
 				path = filepath.Join(filepath.Dir(file), target)
 			}
 			if _, err := os.Stat(filepath.Join("..", path)); err != nil {
-				t.Errorf("%s links to %s: %v", file, m[1], err)
+				t.Errorf("%s links to %s: %v", file, link, err)
 			} else if heading != "" && !slices.Contains(anchors(read(t, path)), heading) {
-				t.Errorf("%s links to %s, and %s has no such heading", file, m[1], path)
+				t.Errorf("%s links to %s, and %s has no such heading", file, link, path)
 			}
 		}
 	}
@@ -368,6 +422,87 @@ func documents(t *testing.T, folders ...string) []string {
 	}
 	return files
 }
+
+// translated is how the name of a page in Portuguese ends.
+const translated = ".pt-BR.md"
+
+// translations are the English pages that are also in Portuguese, each with
+// its Portuguese twin.
+func translations(t *testing.T) map[string]string {
+	t.Helper()
+	pairs := map[string]string{}
+	for _, file := range documents(t, "docs") {
+		if english, ok := strings.CutSuffix(file, translated); ok {
+			pairs[english+".md"] = file
+		}
+	}
+	for _, want := range []string{"README.md", "docs/tutorial.md"} {
+		if pairs[want] == "" {
+			t.Errorf("%s is not in Portuguese", want)
+		}
+	}
+	return pairs
+}
+
+// outline is what a page and its translation have in common, in order:
+// headings by their level, table rows by their columns, list items, the files
+// that links lead to, and code as it is. Prose is left out.
+// Where no prompt shows that a block is a transcript, what a comment behind a
+// command says may differ, too.
+func outline(markdown string) []string {
+	var found, block []string
+	flush := func() {
+		if len(block) == 0 {
+			return
+		}
+		transcript := slices.ContainsFunc(block, prompt.MatchString)
+		for _, line := range block {
+			if !transcript {
+				line = commentTail.ReplaceAllString(line, "$1 #")
+			}
+			found = append(found, line)
+		}
+		found, block = append(found, ""), nil
+	}
+	for line := range strings.SplitSeq(markdown, "\n") {
+		if strings.HasPrefix(line, "    ") {
+			block = append(block, line)
+			continue
+		}
+		flush()
+		if mark := outlineMark.FindString(line); mark == "|" {
+			found = append(found, fmt.Sprint("| ", strings.Count(line, "|")-strings.Count(line, `\|`)-1))
+		} else if mark != "" {
+			found = append(found, strings.TrimSpace(mark))
+		}
+		for _, target := range links(line) {
+			path, _, _ := strings.Cut(target, "#")
+			if before, ok := strings.CutSuffix(path, translated); ok {
+				path = before + ".md"
+			}
+			found = append(found, "link "+path)
+		}
+	}
+	flush()
+	return found
+}
+
+var (
+	outlineMark = regexp.MustCompile(`^(#+ |- |\d+\. |\|)`)
+	prompt      = regexp.MustCompile(`^    (\w+)?\$ `)
+	commentTail = regexp.MustCompile(`(\S)\s+# .*$`)
+)
+
+// links are the targets of a document's links.
+func links(markdown string) []string {
+	var targets []string
+	for _, m := range link.FindAllStringSubmatch(markdown, -1) {
+		targets = append(targets, m[1])
+	}
+	return targets
+}
+
+var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
 // commands are the program's commands, the hidden ones too, by their path
 // without the program's name, which is "" itself.

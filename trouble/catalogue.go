@@ -143,7 +143,7 @@ func Catalogue() []Topic {
 			{"session-refused", "sshd opens no more sessions",
 				"dcalab keeps one connection to a node and opens several sessions on it. MaxSessions in the node is lower than the default."},
 		}},
-		{Title: "The quorum and the roles", About: "More than half of all managers, those that are down included, must answer for anything in a swarm to be changed. The [tutorial](tutorial.md#2-raft-and-how-many-may-fail) shows why.", Entries: []Entry{
+		{Title: "The quorum and the roles", About: "More than half of all managers, those that are down included, must answer for anything in a swarm to be changed. The [tutorial](tutorial.md#2-raft-and-how-many-failures-it-tolerates) shows why.", Entries: []Entry{
 			{"quorum-would-be-lost", "The swarm would lose its quorum",
 				"What you asked for would leave fewer managers than the majority. Containers would go on running, and nothing could be changed any more. With two managers this is so for either of them: an even number bears no more than the odd one below it."},
 			{"last-manager", "It is the last manager",
