@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 
 	"github.com/vishvananda/netlink"
@@ -23,6 +24,20 @@ func isolate() (release func(), err error) {
 		return nil, err
 	}
 	release = func() { _ = os.RemoveAll(disks) }
+	// The host's folder must stay as long as another is mounted on it: a rmdir
+	// there, as the last lab of the host makes it, would take the mount away.
+	if err := os.MkdirAll(ground, 0o755); err != nil {
+		return release, err
+	}
+	host, err := os.OpenRoot(ground) // by path it is the test's own from here on
+	if err != nil {
+		return release, err
+	}
+	held := ".test-" + filepath.Base(disks)
+	release = func() { _ = errors.Join(os.RemoveAll(disks), host.Remove(held), host.Close()) }
+	if err := host.WriteFile(held, nil, 0o600); err != nil {
+		return release, err
+	}
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
 		return release, err
@@ -31,7 +46,6 @@ func isolate() (release func(), err error) {
 		os.Chmod(disks, 0o755),
 		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
 		unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"),
-		os.MkdirAll(ground, 0o755),
 		unix.Mount(disks, ground, "", unix.MS_BIND, ""),
 	)
 	if err != nil {
