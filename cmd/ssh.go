@@ -11,6 +11,7 @@ import (
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/vagrant"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -136,7 +137,7 @@ folder, so that this works too:
 
 // renderSSHConfig makes the ssh_config of the nodes that run; of some it may
 // be known already how they are reached.
-func (s *session) renderSSHConfig(ctx context.Context, known map[string]machine.Endpoint) ([]byte, error) {
+func (s *session) renderSSHConfig(ctx context.Context, known map[string]node.Endpoint) ([]byte, error) {
 	var machines map[string]machine.Status
 	if len(known) < len(s.lab.Nodes) {
 		var err error

@@ -16,6 +16,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
@@ -391,10 +392,10 @@ func (s *session) boot(ctx context.Context, p *ui.Progress, nodes []lab.Node, ac
 	works := map[string]provision.Work{}
 	var mu sync.Mutex
 	var failed []error
-	reached := map[string]machine.Endpoint{}
+	reached := map[string]node.Endpoint{}
 	err := run(ctx, machine.Observer{
 		Step: p.Step,
-		Ready: func(ep machine.Endpoint) {
+		Ready: func(ep node.Endpoint) {
 			node, work, err := s.prepare(ctx, ep, p, true)
 			mu.Lock()
 			defer mu.Unlock()
@@ -456,7 +457,7 @@ const bootPatience = 3 * time.Minute
 
 // prepare makes one node ready for the swarm; gently, without a restart of an
 // engine that is in one already.
-func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progress, gently bool) (*provision.Node, provision.Work, error) {
+func (s *session) prepare(ctx context.Context, ep node.Endpoint, p *ui.Progress, gently bool) (*provision.Node, provision.Work, error) {
 	n, _ := s.lab.Node(ep.Node)
 	p.Step(ep.Node, "connecting")
 	dial := s.dialOptions()
@@ -497,7 +498,7 @@ func (s *session) warnUnwritten() {
 }
 
 // writeSSHConfig writes the lab's ssh_config for the nodes that run.
-func (s *session) writeSSHConfig(ctx context.Context, known map[string]machine.Endpoint) error {
+func (s *session) writeSSHConfig(ctx context.Context, known map[string]node.Endpoint) error {
 	text, err := s.renderSSHConfig(ctx, known)
 	if err != nil {
 		return err

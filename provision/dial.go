@@ -15,7 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 
-	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -69,7 +69,7 @@ type Options struct {
 // several goroutines; each opens a session of its own on the connection, at
 // most eight at a time, and more wait their turn.
 type Node struct {
-	endpoint machine.Endpoint
+	endpoint node.Endpoint
 	client   *ssh.Client
 	done     chan struct{}
 	sessions chan struct{} // a token per open session
@@ -84,7 +84,7 @@ type Node struct {
 // Errors that a person acts on are trouble.Error with these IDs:
 // "host-key-changed", "host-key-unknown", "key-refused", "identity-unreadable",
 // "node-unreachable".
-func Dial(ctx context.Context, ep machine.Endpoint, o Options) (*Node, error) {
+func Dial(ctx context.Context, ep node.Endpoint, o Options) (*Node, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
 		if o.Wait > 0 {
@@ -141,7 +141,7 @@ func Dial(ctx context.Context, ep machine.Endpoint, o Options) (*Node, error) {
 	return newNode(ep, client, o), nil
 }
 
-func newNode(ep machine.Endpoint, client *ssh.Client, o Options) *Node {
+func newNode(ep node.Endpoint, client *ssh.Client, o Options) *Node {
 	n := &Node{
 		endpoint: ep,
 		client:   client,
@@ -162,7 +162,7 @@ func newNode(ep machine.Endpoint, client *ssh.Client, o Options) *Node {
 func (n *Node) Name() string { return n.endpoint.Node }
 
 // Endpoint is what the node was dialled with.
-func (n *Node) Endpoint() machine.Endpoint { return n.endpoint }
+func (n *Node) Endpoint() node.Endpoint { return n.endpoint }
 
 // Close ends every session and the connection. Closing twice is fine.
 func (n *Node) Close() error {
@@ -213,7 +213,7 @@ func (n *Node) keepAlive(every time.Duration) {
 
 // dialOnce makes one attempt. Its errors are hostKeyError, authError or
 // whatever the network said.
-func dialOnce(ctx context.Context, ep machine.Endpoint, o Options, identity ssh.Signer) (*ssh.Client, error) {
+func dialOnce(ctx context.Context, ep node.Endpoint, o Options, identity ssh.Signer) (*ssh.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 
@@ -282,7 +282,7 @@ func notYet(err error) bool {
 }
 
 // explainDial makes the error of a connection one that its reader can act on.
-func explainDial(ctx context.Context, ep machine.Endpoint, err error) error {
+func explainDial(ctx context.Context, ep node.Endpoint, err error) error {
 	if p := (*backoff.PermanentError)(nil); errors.As(err, &p) {
 		err = p.Err
 	}
@@ -325,7 +325,7 @@ func explainDial(ctx context.Context, ep machine.Endpoint, err error) error {
 
 // readIdentity reads the endpoint's private key. It gives nil where there is
 // none to use and an agent may have one.
-func readIdentity(ep machine.Endpoint, o Options) (ssh.Signer, error) {
+func readIdentity(ep node.Endpoint, o Options) (ssh.Signer, error) {
 	if ep.IdentityFile == "" && o.AgentSocket != "" {
 		return nil, nil
 	}

@@ -16,13 +16,13 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 )
 
 // faulty is an SSH server in this process that can misbehave in ways that a
 // real sshd would have to be broken for. It needs no rights.
 type faulty struct {
-	ep     machine.Endpoint
+	ep     node.Endpoint
 	opts   Options
 	config *ssh.ServerConfig
 
@@ -44,7 +44,7 @@ func newFaulty(t *testing.T) *faulty {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	f := &faulty{
-		ep: machine.Endpoint{Node: "node01", Network: "unix", Address: filepath.Join(dir, "s"), User: "vagrant", IdentityFile: filepath.Join(dir, "id"), HostKeyAlias: "node01.test"},
+		ep: node.Endpoint{Node: "node01", Network: "unix", Address: filepath.Join(dir, "s"), User: "vagrant", IdentityFile: filepath.Join(dir, "id"), HostKeyAlias: "node01.test"},
 	}
 	known := filepath.Join(dir, "known_hosts")
 	f.opts = Options{KnownHosts: known, LearnHostKey: learnTo(known)}

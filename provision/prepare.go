@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -122,7 +122,7 @@ func plan(p probe, want Want) (Work, error) {
 // "engine-version-unavailable", "distribution-unknown", "sudo-refused",
 // "engine-down", "engine-dies", "engine-start-failed", "docker-group-missing",
 // "daemon-json-invalid".
-func Prepare(ctx context.Context, ep machine.Endpoint, o Options, want Want, step func(string)) (*Node, EngineFacts, error) {
+func Prepare(ctx context.Context, ep node.Endpoint, o Options, want Want, step func(string)) (*Node, EngineFacts, error) {
 	if step == nil {
 		step = func(string) {}
 	}

@@ -8,14 +8,14 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 )
 
 // HostEntry is one node in an ssh_config.
 type HostEntry struct {
 	// Names that the node answers to: short name first, then the full one.
 	Names    []string
-	Endpoint machine.Endpoint
+	Endpoint node.Endpoint
 }
 
 // SSHConfigOptions is what the entries of an ssh_config share.

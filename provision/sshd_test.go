@@ -26,7 +26,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 	"golang.org/x/term"
 
-	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 )
 
 // realSSHD is the machine's own OpenSSH: each connection to the socket gets an
@@ -35,7 +35,7 @@ type realSSHD struct {
 	dir    string
 	socket string
 	opts   Options
-	ep     machine.Endpoint
+	ep     node.Endpoint
 
 	mu    sync.Mutex
 	conns int
@@ -105,7 +105,7 @@ func startSSHD(t *testing.T, network, config string, before ...string) *realSSHD
 		_ = l.Close()
 		running.Wait()
 	})
-	s.ep = machine.Endpoint{Node: "node01", Network: network, Address: s.socket, User: "root", IdentityFile: filepath.Join(s.dir, "id"), HostKeyAlias: "node01.test"}
+	s.ep = node.Endpoint{Node: "node01", Network: network, Address: s.socket, User: "root", IdentityFile: filepath.Join(s.dir, "id"), HostKeyAlias: "node01.test"}
 	known := filepath.Join(s.dir, "known hosts")
 	s.opts = Options{KnownHosts: known, LearnHostKey: learnTo(known)}
 	return s
@@ -443,7 +443,7 @@ func TestDialWaitsForANodeThatBoots(t *testing.T) {
 
 func TestDialEndsWithContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	ep := machine.Endpoint{Node: "node01", Network: "unix", Address: filepath.Join(t.TempDir(), "none"), User: "u", IdentityFile: filepath.Join(t.TempDir(), "id")}
+	ep := node.Endpoint{Node: "node01", Network: "unix", Address: filepath.Join(t.TempDir(), "none"), User: "u", IdentityFile: filepath.Join(t.TempDir(), "id")}
 	writeKey(t, ep.IdentityFile)
 	time.AfterFunc(20*time.Millisecond, cancel)
 	if _, err := Dial(ctx, ep, Options{Wait: time.Hour}); !errors.Is(err, context.Canceled) {

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 )
 
 // Exec logs in to a node whose host key is key, runs one shell command and
@@ -20,7 +20,7 @@ import (
 //
 // It is small on purpose, and not package provision's: the contract is to be
 // tested with nothing in between.
-func Exec(ctx context.Context, ep machine.Endpoint, key ssh.PublicKey, command string) (string, error) {
+func Exec(ctx context.Context, ep node.Endpoint, key ssh.PublicKey, command string) (string, error) {
 	pem, err := os.ReadFile(ep.IdentityFile)
 	if err != nil {
 		return "", err
