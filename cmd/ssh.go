@@ -12,7 +12,6 @@ import (
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/node"
-	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -60,24 +59,24 @@ from there on is the command's, and a -- in front of it may be left out.`,
 				}
 				return s.rehearse([]string{nodes[0].Name + ": " + what}, typed)
 			}
-			node, err := s.reach(ctx, nodes[0])
+			conn, err := s.reach(ctx, nodes[0])
 			if err == nil {
 				_, err = s.announce(typed)
 			}
 			if err != nil {
 				return &trouble.Error{Err: err, Next: trouble.Advice(err), Exit: exitConnection}
 			}
-			defer node.Close()
+			defer conn.Close()
 			var exit int
 			if len(words) > 0 {
-				exit, err = node.Stream(ctx, strings.Join(words, " "), a.streams.In, a.streams.Out, a.streams.Err)
+				exit, err = conn.Stream(ctx, strings.Join(words, " "), a.streams.In, a.streams.Out, a.streams.Err)
 			} else {
 				in, ok := a.streams.In.(*os.File)
 				out, _ := a.streams.Out.(*os.File)
 				if !ok {
 					in = nil
 				}
-				exit, err = node.Interactive(ctx, provision.Terminal{In: in, Out: out, Err: a.streams.Err, Type: os.Getenv("TERM")})
+				exit, err = conn.Interactive(ctx, node.Terminal{In: in, Out: out, Err: a.streams.Err, Type: os.Getenv("TERM")})
 			}
 			if err != nil {
 				return &trouble.Error{Err: err, Next: trouble.Advice(err), Exit: exitConnection}
@@ -145,7 +144,7 @@ func (s *session) renderSSHConfig(ctx context.Context, known map[string]node.End
 			return nil, err
 		}
 	}
-	var hosts []provision.HostEntry
+	var hosts []node.HostEntry
 	for _, n := range s.lab.Nodes {
 		ep, ok := known[n.Name]
 		if !ok && machines[n.Name] != machine.StatusRunning {
@@ -157,7 +156,7 @@ func (s *session) renderSSHConfig(ctx context.Context, known map[string]node.End
 				return nil, err
 			}
 		}
-		entry := provision.HostEntry{Names: []string{n.Name}, Endpoint: ep}
+		entry := node.HostEntry{Names: []string{n.Name}, Endpoint: ep}
 		if full := s.lab.Hostname(n); full != n.Name {
 			entry.Names = append(entry.Names, full)
 		}
@@ -170,7 +169,7 @@ func (s *session) renderSSHConfig(ctx context.Context, known map[string]node.End
 		return nil, err
 	}
 	var b bytes.Buffer
-	err = provision.WriteSSHConfig(&b, hosts, provision.SSHConfigOptions{KnownHosts: s.state.KnownHosts(), Dcalab: self})
+	err = node.WriteSSHConfig(&b, hosts, node.SSHConfigOptions{KnownHosts: s.state.KnownHosts(), Dcalab: self})
 	return b.Bytes(), err
 }
 
@@ -179,7 +178,7 @@ func (a *app) sshProxy() *cobra.Command {
 		Use: "ssh-proxy SOCKET", Hidden: true, Args: cobra.ExactArgs(1),
 		Short: "Connect standard input and output to a node's sshd (ssh's ProxyCommand)",
 		RunE: func(c *cobra.Command, args []string) error {
-			err := provision.Proxy(c.Context(), args[0], a.streams.In, a.streams.Out)
+			err := node.Proxy(c.Context(), args[0], a.streams.In, a.streams.Out)
 			if c.Context().Err() != nil {
 				return nil //nolint:nilerr // ssh hangs up when it is done
 			}

@@ -105,7 +105,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune, yes bool)
 			Next: []string{"the same without sudo: what needs root, Vagrant asks for itself"}, Exit: trouble.ExitRefused,
 		}
 	}
-	if err := provision.CheckPath(filepath.ToSlash(s.state.SSHConfig())); err != nil {
+	if err := node.CheckPath(filepath.ToSlash(s.state.SSHConfig())); err != nil {
 		return &trouble.Error{
 			ID: "ssh-config-path", What: "up", Why: err.Error(), Next: []string{"keep the lab in a folder with a plainer name"}, Exit: trouble.ExitRefused,
 		}
@@ -138,7 +138,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune, yes bool)
 	// What is connected already for making it ready, the swarm goes on with.
 	var ready *connected
 	if form {
-		ready = &connected{nodes: map[string]*provision.Node{}}
+		ready = &connected{nodes: map[string]*node.Conn{}}
 		defer ready.Close()
 		defer s.warnUnwritten()
 	}
@@ -396,7 +396,7 @@ func (s *session) boot(ctx context.Context, p *ui.Progress, nodes []lab.Node, ac
 	err := run(ctx, machine.Observer{
 		Step: p.Step,
 		Ready: func(ep node.Endpoint) {
-			node, work, err := s.prepare(ctx, ep, p, true)
+			conn, work, err := s.prepare(ctx, ep, p, true)
 			mu.Lock()
 			defer mu.Unlock()
 			reached[ep.Node], works[ep.Node] = ep, work
@@ -409,12 +409,12 @@ func (s *session) boot(ctx context.Context, p *ui.Progress, nodes []lab.Node, ac
 				p.Fail(ep.Node, err)
 				failed = append(failed, err)
 			case keep != nil:
-				keep.nodes[ep.Node] = node
+				keep.nodes[ep.Node] = conn
 				if f != nil {
-					f.add(ep.Node, node)
+					f.add(ep.Node, conn)
 				}
 			default:
-				_ = node.Close()
+				_ = conn.Close()
 			}
 		},
 	}, names(nodes)...)
@@ -457,14 +457,14 @@ const bootPatience = 3 * time.Minute
 
 // prepare makes one node ready for the swarm; gently, without a restart of an
 // engine that is in one already.
-func (s *session) prepare(ctx context.Context, ep node.Endpoint, p *ui.Progress, gently bool) (*provision.Node, provision.Work, error) {
+func (s *session) prepare(ctx context.Context, ep node.Endpoint, p *ui.Progress, gently bool) (*node.Conn, provision.Work, error) {
 	n, _ := s.lab.Node(ep.Node)
 	p.Step(ep.Node, "connecting")
 	dial := s.dialOptions()
 	dial.Wait = bootPatience
 	want := s.want(n)
 	want.Gently = gently
-	node, facts, err := provision.Prepare(ctx, ep, dial, want, func(step string) { p.Step(ep.Node, step) })
+	conn, facts, err := provision.Prepare(ctx, ep, dial, want, func(step string) { p.Step(ep.Node, step) })
 	if err != nil {
 		return nil, provision.Work{}, err
 	}
@@ -472,7 +472,7 @@ func (s *session) prepare(ctx context.Context, ep node.Endpoint, p *ui.Progress,
 		p.Note(ep.Node + ": " + w)
 	}
 	if facts.Interface == "" {
-		_ = node.Close()
+		_ = conn.Close()
 		return nil, facts.Work, &trouble.Error{
 			ID: "address-missing", Where: ep.Node, What: "find the lab's interface", Why: "none has the address " + n.IP.String(),
 			Next: []string{"if labs.yaml gave it another one since it was created: dcalab destroy " + ep.Node + ", then dcalab up " + ep.Node},
@@ -486,7 +486,7 @@ func (s *session) prepare(ctx context.Context, ep node.Endpoint, p *ui.Progress,
 		done += "; its new settings wait for a restart of the engine"
 	}
 	p.Done(ep.Node, done)
-	return node, facts.Work, nil
+	return conn, facts.Work, nil
 }
 
 // warnUnwritten tells, at the end, of an ssh_config that could not be written.

@@ -1,4 +1,4 @@
-package provision
+package node
 
 import (
 	"bytes"
@@ -10,8 +10,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/dcalab/dcalab/node"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -40,11 +38,11 @@ func sampleHosts() ([]HostEntry, SSHConfigOptions) {
 	return []HostEntry{
 		{
 			Names:    []string{"master", "master.docker-dca.example"},
-			Endpoint: node.Endpoint{Node: "master", Network: "unix", Address: dir + "/master.sock", User: "vagrant", IdentityFile: dir + "/id", HostKeyAlias: "master.docker-dca.example"},
+			Endpoint: Endpoint{Node: "master", Network: "unix", Address: dir + "/master.sock", User: "vagrant", IdentityFile: dir + "/id", HostKeyAlias: "master.docker-dca.example"},
 		},
 		{
 			Names:    []string{"node01", "node01.docker-dca.example"},
-			Endpoint: node.Endpoint{Node: "node01", Network: "tcp", Address: "127.0.0.1:2222", User: "vagrant", IdentityFile: dir + "/id", HostKeyAlias: "node01.docker-dca.example"},
+			Endpoint: Endpoint{Node: "node01", Network: "tcp", Address: "127.0.0.1:2222", User: "vagrant", IdentityFile: dir + "/id", HostKeyAlias: "node01.docker-dca.example"},
 		},
 	}, SSHConfigOptions{KnownHosts: dir + "/known_hosts", Dcalab: "/opt/my tools/dcalab"}
 }

@@ -1,13 +1,11 @@
 //go:build unix
 
-package provision
+package node
 
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,155 +23,26 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 	"golang.org/x/term"
 
-	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/node/nodetest"
 )
 
-// realSSHD is the machine's own OpenSSH: each connection to the socket gets an
-// sshd of its own (sshd -i), which ends with it.
+// realSSHD is the machine's own OpenSSH, and how it is reached.
 type realSSHD struct {
-	dir    string
-	socket string
-	opts   Options
-	ep     node.Endpoint
-
-	mu    sync.Mutex
-	conns int
+	*nodetest.SSHD
+	ep   Endpoint
+	opts Options
 }
 
-// startSSHD takes more lines for sshd_config and the program to run in front
-// of sshd (nsenter and its arguments).
-func startSSHD(t *testing.T, network, config string, before ...string) *realSSHD {
+func startSSHD(t *testing.T, network, config string) *realSSHD {
 	t.Helper()
-	sshd := "/usr/sbin/sshd"
-	if _, err := os.Stat(sshd); err != nil {
-		t.Skip("no sshd here (package openssh-server)")
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("sshd logs in only as itself: this test needs root")
-	}
-	if err := os.MkdirAll("/run/sshd", 0o755); err != nil { // sshd's own demand
-		t.Fatal(err)
-	}
-	s := &realSSHD{dir: t.TempDir()}
-	for _, name := range []string{"host", "id"} {
-		public := writeKey(t, filepath.Join(s.dir, name))
-		if name == "id" {
-			if err := os.WriteFile(filepath.Join(s.dir, "authorized_keys"), ssh.MarshalAuthorizedKey(public), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	text := fmt.Sprintf("HostKey %[1]s/host\nAuthorizedKeysFile %[1]s/authorized_keys\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nAcceptEnv NOTHING\nPrintMotd no\n%[2]s\n", s.dir, config)
-	file := filepath.Join(s.dir, "sshd_config")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, dir := range []string{s.dir, filepath.Dir(s.dir)} { // sshd reads authorized_keys as the user
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	address := "127.0.0.1:0"
-	if network == "unix" {
-		address = filepath.Join(s.dir, "node.sock")
-	}
-	l, err := net.Listen(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.socket = l.Addr().String()
-	if _, err := exec.LookPath("unshare"); err == nil && len(before) == 0 {
-		// Away from root's own shell start-up files, and from the log of logins.
-		before = []string{"unshare", "-m", "sh", "-c", `mount -t tmpfs none /root; mount -t tmpfs none /var/log; exec "$@"`, "sh"}
-	}
-	argv := slices.Concat(before, []string{sshd, "-i", "-e", "-f", file})
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			s.mu.Lock()
-			s.conns++
-			s.mu.Unlock()
-			running.Go(func() { serveSSHD(t, c, argv) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		running.Wait()
-	})
-	s.ep = node.Endpoint{Node: "node01", Network: network, Address: s.socket, User: "root", IdentityFile: filepath.Join(s.dir, "id"), HostKeyAlias: "node01.test"}
-	known := filepath.Join(s.dir, "known hosts")
-	s.opts = Options{KnownHosts: known, LearnHostKey: learnTo(known)}
+	s := &realSSHD{SSHD: nodetest.StartSSHD(t, network, config)}
+	s.ep, s.opts = reach(s.Login)
 	return s
 }
 
-func serveSSHD(t *testing.T, c net.Conn, argv []string) {
+func (s *realSSHD) dial(t *testing.T) *Conn {
 	t.Helper()
-	f, err := c.(interface{ File() (*os.File, error) }).File()
-	_ = c.Close()
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer f.Close()
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Stdin, cmd.Stdout = f, f
-	var log bytes.Buffer
-	cmd.Stderr = &log
-	_ = cmd.Run()
-	if testing.Verbose() && t.Failed() {
-		t.Logf("sshd: %s", log.String())
-	}
-}
-
-func (s *realSSHD) connections() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.conns
-}
-
-func (s *realSSHD) dial(t *testing.T) *Node {
-	t.Helper()
-	n, err := Dial(t.Context(), s.ep, s.opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = n.Close() })
-	return n
-}
-
-func writeKey(t *testing.T, path string) ssh.PublicKey {
-	t.Helper()
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(private, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	key, err := ssh.NewPublicKey(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for !done() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within a minute", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	return dial(t, s.ep, s.opts)
 }
 
 // fullDisk takes nothing.
@@ -264,7 +132,7 @@ func TestManySessionsShareOneConnection(t *testing.T) {
 				})
 			}
 			all.Wait()
-			if c := s.connections(); c != 1 {
+			if c := s.Connections(); c != 1 {
 				t.Errorf("%d connections", c)
 			}
 		})
@@ -274,14 +142,14 @@ func TestManySessionsShareOneConnection(t *testing.T) {
 func TestSessionsRefusedIsExplained(t *testing.T) {
 	n := startSSHD(t, "unix", "MaxSessions 0").dial(t)
 	_, err := n.Run(t.Context(), "true", nil)
-	wantTrouble(t, err, "session-refused")
+	nodetest.WantTrouble(t, err, "session-refused")
 }
 
 func TestHostKeyIsPinned(t *testing.T) {
 	s := startSSHD(t, "unix", "")
 	strict := Options{KnownHosts: s.opts.KnownHosts}
 	_, err := Dial(t.Context(), s.ep, strict)
-	wantTrouble(t, err, "host-key-unknown")
+	nodetest.WantTrouble(t, err, "host-key-unknown")
 
 	s.dial(t) // learns
 	n, err := Dial(t.Context(), s.ep, strict)
@@ -290,9 +158,9 @@ func TestHostKeyIsPinned(t *testing.T) {
 	}
 	_ = n.Close()
 
-	writeKey(t, filepath.Join(s.dir, "host"))
+	nodetest.WriteKey(t, filepath.Join(s.Dir, "host"))
 	_, err = Dial(t.Context(), s.ep, s.opts)
-	wantTrouble(t, err, "host-key-changed")
+	nodetest.WantTrouble(t, err, "host-key-changed")
 
 	// What destroying a node does.
 	if err := os.Remove(s.opts.KnownHosts); err != nil {
@@ -311,7 +179,7 @@ func TestHostKeyOfThePinnedKindIsAskedFor(t *testing.T) {
 		}
 	}
 	s := startSSHD(t, "unix", "HostKey "+dir+"/rsa\nHostKey "+dir+"/ecdsa")
-	for _, file := range []string{filepath.Join(s.dir, "host"), dir + "/rsa", dir + "/ecdsa"} {
+	for _, file := range []string{filepath.Join(s.Dir, "host"), dir + "/rsa", dir + "/ecdsa"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -322,7 +190,7 @@ func TestHostKeyOfThePinnedKindIsAskedFor(t *testing.T) {
 		}
 		t.Run(signer.PublicKey().Type(), func(t *testing.T) {
 			known := filepath.Join(t.TempDir(), "known_hosts")
-			if err := learnTo(known)(s.ep.HostKeyAlias, signer.PublicKey()); err != nil {
+			if err := nodetest.LearnTo(known)(s.ep.HostKeyAlias, signer.PublicKey()); err != nil {
 				t.Fatal(err)
 			}
 			n, err := Dial(t.Context(), s.ep, Options{KnownHosts: known})
@@ -340,36 +208,36 @@ func TestHostKeyOfThePinnedKindIsAskedFor(t *testing.T) {
 		text, _ := os.ReadFile(file)
 		signer, _ := ssh.ParsePrivateKey(text)
 		known := filepath.Join(t.TempDir(), "known_hosts")
-		if err := learnTo(known)(s.ep.HostKeyAlias, signer.PublicKey()); err != nil {
+		if err := nodetest.LearnTo(known)(s.ep.HostKeyAlias, signer.PublicKey()); err != nil {
 			t.Fatal(err)
 		}
 		_, err := Dial(t.Context(), s.ep, Options{KnownHosts: known})
-		wantTrouble(t, err, "host-key-changed")
+		nodetest.WantTrouble(t, err, "host-key-changed")
 	})
 }
 
 func TestKeys(t *testing.T) {
 	s := startSSHD(t, "unix", "")
 	stranger := filepath.Join(t.TempDir(), "id")
-	writeKey(t, stranger)
+	nodetest.WriteKey(t, stranger)
 
 	ep := s.ep
 	ep.IdentityFile = stranger
 	_, err := Dial(t.Context(), ep, s.opts)
-	wantTrouble(t, err, "key-refused")
+	nodetest.WantTrouble(t, err, "key-refused")
 
 	wait := s.opts
 	wait.Wait = time.Hour
 	_, err = Dial(t.Context(), ep, wait)
-	wantTrouble(t, err, "key-refused") // at once: no waiting for what cannot come
+	nodetest.WantTrouble(t, err, "key-refused") // at once: no waiting for what cannot come
 
-	ep.IdentityFile = filepath.Join(s.dir, "nowhere")
+	ep.IdentityFile = filepath.Join(s.Dir, "nowhere")
 	_, err = Dial(t.Context(), ep, s.opts)
-	wantTrouble(t, err, "identity-unreadable")
+	nodetest.WantTrouble(t, err, "identity-unreadable")
 
 	// The agent has the right key, and is asked last and first.
 	keys := agent.NewKeyring()
-	text, _ := os.ReadFile(filepath.Join(s.dir, "id"))
+	text, _ := os.ReadFile(filepath.Join(s.Dir, "id"))
 	private, err := ssh.ParseRawPrivateKey(text)
 	if err != nil {
 		t.Fatal(err)
@@ -411,18 +279,18 @@ func TestDialWaitsForANodeThatBoots(t *testing.T) {
 	late := s.ep
 	late.Address = filepath.Join(t.TempDir(), "late.sock")
 	_, err := Dial(t.Context(), late, s.opts)
-	wantTrouble(t, err, "node-unreachable")
+	nodetest.WantTrouble(t, err, "node-unreachable")
 
 	o := s.opts
 	o.Wait = time.Hour
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err = Dial(short, late, o)
-	if e := wantTrouble(t, err, "node-unreachable"); !errors.Is(e, context.DeadlineExceeded) {
+	if e := nodetest.WantTrouble(t, err, "node-unreachable"); !errors.Is(e, context.DeadlineExceeded) {
 		t.Errorf("the deadline is not in %v", e)
 	}
 	type dialled struct {
-		n   *Node
+		n   *Conn
 		err error
 	}
 	got := make(chan dialled)
@@ -443,8 +311,8 @@ func TestDialWaitsForANodeThatBoots(t *testing.T) {
 
 func TestDialEndsWithContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	ep := node.Endpoint{Node: "node01", Network: "unix", Address: filepath.Join(t.TempDir(), "none"), User: "u", IdentityFile: filepath.Join(t.TempDir(), "id")}
-	writeKey(t, ep.IdentityFile)
+	ep := Endpoint{Node: "node01", Network: "unix", Address: filepath.Join(t.TempDir(), "none"), User: "u", IdentityFile: filepath.Join(t.TempDir(), "id")}
+	nodetest.WriteKey(t, ep.IdentityFile)
 	time.AfterFunc(20*time.Millisecond, cancel)
 	if _, err := Dial(ctx, ep, Options{Wait: time.Hour}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
@@ -462,33 +330,6 @@ func pair(t *testing.T) (far, near *os.File) {
 	return far, near
 }
 
-// screen collects what a terminal shows.
-type screen struct {
-	mu  sync.Mutex
-	all bytes.Buffer
-}
-
-func (s *screen) follow(r io.Reader) {
-	buf := make([]byte, 4096)
-	for {
-		k, err := r.Read(buf)
-		s.mu.Lock()
-		s.all.Write(buf[:k])
-		s.mu.Unlock()
-		if err != nil {
-			return
-		}
-	}
-}
-
-func (s *screen) shows(text string) func() bool {
-	return func() bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return strings.Contains(s.all.String(), text)
-	}
-}
-
 func TestInteractive(t *testing.T) {
 	n := startSSHD(t, "unix", "").dial(t)
 	far, near := pair(t)
@@ -499,8 +340,8 @@ func TestInteractive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var s screen
-	go s.follow(far)
+	var s nodetest.Screen
+	go s.Follow(far)
 	type ended struct {
 		exit int
 		err  error
@@ -516,7 +357,7 @@ func TestInteractive(t *testing.T) {
 		}
 	}
 	typed("stty size; echo term-$TERM-")
-	eventually(t, "the size and type of the terminal", func() bool { return s.shows("33 99")() && s.shows("term-vt220-\r")() })
+	nodetest.Eventually(t, "the size and type of the terminal", func() bool { return s.Shows("33 99")() && s.Shows("term-vt220-\r")() })
 
 	if err := pty.Setsize(far, &pty.Winsize{Rows: 44, Cols: 111}); err != nil {
 		t.Fatal(err)
@@ -526,9 +367,9 @@ func TestInteractive(t *testing.T) {
 	if err := self.Signal(winch); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the new size", func() bool {
+	nodetest.Eventually(t, "the new size", func() bool {
 		typed("stty size")
-		return s.shows("44 111")()
+		return s.Shows("44 111")()
 	})
 	typed("exit 9")
 	if e := <-done; e.exit != 9 || e.err != nil {
@@ -547,15 +388,15 @@ func TestInteractiveCommandAndCancel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var s screen
-	go s.follow(far)
+	var s nodetest.Screen
+	go s.Follow(far)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
 		_, err := n.Interactive(ctx, Terminal{In: near, Out: near, Command: "tty; sleep 1000"})
 		done <- err
 	}()
-	eventually(t, "a terminal on the node", s.shows("/dev/pts/"))
+	nodetest.Eventually(t, "a terminal on the node", s.Shows("/dev/pts/"))
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
@@ -602,7 +443,7 @@ func TestPlainSSHThroughTheProxy(t *testing.T) {
 	if err := WriteSSHConfig(&b, []HostEntry{{Names: []string{"node01", "node01.test"}, Endpoint: s.ep}}, SSHConfigOptions{KnownHosts: s.opts.KnownHosts, Dcalab: self}); err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(s.dir, "ssh_config")
+	file := filepath.Join(s.Dir, "ssh_config")
 	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package provision
+package node
 
 import (
 	"bytes"
@@ -16,12 +16,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dcalab/dcalab/node/nodetest"
 	"github.com/dcalab/dcalab/trouble"
 )
 
 const withSFTP = "Subsystem sftp internal-sftp"
 
-func filesOf(t *testing.T, n *Node) *Place {
+func filesOf(t *testing.T, n *Conn) *Place {
 	t.Helper()
 	p, err := n.Files(t.Context())
 	if err != nil {
@@ -192,7 +193,7 @@ func TestCopyRefuses(t *testing.T) {
 				way.To = Here()
 			}
 			_, err := way.Run(t.Context(), c.source, c.target)
-			e := wantTrouble(t, err, c.id)
+			e := nodetest.WantTrouble(t, err, c.id)
 			if e.Where != c.where || !strings.Contains(e.Error(), c.why) {
 				t.Errorf("it reads %q", e)
 			}
@@ -345,7 +346,7 @@ func TestCopyStaysInItsTarget(t *testing.T) {
 
 func TestNoSFTPIsExplained(t *testing.T) {
 	_, err := startSSHD(t, "unix", "").dial(t).Files(t.Context())
-	wantTrouble(t, err, "sftp-absent")
+	nodetest.WantTrouble(t, err, "sftp-absent")
 }
 
 // A copy leaves the connection free for others, and gives its session back.

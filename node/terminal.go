@@ -1,4 +1,4 @@
-package provision
+package node
 
 import (
 	"context"
@@ -32,7 +32,7 @@ type Terminal struct {
 // Interactive runs the user's login shell on the node until it ends, follows
 // the size of the terminal, restores the terminal whatever happens, and
 // returns the exit status of the shell as Result.Exit describes it.
-func (n *Node) Interactive(ctx context.Context, t Terminal) (int, error) {
+func (n *Conn) Interactive(ctx context.Context, t Terminal) (int, error) {
 	start := func(s *ssh.Session) error {
 		if t.Command != "" {
 			return s.Start(t.Command)

@@ -1,4 +1,4 @@
-package provision
+package node
 
 import (
 	"bytes"
@@ -7,15 +7,13 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
-
-	"github.com/dcalab/dcalab/node"
 )
 
 // HostEntry is one node in an ssh_config.
 type HostEntry struct {
 	// Names that the node answers to: short name first, then the full one.
 	Names    []string
-	Endpoint node.Endpoint
+	Endpoint Endpoint
 }
 
 // SSHConfigOptions is what the entries of an ssh_config share.

@@ -1,6 +1,6 @@
 //go:build unix
 
-package provision
+package node
 
 import (
 	"context"
@@ -24,7 +24,7 @@ func (loose) Open(string) (io.ReadCloser, error) { return io.NopCloser(strings.N
 func TestCopiesHonourTheUmask(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0o027))
 	target := filepath.Join(t.TempDir(), "target")
-	c := Copy{From: &Place{fileSystem: loose{liar{name: "f"}}, name: "node01", node: &Node{}}, To: Here(), Recursive: true}
+	c := Copy{From: &Place{fileSystem: loose{liar{name: "f"}}, name: "node01", node: &Conn{}}, To: Here(), Recursive: true}
 	if _, err := c.Run(t.Context(), "folder", target); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestAnUnfinishedCopyHasNoName(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	c := Copy{From: &Place{fileSystem: loose{liar{name: "f"}}, name: "node01", node: &Node{}}, To: Here(), Recursive: true}
+	c := Copy{From: &Place{fileSystem: loose{liar{name: "f"}}, name: "node01", node: &Conn{}}, To: Here(), Recursive: true}
 	if _, err := c.Run(ctx, "folder", filepath.Join(dir, "target")); err == nil {
 		t.Error("it went on")
 	}

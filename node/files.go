@@ -1,4 +1,4 @@
-package provision
+package node
 
 import (
 	"context"
@@ -21,12 +21,12 @@ import (
 )
 
 // Place is one end of a copy: the files of this machine (Here) or of a node
-// (Node.Files). The zero value is of no use.
+// (Conn.Files). The zero value is of no use.
 type Place struct {
 	fileSystem
 	// name is the node's, or how this machine is called in a message.
 	name string
-	node *Node // nil here
+	node *Conn // nil here
 	// umask is what others do not get of a new file.
 	umask fs.FileMode
 }
@@ -64,8 +64,8 @@ func Here() *Place { return &Place{fileSystem: local{}, name: "this machine", um
 // so does it, a moment later, in which a copy may remove what it has begun.
 //
 // Errors: "sftp-absent" where sshd offers none, and those of a session.
-func (n *Node) Files(ctx context.Context) (*Place, error) {
-	within := n.patience.Answer
+func (n *Conn) Files(ctx context.Context) (*Place, error) {
+	within := n.timeouts.Answer
 	opening, cancel := context.WithTimeoutCause(ctx, within, n.late("open an SFTP session", within))
 	defer cancel()
 	s, release, err := n.session(opening)

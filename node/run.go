@@ -1,4 +1,4 @@
-package provision
+package node
 
 import (
 	"cmp"
@@ -24,16 +24,16 @@ const (
 	// cancelPatience is how long a command that was told to stop may take
 	// before it is left behind.
 	cancelPatience = 300 * time.Millisecond
-	// maxOutput is how much a command may write to either stream where dcalab
+	// MaxOutput is how much a command may write to either stream where dcalab
 	// wants its answer, in bytes. The longest answer there is (what a package
 	// manager says) has some hundred KiB.
-	maxOutput = 8 << 20
+	MaxOutput = 8 << 20
 )
 
-// Patience is how long a node may take for what dcalab asks of it; a field that
+// Timeouts are how long a node may take for what dcalab asks of it; a field that
 // is zero has a default. It is not for the commands of a person (Stream,
 // Interactive, Files), which end when they do.
-type Patience struct {
+type Timeouts struct {
 	// Answer is for one question. Default 15 s, which is as long as a
 	// connection may be silent (three times Options.KeepAlive).
 	Answer time.Duration
@@ -45,23 +45,12 @@ type Patience struct {
 	Work time.Duration
 }
 
-func (p Patience) orDefault() Patience {
-	return Patience{
-		Answer: cmp.Or(p.Answer, 15*time.Second),
-		Ready:  cmp.Or(p.Ready, time.Minute),
-		Work:   cmp.Or(p.Work, 30*time.Minute),
+func (t Timeouts) orDefault() Timeouts {
+	return Timeouts{
+		Answer: cmp.Or(t.Answer, 15*time.Second),
+		Ready:  cmp.Or(t.Ready, time.Minute),
+		Work:   cmp.Or(t.Work, 30*time.Minute),
 	}
-}
-
-// of tells how long a script may take.
-func (p Patience) of(script string) time.Duration {
-	switch script {
-	case "certificate.sh", "clock.sh":
-		return p.Answer
-	case "apt-prepare.sh", "apt-install.sh", "dnf-prepare.sh", "dnf-install.sh", "service.sh", "reset.sh":
-		return p.Work
-	}
-	return p.Ready
 }
 
 // Result is what a command left behind.
@@ -94,20 +83,15 @@ func (e *RunError) Error() string {
 // sshd does not pass on to commands of root), the session is closed, and the
 // error is ctx's. The same happens to a command that does not answer in time
 // ("node-timeout") or never stops talking ("node-too-much-output").
-func (n *Node) Run(ctx context.Context, cmd string, stdin io.Reader) (Result, error) {
-	return n.ask(ctx, shortCommand(cmd), cmd, stdin, n.patience.Answer)
-}
-
-// script is Run for one of dcalab's scripts.
-func (n *Node) script(ctx context.Context, name string, args ...string) (Result, error) {
-	return n.ask(ctx, name, script(name, args...), nil, n.patience.of(name))
+func (n *Conn) Run(ctx context.Context, cmd string, stdin io.Reader) (Result, error) {
+	return n.ask(ctx, shortCommand(cmd), cmd, stdin, n.timeouts.Answer)
 }
 
 // ask is Run that may take as long as within. what is the command's name for
 // a person.
-func (n *Node) ask(ctx context.Context, what, cmd string, stdin io.Reader, within time.Duration) (Result, error) {
-	stdout := &trouble.Bound{Max: maxOutput, Node: n.Name(), What: "run " + what}
-	stderr := &trouble.Bound{Max: maxOutput, Node: n.Name(), What: "run " + what}
+func (n *Conn) ask(ctx context.Context, what, cmd string, stdin io.Reader, within time.Duration) (Result, error) {
+	stdout := &trouble.Bound{Max: MaxOutput, Node: n.Name(), What: "run " + what}
+	stderr := &trouble.Bound{Max: MaxOutput, Node: n.Name(), What: "run " + what}
 	ctx, cancel := context.WithTimeoutCause(ctx, within, n.late("run "+what, within))
 	defer cancel()
 	exit, err := n.exec(ctx, func(s *ssh.Session) error { return s.Start(cmd) }, stdin, stdout, stderr)
@@ -116,13 +100,13 @@ func (n *Node) ask(ctx context.Context, what, cmd string, stdin io.Reader, withi
 	}
 	r := Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), Exit: exit}
 	if exit != 0 {
-		return r, &RunError{Node: n.Name(), Command: what, Exit: exit, Stderr: lastLines(stderr.String(), 5)}
+		return r, &RunError{Node: n.Name(), Command: what, Exit: exit, Stderr: trouble.LastLines(stderr.String(), 5)}
 	}
 	return r, nil
 }
 
 // late is the error of a node that has not answered a question in time.
-func (n *Node) late(what string, within time.Duration) error {
+func (n *Conn) late(what string, within time.Duration) error {
 	return &trouble.Error{
 		ID: "node-timeout", Where: n.Name(), What: what, Why: fmt.Sprintf("no answer after %v: the shell there, or the machine, hangs", within.Round(time.Millisecond)),
 		Next: []string{"see what it does: dcalab ssh " + n.Name(), "or restart it: dcalab halt " + n.Name() + " && dcalab start " + n.Name()},
@@ -136,7 +120,7 @@ func (n *Node) late(what string, within time.Duration) error {
 // whose status was lost ("connection-lost"), or what a writer said that failed:
 // the command is then told to end. Nothing is written to stdout and
 // stderr after it has returned; a Read of stdin may still be under way.
-func (n *Node) Stream(ctx context.Context, cmd string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
+func (n *Conn) Stream(ctx context.Context, cmd string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 	exit, err := n.exec(ctx, func(s *ssh.Session) error { return s.Start(cmd) }, stdin, stdout, stderr)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %s: %w", n.Name(), shortCommand(cmd), err)
@@ -145,7 +129,7 @@ func (n *Node) Stream(ctx context.Context, cmd string, stdin io.Reader, stdout, 
 }
 
 // exec opens a session, starts what start starts, and waits for its status.
-func (n *Node) exec(ctx context.Context, start func(*ssh.Session) error, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
+func (n *Conn) exec(ctx context.Context, start func(*ssh.Session) error, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 	s, release, err := n.session(ctx)
 	if err != nil {
 		return 0, err
@@ -213,7 +197,7 @@ func (n *Node) exec(ctx context.Context, start func(*ssh.Session) error, stdin i
 }
 
 // session opens a session, waiting for its turn.
-func (n *Node) session(ctx context.Context) (*ssh.Session, func(), error) {
+func (n *Conn) session(ctx context.Context) (*ssh.Session, func(), error) {
 	select {
 	case n.sessions <- struct{}{}:
 	case <-n.done:
@@ -268,7 +252,7 @@ func (n *Node) session(ctx context.Context) (*ssh.Session, func(), error) {
 // openSession is NewSession that ends with ctx. A session that is granted too
 // late is closed by the goroutine left behind, which ends with the connection
 // at the latest.
-func (n *Node) openSession(ctx context.Context) (*ssh.Session, error) {
+func (n *Conn) openSession(ctx context.Context) (*ssh.Session, error) {
 	type opened struct {
 		s   *ssh.Session
 		err error
@@ -314,7 +298,7 @@ func await[T any](ctx context.Context, f func() (T, error)) (T, error) {
 }
 
 // lost is the error of a connection that ended in the middle of something.
-func (n *Node) lost(err error) error {
+func (n *Conn) lost(err error) error {
 	return &trouble.Error{
 		ID: "connection-lost", Where: n.Name(), What: "keep the SSH connection",
 		Why:  "it ended before the command did",
@@ -373,10 +357,4 @@ func shortCommand(cmd string) string {
 		line += " …"
 	}
 	return line
-}
-
-// lastLines is the tail of an output as an error shows it.
-func lastLines(s string, n int) string {
-	lines := strings.Split(strings.TrimSpace(trouble.Redact(s)), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

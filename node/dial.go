@@ -1,4 +1,4 @@
-package provision
+package node
 
 import (
 	"context"
@@ -15,7 +15,6 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 
-	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -61,22 +60,22 @@ type Options struct {
 	// KeepAlive is how often the connection is asked for a sign of life; one
 	// that does not answer in six times as long is closed. Default 5 s.
 	KeepAlive time.Duration
-	// Patience is how long the node may take for what it is asked.
-	Patience Patience
+	// Timeouts are how long the node may take for what it is asked.
+	Timeouts Timeouts
 }
 
-// Node is one SSH connection to one node. Its methods may be called from
+// Conn is one SSH connection to one node. Its methods may be called from
 // several goroutines; each opens a session of its own on the connection, at
 // most eight at a time, and more wait their turn.
-type Node struct {
-	endpoint node.Endpoint
+type Conn struct {
+	endpoint Endpoint
 	client   *ssh.Client
 	done     chan struct{}
 	sessions chan struct{} // a token per open session
 	stdio    chan struct{} // a token per session that carries the engine
 	open     atomic.Int32  // sessions that sshd has granted
 	useStdio atomic.Bool   // the server forbids forwarding
-	patience Patience
+	timeouts Timeouts
 }
 
 // Dial opens the connection to a node and logs in. The caller closes it.
@@ -84,7 +83,7 @@ type Node struct {
 // Errors that a person acts on are trouble.Error with these IDs:
 // "host-key-changed", "host-key-unknown", "key-refused", "identity-unreadable",
 // "node-unreachable".
-func Dial(ctx context.Context, ep node.Endpoint, o Options) (*Node, error) {
+func Dial(ctx context.Context, ep Endpoint, o Options) (*Conn, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
 		if o.Wait > 0 {
@@ -108,7 +107,7 @@ func Dial(ctx context.Context, ep node.Endpoint, o Options) (*Node, error) {
 		if err != nil {
 			return nil, explainDial(ctx, ep, err)
 		}
-		return newNode(ep, client, o), nil
+		return newConn(ep, client, o), nil
 	}
 
 	// A node that boots is looked for often at first: on the sandbox its sshd
@@ -138,17 +137,17 @@ func Dial(ctx context.Context, ep node.Endpoint, o Options) (*Node, error) {
 		}
 		return nil, explainDial(ctx, ep, err)
 	}
-	return newNode(ep, client, o), nil
+	return newConn(ep, client, o), nil
 }
 
-func newNode(ep node.Endpoint, client *ssh.Client, o Options) *Node {
-	n := &Node{
+func newConn(ep Endpoint, client *ssh.Client, o Options) *Conn {
+	n := &Conn{
 		endpoint: ep,
 		client:   client,
 		done:     make(chan struct{}),
 		sessions: make(chan struct{}, maxSessions),
 		stdio:    make(chan struct{}, maxStdio),
-		patience: o.Patience.orDefault(),
+		timeouts: o.Timeouts.orDefault(),
 	}
 	go func() {
 		_ = client.Wait()
@@ -159,13 +158,16 @@ func newNode(ep node.Endpoint, client *ssh.Client, o Options) *Node {
 }
 
 // Name is the node's short name.
-func (n *Node) Name() string { return n.endpoint.Node }
+func (n *Conn) Name() string { return n.endpoint.Node }
+
+// Timeouts are how long the node may take for what it is asked.
+func (n *Conn) Timeouts() Timeouts { return n.timeouts }
 
 // Endpoint is what the node was dialled with.
-func (n *Node) Endpoint() node.Endpoint { return n.endpoint }
+func (n *Conn) Endpoint() Endpoint { return n.endpoint }
 
 // Close ends every session and the connection. Closing twice is fine.
-func (n *Node) Close() error {
+func (n *Conn) Close() error {
 	err := n.client.Close()
 	<-n.done
 	if errors.Is(err, net.ErrClosed) {
@@ -175,7 +177,7 @@ func (n *Node) Close() error {
 }
 
 // Done is closed when the connection has ended, by Close or by itself.
-func (n *Node) Done() <-chan struct{} { return n.done }
+func (n *Conn) Done() <-chan struct{} { return n.done }
 
 // silences is how many times KeepAlive a connection may be silent before it is
 // taken for dead. A node that unpacks images on a busy host was seen to keep its
@@ -185,7 +187,7 @@ const silences = 6
 // keepAlive ends the connection of a node that went away without a word
 // (powered off, suspended, its network cut), so that nothing waits for it for
 // ever. Any answer will do: OpenSSH answers that it does not know the request.
-func (n *Node) keepAlive(every time.Duration) {
+func (n *Conn) keepAlive(every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -213,7 +215,7 @@ func (n *Node) keepAlive(every time.Duration) {
 
 // dialOnce makes one attempt. Its errors are hostKeyError, authError or
 // whatever the network said.
-func dialOnce(ctx context.Context, ep node.Endpoint, o Options, identity ssh.Signer) (*ssh.Client, error) {
+func dialOnce(ctx context.Context, ep Endpoint, o Options, identity ssh.Signer) (*ssh.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 
@@ -282,7 +284,7 @@ func notYet(err error) bool {
 }
 
 // explainDial makes the error of a connection one that its reader can act on.
-func explainDial(ctx context.Context, ep node.Endpoint, err error) error {
+func explainDial(ctx context.Context, ep Endpoint, err error) error {
 	if p := (*backoff.PermanentError)(nil); errors.As(err, &p) {
 		err = p.Err
 	}
@@ -325,7 +327,7 @@ func explainDial(ctx context.Context, ep node.Endpoint, err error) error {
 
 // readIdentity reads the endpoint's private key. It gives nil where there is
 // none to use and an agent may have one.
-func readIdentity(ep node.Endpoint, o Options) (ssh.Signer, error) {
+func readIdentity(ep Endpoint, o Options) (ssh.Signer, error) {
 	if ep.IdentityFile == "" && o.AgentSocket != "" {
 		return nil, nil
 	}
