@@ -18,7 +18,7 @@ import (
 // gives what it printed. An exit status other than 0 is an *ssh.ExitError
 // (wrapped, with what the command wrote to stderr).
 //
-// It is small on purpose, and not package provision's: the contract is to be
+// It is small on purpose, and not package node's: the contract is to be
 // tested with nothing in between.
 func Exec(ctx context.Context, ep node.Endpoint, key ssh.PublicKey, command string) (string, error) {
 	pem, err := os.ReadFile(ep.IdentityFile)
