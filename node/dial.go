@@ -141,7 +141,7 @@ func Dial(ctx context.Context, ep Endpoint, o Options) (*Conn, error) {
 }
 
 func newConn(ep Endpoint, client *ssh.Client, o Options) *Conn {
-	n := &Conn{
+	c := &Conn{
 		endpoint: ep,
 		client:   client,
 		done:     make(chan struct{}),
@@ -151,25 +151,25 @@ func newConn(ep Endpoint, client *ssh.Client, o Options) *Conn {
 	}
 	go func() {
 		_ = client.Wait()
-		close(n.done)
+		close(c.done)
 	}()
-	go n.keepAlive(o.KeepAlive)
-	return n
+	go c.keepAlive(o.KeepAlive)
+	return c
 }
 
 // Name is the node's short name.
-func (n *Conn) Name() string { return n.endpoint.Node }
+func (c *Conn) Name() string { return c.endpoint.Node }
 
 // Timeouts are how long the node may take for what it is asked.
-func (n *Conn) Timeouts() Timeouts { return n.timeouts }
+func (c *Conn) Timeouts() Timeouts { return c.timeouts }
 
 // Endpoint is what the node was dialled with.
-func (n *Conn) Endpoint() Endpoint { return n.endpoint }
+func (c *Conn) Endpoint() Endpoint { return c.endpoint }
 
 // Close ends every session and the connection. Closing twice is fine.
-func (n *Conn) Close() error {
-	err := n.client.Close()
-	<-n.done
+func (c *Conn) Close() error {
+	err := c.client.Close()
+	<-c.done
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
@@ -177,7 +177,7 @@ func (n *Conn) Close() error {
 }
 
 // Done is closed when the connection has ended, by Close or by itself.
-func (n *Conn) Done() <-chan struct{} { return n.done }
+func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // silences is how many times KeepAlive a connection may be silent before it is
 // taken for dead. A node that unpacks images on a busy host was seen to keep its
@@ -187,26 +187,26 @@ const silences = 6
 // keepAlive ends the connection of a node that went away without a word
 // (powered off, suspended, its network cut), so that nothing waits for it for
 // ever. Any answer will do: OpenSSH answers that it does not know the request.
-func (n *Conn) keepAlive(every time.Duration) {
+func (c *Conn) keepAlive(every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
-		case <-n.done:
+		case <-c.done:
 			return
 		case <-tick.C:
 		}
 		answered := make(chan struct{})
 		go func() {
 			defer close(answered)
-			_, _, _ = n.client.SendRequest("keepalive@openssh.com", true, nil)
+			_, _, _ = c.client.SendRequest("keepalive@openssh.com", true, nil)
 		}()
 		deadline := time.NewTimer(silences * every)
 		select {
 		case <-answered:
 			deadline.Stop()
 		case <-deadline.C:
-			_ = n.client.Close()
+			_ = c.client.Close()
 			<-answered
 			return
 		}

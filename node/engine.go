@@ -38,12 +38,12 @@ const socketPatience = 4 * time.Second
 // ctx is for the opening only. A deadline set on the connection closes it when
 // it passes. A user who may not open the socket gets a trouble.Error
 // "docker-group-missing"; a socket that nobody listens on, "engine-down".
-func (n *Conn) DialEngine(ctx context.Context) (net.Conn, error) {
-	if n.useStdio.Load() {
-		return n.dialStdio(ctx)
+func (c *Conn) DialEngine(ctx context.Context) (net.Conn, error) {
+	if c.useStdio.Load() {
+		return c.dialStdio(ctx)
 	}
 	start := time.Now()
-	conn, err := n.client.DialContext(ctx, "unix", EngineSocket)
+	conn, err := c.client.DialContext(ctx, "unix", EngineSocket)
 	if err == nil {
 		return newEngineConn(conn), nil
 	}
@@ -51,29 +51,29 @@ func (n *Conn) DialEngine(ctx context.Context) (net.Conn, error) {
 	if !errors.As(err, &refused) {
 		switch {
 		case errors.Is(ctx.Err(), context.DeadlineExceeded):
-			return nil, n.late("open the engine's socket", time.Since(start))
+			return nil, c.late("open the engine's socket", time.Since(start))
 		case ctx.Err() != nil:
-			return nil, fmt.Errorf("%s: open the engine's socket: %w", n.Name(), context.Cause(ctx))
+			return nil, fmt.Errorf("%s: open the engine's socket: %w", c.Name(), context.Cause(ctx))
 		}
-		return nil, n.lost(err)
+		return nil, c.lost(err)
 	}
 	// OpenSSH says "open failed" whatever the reason was: ask the node.
-	if err := n.whyNoSocket(ctx); err != nil {
+	if err := c.whyNoSocket(ctx); err != nil {
 		return nil, err
 	}
 	// It may have begun to listen in between.
-	if conn, err := n.client.DialContext(ctx, "unix", EngineSocket); err == nil {
+	if conn, err := c.client.DialContext(ctx, "unix", EngineSocket); err == nil {
 		return newEngineConn(conn), nil
 	}
-	n.useStdio.Store(true)
-	return n.dialStdio(ctx)
+	c.useStdio.Store(true)
+	return c.dialStdio(ctx)
 }
 
 // whyNoSocket looks at the engine's socket with the eyes of the user. It gives
 // nil when nothing is wrong with it, so that it must be sshd that is in the way.
-func (n *Conn) whyNoSocket(ctx context.Context) error {
-	within := min(n.timeouts.Answer, socketPatience)
-	r, err := n.Script(ctx, Script{Name: "socket.sh", Text: socketScript, Within: within}, EngineSocket)
+func (c *Conn) whyNoSocket(ctx context.Context) error {
+	within := min(c.timeouts.Answer, socketPatience)
+	r, err := c.Script(ctx, Script{Name: "socket.sh", Text: socketScript, Within: within}, EngineSocket)
 	if err != nil {
 		return err
 	}
@@ -82,9 +82,9 @@ func (n *Conn) whyNoSocket(ctx context.Context) error {
 		return nil
 	case "denied":
 		return &trouble.Error{
-			ID: "docker-group-missing", Where: n.Name(), What: "open the engine's socket",
-			Why:  "user " + n.endpoint.User + " is not in the docker group on this connection",
-			Next: []string{"dcalab up " + n.Name() + "    # puts the user into the group and connects anew"},
+			ID: "docker-group-missing", Where: c.Name(), What: "open the engine's socket",
+			Why:  "user " + c.endpoint.User + " is not in the docker group on this connection",
+			Next: []string{"dcalab up " + c.Name() + "    # puts the user into the group and connects anew"},
 		}
 	default:
 		why := "the engine is not running: nothing listens on " + EngineSocket
@@ -92,43 +92,43 @@ func (n *Conn) whyNoSocket(ctx context.Context) error {
 			why = "the engine is not running: there is no " + EngineSocket
 		}
 		return &trouble.Error{
-			ID: "engine-down", Where: n.Name(), What: "open the engine's socket", Why: why,
+			ID: "engine-down", Where: c.Name(), What: "open the engine's socket", Why: why,
 			Next: []string{
-				"dcalab ssh " + n.Name() + " -- sudo service docker start",
-				"dcalab up " + n.Name() + "    # installs or starts what is missing",
+				"dcalab ssh " + c.Name() + " -- sudo service docker start",
+				"dcalab up " + c.Name() + "    # installs or starts what is missing",
 			},
 		}
 	}
 }
 
 // dialStdio carries an engine connection over the streams of a command.
-func (n *Conn) dialStdio(ctx context.Context) (net.Conn, error) {
+func (c *Conn) dialStdio(ctx context.Context) (net.Conn, error) {
 	select {
-	case n.stdio <- struct{}{}:
-	case <-n.done:
-		return nil, n.lost(io.EOF)
+	case c.stdio <- struct{}{}:
+	case <-c.done:
+		return nil, c.lost(io.EOF)
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%s: open the engine's socket: %w", n.Name(), context.Cause(ctx))
+		return nil, fmt.Errorf("%s: open the engine's socket: %w", c.Name(), context.Cause(ctx))
 	}
-	s, release, err := n.session(ctx)
+	s, release, err := c.session(ctx)
 	if err != nil {
-		<-n.stdio
+		<-c.stdio
 		return nil, err
 	}
-	c := &stdioConn{node: n}
-	c.release = sync.OnceFunc(func() { release(); <-n.stdio })
-	s.Stderr = &c.stderr
-	if c.in, err = s.StdinPipe(); err == nil {
-		if c.out, err = s.StdoutPipe(); err == nil {
+	stdio := &stdioConn{node: c}
+	stdio.release = sync.OnceFunc(func() { release(); <-c.stdio })
+	s.Stderr = &stdio.stderr
+	if stdio.in, err = s.StdinPipe(); err == nil {
+		if stdio.out, err = s.StdoutPipe(); err == nil {
 			_, err = await(ctx, func() (struct{}, error) { return struct{}{}, s.Start("docker system dial-stdio") })
 		}
 	}
 	if err != nil {
-		c.release()
-		return nil, fmt.Errorf("%s: docker system dial-stdio: %w", n.Name(), err)
+		stdio.release()
+		return nil, fmt.Errorf("%s: docker system dial-stdio: %w", c.Name(), err)
 	}
-	c.wait = sync.OnceValue(s.Wait)
-	return newEngineConn(c), nil
+	stdio.wait = sync.OnceValue(s.Wait)
+	return newEngineConn(stdio), nil
 }
 
 // engineConn gives a connection over SSH what net.Conn promises and an SSH

@@ -64,11 +64,11 @@ func Here() *Place { return &Place{fileSystem: local{}, name: "this machine", um
 // so does it, a moment later, in which a copy may remove what it has begun.
 //
 // Errors: "sftp-absent" where sshd offers none, and those of a session.
-func (n *Conn) Files(ctx context.Context) (*Place, error) {
-	within := n.timeouts.Answer
-	opening, cancel := context.WithTimeoutCause(ctx, within, n.late("open an SFTP session", within))
+func (c *Conn) Files(ctx context.Context) (*Place, error) {
+	within := c.timeouts.Answer
+	opening, cancel := context.WithTimeoutCause(ctx, within, c.late("open an SFTP session", within))
 	defer cancel()
-	s, release, err := n.session(opening)
+	s, release, err := c.session(opening)
 	if err != nil {
 		return nil, err
 	}
@@ -94,22 +94,22 @@ func (n *Conn) Files(ctx context.Context) (*Place, error) {
 		return sftp.NewClientPipe(from, in, sftp.UseConcurrentWrites(true))
 	})
 	if err == nil {
-		r := &remote{Client: client, node: n.Name(), words: words}
+		r := &remote{Client: client, node: c.Name(), words: words}
 		stop := closeAfter(ctx, tidyPatience, end)
 		r.release = func() { stop(); end() }
-		return &Place{fileSystem: r, name: n.Name(), node: n}, nil
+		return &Place{fileSystem: r, name: c.Name(), node: c}, nil
 	}
 	end()
 	if opening.Err() != nil {
 		return nil, context.Cause(opening)
 	}
 	select {
-	case <-n.done:
-		return nil, n.lost(err)
+	case <-c.done:
+		return nil, c.lost(err)
 	default:
 	}
 	return nil, &trouble.Error{
-		ID: "sftp-absent", Where: n.Name(), What: "copy files", Why: "its sshd offers no SFTP: " + err.Error(),
+		ID: "sftp-absent", Where: c.Name(), What: "copy files", Why: "its sshd offers no SFTP: " + err.Error(),
 		Next: []string{"add the line \"Subsystem sftp internal-sftp\" to /etc/ssh/sshd_config on the node, and restart its sshd"},
 		Err:  err,
 	}

@@ -83,33 +83,33 @@ func (e *RunError) Error() string {
 // sshd does not pass on to commands of root), the session is closed, and the
 // error is ctx's. The same happens to a command that does not answer in time
 // ("node-timeout") or never stops talking ("node-too-much-output").
-func (n *Conn) Run(ctx context.Context, cmd string, stdin io.Reader) (Result, error) {
-	return n.ask(ctx, shortCommand(cmd), cmd, stdin, n.timeouts.Answer)
+func (c *Conn) Run(ctx context.Context, cmd string, stdin io.Reader) (Result, error) {
+	return c.ask(ctx, shortCommand(cmd), cmd, stdin, c.timeouts.Answer)
 }
 
 // ask is Run that may take as long as within. what is the command's name for
 // a person.
-func (n *Conn) ask(ctx context.Context, what, cmd string, stdin io.Reader, within time.Duration) (Result, error) {
-	stdout := &trouble.Bound{Max: MaxOutput, Node: n.Name(), What: "run " + what}
-	stderr := &trouble.Bound{Max: MaxOutput, Node: n.Name(), What: "run " + what}
-	ctx, cancel := context.WithTimeoutCause(ctx, within, n.late("run "+what, within))
+func (c *Conn) ask(ctx context.Context, what, cmd string, stdin io.Reader, within time.Duration) (Result, error) {
+	stdout := &trouble.Bound{Max: MaxOutput, Node: c.Name(), What: "run " + what}
+	stderr := &trouble.Bound{Max: MaxOutput, Node: c.Name(), What: "run " + what}
+	ctx, cancel := context.WithTimeoutCause(ctx, within, c.late("run "+what, within))
 	defer cancel()
-	exit, err := n.exec(ctx, func(s *ssh.Session) error { return s.Start(cmd) }, stdin, stdout, stderr)
+	exit, err := c.exec(ctx, func(s *ssh.Session) error { return s.Start(cmd) }, stdin, stdout, stderr)
 	if err != nil {
-		return Result{}, fmt.Errorf("%s: %s: %w", n.Name(), what, err)
+		return Result{}, fmt.Errorf("%s: %s: %w", c.Name(), what, err)
 	}
 	r := Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), Exit: exit}
 	if exit != 0 {
-		return r, &RunError{Node: n.Name(), Command: what, Exit: exit, Stderr: trouble.LastLines(stderr.String(), 5)}
+		return r, &RunError{Node: c.Name(), Command: what, Exit: exit, Stderr: trouble.LastLines(stderr.String(), 5)}
 	}
 	return r, nil
 }
 
 // late is the error of a node that has not answered a question in time.
-func (n *Conn) late(what string, within time.Duration) error {
+func (c *Conn) late(what string, within time.Duration) error {
 	return &trouble.Error{
-		ID: "node-timeout", Where: n.Name(), What: what, Why: fmt.Sprintf("no answer after %v: the shell there, or the machine, hangs", within.Round(time.Millisecond)),
-		Next: []string{"see what it does: dcalab ssh " + n.Name(), "or restart it: dcalab halt " + n.Name() + " && dcalab start " + n.Name()},
+		ID: "node-timeout", Where: c.Name(), What: what, Why: fmt.Sprintf("no answer after %v: the shell there, or the machine, hangs", within.Round(time.Millisecond)),
+		Next: []string{"see what it does: dcalab ssh " + c.Name(), "or restart it: dcalab halt " + c.Name() + " && dcalab start " + c.Name()},
 		Err:  context.DeadlineExceeded,
 	}
 }
@@ -120,17 +120,17 @@ func (n *Conn) late(what string, within time.Duration) error {
 // whose status was lost ("connection-lost"), or what a writer said that failed:
 // the command is then told to end. Nothing is written to stdout and
 // stderr after it has returned; a Read of stdin may still be under way.
-func (n *Conn) Stream(ctx context.Context, cmd string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
-	exit, err := n.exec(ctx, func(s *ssh.Session) error { return s.Start(cmd) }, stdin, stdout, stderr)
+func (c *Conn) Stream(ctx context.Context, cmd string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
+	exit, err := c.exec(ctx, func(s *ssh.Session) error { return s.Start(cmd) }, stdin, stdout, stderr)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %s: %w", n.Name(), shortCommand(cmd), err)
+		return 0, fmt.Errorf("%s: %s: %w", c.Name(), shortCommand(cmd), err)
 	}
 	return exit, nil
 }
 
 // exec opens a session, starts what start starts, and waits for its status.
-func (n *Conn) exec(ctx context.Context, start func(*ssh.Session) error, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
-	s, release, err := n.session(ctx)
+func (c *Conn) exec(ctx context.Context, start func(*ssh.Session) error, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
+	s, release, err := c.session(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -193,31 +193,31 @@ func (n *Conn) exec(ctx context.Context, start func(*ssh.Session) error, stdin i
 	case errors.As(err, &status):
 		return status.ExitStatus(), nil
 	}
-	return 0, n.lost(err)
+	return 0, c.lost(err)
 }
 
 // session opens a session, waiting for its turn.
-func (n *Conn) session(ctx context.Context) (*ssh.Session, func(), error) {
+func (c *Conn) session(ctx context.Context) (*ssh.Session, func(), error) {
 	select {
-	case n.sessions <- struct{}{}:
-	case <-n.done:
-		return nil, nil, n.lost(io.EOF)
+	case c.sessions <- struct{}{}:
+	case <-c.done:
+		return nil, nil, c.lost(io.EOF)
 	case <-ctx.Done():
 		return nil, nil, context.Cause(ctx)
 	}
-	free := func() { <-n.sessions }
+	free := func() { <-c.sessions }
 
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval = 20 * time.Millisecond
 	b.MaxInterval = 200 * time.Millisecond
 	alone := time.Now()
 	s, err := backoff.Retry(ctx, func() (*ssh.Session, error) {
-		s, err := n.openSession(ctx)
+		s, err := c.openSession(ctx)
 		if err == nil {
-			n.open.Add(1)
+			c.open.Add(1)
 			return s, nil
 		}
-		if n.open.Load() > 0 { // a server that allows fewer: wait for one of ours to end
+		if c.open.Load() > 0 { // a server that allows fewer: wait for one of ours to end
 			alone = time.Now()
 		}
 		refused := (*ssh.OpenChannelError)(nil)
@@ -237,29 +237,29 @@ func (n *Conn) session(ctx context.Context) (*ssh.Session, func(), error) {
 			return nil, nil, context.Cause(ctx)
 		case errors.As(err, &refused):
 			return nil, nil, &trouble.Error{
-				ID: "session-refused", Where: n.Name(), What: "open a session on the connection",
+				ID: "session-refused", Where: c.Name(), What: "open a session on the connection",
 				Why:  "sshd refuses it: " + refused.Error(),
 				Next: []string{"see MaxSessions in the node's /etc/ssh/sshd_config: dcalab needs 8, the default is 10"},
 				Err:  err,
 			}
 		}
-		return nil, nil, n.lost(err)
+		return nil, nil, c.lost(err)
 	}
 	var once sync.Once
-	return s, func() { once.Do(func() { _ = s.Close(); n.open.Add(-1); free() }) }, nil
+	return s, func() { once.Do(func() { _ = s.Close(); c.open.Add(-1); free() }) }, nil
 }
 
 // openSession is NewSession that ends with ctx. A session that is granted too
 // late is closed by the goroutine left behind, which ends with the connection
 // at the latest.
-func (n *Conn) openSession(ctx context.Context) (*ssh.Session, error) {
+func (c *Conn) openSession(ctx context.Context) (*ssh.Session, error) {
 	type opened struct {
 		s   *ssh.Session
 		err error
 	}
 	ch := make(chan opened)
 	go func() {
-		s, err := n.client.NewSession()
+		s, err := c.client.NewSession()
 		select {
 		case ch <- opened{s, err}:
 		case <-ctx.Done():
@@ -298,9 +298,9 @@ func await[T any](ctx context.Context, f func() (T, error)) (T, error) {
 }
 
 // lost is the error of a connection that ended in the middle of something.
-func (n *Conn) lost(err error) error {
+func (c *Conn) lost(err error) error {
 	return &trouble.Error{
-		ID: "connection-lost", Where: n.Name(), What: "keep the SSH connection",
+		ID: "connection-lost", Where: c.Name(), What: "keep the SSH connection",
 		Why:  "it ended before the command did",
 		Next: []string{"dcalab status    # is the machine still running?"},
 		Err:  err,

@@ -32,7 +32,7 @@ type Terminal struct {
 // Interactive runs the user's login shell on the node until it ends, follows
 // the size of the terminal, restores the terminal whatever happens, and
 // returns the exit status of the shell as Result.Exit describes it.
-func (n *Conn) Interactive(ctx context.Context, t Terminal) (int, error) {
+func (c *Conn) Interactive(ctx context.Context, t Terminal) (int, error) {
 	start := func(s *ssh.Session) error {
 		if t.Command != "" {
 			return s.Start(t.Command)
@@ -41,7 +41,7 @@ func (n *Conn) Interactive(ctx context.Context, t Terminal) (int, error) {
 	}
 	fd := int(t.In.Fd())
 	if !term.IsTerminal(fd) {
-		return n.exec(ctx, start, t.In, t.Out, t.Err)
+		return c.exec(ctx, start, t.In, t.Out, t.Err)
 	}
 
 	if t.Type == "" {
@@ -76,7 +76,7 @@ func (n *Conn) Interactive(ctx context.Context, t Terminal) (int, error) {
 	defer func() { stop(); <-followed }()
 
 	h, w := height, width
-	exit, err := n.exec(ctx, func(s *ssh.Session) error {
+	exit, err := c.exec(ctx, func(s *ssh.Session) error {
 		// RFC 4254 section 8: the echo is the node's business, ours is raw.
 		modes := ssh.TerminalModes{ssh.ECHO: 1, ssh.TTY_OP_ISPEED: 38400, ssh.TTY_OP_OSPEED: 38400}
 		if err := s.RequestPty(t.Type, h, w, modes); err != nil {
@@ -89,7 +89,7 @@ func (n *Conn) Interactive(ctx context.Context, t Terminal) (int, error) {
 		return nil
 	}, t.In, t.Out, nil)
 	if err != nil {
-		return 0, fmt.Errorf("%s: shell: %w", n.Name(), err)
+		return 0, fmt.Errorf("%s: shell: %w", c.Name(), err)
 	}
 	return exit, nil
 }

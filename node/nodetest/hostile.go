@@ -41,8 +41,7 @@ const HostileToken = "SWMTKN-1-5l3x2m8q0c7a9f4k6j1h2g3d4s5a6p7o8i9u0y1t2r3e4w5q6
 // start it.
 func NewHostile(t *testing.T) *Hostile {
 	t.Helper()
-	h := &Hostile{Faulty: NewFaulty(t), Over: make(chan struct{})}
-	return h
+	return &Hostile{Faulty: NewFaulty(t), Over: make(chan struct{})}
 }
 
 // Start lets it listen.
