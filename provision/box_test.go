@@ -29,7 +29,7 @@ func (b *box) prepare(want Want) (*node.Conn, EngineFacts, []string, error) {
 }
 
 func TestPrepareAFreshNodeAddsTheGroupAndReconnects(t *testing.T) {
-	b := newBox(t, "")
+	b := newBox(t)
 	b.StartEngine()
 	n, facts, steps, err := b.prepare(Want{Hostname: "box"})
 	if err != nil {
@@ -64,7 +64,7 @@ func TestPrepareAFreshNodeAddsTheGroupAndReconnects(t *testing.T) {
 }
 
 func TestPrepareStartsNamesAndLabels(t *testing.T) {
-	b := newBox(t, "")
+	b := newBox(t)
 	b.MustRoot(`ip link add enp0s8 type veth peer name other && ip addr add 10.20.20.100/24 dev enp0s8`)
 	b.MustRoot(`mkdir -p /etc/docker && echo '{"mtu": 1450}' >/etc/docker/daemon.json`)
 	want := Want{Hostname: "master.docker-dca.example", EngineLabels: map[string]string{"Zone": "it's a"}, Address: netip.MustParseAddr("10.20.20.100")}
@@ -117,7 +117,7 @@ func TestPrepareStartsNamesAndLabels(t *testing.T) {
 }
 
 func TestPrepareSetsAndTakesBackRegistries(t *testing.T) {
-	b := newBox(t, "")
+	b := newBox(t)
 	b.MustRoot(`mkdir -p /etc/docker && echo '{"insecure-registries": ["theirs:5000"]}' >/etc/docker/daemon.json`)
 	config := func() string { return b.MustRoot("tr -d ' \n' </etc/docker/daemon.json") }
 	prepare := func(restarted bool, want Want) {
@@ -155,7 +155,7 @@ func TestPrepareSetsAndTakesBackRegistries(t *testing.T) {
 }
 
 func TestPrepareMakesTheGroup(t *testing.T) {
-	b := newBox(t, "")
+	b := newBox(t)
 	b.MustRoot("service docker start")
 	nodetest.Eventually(t, "the engine's socket", func() bool { _, err := b.Root("test -S /run/docker.sock"); return err == nil })
 	b.MustRoot("groupdel docker; chgrp root /run/docker.sock")
@@ -169,7 +169,7 @@ func TestPrepareMakesTheGroup(t *testing.T) {
 }
 
 func TestPrepareSaysWhenSudoRefuses(t *testing.T) {
-	b := newBox(t, "")
+	b := newBox(t)
 	b.StartEngine()
 	b.MustRoot("rm /etc/sudoers.d/vagrant")
 	_, _, _, err := b.prepare(Want{})
@@ -181,7 +181,7 @@ func TestInstallWithoutANetwork(t *testing.T) {
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		t.Skip("no apt-get here")
 	}
-	b := newBox(t, "")
+	b := newBox(t)
 	n := b.dial(t)
 	for _, source := range []string{sourceDistribution, sourceDocker} {
 		t.Run(source, func(t *testing.T) {
@@ -209,7 +209,7 @@ END
 chmod +x /usr/local/sbin/apt-*`
 
 func TestInstallPinsTheVersion(t *testing.T) {
-	b := newBox(t, "")
+	b := newBox(t)
 	b.MustRoot(fakeApt)
 	n := b.dial(t)
 	r := recipe{Manager: "apt", Source: sourceDistribution, Repository: "debian", Release: "bookworm", Package: "docker.io", Version: "20.10"}
@@ -228,7 +228,7 @@ func TestInstallPinsTheVersion(t *testing.T) {
 }
 
 func TestCertificateNeverBringsTheKey(t *testing.T) {
-	b := newBox(t, "")
+	b := newBox(t)
 	n := b.dial(t)
 	if _, err := Certificate(t.Context(), n); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("in no swarm: %v", err)

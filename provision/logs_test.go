@@ -24,7 +24,7 @@ echo "goroutine 1 of young"
 echo "time=\"$(d 5)\" level=info msg=now"; } >/var/log/docker.log`
 
 func TestEngineLogOfAFile(t *testing.T) {
-	b := newBox(t, "")
+	b := newBox(t)
 	n := b.dial(t)
 	_, err := b.logged(n, LogOptions{Lines: 10})
 	nodetest.WantTrouble(t, err, "engine-log-absent")
@@ -113,7 +113,7 @@ chmod 755 /usr/local/sbin/journalctl
 mount --bind /usr/local/sbin /usr/local/bin`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBox(t, "")
+			b := newBox(t)
 			b.MustRoot(prepare)
 			for _, how := range []string{"Ctrl-C", "the connection is cut"} {
 				n := b.dial(t)

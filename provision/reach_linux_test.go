@@ -15,9 +15,9 @@ type box struct {
 	opts node.Options
 }
 
-func newBox(t *testing.T, config string) *box {
+func newBox(t *testing.T) *box {
 	t.Helper()
-	b := &box{Box: nodetest.NewBox(t, config), t: t}
+	b := &box{Box: nodetest.NewBox(t, ""), t: t}
 	b.ep, b.opts = reach(b.Login)
 	return b
 }

@@ -96,7 +96,12 @@ func StartSSHD(t *testing.T, network, config string, before ...string) *SSHD {
 
 func serveSSHD(t *testing.T, c net.Conn, argv []string) {
 	t.Helper()
-	f, err := c.(interface{ File() (*os.File, error) }).File()
+	socket, ok := c.(interface{ File() (*os.File, error) })
+	if !ok {
+		t.Errorf("a %T has no file", c)
+		return
+	}
+	f, err := socket.File()
 	_ = c.Close()
 	if err != nil {
 		t.Error(err)
