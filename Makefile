@@ -45,15 +45,15 @@ test-long: ## make test with all scenarios, each under the race detector, more r
 lint: ## go vet and the linters; also holds the arrows between packages
 	go vet ./...
 	$(LINT) run ./...
-	shellcheck scripts/* provision/scripts/*.sh machine/vagrant/*.sh machine/vagrant/testdata/fake-vagrant bench/testdata/*.sh .ci/run
+	shellcheck scripts/* node/*.sh provision/scripts/*.sh machine/vagrant/*.sh machine/vagrant/testdata/fake-vagrant bench/testdata/*.sh .ci/run
 
 # What needs root is compiled as the user and only run as root, so that the
 # build cache stays the user's.
-ROOTED := ./machine/sandbox ./provision
+ROOTED := ./machine/sandbox ./node ./provision
 
 .PHONY: unit
 unit: ## Unit, property and contract tests, and the seeds of the fuzz targets
-	go test -race $$(go list ./... | grep -v -e /e2e$$ -e /machine/sandbox$$ -e /provision$$)
+	go test -race $$(go list ./... | grep -v -e /e2e$$ -e /machine/sandbox$$ -e /node$$ -e /provision$$)
 	@mkdir -p $(CACHE)
 	@for p in $(ROOTED); do \
 		echo "go test -race $$p (as root)"; \

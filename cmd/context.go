@@ -21,7 +21,7 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
-	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -370,7 +370,7 @@ func blockEnd(labName string) string { return "# dcalab " + labName + ": end\n" 
 func (s *session) sshBlock() (string, error) {
 	path := filepath.ToSlash(s.state.SSHConfig())
 	// Include expands patterns and, in newer versions, tokens and variables.
-	if provision.CheckPath(path) != nil || strings.ContainsAny(path, `*?[]%$`) {
+	if node.CheckPath(path) != nil || strings.ContainsAny(path, `*?[]%$`) {
 		return "", &trouble.Error{ID: "ssh-config-path", What: "context", Why: fmt.Sprintf("ssh's configuration cannot carry the path %q", path),
 			Next: []string{"keep the lab in a folder with a plainer name"}, Exit: trouble.ExitRefused}
 	}

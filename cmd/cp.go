@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -161,11 +161,11 @@ func (s *session) copy(ctx context.Context, which selection, spots []spot, recur
 	defer p.Close()
 
 	// A copy between two nodes needs both: everybody is opened first.
-	places := map[string]*provision.Place{"": provision.Here()}
+	places := map[string]*node.Place{"": node.Here()}
 	unreached := map[string]error{}
 	var mu sync.Mutex
-	s.connect(ctx, nodes, have, func(i int, n *provision.Node, err error) {
-		var place *provision.Place
+	s.connect(ctx, nodes, have, func(i int, n *node.Conn, err error) {
+		var place *node.Place
 		if err == nil {
 			place, err = n.Files(ctx)
 		}
@@ -271,9 +271,9 @@ func (s *session) errands(spots []spot, selected []lab.Node) ([]errand, error) {
 // runLane does the errands of one node, one after another, and tells of them.
 // A failed one does not keep the others from being tried. What was left out it
 // gives back: on a terminal, a warning would run into the live lines.
-func (s *session) runLane(ctx context.Context, node string, lane []errand, places map[string]*provision.Place, unreached map[string]error, recursive bool, p *ui.Progress) (skipped []string, _ error) {
-	p.Step(node, "copying")
-	var sum provision.Copied
+func (s *session) runLane(ctx context.Context, name string, lane []errand, places map[string]*node.Place, unreached map[string]error, recursive bool, p *ui.Progress) (skipped []string, _ error) {
+	p.Step(name, "copying")
+	var sum node.Copied
 	var errs []error
 	live := s.app.streams.ErrTerminal()
 	var shown time.Time
@@ -283,26 +283,26 @@ func (s *session) runLane(ctx context.Context, node string, lane []errand, place
 			err = os.MkdirAll(e.target, 0o755)
 		}
 		if err == nil {
-			c := provision.Copy{From: places[e.from], To: places[e.to], Recursive: recursive, Into: e.into || e.each}
+			c := node.Copy{From: places[e.from], To: places[e.to], Recursive: recursive, Into: e.into || e.each}
 			c.Skipped = func(path, why string) { skipped = append(skipped, path+" is left out: "+why) }
 			c.Left = func(path string, err error) {
 				skipped = append(skipped, path+" is half a file and could not be removed: "+err.Error())
 			}
 			if live {
-				c.Moved = func(name string, done, size int64) {
+				c.Moved = func(file string, done, size int64) {
 					if now := time.Now(); now.Sub(shown) > progressPause && size > 0 {
 						shown = now
-						p.Step(node, fmt.Sprintf("%s  %s of %s", filepath.Base(name), bytesText(done), bytesText(size)))
+						p.Step(name, fmt.Sprintf("%s  %s of %s", filepath.Base(file), bytesText(done), bytesText(size)))
 					}
 				}
 			}
-			var done provision.Copied
+			var done node.Copied
 			done, err = c.Run(ctx, e.source, e.target)
 			sum.Files += done.Files
 			sum.Bytes += done.Bytes
 		}
 		if ctx.Err() != nil {
-			p.Fail(node, errors.New("interrupted"))
+			p.Fail(name, errors.New("interrupted"))
 			return skipped, context.Cause(ctx)
 		}
 		// Of a target that is no folder, every source says the same.
@@ -311,14 +311,14 @@ func (s *session) runLane(ctx context.Context, node string, lane []errand, place
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		p.Fail(node, err)
+		p.Fail(name, err)
 		return skipped, err
 	}
 	what := "1 file"
 	if sum.Files != 1 {
 		what = fmt.Sprintf("%d files", sum.Files)
 	}
-	p.Done(node, fmt.Sprintf("copied %s, %s", what, bytesText(sum.Bytes)))
+	p.Done(name, fmt.Sprintf("copied %s, %s", what, bytesText(sum.Bytes)))
 	return skipped, nil
 }
 

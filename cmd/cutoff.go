@@ -46,15 +46,15 @@ func (s *session) cutOff(ctx context.Context, v swarm.View, c *crew) []ailment {
 	failed := make([]error, len(ask))
 	var all sync.WaitGroup
 	for i, n := range ask {
-		node := c.nodes[n.Name]
-		if node == nil {
+		conn := c.nodes[n.Name]
+		if conn == nil {
 			failed[i] = fmt.Errorf("%s is not connected", n.Name)
 			continue
 		}
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, cutOffPatience)
 			defer cancel()
-			found[i], failed[i] = node.Network(ctx, managersBeside(v, n))
+			found[i], failed[i] = provision.ProbeNetwork(ctx, conn, managersBeside(v, n))
 		})
 	}
 	all.Wait()

@@ -5,6 +5,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 )
 
 // standIn is a driver of which a test says what it does.
@@ -25,8 +26,8 @@ func (d standIn) Status(context.Context) (map[string]machine.Status, error) {
 	return d.status, nil
 }
 
-func (standIn) Endpoint(_ context.Context, node string) (machine.Endpoint, error) {
-	return machine.Endpoint{Node: node, Network: "tcp", Address: "127.0.0.1:22", User: "vagrant", IdentityFile: "/key", HostKeyAlias: node}, nil
+func (standIn) Endpoint(_ context.Context, name string) (node.Endpoint, error) {
+	return node.Endpoint{Node: name, Network: "tcp", Address: "127.0.0.1:22", User: "vagrant", IdentityFile: "/key", HostKeyAlias: name}, nil
 }
 
 func (d standIn) Halt(_ context.Context, _ machine.Observer, nodes ...string) error {

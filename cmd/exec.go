@@ -15,7 +15,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
-	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -94,7 +94,7 @@ func shellLine(words []string) string {
 	if len(words) == 1 {
 		return words[0]
 	}
-	return provision.Quote(words...)
+	return node.Quote(words...)
 }
 
 // exec runs a command line on nodes and gives the error that dcalab exits with.
@@ -128,7 +128,7 @@ func (s *session) exec(ctx context.Context, which selection, args []string, comm
 	if format != "" {
 		texts = make([]struct{ out, err bytes.Buffer }, len(nodes))
 	}
-	s.connect(ctx, nodes, have, func(i int, n *provision.Node, err error) {
+	s.connect(ctx, nodes, have, func(i int, n *node.Conn, err error) {
 		r := &results[i]
 		if err == nil {
 			var out, errw io.Writer = speech.voice(i, false), speech.voice(i, true)
@@ -286,8 +286,8 @@ func rolesNow(v swarm.View) (roles map[string]lab.Role, guessed []string) {
 // already or a new one, which have keeps for the caller to close. then is
 // called for each as soon as it is reached, or is known not to be; connect
 // waits for all these calls.
-func (s *session) connect(ctx context.Context, nodes []lab.Node, have *connected, then func(i int, n *provision.Node, err error)) {
-	reached := make([]*provision.Node, len(nodes))
+func (s *session) connect(ctx context.Context, nodes []lab.Node, have *connected, then func(i int, n *node.Conn, err error)) {
+	reached := make([]*node.Conn, len(nodes))
 	for i, n := range nodes {
 		reached[i] = have.nodes[n.Name]
 	}
@@ -297,30 +297,30 @@ func (s *session) connect(ctx context.Context, nodes []lab.Node, have *connected
 		machines, unknown = s.driver.Status(ctx)
 	}
 	var mu sync.Mutex
-	dial := func(n lab.Node) (*provision.Node, error) {
+	dial := func(n lab.Node) (*node.Conn, error) {
 		if unknown != nil {
 			return nil, unknown
 		}
-		node, err := s.dial(ctx, n.Name, machines[n.Name])
+		conn, err := s.dial(ctx, n.Name, machines[n.Name])
 		if err != nil {
 			return nil, err
 		}
 		mu.Lock()
 		defer mu.Unlock()
 		if have.nodes == nil {
-			have.nodes = map[string]*provision.Node{}
+			have.nodes = map[string]*node.Conn{}
 		}
-		have.nodes[n.Name] = node
-		return node, nil
+		have.nodes[n.Name] = conn
+		return conn, nil
 	}
 	var all sync.WaitGroup
 	for i, n := range nodes {
 		all.Go(func() {
-			node, err := reached[i], error(nil)
-			if node == nil {
-				node, err = dial(n)
+			conn, err := reached[i], error(nil)
+			if conn == nil {
+				conn, err = dial(n)
 			}
-			then(i, node, err)
+			then(i, conn, err)
 		})
 	}
 	all.Wait()

@@ -8,7 +8,7 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
-	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -25,7 +25,7 @@ type formation struct {
 	done     chan struct{}
 
 	mu    sync.Mutex
-	ready map[string]*provision.Node
+	ready map[string]*node.Conn
 	steps int
 	typed lesson.Lesson
 }
@@ -33,7 +33,7 @@ type formation struct {
 // form starts a formation. The caller adds nodes to it, and ends it.
 func (s *session) form(ctx context.Context, p *ui.Progress) *formation {
 	f := &formation{
-		session: s, progress: p, wake: make(chan struct{}, 1), done: make(chan struct{}), ready: map[string]*provision.Node{},
+		session: s, progress: p, wake: make(chan struct{}, 1), done: make(chan struct{}), ready: map[string]*node.Conn{},
 	}
 	go func() {
 		defer close(f.done)
@@ -45,10 +45,10 @@ func (s *session) form(ctx context.Context, p *ui.Progress) *formation {
 }
 
 // add tells of a node that is ready.
-func (f *formation) add(name string, node *provision.Node) {
+func (f *formation) add(name string, conn *node.Conn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.ready[name] = node
+	f.ready[name] = conn
 	select {
 	case f.wake <- struct{}{}:
 	default: // a pass is due already, and will see it

@@ -10,6 +10,7 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/swarm"
 )
@@ -223,9 +224,9 @@ func (s *session) look(ctx context.Context, nodes []lab.Node, works map[string]p
 	errs := make([]error, len(nodes))
 	have := &connected{}
 	defer have.Close()
-	s.connect(ctx, nodes, have, func(i int, n *provision.Node, err error) {
+	s.connect(ctx, nodes, have, func(i int, n *node.Conn, err error) {
 		if err == nil {
-			found[i], err = n.Foresee(ctx, s.want(nodes[i]))
+			found[i], err = provision.Foresee(ctx, n, s.want(nodes[i]))
 		}
 		errs[i] = err
 	})

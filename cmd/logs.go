@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -86,12 +87,12 @@ masked. What was packed is listed; a file that is there is never overwritten.`,
 			if stop, err := s.announce(provision.ExplainLog(nodes[0].Name, o, s.systemd())); stop || err != nil {
 				return err
 			}
-			node, err := s.reach(c.Context(), nodes[0])
+			conn, err := s.reach(c.Context(), nodes[0])
 			if err != nil {
 				return err
 			}
-			defer node.Close()
-			return node.EngineLog(c.Context(), o, a.streams.Out)
+			defer conn.Close()
+			return provision.EngineLog(c.Context(), conn, o, a.streams.Out)
 		},
 	}
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is written, until Ctrl-C")
@@ -302,7 +303,7 @@ func (s *session) packNodes(ctx context.Context, p *parcel) {
 	have := &connected{}
 	defer func() { have.Close() }()
 	nodes := s.lab.Nodes
-	s.connect(ctx, nodes, have, func(i int, n *provision.Node, err error) {
+	s.connect(ctx, nodes, have, func(i int, n *node.Conn, err error) {
 		name := nodes[i].Name
 		if err != nil {
 			p.note("%s did not answer: %s", name, strings.TrimPrefix(err.Error(), name+": "))
@@ -316,7 +317,7 @@ func (s *session) packNodes(ctx context.Context, p *parcel) {
 			ctx, cancel := context.WithTimeout(ctx, askPatience)
 			defer cancel()
 			log := tail{limit: bundleBytes}
-			if err := n.EngineLog(ctx, provision.LogOptions{Lines: bundleLines}, &log); err != nil {
+			if err := provision.EngineLog(ctx, n, provision.LogOptions{Lines: bundleLines}, &log); err != nil {
 				p.note("%s: the engine's log is not whole: %v", name, err)
 			}
 			p.put("nodes/"+name+"/engine.log", log.String())
@@ -341,7 +342,7 @@ func endOf(path string, bytes int64, w io.Writer) error {
 }
 
 // packQuestion packs a command, what it said, and how it ended.
-func packQuestion(ctx context.Context, p *parcel, n *provision.Node, file, command string) {
+func packQuestion(ctx context.Context, p *parcel, n *node.Conn, file, command string) {
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
 	said := tail{limit: bundleBytes}

@@ -86,7 +86,7 @@ func (a *app) resetLab(ctx context.Context, yes bool) error {
 	var wg sync.WaitGroup
 	for i, t := range crew.targets {
 		wg.Go(func() {
-			errs[i] = crew.nodes[t.Name].Reset(ctx, func(step string) { p.Step(t.Name, step) })
+			errs[i] = provision.Reset(ctx, crew.nodes[t.Name], func(step string) { p.Step(t.Name, step) })
 			if errs[i] != nil {
 				p.Fail(t.Name, errs[i])
 			} else {

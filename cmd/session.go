@@ -23,6 +23,7 @@ import (
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/sandbox"
 	"github.com/dcalab/dcalab/machine/vagrant"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
@@ -549,12 +550,12 @@ func (a *app) builtIn(name string) bool {
 	return err == nil
 }
 
-func (s *session) dialOptions() provision.Options {
-	return provision.Options{KnownHosts: s.state.KnownHosts(), AgentSocket: os.Getenv("SSH_AUTH_SOCK")}
+func (s *session) dialOptions() node.Options {
+	return node.Options{KnownHosts: s.state.KnownHosts(), AgentSocket: os.Getenv("SSH_AUTH_SOCK")}
 }
 
 // reach opens the SSH connection to one node of a running lab.
-func (s *session) reach(ctx context.Context, n lab.Node) (*provision.Node, error) {
+func (s *session) reach(ctx context.Context, n lab.Node) (*node.Conn, error) {
 	if err := s.needCreated(); err != nil {
 		return nil, err
 	}
@@ -566,15 +567,15 @@ func (s *session) reach(ctx context.Context, n lab.Node) (*provision.Node, error
 }
 
 // dial opens the SSH connection to a node whose machine has this status.
-func (s *session) dial(ctx context.Context, node string, status machine.Status) (*provision.Node, error) {
-	if err := notRunning(node, status); err != nil {
+func (s *session) dial(ctx context.Context, name string, status machine.Status) (*node.Conn, error) {
+	if err := notRunning(name, status); err != nil {
 		return nil, err
 	}
-	ep, err := s.driver.Endpoint(ctx, node)
+	ep, err := s.driver.Endpoint(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	return provision.Dial(ctx, ep, s.dialOptions())
+	return node.Dial(ctx, ep, s.dialOptions())
 }
 
 // notRunning is why a machine that does not run cannot be asked.
@@ -625,7 +626,7 @@ func (c *crew) closeEngines() {
 
 // connected are nodes that a command has an SSH connection to.
 type connected struct {
-	nodes map[string]*provision.Node
+	nodes map[string]*node.Conn
 	// formed is the number of steps that brought them into the swarm already,
 	// lesson what a person would have typed so far.
 	formed int
@@ -652,7 +653,7 @@ func (s *session) gather(ctx context.Context, have *connected) (*crew, error) {
 			return nil, err
 		}
 	}
-	nodes := map[string]*provision.Node{}
+	nodes := map[string]*node.Conn{}
 	if have != nil {
 		nodes, have.nodes = have.nodes, nil
 	}
@@ -682,30 +683,35 @@ func (s *session) gather(ctx context.Context, have *connected) (*crew, error) {
 }
 
 // assemble makes the swarm's targets of connected nodes.
-func (s *session) assemble(machines map[string]machine.Status, nodes map[string]*provision.Node, failed map[string]error) (*crew, error) {
+func (s *session) assemble(machines map[string]machine.Status, nodes map[string]*node.Conn, failed map[string]error) (*crew, error) {
 	c := &crew{connected: connected{nodes: nodes}, machines: machines}
 	for _, n := range s.lab.Nodes {
 		t := swarm.TargetFor(s.lab, n)
 		_, t.Stray = s.gone[n.Name]
 		t.Dissolved = s.record.Dissolved
-		node := nodes[n.Name]
-		if node == nil {
+		conn := nodes[n.Name]
+		if conn == nil {
 			t.Unreachable = failed[n.Name]
 			if t.Unreachable == nil {
 				t.Unreachable = notRunning(n.Name, machines[n.Name])
 			}
 		} else {
-			client, err := engine.New(n.Name, node.DialEngine)
+			client, err := engine.New(n.Name, conn.DialEngine)
 			if err != nil {
 				c.Close()
 				return nil, err
 			}
 			c.clients = append(c.clients, client)
-			t.Engine, t.Certificate = client, node.Certificate
+			t.Engine, t.Certificate = client, certificateOf(conn)
 		}
 		c.targets = append(c.targets, t)
 	}
 	return c, nil
+}
+
+// certificateOf reads a node's own certificate, as swarm.Target wants it.
+func certificateOf(c *node.Conn) func(context.Context) ([]byte, error) {
+	return func(ctx context.Context) ([]byte, error) { return provision.Certificate(ctx, c) }
 }
 
 // asRoot tells whether this command must be run again as root: the sandbox

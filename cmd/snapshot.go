@@ -17,6 +17,7 @@ import (
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/vagrant"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
@@ -732,7 +733,7 @@ func (s *session) wake(ctx context.Context, p *ui.Progress, nodes, standing []st
 	}
 	defer s.warnUnwritten()
 	p.Step("", "starting the lab") // its time runs until the end
-	have := &connected{nodes: map[string]*provision.Node{}}
+	have := &connected{nodes: map[string]*node.Conn{}}
 	defer have.Close()
 	if _, err := s.boot(ctx, p, picked, machine.ActStart, have, nil); err != nil {
 		return err
@@ -780,19 +781,19 @@ func plural(n int, what string) string {
 
 // setClocks sets the clocks of nodes that are wrong by more than a few
 // seconds, as after a virtual machine's sleep, and tells what it did.
-func setClocks(ctx context.Context, nodes map[string]*provision.Node) (told []string) {
+func setClocks(ctx context.Context, nodes map[string]*node.Conn) (told []string) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for name, n := range nodes {
 		wg.Go(func() {
-			ahead, err := n.Clock(ctx)
+			ahead, err := provision.Clock(ctx, n)
 			say := ""
 			switch {
 			case err != nil:
 				say = err.Error()
 			case ahead.Abs() > clockTolerance:
 				say = fmt.Sprintf("its clock was wrong by %s, and is set", ahead)
-				if err := n.SetClock(ctx); err != nil {
+				if err := provision.SetClock(ctx, n); err != nil {
 					say = fmt.Sprintf("its clock is wrong by %s: %v", ahead, err)
 				}
 			}

@@ -10,7 +10,7 @@ import (
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/vagrant"
-	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -59,24 +59,24 @@ in front of it may be left out.`,
 				}
 				return s.rehearse([]string{nodes[0].Name + ": " + what}, typed)
 			}
-			node, err := s.reach(ctx, nodes[0])
+			conn, err := s.reach(ctx, nodes[0])
 			if err == nil {
 				_, err = s.announce(typed)
 			}
 			if err != nil {
 				return &trouble.Error{Err: err, Next: trouble.Advice(err), Exit: exitConnection}
 			}
-			defer node.Close()
+			defer conn.Close()
 			var exit int
 			if len(words) > 0 {
-				exit, err = node.Stream(ctx, shellLine(words), a.streams.In, a.streams.Out, a.streams.Err)
+				exit, err = conn.Stream(ctx, shellLine(words), a.streams.In, a.streams.Out, a.streams.Err)
 			} else {
 				in, ok := a.streams.In.(*os.File)
 				out, _ := a.streams.Out.(*os.File)
 				if !ok {
 					in = nil
 				}
-				exit, err = node.Interactive(ctx, provision.Terminal{In: in, Out: out, Err: a.streams.Err, Type: os.Getenv("TERM")})
+				exit, err = conn.Interactive(ctx, node.Terminal{In: in, Out: out, Err: a.streams.Err, Type: os.Getenv("TERM")})
 			}
 			if err != nil {
 				return &trouble.Error{Err: err, Next: trouble.Advice(err), Exit: exitConnection}
@@ -136,7 +136,7 @@ folder, so that this works too:
 
 // renderSSHConfig makes the ssh_config of the nodes that run; of some it may
 // be known already how they are reached.
-func (s *session) renderSSHConfig(ctx context.Context, known map[string]machine.Endpoint) ([]byte, error) {
+func (s *session) renderSSHConfig(ctx context.Context, known map[string]node.Endpoint) ([]byte, error) {
 	var machines map[string]machine.Status
 	if len(known) < len(s.lab.Nodes) {
 		var err error
@@ -144,7 +144,7 @@ func (s *session) renderSSHConfig(ctx context.Context, known map[string]machine.
 			return nil, err
 		}
 	}
-	var hosts []provision.HostEntry
+	var hosts []node.HostEntry
 	for _, n := range s.lab.Nodes {
 		ep, ok := known[n.Name]
 		if !ok && machines[n.Name] != machine.StatusRunning {
@@ -156,7 +156,7 @@ func (s *session) renderSSHConfig(ctx context.Context, known map[string]machine.
 				return nil, err
 			}
 		}
-		entry := provision.HostEntry{Names: []string{n.Name}, Endpoint: ep}
+		entry := node.HostEntry{Names: []string{n.Name}, Endpoint: ep}
 		if full := s.lab.Hostname(n); full != n.Name {
 			entry.Names = append(entry.Names, full)
 		}
@@ -169,7 +169,7 @@ func (s *session) renderSSHConfig(ctx context.Context, known map[string]machine.
 		return nil, err
 	}
 	var b bytes.Buffer
-	err = provision.WriteSSHConfig(&b, hosts, provision.SSHConfigOptions{KnownHosts: s.state.KnownHosts(), Dcalab: self})
+	err = node.WriteSSHConfig(&b, hosts, node.SSHConfigOptions{KnownHosts: s.state.KnownHosts(), Dcalab: self})
 	return b.Bytes(), err
 }
 
@@ -178,7 +178,7 @@ func (a *app) sshProxy() *cobra.Command {
 		Use: "ssh-proxy SOCKET", Hidden: true, Args: cobra.ExactArgs(1),
 		Short: "Connect standard input and output to a node's sshd (ssh's ProxyCommand)",
 		RunE: func(c *cobra.Command, args []string) error {
-			err := provision.Proxy(c.Context(), args[0], a.streams.In, a.streams.Out)
+			err := node.Proxy(c.Context(), args[0], a.streams.In, a.streams.Out)
 			if c.Context().Err() != nil {
 				return nil //nolint:nilerr // ssh hangs up when it is done
 			}

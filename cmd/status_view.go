@@ -35,7 +35,7 @@ func (s *session) viewText(ctx context.Context, format string) ([]byte, error) {
 	views := swarm.LookFromEach(ctx, c.targets, func(ctx context.Context, name string) uint64 {
 		// Without its log a manager has no term, and all else.
 		var r swarm.TermReader
-		_ = c.nodes[name].EngineLog(ctx, provision.LogOptions{Lines: termLines}, &r)
+		_ = provision.EngineLog(ctx, c.nodes[name], provision.LogOptions{Lines: termLines}, &r)
 		return r.Term()
 	})
 	if err := ctx.Err(); err != nil {

@@ -684,7 +684,7 @@ func (r *reader) text(e ast.Expr) string {
 		}
 	}
 	switch s := r.source(e); s {
-	case "node", "n.Name", "n.Name()", "r.n.Name()", "ep.Node", "m.name", "n.name", "nodes[0].Name", "nodes[0]", "c.Name":
+	case "node", "n.Name", "c.Name()", "ep.Node", "m.name", "n.name", "nodes[0].Name", "nodes[0]", "c.Name":
 		return "NODE"
 	case "s.lab.Name", "d.cfg.Lab.Name", "l.Name", "s.lab":
 		return "LAB"
@@ -696,7 +696,7 @@ func (r *reader) text(e ast.Expr) string {
 		return "IMAGE"
 	case "arch":
 		return "ARCH"
-	case "r.n.endpoint.User", "n.endpoint.User", "ep.User":
+	case "c.endpoint.User", "c.Endpoint().User", "ep.User":
 		return "USER"
 	case "FileName", "f.name":
 		return "labs.yaml"

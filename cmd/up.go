@@ -16,6 +16,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
@@ -104,7 +105,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune, yes bool)
 			Next: []string{"the same without sudo: what needs root, Vagrant asks for itself"}, Exit: trouble.ExitRefused,
 		}
 	}
-	if err := provision.CheckPath(filepath.ToSlash(s.state.SSHConfig())); err != nil {
+	if err := node.CheckPath(filepath.ToSlash(s.state.SSHConfig())); err != nil {
 		return &trouble.Error{
 			ID: "ssh-config-path", What: "up", Why: err.Error(), Next: []string{"keep the lab in a folder with a plainer name"}, Exit: trouble.ExitRefused,
 		}
@@ -137,7 +138,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune, yes bool)
 	// What is connected already for making it ready, the swarm goes on with.
 	var ready *connected
 	if form {
-		ready = &connected{nodes: map[string]*provision.Node{}}
+		ready = &connected{nodes: map[string]*node.Conn{}}
 		defer ready.Close()
 		defer s.warnUnwritten()
 	}
@@ -391,11 +392,11 @@ func (s *session) boot(ctx context.Context, p *ui.Progress, nodes []lab.Node, ac
 	works := map[string]provision.Work{}
 	var mu sync.Mutex
 	var failed []error
-	reached := map[string]machine.Endpoint{}
+	reached := map[string]node.Endpoint{}
 	err := run(ctx, machine.Observer{
 		Step: p.Step,
-		Ready: func(ep machine.Endpoint) {
-			node, work, err := s.prepare(ctx, ep, p, true)
+		Ready: func(ep node.Endpoint) {
+			conn, work, err := s.prepare(ctx, ep, p, true)
 			mu.Lock()
 			defer mu.Unlock()
 			reached[ep.Node], works[ep.Node] = ep, work
@@ -408,12 +409,12 @@ func (s *session) boot(ctx context.Context, p *ui.Progress, nodes []lab.Node, ac
 				p.Fail(ep.Node, err)
 				failed = append(failed, err)
 			case keep != nil:
-				keep.nodes[ep.Node] = node
+				keep.nodes[ep.Node] = conn
 				if f != nil {
-					f.add(ep.Node, node)
+					f.add(ep.Node, conn)
 				}
 			default:
-				_ = node.Close()
+				_ = conn.Close()
 			}
 		},
 	}, names(nodes)...)
@@ -456,14 +457,14 @@ const bootPatience = 3 * time.Minute
 
 // prepare makes one node ready for the swarm; gently, without a restart of an
 // engine that is in one already.
-func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progress, gently bool) (*provision.Node, provision.Work, error) {
+func (s *session) prepare(ctx context.Context, ep node.Endpoint, p *ui.Progress, gently bool) (*node.Conn, provision.Work, error) {
 	n, _ := s.lab.Node(ep.Node)
 	p.Step(ep.Node, "connecting")
 	dial := s.dialOptions()
 	dial.Wait = bootPatience
 	want := s.want(n)
 	want.Gently = gently
-	node, facts, err := provision.Prepare(ctx, ep, dial, want, func(step string) { p.Step(ep.Node, step) })
+	conn, facts, err := provision.Prepare(ctx, ep, dial, want, func(step string) { p.Step(ep.Node, step) })
 	if err != nil {
 		return nil, provision.Work{}, err
 	}
@@ -471,7 +472,7 @@ func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progre
 		p.Note(ep.Node + ": " + w)
 	}
 	if facts.Interface == "" {
-		_ = node.Close()
+		_ = conn.Close()
 		return nil, facts.Work, &trouble.Error{
 			ID: "address-missing", Where: ep.Node, What: "find the lab's interface", Why: "none has the address " + n.IP.String(),
 			Next: []string{"if labs.yaml gave it another one since it was created: dcalab destroy " + ep.Node + ", then dcalab up " + ep.Node},
@@ -485,7 +486,7 @@ func (s *session) prepare(ctx context.Context, ep machine.Endpoint, p *ui.Progre
 		done += "; its new settings wait for a restart of the engine"
 	}
 	p.Done(ep.Node, done)
-	return node, facts.Work, nil
+	return conn, facts.Work, nil
 }
 
 // warnUnwritten tells, at the end, of an ssh_config that could not be written.
@@ -497,7 +498,7 @@ func (s *session) warnUnwritten() {
 }
 
 // writeSSHConfig writes the lab's ssh_config for the nodes that run.
-func (s *session) writeSSHConfig(ctx context.Context, known map[string]machine.Endpoint) error {
+func (s *session) writeSSHConfig(ctx context.Context, known map[string]node.Endpoint) error {
 	text, err := s.renderSSHConfig(ctx, known)
 	if err != nil {
 		return err

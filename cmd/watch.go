@@ -14,7 +14,7 @@ import (
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
-	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -55,8 +55,8 @@ type watcher struct {
 
 // held is a node that is connected, or is being connected.
 type held struct {
-	dialing background[*provision.Node]
-	node    *provision.Node
+	dialing background[*node.Conn]
+	node    *node.Conn
 	client  *engine.Client
 }
 
@@ -225,7 +225,7 @@ func (w *watcher) connect(ctx, soon context.Context, s *session, machines map[st
 			w.held[n.Name] = h
 		}
 		if h.node == nil {
-			h.dialing.begin(func() (*provision.Node, error) { return s.dial(ctx, n.Name, machine.StatusRunning) })
+			h.dialing.begin(func() (*node.Conn, error) { return s.dial(ctx, n.Name, machine.StatusRunning) })
 		}
 	}
 	var targets []swarm.Target
@@ -233,22 +233,22 @@ func (w *watcher) connect(ctx, soon context.Context, s *session, machines map[st
 		t := swarm.TargetFor(s.lab, n)
 		t.Unreachable = notRunning(n.Name, machines[n.Name])
 		if h := w.held[n.Name]; h != nil {
-			node, err, ok := h.dialing.take(soon)
+			conn, err, ok := h.dialing.take(soon)
 			switch {
 			case ok && err != nil:
 				t.Unreachable = err
 			case ok:
-				if h.client, err = engine.New(n.Name, node.DialEngine); err != nil {
-					_ = node.Close()
+				if h.client, err = engine.New(n.Name, conn.DialEngine); err != nil {
+					_ = conn.Close()
 					t.Unreachable = err
 					break
 				}
-				h.node = node
+				h.node = conn
 			case h.node == nil:
 				t.Unreachable = fmt.Errorf("connecting: %w", swarm.ErrNotYet)
 			}
 			if h.node != nil {
-				t.Engine, t.Certificate, t.Unreachable = h.client, h.node.Certificate, nil
+				t.Engine, t.Certificate, t.Unreachable = h.client, certificateOf(h.node), nil
 			}
 		}
 		targets = append(targets, t)
@@ -289,7 +289,7 @@ func stale(old map[string]time.Time, tasks, now time.Time) string {
 	return ""
 }
 
-func ended(n *provision.Node) bool {
+func ended(n *node.Conn) bool {
 	select {
 	case <-n.Done():
 		return true

@@ -27,30 +27,36 @@ func notTrusted(full, why string) error {
 
 // openPlain opens a file that is there, and that is a plain file: not a link, a
 // pipe that would be waited for, or a device. It looks before it opens, and
-// again at what was opened.
+// again at what was opened. Another dcalab may have replaced the file in
+// between, as all of them are written; then it looks again.
 func openPlain(dir *os.Root, name string, flag int) (*os.File, error) {
 	full := filepath.Join(dir.Name(), name)
-	info, err := dir.Lstat(name)
-	if err != nil {
-		return nil, err
-	}
-	if why := unplain(info); why != "" {
-		return nil, notTrusted(full, why)
-	}
-	f, err := dir.OpenFile(name, flag|nonblock, 0)
-	if err != nil {
-		return nil, err
-	}
-	opened, err := f.Stat()
-	if err == nil && !os.SameFile(info, opened) {
-		err = notTrusted(full, "it changed while it was opened")
-	}
-	if err != nil {
+	for range replaced {
+		info, err := dir.Lstat(name)
+		if err != nil {
+			return nil, err
+		}
+		if why := unplain(info); why != "" {
+			return nil, notTrusted(full, why)
+		}
+		f, err := dir.OpenFile(name, flag|nonblock, 0)
+		if err != nil {
+			return nil, err
+		}
+		opened, err := f.Stat()
+		if err == nil && os.SameFile(info, opened) {
+			return f, nil
+		}
 		_ = f.Close()
-		return nil, err
+		if err != nil {
+			return nil, err
+		}
 	}
-	return f, nil
+	return nil, notTrusted(full, "it changes each time that it is opened")
 }
+
+// replaced is how often a file may be replaced while it is opened.
+const replaced = 100
 
 // unplain says what a file is that is no plain one; empty for a plain one.
 func unplain(info fs.FileInfo) string {

@@ -6,6 +6,8 @@ package machine
 
 import (
 	"context"
+
+	"github.com/dcalab/dcalab/node"
 )
 
 // Status is what a driver knows of one machine, without asking anything
@@ -20,24 +22,6 @@ const (
 	StatusUnknown Status = "unknown" // the driver could not tell
 )
 
-// Endpoint is how a node is reached over SSH. It is plain data, so that it
-// can be kept between runs.
-type Endpoint struct {
-	// Node is the short name of the node.
-	Node string `json:"node"`
-	// Network and Address are as for net.Dial: "tcp" with host:port, or
-	// "unix" with the path of a socket that leads to the node's sshd.
-	Network string `json:"network"`
-	Address string `json:"address"`
-	// User to log in as.
-	User string `json:"user"`
-	// IdentityFile is the path of the private key.
-	IdentityFile string `json:"identity_file"`
-	// HostKeyAlias is the name under which the node's host key stands in the
-	// lab's known_hosts file.
-	HostKeyAlias string `json:"host_key_alias"`
-}
-
 // Observer is told what a driver does while it does it. Its functions may be
 // called from several goroutines at once. Nil functions are not called.
 type Observer struct {
@@ -47,7 +31,7 @@ type Observer struct {
 	// Ready is called once per node, as soon as its sshd answers. Up and Start
 	// do not wait for it to return before they go on with the other nodes, but
 	// they return only when every call has.
-	Ready func(Endpoint)
+	Ready func(node.Endpoint)
 }
 
 // Driver runs the machines of one lab. Every method is idempotent, honours
@@ -75,7 +59,7 @@ type Driver interface {
 	// changes anything.
 	Status(ctx context.Context) (map[string]Status, error)
 	// Endpoint tells how to reach a node that is running.
-	Endpoint(ctx context.Context, node string) (Endpoint, error)
+	Endpoint(ctx context.Context, node string) (node.Endpoint, error)
 }
 
 // Limited is a Driver that can name what nodes on this machine will not be

@@ -6,14 +6,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // Clock tells by how much the node's clock is ahead of this machine's, in
 // whole seconds; negative where it is behind. What the time of asking can
 // explain is none.
-func (n *Node) Clock(ctx context.Context) (time.Duration, error) {
+func Clock(ctx context.Context, c *node.Conn) (time.Duration, error) {
 	before := time.Now()
-	r, err := n.Run(ctx, "date +%s", nil)
+	r, err := c.Run(ctx, "date +%s", nil)
 	if err != nil {
 		return 0, fmt.Errorf("read the clock: %w", err)
 	}
@@ -25,7 +28,7 @@ func (n *Node) Clock(ctx context.Context) (time.Duration, error) {
 func clockOffset(before, after time.Time, printed string) (time.Duration, error) {
 	seconds, err := strconv.ParseInt(printed, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("read the clock: the node says %q", lastLines(printed, 1))
+		return 0, fmt.Errorf("read the clock: the node says %q", trouble.LastLines(printed, 1))
 	}
 	switch { // of a second that has begun
 	case seconds < before.Unix():
@@ -38,9 +41,8 @@ func clockOffset(before, after time.Time, printed string) (time.Duration, error)
 
 // SetClock sets the node's clock by this machine's, to a second or so. Not for
 // a node that shares this machine's kernel: it would set both.
-func (n *Node) SetClock(ctx context.Context) error {
-	root := rooted{n: n, sudo: n.endpoint.User != "root"}
-	if _, err := root.run(ctx, nil, "clock.sh", strconv.FormatInt(time.Now().Unix(), 10)); err != nil {
+func SetClock(ctx context.Context, c *node.Conn) error {
+	if _, err := c.Root(ctx, script(c, "clock.sh"), nil, strconv.FormatInt(time.Now().Unix(), 10)); err != nil {
 		return fmt.Errorf("set the clock: %w", err)
 	}
 	return nil

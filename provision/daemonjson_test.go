@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/node/nodetest"
 )
 
 // mergeLabels is planDaemon with labels alone.
@@ -57,7 +58,7 @@ func TestMergeLabels(t *testing.T) {
 	for name, text := range map[string]string{"not JSON": "{", "a list": "[]", "labels of another kind": `{"labels":"a=1"}`} {
 		t.Run(name, func(t *testing.T) {
 			_, err := mergeLabels([]byte(text), map[string]string{"a": "1"})
-			wantTrouble(t, err, "daemon-json-invalid")
+			nodetest.WantTrouble(t, err, "daemon-json-invalid")
 		})
 	}
 }
@@ -149,7 +150,7 @@ func TestRegistries(t *testing.T) {
 		})
 	}
 	_, err := planDaemon([]byte(`{"insecure-registries":"a"}`), nil, nil, lab.Engine{InsecureRegistries: is{"a"}})
-	wantTrouble(t, err, "daemon-json-invalid")
+	nodetest.WantTrouble(t, err, "daemon-json-invalid")
 }
 
 // Whatever labs.yaml said in between, what others wrote is there at the end,

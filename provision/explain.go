@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/node"
 )
 
 // Imagine is the work on a machine that does not exist yet, guessed by the
@@ -85,16 +86,16 @@ func (w Work) Steps() []string {
 }
 
 // Lesson is the work as a person would type it on the node, logged in as user.
-func (w Work) Lesson(node, user string) lesson.Lesson {
-	l := typed{node: node}
+func (w Work) Lesson(name, user string) lesson.Lesson {
+	l := typed{node: name}
 	if w.Hostname != "" {
 		short, _, _ := strings.Cut(w.Hostname, ".")
-		l.add(Quote("printf", `127.0.1.1\t%s %s\n`, w.Hostname, short)+" | sudo tee -a /etc/hosts", "without it every sudo would look for the name")
+		l.add(node.Quote("printf", `127.0.1.1\t%s %s\n`, w.Hostname, short)+" | sudo tee -a /etc/hosts", "without it every sudo would look for the name")
 		if w.Systemd {
-			l.add(Quote("sudo", "hostnamectl", "set-hostname", w.Hostname), "")
+			l.add(node.Quote("sudo", "hostnamectl", "set-hostname", w.Hostname), "")
 		} else {
-			l.add("echo "+Quote(w.Hostname)+" | sudo tee /etc/hostname", "for the next boot")
-			l.add(Quote("sudo", "hostname", w.Hostname), "for now")
+			l.add("echo "+node.Quote(w.Hostname)+" | sudo tee /etc/hostname", "for the next boot")
+			l.add(node.Quote("sudo", "hostname", w.Hostname), "for now")
 		}
 	}
 	switch {
@@ -104,7 +105,7 @@ func (w Work) Lesson(node, user string) lesson.Lesson {
 		l.add("sudoedit /etc/docker/daemon.json", "labels and registries of the engine")
 	case w.Daemon.Config != nil:
 		l.add("sudo mkdir -p /etc/docker", "")
-		l.add(Quote("printf", `%s\n`, withoutPasswords(w.Daemon.Config))+" | sudo tee /etc/docker/daemon.json", "labels and registries of the engine")
+		l.add(node.Quote("printf", `%s\n`, withoutPasswords(w.Daemon.Config))+" | sudo tee /etc/docker/daemon.json", "labels and registries of the engine")
 	}
 	if w.Install != nil {
 		w.Install.lesson(&l, w.Packages)
@@ -120,7 +121,7 @@ func (w Work) Lesson(node, user string) lesson.Lesson {
 		l.service(w.Systemd, "start")
 	}
 	if w.AddGroup {
-		l.add(Quote("sudo", "usermod", "-aG", "docker", user), "docker without sudo")
+		l.add(node.Quote("sudo", "usermod", "-aG", "docker", user), "docker without sudo")
 		l.add("exit", "and log in again: the group counts from then on")
 	}
 	return l.lesson
@@ -159,7 +160,7 @@ func (r recipe) lesson(l *typed, installed []string) {
 		} else {
 			packages = append(packages, "docker-cli")
 		}
-		l.add(Quote(append([]string{"sudo", "dnf", "-y", "install"}, packages...)...), "")
+		l.add(node.Quote(append([]string{"sudo", "dnf", "-y", "install"}, packages...)...), "")
 		return
 	}
 	l.add("sudo apt-get update", "")
@@ -170,13 +171,13 @@ func (r recipe) lesson(l *typed, installed []string) {
 		l.add(`echo "deb [arch=$(dpkg --print-architecture) signed-by=/etc/apt/keyrings/docker.asc] `+repository+r.Repository+" "+r.Release+` stable" | sudo tee /etc/apt/sources.list.d/docker.list`, "Docker's repository")
 		l.add("sudo apt-get update", "")
 	}
-	l.add(Quote(append([]string{"sudo", "apt-get", "install", "-y"}, packages...)...), "")
+	l.add(node.Quote(append([]string{"sudo", "apt-get", "install", "-y"}, packages...)...), "")
 }
 
 // ExplainReset is what Reset comes to, as it is typed on a node whose engine
 // answers. (Reset itself needs none that does.)
-func ExplainReset(node string) lesson.Lesson {
-	l := typed{node: node}
+func ExplainReset(name string) lesson.Lesson {
+	l := typed{node: name}
 	l.add("docker swarm leave --force", "refused where it is in none")
 	l.add("docker ps -aq | xargs -r docker rm -f", "")
 	l.add("docker system prune --all --force", "images and networks")
@@ -187,8 +188,8 @@ func ExplainReset(node string) lesson.Lesson {
 }
 
 // ExplainLog is EngineLog as it is typed on the node.
-func ExplainLog(node string, o LogOptions, systemd bool) lesson.Lesson {
-	l := typed{node: node}
+func ExplainLog(name string, o LogOptions, systemd bool) lesson.Lesson {
+	l := typed{node: name}
 	lines := "all"
 	if o.Lines >= 0 {
 		lines = strconv.Itoa(o.Lines)
@@ -201,7 +202,7 @@ func ExplainLog(node string, o LogOptions, systemd bool) lesson.Lesson {
 		if o.Follow {
 			words = append(words, "-f")
 		}
-		l.add(Quote(words...), "")
+		l.add(node.Quote(words...), "")
 		return l.lesson
 	}
 	if lines == "all" {
@@ -215,7 +216,7 @@ func ExplainLog(node string, o LogOptions, systemd bool) lesson.Lesson {
 	if o.Since > 0 {
 		why = "look for the time yourself: each line begins with its own"
 	}
-	l.add(Quote(append(words, "/var/log/docker.log")...), why)
+	l.add(node.Quote(append(words, "/var/log/docker.log")...), why)
 	return l.lesson
 }
 

@@ -181,7 +181,7 @@ var noNetwork = regexp.MustCompile(`(?i)temporary failure (?:in name )?resol|cou
 // explainInstall makes an error of the output of a package manager that ended
 // with an error.
 func explainInstall(node, output string, err error) error {
-	tail := lastLines(output, 6)
+	tail := trouble.LastLines(output, 6)
 	if noNetwork.MatchString(output) {
 		return &trouble.Error{
 			ID: "no-network-in-node", Where: node, What: "install the engine",

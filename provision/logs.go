@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -27,7 +28,7 @@ type LogOptions struct {
 // through ctx is no error.
 //
 // Errors: "engine-log-absent", "sudo-refused", "connection-lost".
-func (n *Node) EngineLog(ctx context.Context, o LogOptions, out io.Writer) error {
+func EngineLog(ctx context.Context, c *node.Conn, o LogOptions, out io.Writer) error {
 	args := []string{"all", "", "0"}
 	if o.Lines >= 0 {
 		args[0] = strconv.Itoa(o.Lines)
@@ -43,12 +44,9 @@ func (n *Node) EngineLog(ctx context.Context, o LogOptions, out io.Writer) error
 		defer w.Close()
 		stdin = r
 	}
-	cmd := script("logs.sh", args...)
-	if n.endpoint.User != "root" {
-		cmd = "sudo -n " + cmd
-	}
-	stderr := &trouble.Bound{Max: maxOutput, Node: n.Name(), What: "read the engine's log"}
-	exit, err := n.Stream(ctx, cmd, stdin, out, stderr)
+	cmd := c.AsRoot(script(c, "logs.sh").Line(args...))
+	stderr := &trouble.Bound{Max: node.MaxOutput, Node: c.Name(), What: "read the engine's log"}
+	exit, err := c.Stream(ctx, cmd, stdin, out, stderr)
 	switch {
 	case ctx.Err() != nil && o.Follow:
 		return nil
@@ -60,15 +58,15 @@ func (n *Node) EngineLog(ctx context.Context, o LogOptions, out io.Writer) error
 		return nil
 	case exit == 3:
 		return &trouble.Error{
-			ID: "engine-log-absent", Where: n.Name(), What: "read the engine's log", Why: "there is no journal, and no /var/log/docker.log",
-			Next: []string{"dcalab up " + n.Name() + "    # is there an engine?"},
+			ID: "engine-log-absent", Where: c.Name(), What: "read the engine's log", Why: "there is no journal, and no /var/log/docker.log",
+			Next: []string{"dcalab up " + c.Name() + "    # is there an engine?"},
 		}
 	}
-	failed := &RunError{Node: n.Name(), Command: Quote(append([]string{"logs.sh"}, args...)...), Exit: exit, Stderr: lastLines(stderr.String(), 5)}
-	if sudoRefused(failed) {
+	failed := &node.RunError{Node: c.Name(), Command: node.Quote(append([]string{"logs.sh"}, args...)...), Exit: exit, Stderr: trouble.LastLines(stderr.String(), 5)}
+	if failed.SudoRefused() {
 		return &trouble.Error{
-			ID: "sudo-refused", Where: n.Name(), What: "read the engine's log", Why: failed.Stderr,
-			Next: []string{"let the user run everything without a password: " + n.endpoint.User + " ALL=(ALL) NOPASSWD:ALL in the node's /etc/sudoers.d/dcalab"},
+			ID: "sudo-refused", Where: c.Name(), What: "read the engine's log", Why: failed.Stderr,
+			Next: []string{"let the user run everything without a password: " + c.Endpoint().User + " ALL=(ALL) NOPASSWD:ALL in the node's /etc/sudoers.d/dcalab"},
 			Err:  failed,
 		}
 	}

@@ -10,42 +10,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/node/nodetest"
 )
-
-// A user without rights is told how to go on; a disk that is full keeps the
-// old file.
-func TestCopyAsAnOrdinaryUser(t *testing.T) {
-	b := newBox(t, withSFTP)
-	b.mustRoot("mkdir /mnt/small && mount -t tmpfs -o size=64k,mode=777 none /mnt/small && echo old >/mnt/small/file && chown -R vagrant /mnt/small")
-	node := filesOf(t, b.dial(t))
-	dir := t.TempDir()
-	put(t, dir+"/big", strings.Repeat("x", 1<<20), 0o644)
-	put(t, dir+"/small", "new", 0o600)
-
-	for _, typed := range []string{"", "~", "~/", "."} {
-		if _, err := (Copy{From: Here(), To: node}).Run(t.Context(), dir+"/small", typed); err != nil {
-			t.Error(err)
-		}
-		if got := b.mustRoot("stat -c '%U %a' /home/vagrant/small; cat /home/vagrant/small; rm /home/vagrant/small"); got != "vagrant 600\nnew" {
-			t.Errorf("to %q: the home has %q", typed, got)
-		}
-	}
-	_, err := Copy{From: Here(), To: node}.Run(t.Context(), dir+"/small", "/etc/")
-	if e := wantTrouble(t, err, "file-denied"); !strings.Contains(strings.Join(e.Next, " "), "sudo mv small /etc/small") {
-		t.Errorf("it advises %q", e.Next)
-	}
-	_, err = Copy{From: node, To: Here()}.Run(t.Context(), "/etc/shadow", dir)
-	if e := wantTrouble(t, err, "file-denied"); !strings.Contains(e.Next[0], "sudo cat /etc/shadow > shadow") {
-		t.Errorf("it advises %q", e.Next)
-	}
-	_, err = Copy{From: Here(), To: node}.Run(t.Context(), dir+"/big", "/mnt/small/file")
-	if e := wantTrouble(t, err, "file-failed"); !strings.Contains(e.Next[0], "df -h") || e.Where != "node01" {
-		t.Errorf("it reads %q, %q", e, e.Next)
-	}
-	if got := b.mustRoot("ls -A /mnt/small; cat /mnt/small/file"); got != "file\nold" {
-		t.Errorf("left there: %q", got)
-	}
-}
 
 // engineLog is like dockerd's file: lines with a time, and some without.
 const engineLogFile = `{ d() { date -d "@$(($(date +%s) - $1))" +%Y-%m-%dT%H:%M:%S.123456789%:z; }
@@ -56,12 +24,12 @@ echo "goroutine 1 of young"
 echo "time=\"$(d 5)\" level=info msg=now"; } >/var/log/docker.log`
 
 func TestEngineLogOfAFile(t *testing.T) {
-	b := newBox(t, "")
+	b := newBox(t)
 	n := b.dial(t)
 	_, err := b.logged(n, LogOptions{Lines: 10})
-	wantTrouble(t, err, "engine-log-absent")
+	nodetest.WantTrouble(t, err, "engine-log-absent")
 
-	b.mustRoot(engineLogFile + "; chmod 600 /var/log/docker.log")
+	b.MustRoot(engineLogFile + "; chmod 600 /var/log/docker.log")
 	for name, c := range map[string]struct {
 		o    LogOptions
 		want string
@@ -83,9 +51,9 @@ func TestEngineLogOfAFile(t *testing.T) {
 }
 
 // logged gives the ends of the lines of a log.
-func (b *box) logged(n *Node, o LogOptions) (string, error) {
+func (b *box) logged(n *node.Conn, o LogOptions) (string, error) {
 	var out bytes.Buffer
-	err := n.EngineLog(b.t.Context(), o, &out)
+	err := EngineLog(b.t.Context(), n, o, &out)
 	var ends []string
 	for line := range strings.Lines(out.String()) {
 		_, end, ok := strings.Cut(strings.TrimSpace(line), "msg=")
@@ -100,7 +68,7 @@ func (b *box) logged(n *Node, o LogOptions) (string, error) {
 // following lists what runs in the box for somebody who follows a log.
 func (b *box) following() []string {
 	b.t.Helper()
-	mine, err := os.Readlink("/proc/" + b.pid + "/ns/mnt")
+	mine, err := os.Readlink("/proc/" + b.PID + "/ns/mnt")
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -145,24 +113,24 @@ chmod 755 /usr/local/sbin/journalctl
 mount --bind /usr/local/sbin /usr/local/bin`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBox(t, "")
-			b.mustRoot(prepare)
+			b := newBox(t)
+			b.MustRoot(prepare)
 			for _, how := range []string{"Ctrl-C", "the connection is cut"} {
 				n := b.dial(t)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				var s screen
+				var s nodetest.Screen
 				r, w, err := os.Pipe()
 				if err != nil {
 					t.Fatal(err)
 				}
-				go s.follow(r)
+				go s.Follow(r)
 				done := make(chan error, 1)
-				go func() { done <- n.EngineLog(ctx, LogOptions{Lines: 1, Follow: true}, w) }()
-				eventually(t, "what was there", s.shows("msg=now"))
-				eventually(t, "the follower", func() bool { return len(b.following()) > 2 })
-				b.mustRoot("echo 'time msg=later' >>/var/log/docker.log")
-				eventually(t, "what comes", s.shows("msg=later"))
+				go func() { done <- EngineLog(ctx, n, LogOptions{Lines: 1, Follow: true}, w) }()
+				nodetest.Eventually(t, "what was there", s.Shows("msg=now"))
+				nodetest.Eventually(t, "the follower", func() bool { return len(b.following()) > 2 })
+				b.MustRoot("echo 'time msg=later' >>/var/log/docker.log")
+				nodetest.Eventually(t, "what comes", s.Shows("msg=later"))
 				if how == "Ctrl-C" {
 					cancel()
 					if err := <-done; err != nil {
@@ -170,18 +138,18 @@ mount --bind /usr/local/sbin /usr/local/bin`,
 					}
 				} else {
 					_ = n.Close()
-					wantTrouble(t, <-done, "connection-lost")
+					nodetest.WantTrouble(t, <-done, "connection-lost")
 				}
-				eventually(t, how+": nothing runs on", func() bool { return len(b.following()) == 0 })
+				nodetest.Eventually(t, how+": nothing runs on", func() bool { return len(b.following()) == 0 })
 				_ = w.Close()
-				b.mustRoot("echo 'time msg=now' >>/var/log/docker.log")
+				b.MustRoot("echo 'time msg=now' >>/var/log/docker.log")
 			}
 			if name == "the journal" {
 				n := b.dial(t)
 				if _, err := b.logged(n, LogOptions{Lines: 7, Since: 90 * time.Second}); err != nil {
 					t.Error(err)
 				}
-				if got, want := b.mustRoot("cat /run/asked"), "--no-pager -q -u docker.service -o short-iso -n 7 --since=-90s"; got != want {
+				if got, want := b.MustRoot("cat /run/asked"), "--no-pager -q -u docker.service -o short-iso -n 7 --since=-90s"; got != want {
 					t.Errorf("it was asked %q, want %q", got, want)
 				}
 			}

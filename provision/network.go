@@ -8,6 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // Network is what a node sees of its own network.
@@ -31,10 +34,10 @@ type Interface struct {
 // networkBytes bounds what is read of a node's answer.
 const networkBytes = 256 << 10
 
-// Network asks the node for its interfaces, and whether it can open a TCP
+// ProbeNetwork asks the node for its interfaces, and whether it can open a TCP
 // connection to each of the peers within two seconds. It needs ip(8), bash and
 // timeout(1) there, and no root.
-func (n *Node) Network(ctx context.Context, peers []netip.AddrPort) (Network, error) {
+func ProbeNetwork(ctx context.Context, c *node.Conn, peers []netip.AddrPort) (Network, error) {
 	var b strings.Builder
 	b.WriteString("echo time $(date +%s); echo ip $(ip -j addr show)\n")
 	for _, p := range peers {
@@ -43,7 +46,7 @@ func (n *Node) Network(ctx context.Context, peers []netip.AddrPort) (Network, er
 	b.WriteString("wait\n")
 	before := time.Now()
 	said := head{limit: networkBytes}
-	if _, err := n.Stream(ctx, b.String(), nil, &said, nil); err != nil {
+	if _, err := c.Stream(ctx, b.String(), nil, &said, nil); err != nil {
 		return Network{}, fmt.Errorf("look at the network: %w", err)
 	}
 	return parseNetwork(said.String(), peers, before, time.Now())
@@ -104,7 +107,7 @@ func parseNetwork(said string, peers []netip.AddrPort, before, after time.Time) 
 		}
 	}
 	if out.Interfaces == nil {
-		return out, fmt.Errorf("look at the network: the node says %q", lastLines(said, 1))
+		return out, fmt.Errorf("look at the network: the node says %q", trouble.LastLines(said, 1))
 	}
 	return out, nil
 }

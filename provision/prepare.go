@@ -1,18 +1,16 @@
 package provision
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -115,38 +113,38 @@ func plan(p probe, want Want) (Work, error) {
 // and host name as wanted. It asks first (one round trip) and then does only
 // what is missing. An engine of another version than the one pinned is left
 // alone, with a warning. step is told what is being done, in a few words in
-// the present participle; it may be nil. The returned Node is the caller's to
+// the present participle; it may be nil. The returned Conn is the caller's to
 // close.
 //
 // Besides Dial's errors: "no-network-in-node", "engine-install-failed",
 // "engine-version-unavailable", "distribution-unknown", "sudo-refused",
 // "engine-down", "engine-dies", "engine-start-failed", "docker-group-missing",
 // "daemon-json-invalid".
-func Prepare(ctx context.Context, ep machine.Endpoint, o Options, want Want, step func(string)) (*Node, EngineFacts, error) {
+func Prepare(ctx context.Context, ep node.Endpoint, o node.Options, want Want, step func(string)) (*node.Conn, EngineFacts, error) {
 	if step == nil {
 		step = func(string) {}
 	}
 	step("connecting")
-	n, err := Dial(ctx, ep, o)
+	c, err := node.Dial(ctx, ep, o)
 	if err != nil {
 		return nil, EngineFacts{}, err
 	}
-	n, facts, err := prepare(ctx, n, o, want, step)
+	c, facts, err := prepare(ctx, c, o, want, step)
 	if err != nil {
-		_ = n.Close()
+		_ = c.Close()
 		// The pure parts do not know which node they speak of.
 		if t := (*trouble.Error)(nil); errors.As(err, &t) && t.Where == "" {
 			t.Where = ep.Node
 		}
 		return nil, EngineFacts{}, err
 	}
-	return n, facts, nil
+	return c, facts, nil
 }
 
 // Foresee looks at a node and tells what Prepare would do there. It changes
 // nothing.
-func (n *Node) Foresee(ctx context.Context, want Want) (Work, error) {
-	p, err := n.probe(ctx, want)
+func Foresee(ctx context.Context, c *node.Conn, want Want) (Work, error) {
+	p, err := probeNode(ctx, c, want)
 	if err != nil {
 		return Work{}, err
 	}
@@ -154,88 +152,87 @@ func (n *Node) Foresee(ctx context.Context, want Want) (Work, error) {
 	if w.Patient {
 		w.Start = false // it will most likely listen in a moment
 	}
-	w.Turn = w.Restart && n.mayBeInSwarm(ctx, w)
+	w.Turn = w.Restart && mayBeInSwarm(ctx, c, w)
 	return w, err
 }
 
 // mayBeInSwarm tells whether the engine is in a swarm, or does not say that it
 // is in none. One that does not let the user in yet is new.
-func (n *Node) mayBeInSwarm(ctx context.Context, w Work) bool {
+func mayBeInSwarm(ctx context.Context, c *node.Conn, w Work) bool {
 	if w.AddGroup {
 		return false
 	}
-	state, err := n.swarmState(ctx)
+	state, err := swarmState(ctx, c)
 	return err != nil || state != "inactive"
 }
 
-func (n *Node) probe(ctx context.Context, want Want) (probe, error) {
+func probeNode(ctx context.Context, c *node.Conn, want Want) (probe, error) {
 	address := ""
 	if want.Address.IsValid() {
 		address = want.Address.String()
 	}
-	r, err := n.script(ctx, "probe.sh", address, engineSocket)
+	r, err := c.Script(ctx, script(c, "probe.sh"), address, node.EngineSocket)
 	if err != nil {
 		return probe{}, fmt.Errorf("look at the node: %w", err)
 	}
 	p, err := parseProbe(r.Stdout)
 	if err != nil {
-		return probe{}, fmt.Errorf("%s: %w", n.Name(), err)
+		return probe{}, fmt.Errorf("%s: %w", c.Name(), err)
 	}
 	return p, nil
 }
 
 // prepare gives back the connection to go on with, also with an error: it may
-// be another than n.
-func prepare(ctx context.Context, n *Node, o Options, want Want, step func(string)) (*Node, EngineFacts, error) {
+// be another than c.
+func prepare(ctx context.Context, c *node.Conn, o node.Options, want Want, step func(string)) (*node.Conn, EngineFacts, error) {
 	var facts EngineFacts
-	p, err := n.probe(ctx, want)
+	p, err := probeNode(ctx, c, want)
 	if err != nil {
-		return n, facts, err
+		return c, facts, err
 	}
 	facts.Interface, facts.OS, facts.Arch = p.Interface, p.OS.String(), p.Arch
 	if p.InterfaceDown {
-		return n, facts, &trouble.Error{
-			ID: "interface-down", Where: n.Name(), What: "look at the lab's interface",
+		return c, facts, &trouble.Error{
+			ID: "interface-down", Where: c.Name(), What: "look at the lab's interface",
 			Why: fmt.Sprintf("%s, which has the address %s, is down", p.Interface, want.Address),
 			Next: []string{
-				"dcalab ssh " + n.Name() + " -- sudo ip link set " + p.Interface + " up",
-				"or: dcalab halt " + n.Name() + ", then dcalab start " + n.Name(),
+				"dcalab ssh " + c.Name() + " -- sudo ip link set " + p.Interface + " up",
+				"or: dcalab halt " + c.Name() + ", then dcalab start " + c.Name(),
 			},
 		}
 	}
 	w, err := plan(p, want)
 	if err != nil {
-		return n, facts, err
+		return c, facts, err
 	}
-	if w.Restart && want.Gently && n.mayBeInSwarm(ctx, w) {
+	if w.Restart && want.Gently && mayBeInSwarm(ctx, c, w) {
 		w.Turn, w.Restart, w.Daemon = true, false, daemonWork{}
 	}
-	root := rooted{n: n, sudo: p.UID != "0"}
 
 	if w.Hostname != "" {
 		step("setting the host name")
-		if _, err := root.run(ctx, nil, "hostname.sh", w.Hostname); err != nil {
-			return n, facts, fmt.Errorf("set the host name: %w", err)
+		if _, err := c.Root(ctx, script(c, "hostname.sh"), nil, w.Hostname); err != nil {
+			return c, facts, fmt.Errorf("set the host name: %w", err)
 		}
 		facts.HostnameSet = true
 	}
-	if err := root.configure(ctx, w.Daemon, step); err != nil {
-		return n, facts, fmt.Errorf("write daemon.json: %w", err)
+	if err := configure(ctx, c, w.Daemon, step); err != nil {
+		return c, facts, fmt.Errorf("write daemon.json: %w", err)
 	}
 	if w.Install != nil {
 		if w.Install.Note != "" {
 			facts.Warnings = append(facts.Warnings, w.Install.Note)
 		}
-		if w.Packages, err = root.install(ctx, *w.Install, step); err != nil {
-			return n, facts, err
+		if w.Packages, err = install(ctx, c, *w.Install, step); err != nil {
+			return c, facts, err
 		}
 		facts.InstalledNow = true
 	}
 	if w.AddGroup {
-		step("adding " + n.endpoint.User + " to the docker group")
-		out, err := root.run(ctx, nil, "group.sh", n.endpoint.User)
+		step("adding " + c.Endpoint().User + " to the docker group")
+		out, err := c.Root(ctx, script(c, "group.sh"), nil, c.Endpoint().User)
 		if err != nil {
-			return n, facts, fmt.Errorf("add %s to the docker group: %w", n.endpoint.User, err)
+			return c, facts, fmt.Errorf("add %s to the docker group: %w", c.Endpoint().User, err)
 		}
 		facts.GroupAdded = true
 		if strings.Contains(out, "created") && p.Listening {
@@ -244,10 +241,10 @@ func prepare(ctx context.Context, n *Node, o Options, want Want, step func(strin
 	}
 	if w.Patient {
 		step("waiting for the engine")
-		if _, err := n.script(ctx, "await.sh", engineSocket, "100"); err == nil {
+		if _, err := c.Script(ctx, script(c, "await.sh"), node.EngineSocket, "100"); err == nil {
 			w.Start = false
 		} else if ctx.Err() != nil {
-			return n, facts, ctx.Err()
+			return c, facts, ctx.Err()
 		}
 	}
 	if w.Start || w.Restart {
@@ -256,8 +253,8 @@ func prepare(ctx context.Context, n *Node, o Options, want Want, step func(strin
 		if w.Restart {
 			verb = "restart"
 		}
-		if err := root.service(ctx, verb, w.Daemon.Config != nil); err != nil {
-			return n, facts, err
+		if err := service(ctx, c, verb, w.Daemon.Config != nil); err != nil {
+			return c, facts, err
 		}
 		facts.StartedNow = w.Start && w.Install == nil
 		facts.Restarted = w.Restart
@@ -266,15 +263,15 @@ func prepare(ctx context.Context, n *Node, o Options, want Want, step func(strin
 		// A session on this connection would still lack the group: sshd gives
 		// it at login.
 		step("reconnecting")
-		fresh, err := Dial(ctx, n.endpoint, o)
+		fresh, err := node.Dial(ctx, c.Endpoint(), o)
 		if err != nil {
-			return n, facts, err
+			return c, facts, err
 		}
-		_ = n.Close()
-		n, facts.Reconnected = fresh, true
+		_ = c.Close()
+		c, facts.Reconnected = fresh, true
 	}
-	if facts.Version, err = n.awaitEngine(ctx, enginePatience); err != nil {
-		return n, facts, err
+	if facts.Version, err = awaitEngine(ctx, c, enginePatience); err != nil {
+		return c, facts, err
 	}
 	facts.Work = w
 	if pin := want.Engine.Version; pin != "" {
@@ -283,59 +280,12 @@ func prepare(ctx context.Context, n *Node, o Options, want Want, step func(strin
 				"engine %s is there and labs.yaml pins %s: left as it is", facts.Version, pin))
 		}
 	}
-	return n, facts, nil
-}
-
-// rooted runs the scripts that need root on a node.
-type rooted struct {
-	n    *Node
-	sudo bool
-}
-
-// run gives what the script wrote to stdout, also with an error.
-func (r rooted) run(ctx context.Context, stdin []byte, name string, args ...string) (string, error) {
-	cmd := script(name, args...)
-	if r.sudo {
-		cmd = "sudo -n " + cmd
-	}
-	var in io.Reader
-	if stdin != nil {
-		in = bytes.NewReader(stdin)
-	}
-	result, err := r.n.ask(ctx, name, cmd, in, r.n.patience.of(name))
-	var failed *RunError
-	if errors.As(err, &failed) {
-		failed.Command = Quote(append([]string{name}, args...)...) // the text of the script says nothing to the reader
-		if r.sudo && sudoRefused(failed) {
-			return "", &trouble.Error{
-				ID: "sudo-refused", Where: r.n.Name(), What: "become root",
-				Why: "sudo on the node asks " + r.n.endpoint.User + " for a password, or is not there: " + failed.Stderr,
-				Next: []string{
-					"let the user run everything without one: " + r.n.endpoint.User + " ALL=(ALL) NOPASSWD:ALL in the node's /etc/sudoers.d/dcalab",
-				},
-				Err: err,
-			}
-		}
-	}
-	return string(result.Stdout), err
-}
-
-// sudoRefused tells sudo's own refusals from a failure of what it ran.
-func sudoRefused(e *RunError) bool {
-	switch e.Exit {
-	case 1:
-		return strings.Contains(e.Stderr, "sudo: a password is required") ||
-			strings.Contains(e.Stderr, "is not in the sudoers file") ||
-			strings.Contains(e.Stderr, "is not allowed to execute")
-	case 127:
-		return strings.Contains(e.Stderr, "sudo")
-	}
-	return false
+	return c, facts, nil
 }
 
 // configure writes the engine's configuration, which counts from its next
 // start on.
-func (r rooted) configure(ctx context.Context, w daemonWork, step func(string)) error {
+func configure(ctx context.Context, c *node.Conn, w daemonWork, step func(string)) error {
 	var args []string
 	if w.Ours != nil {
 		args = append(args, string(w.Ours))
@@ -344,37 +294,37 @@ func (r rooted) configure(ctx context.Context, w daemonWork, step func(string)) 
 	switch {
 	case w.Config != nil:
 		step("configuring the engine")
-		_, err = r.run(ctx, w.Config, "daemon-json.sh", append([]string{"write"}, args...)...)
+		_, err = c.Root(ctx, script(c, "daemon-json.sh"), w.Config, append([]string{"write"}, args...)...)
 	case w.Ours != nil:
-		_, err = r.run(ctx, nil, "daemon-json.sh", append([]string{"ours"}, args...)...)
+		_, err = c.Root(ctx, script(c, "daemon-json.sh"), nil, append([]string{"ours"}, args...)...)
 	}
 	return err
 }
 
 // install follows the recipe, and gives the packages that it put there.
-func (r rooted) install(ctx context.Context, how recipe, step func(string)) ([]string, error) {
+func install(ctx context.Context, c *node.Conn, how recipe, step func(string)) ([]string, error) {
 	step("finding an engine to install")
-	out, err := r.run(ctx, nil, how.Manager+"-prepare.sh", how.Source, how.Repository, how.Release, how.Package)
+	out, err := c.Root(ctx, script(c, how.Manager+"-prepare.sh"), nil, how.Source, how.Repository, how.Release, how.Package)
 	if err != nil {
-		return nil, r.installFailed(ctx, out, err)
+		return nil, installFailed(ctx, c, out, err)
 	}
 	log, versions := splitVersions(out)
 	if len(versions) == 0 && noNetwork.MatchString(log) {
-		return nil, explainInstall(r.n.Name(), log, nil) // apt-get update ends with 0 all the same
+		return nil, explainInstall(c.Name(), log, nil) // apt-get update ends with 0 all the same
 	}
 	packages, err := how.packages(versions)
 	if err != nil {
 		return nil, err
 	}
 	step("installing " + packages[0])
-	if out, err = r.run(ctx, nil, how.Manager+"-install.sh", packages...); err != nil {
-		return nil, r.installFailed(ctx, log+"\n"+out, err)
+	if out, err = c.Root(ctx, script(c, how.Manager+"-install.sh"), nil, packages...); err != nil {
+		return nil, installFailed(ctx, c, log+"\n"+out, err)
 	}
 	return packages, nil
 }
 
-func (r rooted) installFailed(ctx context.Context, out string, err error) error {
-	var failed *RunError
+func installFailed(ctx context.Context, c *node.Conn, out string, err error) error {
+	var failed *node.RunError
 	if ctx.Err() != nil || !errors.As(err, &failed) {
 		return err
 	}
@@ -382,14 +332,14 @@ func (r rooted) installFailed(ctx context.Context, out string, err error) error 
 	if errors.As(err, &refused) {
 		return err
 	}
-	return explainInstall(r.n.Name(), out+"\n"+failed.Stderr, err)
+	return explainInstall(c.Name(), out+"\n"+failed.Stderr, err)
 }
 
 // service starts or restarts the engine. An engine that refuses its new
 // configuration gets the one before back.
-func (r rooted) service(ctx context.Context, verb string, configured bool) error {
-	out, err := r.run(ctx, nil, "service.sh", verb)
-	var failed *RunError
+func service(ctx context.Context, c *node.Conn, verb string, configured bool) error {
+	out, err := c.Root(ctx, script(c, "service.sh"), nil, verb)
+	var failed *node.RunError
 	if !errors.As(err, &failed) {
 		return err // nil as well
 	}
@@ -398,18 +348,18 @@ func (r rooted) service(ctx context.Context, verb string, configured bool) error
 		return err
 	}
 	e := &trouble.Error{
-		ID: "engine-start-failed", Where: r.n.Name(), What: verb + " the engine",
-		Why:  lastLines(out+"\n"+failed.Stderr, 6),
-		Next: []string{"dcalab ssh " + r.n.Name() + " -- sudo service docker status"},
+		ID: "engine-start-failed", Where: c.Name(), What: verb + " the engine",
+		Why:  trouble.LastLines(out+"\n"+failed.Stderr, 6),
+		Next: []string{"dcalab ssh " + c.Name() + " -- sudo service docker status"},
 		Err:  err,
 	}
 	if configured {
-		_, undo := r.run(ctx, nil, "daemon-json.sh", "undo")
+		_, undo := c.Root(ctx, script(c, "daemon-json.sh"), nil, "undo")
 		if undo == nil {
-			_, undo = r.run(ctx, nil, "service.sh", verb)
+			_, undo = c.Root(ctx, script(c, "service.sh"), nil, verb)
 		}
 		if undo == nil { // without systemd a start is only begun by then
-			_, undo = r.n.script(ctx, "await.sh", engineSocket, "200")
+			_, undo = c.Script(ctx, script(c, "await.sh"), node.EngineSocket, "200")
 		}
 		e.Why += "\n(with the labels and registries of labs.yaml; daemon.json is as it was before)"
 		if undo != nil {

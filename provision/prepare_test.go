@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/node/nodetest"
 )
 
 func TestPlan(t *testing.T) {
@@ -92,7 +92,7 @@ func TestChooseRecipe(t *testing.T) {
 	for name, os := range map[string]distribution{"alpine": {ID: "alpine"}, "nothing known": {}, "debian without a release": {ID: "debian"}} {
 		t.Run(name, func(t *testing.T) {
 			_, err := chooseRecipe(os, lab.Engine{Source: "docker"})
-			wantTrouble(t, err, "distribution-unknown")
+			nodetest.WantTrouble(t, err, "distribution-unknown")
 		})
 	}
 }
@@ -125,7 +125,7 @@ func TestPackages(t *testing.T) {
 	for name, version := range map[string]string{"there is no 2": "2", "nor 28.20": "28.20", "nor 8.2": "8.2"} {
 		t.Run(name, func(t *testing.T) {
 			_, err := recipe{Manager: "apt", Source: "distribution", Package: "docker.io", Version: version}.packages(ce)
-			wantTrouble(t, err, "engine-version-unavailable")
+			nodetest.WantTrouble(t, err, "engine-version-unavailable")
 		})
 	}
 }
@@ -142,7 +142,7 @@ func TestExplainInstall(t *testing.T) {
 		"a lock":               {"E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 312 (unattended-upgr)", "engine-install-failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			wantTrouble(t, explainInstall("node01", c.output, errors.New("exit status 100")), c.id)
+			nodetest.WantTrouble(t, explainInstall("node01", c.output, errors.New("exit status 100")), c.id)
 		})
 	}
 }
@@ -155,16 +155,4 @@ func TestSplitVersions(t *testing.T) {
 	if _, versions := splitVersions("versions:\n1\n"); !cmp.Equal(versions, []string{"1"}) {
 		t.Errorf("without a log: %q", versions)
 	}
-}
-
-func wantTrouble(t *testing.T, err error, id string) *trouble.Error {
-	t.Helper()
-	var e *trouble.Error
-	if !errors.As(err, &e) || e.ID != id {
-		t.Fatalf("got %v, want trouble %q", err, id)
-	}
-	if e.What == "" || len(e.Next) == 0 {
-		t.Errorf("trouble %q does not say what failed, or what to do: %+v", id, e)
-	}
-	return e
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // probe is what scripts/probe.sh found on a node.
@@ -110,7 +112,7 @@ func parseProbe(out []byte) (probe, error) {
 		}
 	}
 	if p.UID == "" {
-		return probe{}, fmt.Errorf("the node's shell did not run the probe; it wrote %q", lastLines(string(out), 3))
+		return probe{}, fmt.Errorf("the node's shell did not run the probe; it wrote %q", trouble.LastLines(string(out), 3))
 	}
 	return p, nil
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/dcalab/dcalab/node"
 )
 
 func TestParseProbe(t *testing.T) {
@@ -68,7 +70,7 @@ func TestProbeScriptHere(t *testing.T) {
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("no ip here (package iproute2)")
 	}
-	out, err := exec.Command(sh, "-c", script("probe.sh", "127.0.0.1", "/var/run/docker.sock")).Output()
+	out, err := exec.Command(sh, "-c", node.Script{Name: "probe.sh", Text: scriptText("probe.sh")}.Line("127.0.0.1", "/var/run/docker.sock")).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

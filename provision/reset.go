@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -18,14 +19,13 @@ import (
 //
 // Errors: "sudo-refused", "engine-data-elsewhere" (nothing was touched),
 // "engine-start-failed", "engine-down", "reset-unfinished".
-func (n *Node) Reset(ctx context.Context, step func(string)) error {
+func Reset(ctx context.Context, c *node.Conn, step func(string)) error {
 	if step == nil {
 		step = func(string) {}
 	}
-	root := rooted{n: n, sudo: n.endpoint.User != "root"}
 	step("emptying the engine")
-	_, err := root.run(ctx, nil, "reset.sh")
-	var failed *RunError
+	_, err := c.Root(ctx, script(c, "reset.sh"), nil)
+	var failed *node.RunError
 	var t *trouble.Error
 	switch {
 	case err == nil:
@@ -33,42 +33,42 @@ func (n *Node) Reset(ctx context.Context, step func(string)) error {
 		return err
 	case errors.As(err, &failed) && failed.Exit == 4:
 		return &trouble.Error{
-			ID: "engine-data-elsewhere", Where: n.Name(), What: "reset the engine", Why: failed.Stderr,
-			Next: []string{"dcalab empties /var/lib/docker alone: dcalab ssh " + n.Name() + "    # and empty that one by hand"},
+			ID: "engine-data-elsewhere", Where: c.Name(), What: "reset the engine", Why: failed.Stderr,
+			Next: []string{"dcalab empties /var/lib/docker alone: dcalab ssh " + c.Name() + "    # and empty that one by hand"},
 			Exit: trouble.ExitRefused, Err: err,
 		}
 	default:
 		return fmt.Errorf("reset the engine: %w", err)
 	}
 	step("starting the engine")
-	if err := root.service(ctx, "start", false); err != nil {
+	if err := service(ctx, c, "start", false); err != nil {
 		return err
 	}
-	if _, err := n.awaitEngine(ctx, enginePatience); err != nil {
+	if _, err := awaitEngine(ctx, c, enginePatience); err != nil {
 		return err
 	}
-	state, err := n.swarmState(ctx)
+	state, err := swarmState(ctx, c)
 	if err != nil {
 		return err
 	}
 	if state != "inactive" {
 		return &trouble.Error{
-			ID: "reset-unfinished", Where: n.Name(), What: "reset the engine", Why: "it is still in a swarm (" + state + "): its data must be elsewhere than in /var/lib/docker",
-			Next: []string{"dcalab ssh " + n.Name() + " -- docker info"},
+			ID: "reset-unfinished", Where: c.Name(), What: "reset the engine", Why: "it is still in a swarm (" + state + "): its data must be elsewhere than in /var/lib/docker",
+			Next: []string{"dcalab ssh " + c.Name() + " -- docker info"},
 		}
 	}
 	return nil
 }
 
 // swarmState asks the engine for its own place in a swarm: "inactive" is none.
-func (n *Node) swarmState(ctx context.Context) (string, error) {
+func swarmState(ctx context.Context, c *node.Conn) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	var v struct {
 		Swarm struct{ LocalNodeState string }
 	}
-	if _, err := n.askEngine(ctx, "/info", 1<<22, &v); err != nil {
-		return "", fmt.Errorf("%s: ask the engine for its swarm: %w", n.Name(), err)
+	if _, err := askEngine(ctx, c, "/info", 1<<22, &v); err != nil {
+		return "", fmt.Errorf("%s: ask the engine for its swarm: %w", c.Name(), err)
 	}
 	return v.Swarm.LocalNodeState, nil
 }

@@ -1,6 +1,11 @@
 package provision
 
-import "embed"
+import (
+	"embed"
+	"time"
+
+	"github.com/dcalab/dcalab/node"
+)
 
 // The scripts run on the nodes with any POSIX sh and take what they need as
 // arguments.
@@ -8,11 +13,20 @@ import "embed"
 //go:embed scripts/*.sh
 var scripts embed.FS
 
-// script is the command line that runs one of the scripts with arguments. The
-// text goes as an argument of sh, not through its stdin: package managers read
-// that, and would swallow the rest of the script.
-func script(name string, args ...string) string {
-	return Quote(append([]string{"sh", "-c", scriptText(name), name}, args...)...)
+// script is one of them, with the time that it may take on this node.
+func script(c *node.Conn, name string) node.Script {
+	return node.Script{Name: name, Text: scriptText(name), Within: within(c.Timeouts(), name)}
+}
+
+// within tells how long a script may take.
+func within(t node.Timeouts, script string) time.Duration {
+	switch script {
+	case "certificate.sh", "clock.sh":
+		return t.Answer
+	case "apt-prepare.sh", "apt-install.sh", "dnf-prepare.sh", "dnf-install.sh", "service.sh", "reset.sh":
+		return t.Work
+	}
+	return t.Ready
 }
 
 func scriptText(name string) string {

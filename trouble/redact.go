@@ -1,6 +1,9 @@
 package trouble
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // A secret's mask says what was there.
 const (
@@ -27,4 +30,11 @@ func Redact(s string) string {
 	s = privateKey.ReplaceAllString(s, maskPEM)
 	s = joinToken.ReplaceAllString(s, maskToken)
 	return unlockKey.ReplaceAllString(s, maskKey)
+}
+
+// LastLines is the tail of an output as an error shows it: its last n lines,
+// redacted.
+func LastLines(s string, n int) string {
+	lines := strings.Split(strings.TrimSpace(Redact(s)), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 )
 
 // Setup is a lab on which a driver is put to the test. No node of it exists
@@ -99,17 +100,17 @@ func (c *contract) context(t *testing.T) context.Context {
 // readiness collects the calls of Observer.Ready.
 type readiness struct {
 	mu    sync.Mutex
-	calls map[string][]machine.Endpoint
+	calls map[string][]node.Endpoint
 	// late is set when the method has returned: no call may come any more.
 	late, wasLate bool
 }
 
 func (r *readiness) observer() machine.Observer {
-	return machine.Observer{Ready: func(ep machine.Endpoint) {
+	return machine.Observer{Ready: func(ep node.Endpoint) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if r.calls == nil {
-			r.calls = map[string][]machine.Endpoint{}
+			r.calls = map[string][]node.Endpoint{}
 		}
 		r.calls[ep.Node] = append(r.calls[ep.Node], ep)
 		r.wasLate = r.wasLate || r.late
@@ -192,7 +193,7 @@ func (c *contract) sh(t *testing.T, d machine.Driver, node, command string) stri
 	return c.shAt(t, ep, command)
 }
 
-func (c *contract) shAt(t *testing.T, ep machine.Endpoint, command string) string {
+func (c *contract) shAt(t *testing.T, ep node.Endpoint, command string) string {
 	t.Helper()
 	key, ok := c.HostKey(ep.HostKeyAlias)
 	if !ok {
@@ -290,7 +291,7 @@ func (c *contract) upAll(t *testing.T) {
 	ctx := c.context(t)
 	var r readiness
 	collect := r.observer().Ready
-	o := machine.Observer{Ready: func(ep machine.Endpoint) {
+	o := machine.Observer{Ready: func(ep node.Endpoint) {
 		collect(ep)
 		key, ok := c.HostKey(ep.HostKeyAlias)
 		if !ok {

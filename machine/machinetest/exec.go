@@ -11,16 +11,16 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 )
 
 // Exec logs in to a node whose host key is key, runs one shell command and
 // gives what it printed. An exit status other than 0 is an *ssh.ExitError
 // (wrapped, with what the command wrote to stderr).
 //
-// It is small on purpose, and not package provision's: the contract is to be
+// It is small on purpose, and not package node's: the contract is to be
 // tested with nothing in between.
-func Exec(ctx context.Context, ep machine.Endpoint, key ssh.PublicKey, command string) (string, error) {
+func Exec(ctx context.Context, ep node.Endpoint, key ssh.PublicKey, command string) (string, error) {
 	pem, err := os.ReadFile(ep.IdentityFile)
 	if err != nil {
 		return "", err

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 )
 
 // observerThatFails is for an Up that must not get as far as any node.
@@ -23,7 +24,7 @@ func observerThatFails(t *testing.T) machine.Observer {
 	t.Helper()
 	return machine.Observer{
 		Step:  func(node, step string) { t.Errorf("step of %s: %s", node, step) },
-		Ready: func(ep machine.Endpoint) { t.Errorf("%s is ready", ep.Node) },
+		Ready: func(ep node.Endpoint) { t.Errorf("%s is ready", ep.Node) },
 	}
 }
 

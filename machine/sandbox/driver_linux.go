@@ -19,6 +19,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -577,15 +578,15 @@ func (d *Driver) Status(context.Context) (map[string]machine.Status, error) {
 }
 
 // Endpoint gives the socket that leads to the node's sshd.
-func (d *Driver) Endpoint(_ context.Context, name string) (machine.Endpoint, error) {
+func (d *Driver) Endpoint(_ context.Context, name string) (node.Endpoint, error) {
 	if err := d.trust(); err != nil {
-		return machine.Endpoint{}, err
+		return node.Endpoint{}, err
 	}
 	n, ok := d.node(name)
 	if !ok {
-		return machine.Endpoint{}, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
+		return node.Endpoint{}, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
 	}
-	return machine.Endpoint{
+	return node.Endpoint{
 		Node: n.Name, Network: "unix", Address: d.socket(n.Name),
 		User: User, IdentityFile: d.cfg.IdentityFile, HostKeyAlias: d.cfg.Lab.Hostname(n),
 	}, nil

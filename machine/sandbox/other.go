@@ -8,6 +8,7 @@ import (
 	"runtime"
 
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -34,8 +35,8 @@ func (*Driver) Start(context.Context, machine.Observer, ...string) error   { ret
 func (*Driver) Halt(context.Context, machine.Observer, ...string) error    { return needsLinux() }
 func (*Driver) Destroy(context.Context, machine.Observer, ...string) error { return needsLinux() }
 func (*Driver) Status(context.Context) (map[string]machine.Status, error)  { return nil, needsLinux() }
-func (*Driver) Endpoint(context.Context, string) (machine.Endpoint, error) {
-	return machine.Endpoint{}, needsLinux()
+func (*Driver) Endpoint(context.Context, string) (node.Endpoint, error) {
+	return node.Endpoint{}, needsLinux()
 }
 
 // Examine says the same as a check.

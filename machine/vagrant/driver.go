@@ -15,6 +15,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -219,7 +220,7 @@ type arrivals struct {
 
 // add lets a node arrive, once: its key is pinned or checked, its names are
 // set, and it is told of. Other nodes do not wait for it.
-func (a *arrivals) add(ctx context.Context, n lab.Node, id string, ep machine.Endpoint, booted bool) {
+func (a *arrivals) add(ctx context.Context, n lab.Node, id string, ep node.Endpoint, booted bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.seen[n.Name] {
@@ -451,21 +452,21 @@ func stateOf(state string) machine.Status {
 }
 
 // Endpoint tells how to reach a node that is running.
-func (d *Driver) Endpoint(ctx context.Context, name string) (machine.Endpoint, error) {
+func (d *Driver) Endpoint(ctx context.Context, name string) (node.Endpoint, error) {
 	ids, err := d.machineIDs()
 	if err != nil {
-		return machine.Endpoint{}, err
+		return node.Endpoint{}, err
 	}
 	n, ok := d.cfg.Lab.Node(name)
 	switch {
 	case !ok && !d.stray(name, ids):
-		return machine.Endpoint{}, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
+		return node.Endpoint{}, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
 	case !ok:
 		return d.strayEndpoint(name, ids[name])
 	}
 	id, ok := ids[n.Name]
 	if !ok {
-		return machine.Endpoint{}, &trouble.Error{
+		return node.Endpoint{}, &trouble.Error{
 			ID: "node-absent", Where: n.Name, Why: "this node has not been created", Next: []string{"create it: dcalab up " + n.Name},
 		}
 	}
@@ -474,7 +475,7 @@ func (d *Driver) Endpoint(ctx context.Context, name string) (machine.Endpoint, e
 	}
 	ep, id, err := d.askEndpoint(ctx, n)
 	if err != nil {
-		return machine.Endpoint{}, err
+		return node.Endpoint{}, err
 	}
 	// Somebody used Vagrant itself: what is remembered is of another boot, or
 	// of another machine.
@@ -508,7 +509,7 @@ func (d *Driver) stray(name string, ids map[string]string) bool {
 }
 
 // strayEndpoint is what is remembered of a stray: nobody looks for more.
-func (d *Driver) strayEndpoint(name, id string) (machine.Endpoint, error) {
+func (d *Driver) strayEndpoint(name, id string) (node.Endpoint, error) {
 	ep, ok, err := d.memory.endpoint(name, id)
 	if err == nil && !ok {
 		err = &trouble.Error{ID: "node-unknown", Where: name, Why: "how this machine is reached is not known, and labs.yaml no longer has it"}

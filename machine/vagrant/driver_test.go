@@ -24,6 +24,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 )
 
 // stage is a driver whose Vagrant is testdata/fake-vagrant, and whose machines
@@ -208,7 +209,7 @@ func TestOneStartPerOperation(t *testing.T) {
 
 	var mu sync.Mutex
 	var ready []string
-	o := machine.Observer{Ready: func(ep machine.Endpoint) {
+	o := machine.Observer{Ready: func(ep node.Endpoint) {
 		mu.Lock()
 		defer mu.Unlock()
 		ready = append(ready, ep.Node)
@@ -276,7 +277,7 @@ func TestANodeIsReadyWhileTheNextOneBoots(t *testing.T) {
 		line 'node01,ui,output,==> node01: Booting VM...'
 		up node01; await ready-node01
 		up node02`)
-	o := machine.Observer{Ready: func(ep machine.Endpoint) { f.write("ready-"+ep.Node, "") }}
+	o := machine.Observer{Ready: func(ep node.Endpoint) { f.write("ready-"+ep.Node, "") }}
 	if err := f.Up(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +290,7 @@ func TestVagrantWithoutTriggersIsAsked(t *testing.T) {
 	f.play("ssh-config", `line "$2,ssh-config,Host $2\n  HostName 127.0.0.1\n  User vagrant\n  Port $(cat "$FAKE_VAGRANT/port-$2")\n  IdentityFile $FAKE_VAGRANT/key\n"`)
 	var mu sync.Mutex
 	ready := 0
-	if err := f.Up(t.Context(), machine.Observer{Ready: func(machine.Endpoint) { mu.Lock(); ready++; mu.Unlock() }}); err != nil {
+	if err := f.Up(t.Context(), machine.Observer{Ready: func(node.Endpoint) { mu.Lock(); ready++; mu.Unlock() }}); err != nil {
 		t.Fatal(err)
 	}
 	if ready != 3 {
@@ -446,7 +447,7 @@ func TestFailures(t *testing.T) {
 			f.play("ssh-config", `line "$2,ssh-config,Host $2\n  HostName 127.0.0.1\n  User vagrant\n  Port $(cat "$FAKE_VAGRANT/port-$2")\n  IdentityFile $FAKE_VAGRANT/key\n"`)
 			var mu sync.Mutex
 			var ready []string
-			err := f.Up(t.Context(), machine.Observer{Ready: func(ep machine.Endpoint) { mu.Lock(); ready = append(ready, ep.Node); mu.Unlock() }})
+			err := f.Up(t.Context(), machine.Observer{Ready: func(ep node.Endpoint) { mu.Lock(); ready = append(ready, ep.Node); mu.Unlock() }})
 			if (err == nil) != (len(c.ready) == 3) {
 				t.Fatalf("up: %v", err)
 			}

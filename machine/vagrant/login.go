@@ -18,7 +18,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -49,8 +49,8 @@ var (
 // answering finds the nodes that can be reached where they were last seen, and
 // that show the host key that is pinned for them. (Another machine may have
 // their port by now.)
-func (d *Driver) answering(ctx context.Context, nodes []lab.Node, ids map[string]string) map[string]machine.Endpoint {
-	found := map[string]machine.Endpoint{}
+func (d *Driver) answering(ctx context.Context, nodes []lab.Node, ids map[string]string) map[string]node.Endpoint {
+	found := map[string]node.Endpoint{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, n := range nodes {
@@ -80,7 +80,7 @@ var errSeen = errors.New("host key seen")
 
 // hello tells whether the node is there and shows its pinned key. Nobody logs
 // in.
-func (d *Driver) hello(ctx context.Context, n lab.Node, ep machine.Endpoint) bool {
+func (d *Driver) hello(ctx context.Context, n lab.Node, ep node.Endpoint) bool {
 	pinned, err := d.cfg.State.HostKeys(d.cfg.Lab.Hostname(n))
 	if err != nil || len(pinned) == 0 {
 		return false
@@ -117,7 +117,7 @@ func algorithms(keys []ssh.PublicKey) []string {
 }
 
 // handshake connects and does what the configuration asks for, within ctx.
-func handshake(ctx context.Context, ep machine.Endpoint, config *ssh.ClientConfig) (*ssh.Client, error) {
+func handshake(ctx context.Context, ep node.Endpoint, config *ssh.ClientConfig) (*ssh.Client, error) {
 	dialer := net.Dialer{Timeout: connectTimeout}
 	conn, err := dialer.DialContext(ctx, ep.Network, ep.Address)
 	if err != nil {
@@ -138,7 +138,7 @@ func handshake(ctx context.Context, ep machine.Endpoint, config *ssh.ClientConfi
 // name, and it knows the other nodes' names. booted says that it was started
 // just now.
 // It may take as long as within.
-func (d *Driver) meet(ctx context.Context, n lab.Node, id string, ep machine.Endpoint, booted bool, within time.Duration) error {
+func (d *Driver) meet(ctx context.Context, n lab.Node, id string, ep node.Endpoint, booted bool, within time.Duration) error {
 	known, err := d.memory.get(n.Name)
 	if err != nil {
 		return err
@@ -180,7 +180,7 @@ func (d *Driver) namesOf(n lab.Node) string {
 	return b.String()
 }
 
-func (d *Driver) setNames(ctx context.Context, n lab.Node, ep machine.Endpoint, names string, within time.Duration) error {
+func (d *Driver) setNames(ctx context.Context, n lab.Node, ep node.Endpoint, names string, within time.Duration) error {
 	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -242,7 +242,7 @@ func (c cutting) Write(p []byte) (int, error) {
 }
 
 // letsIn tells whether a machine that Vagrant gave up on can be logged in to.
-func (d *Driver) letsIn(ctx context.Context, n lab.Node, ep machine.Endpoint) bool {
+func (d *Driver) letsIn(ctx context.Context, n lab.Node, ep node.Endpoint) bool {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	client, err := d.login(ctx, n, ep)
@@ -255,7 +255,7 @@ func (d *Driver) letsIn(ctx context.Context, n lab.Node, ep machine.Endpoint) bo
 
 // login logs in to a machine that Vagrant calls up, and pins its host key
 // where none is pinned yet. It is tried until ctx ends.
-func (d *Driver) login(ctx context.Context, n lab.Node, ep machine.Endpoint) (*ssh.Client, error) {
+func (d *Driver) login(ctx context.Context, n lab.Node, ep node.Endpoint) (*ssh.Client, error) {
 	key, err := os.ReadFile(ep.IdentityFile)
 	if err != nil {
 		return nil, fmt.Errorf("log in: %w", err)

@@ -8,7 +8,7 @@ import (
 	"os"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 )
 
 // memoryFile is where the driver keeps what it learnt of the machines.
@@ -20,7 +20,7 @@ type remembered struct {
 	// and everything else here is void.
 	ID string `json:"id"`
 	// Endpoint of its present boot; nil when it was halted since.
-	Endpoint *machine.Endpoint `json:"endpoint,omitempty"`
+	Endpoint *node.Endpoint `json:"endpoint,omitempty"`
 	// Names is what the machine's own names and /etc/hosts were set to.
 	Names string `json:"names,omitempty"`
 }
@@ -75,13 +75,13 @@ func (m *memory) get(node string) (remembered, error) {
 
 // endpoint gives that of the machine with this id, if it is known. One whose key
 // is no longer where it was (Vagrant's folder has moved) is not.
-func (m *memory) endpoint(node, id string) (machine.Endpoint, bool, error) {
-	r, err := m.get(node)
+func (m *memory) endpoint(name, id string) (node.Endpoint, bool, error) {
+	r, err := m.get(name)
 	if err != nil || r.Endpoint == nil || r.ID != id {
-		return machine.Endpoint{}, false, err
+		return node.Endpoint{}, false, err
 	}
 	if _, err := os.Stat(r.Endpoint.IdentityFile); errors.Is(err, fs.ErrNotExist) {
-		return machine.Endpoint{}, false, nil
+		return node.Endpoint{}, false, nil
 	}
 	return *r.Endpoint, true, nil
 }

@@ -86,14 +86,15 @@ type vagrantfile struct {
 	// lab's interface name; 0 where no slot does.
 	Slot           int
 	ManagementSlot int
-	Nodes          []node
+	Nodes          []nodeBlock
 	Gone           []string
 	Driven         bool
 
 	provider string
 }
 
-type node struct {
+// nodeBlock is one config.vm.define of the file.
+type nodeBlock struct {
 	Name     string
 	Hostname string
 	// Machine is the name that the provider shows.
@@ -140,7 +141,7 @@ func newVagrantfile(l *lab.Lab, o Options) (vagrantfile, error) {
 		if !l.Subnet.Contains(n.IP) {
 			return vagrantfile{}, fmt.Errorf("node %q: address %v is not in %v", n.Name, n.IP, l.Subnet)
 		}
-		v.Nodes = append(v.Nodes, node{
+		v.Nodes = append(v.Nodes, nodeBlock{
 			Name: n.Name, Hostname: l.Hostname(n), Machine: v.MachinePrefix + n.Name,
 			Box: n.Box, IP: n.IP, CPUs: n.CPUs, Memory: n.Memory,
 		})

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 )
 
 // An sshd that takes connections and says nothing costs moments, and an error
@@ -30,7 +30,7 @@ func TestASilentMachineIsToldOf(t *testing.T) {
 	})
 	t.Cleanup(func() { _ = l.Close(); serving.Wait() })
 	n := f.cfg.Lab.Nodes[0]
-	ep := machine.Endpoint{Node: n.Name, Network: "tcp", Address: l.Addr().String(), User: "vagrant", IdentityFile: f.dir + "/key", HostKeyAlias: f.cfg.Lab.Hostname(n)}
+	ep := node.Endpoint{Node: n.Name, Network: "tcp", Address: l.Addr().String(), User: "vagrant", IdentityFile: f.dir + "/key", HostKeyAlias: f.cfg.Lab.Hostname(n)}
 	wantTrouble(t, f.meet(t.Context(), n, "id", ep, true, 50*time.Millisecond), "node-timeout")
 	// What status may spend on a machine that runs is not what a boot may.
 	if visitTimeout > 10*time.Second || helloTimeout > 5*time.Second {

@@ -10,13 +10,13 @@ import (
 
 	"github.com/kevinburke/ssh_config"
 
-	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 )
 
 // parseSSHConfig reads what `vagrant ssh-config` prints: a block per machine.
 // Endpoint.HostKeyAlias is the Host name. Blocks with a wildcard are passed
 // over.
-func parseSSHConfig(text []byte) (endpoints []machine.Endpoint, err error) {
+func parseSSHConfig(text []byte) (endpoints []node.Endpoint, err error) {
 	for line := range bytes.Lines(text) {
 		// The library would read the files that are named there.
 		if word := strings.ToLower(strings.TrimLeft(string(line), " \t\v\f\r\"")); strings.HasPrefix(word, "include") {
@@ -41,12 +41,12 @@ func parseSSHConfig(text []byte) (endpoints []machine.Endpoint, err error) {
 	return endpoints, nil
 }
 
-func parseHost(host *ssh_config.Host) (machine.Endpoint, error) {
+func parseHost(host *ssh_config.Host) (node.Endpoint, error) {
 	name := strings.Trim(host.Patterns[0].String(), `"`)
 	values := map[string]string{"port": "22"}
 	seen := map[string]bool{}
-	for _, node := range host.Nodes {
-		kv, ok := node.(*ssh_config.KV)
+	for _, line := range host.Nodes {
+		kv, ok := line.(*ssh_config.KV)
 		if !ok {
 			continue
 		}
@@ -56,22 +56,22 @@ func parseHost(host *ssh_config.Host) (machine.Endpoint, error) {
 		}
 		seen[key] = true
 		if kv.Comment != "" || strings.Contains(kv.Value, `"`) {
-			return machine.Endpoint{}, fmt.Errorf("cannot tell where the value of %s ends", kv.Key)
+			return node.Endpoint{}, fmt.Errorf("cannot tell where the value of %s ends", kv.Key)
 		}
 		values[key] = kv.Value
 	}
 	port, err := strconv.ParseUint(values["port"], 10, 16)
 	switch {
 	case name == "":
-		return machine.Endpoint{}, errors.New("it has no name")
+		return node.Endpoint{}, errors.New("it has no name")
 	case err != nil || port == 0:
-		return machine.Endpoint{}, fmt.Errorf("port %q is not one", values["port"])
+		return node.Endpoint{}, fmt.Errorf("port %q is not one", values["port"])
 	case values["hostname"] == "":
-		return machine.Endpoint{}, errors.New("it has no HostName")
+		return node.Endpoint{}, errors.New("it has no HostName")
 	case values["user"] == "":
-		return machine.Endpoint{}, errors.New("it has no User")
+		return node.Endpoint{}, errors.New("it has no User")
 	}
-	return machine.Endpoint{
+	return node.Endpoint{
 		Node:         name,
 		Network:      "tcp",
 		Address:      net.JoinHostPort(values["hostname"], strconv.FormatUint(port, 10)),

@@ -5,7 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 )
 
 // As Vagrant 2.3.4 prints it for two machines of the libvirt provider.
@@ -35,7 +35,7 @@ func TestParseSSHConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []machine.Endpoint{
+	want := []node.Endpoint{
 		{Node: "master", Network: "tcp", Address: "192.168.121.27:22", User: "vagrant", IdentityFile: "/home/ana/my lab/.vagrant/machines/master/libvirt/private_key", HostKeyAlias: "master"},
 		{Node: "node01", Network: "tcp", Address: "127.0.0.1:2200", User: "vagrant", IdentityFile: "/home/ana/.vagrant.d/insecure_private_keys/vagrant.key.ed25519", HostKeyAlias: "node01"},
 	}

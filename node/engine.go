@@ -1,0 +1,239 @@
+package node
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// EngineSocket is where every engine of a lab listens.
+const EngineSocket = "/var/run/docker.sock"
+
+// socketScript tells what is wrong with the engine's socket.
+//
+//go:embed socket.sh
+var socketScript string
+
+// socketPatience is how long the node's shell may take to tell what is wrong
+// with the socket. It is less than the 5 s of the shortest call of an engine's
+// client, which would end first otherwise, and without a reason.
+const socketPatience = 4 * time.Second
+
+// DialEngine opens a connection to the node's engine socket
+// (/var/run/docker.sock) over the SSH connection: with
+// direct-streamlocal@openssh.com, or with a session of `docker system
+// dial-stdio` where the server forbids that. Which of them works is
+// remembered. The signature is what engine.New takes.
+//
+// ctx is for the opening only. A deadline set on the connection closes it when
+// it passes. A user who may not open the socket gets a trouble.Error
+// "docker-group-missing"; a socket that nobody listens on, "engine-down".
+func (c *Conn) DialEngine(ctx context.Context) (net.Conn, error) {
+	if c.useStdio.Load() {
+		return c.dialStdio(ctx)
+	}
+	start := time.Now()
+	conn, err := c.client.DialContext(ctx, "unix", EngineSocket)
+	if err == nil {
+		return newEngineConn(conn), nil
+	}
+	var refused *ssh.OpenChannelError
+	if !errors.As(err, &refused) {
+		switch {
+		case errors.Is(ctx.Err(), context.DeadlineExceeded):
+			return nil, c.late("open the engine's socket", time.Since(start))
+		case ctx.Err() != nil:
+			return nil, fmt.Errorf("%s: open the engine's socket: %w", c.Name(), context.Cause(ctx))
+		}
+		return nil, c.lost(err)
+	}
+	// OpenSSH says "open failed" whatever the reason was: ask the node.
+	if err := c.whyNoSocket(ctx); err != nil {
+		return nil, err
+	}
+	// It may have begun to listen in between.
+	if conn, err := c.client.DialContext(ctx, "unix", EngineSocket); err == nil {
+		return newEngineConn(conn), nil
+	}
+	c.useStdio.Store(true)
+	return c.dialStdio(ctx)
+}
+
+// whyNoSocket looks at the engine's socket with the eyes of the user. It gives
+// nil when nothing is wrong with it, so that it must be sshd that is in the way.
+func (c *Conn) whyNoSocket(ctx context.Context) error {
+	within := min(c.timeouts.Answer, socketPatience)
+	r, err := c.Script(ctx, Script{Name: "socket.sh", Text: socketScript, Within: within}, EngineSocket)
+	if err != nil {
+		return err
+	}
+	switch state := strings.TrimSpace(string(r.Stdout)); state {
+	case "ok":
+		return nil
+	case "denied":
+		return &trouble.Error{
+			ID: "docker-group-missing", Where: c.Name(), What: "open the engine's socket",
+			Why:  "user " + c.endpoint.User + " is not in the docker group on this connection",
+			Next: []string{"dcalab up " + c.Name() + "    # puts the user into the group and connects anew"},
+		}
+	default:
+		why := "the engine is not running: nothing listens on " + EngineSocket
+		if state == "absent" {
+			why = "the engine is not running: there is no " + EngineSocket
+		}
+		return &trouble.Error{
+			ID: "engine-down", Where: c.Name(), What: "open the engine's socket", Why: why,
+			Next: []string{
+				"dcalab ssh " + c.Name() + " -- sudo service docker start",
+				"dcalab up " + c.Name() + "    # installs or starts what is missing",
+			},
+		}
+	}
+}
+
+// dialStdio carries an engine connection over the streams of a command.
+func (c *Conn) dialStdio(ctx context.Context) (net.Conn, error) {
+	select {
+	case c.stdio <- struct{}{}:
+	case <-c.done:
+		return nil, c.lost(io.EOF)
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%s: open the engine's socket: %w", c.Name(), context.Cause(ctx))
+	}
+	s, release, err := c.session(ctx)
+	if err != nil {
+		<-c.stdio
+		return nil, err
+	}
+	stdio := &stdioConn{node: c}
+	stdio.release = sync.OnceFunc(func() { release(); <-c.stdio })
+	s.Stderr = &stdio.stderr
+	if stdio.in, err = s.StdinPipe(); err == nil {
+		if stdio.out, err = s.StdoutPipe(); err == nil {
+			_, err = await(ctx, func() (struct{}, error) { return struct{}{}, s.Start("docker system dial-stdio") })
+		}
+	}
+	if err != nil {
+		stdio.release()
+		return nil, fmt.Errorf("%s: docker system dial-stdio: %w", c.Name(), err)
+	}
+	stdio.wait = sync.OnceValue(s.Wait)
+	return newEngineConn(stdio), nil
+}
+
+// engineConn gives a connection over SSH what net.Conn promises and an SSH
+// channel lacks: deadlines, by closing, and the half-close that the engine's
+// hijacked streams (attach, exec) need.
+type engineConn struct {
+	net.Conn
+	closeWrite func() error
+
+	mu    sync.Mutex
+	timer *time.Timer
+}
+
+func newEngineConn(conn net.Conn) *engineConn {
+	c := &engineConn{Conn: conn, closeWrite: conn.Close}
+	if half, ok := conn.(interface{ CloseWrite() error }); ok { // of an SSH channel, it has
+		c.closeWrite = half.CloseWrite
+	}
+	return c
+}
+
+func (c *engineConn) CloseWrite() error { return c.closeWrite() }
+
+func (c *engineConn) Close() error {
+	_ = c.SetDeadline(time.Time{})
+	return c.Conn.Close()
+}
+
+// SetDeadline closes the connection at t; the zero time never does.
+func (c *engineConn) SetDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
+	if !t.IsZero() {
+		c.timer = time.AfterFunc(time.Until(t), func() { _ = c.Conn.Close() })
+	}
+	return nil
+}
+
+func (c *engineConn) SetReadDeadline(t time.Time) error  { return c.SetDeadline(t) }
+func (c *engineConn) SetWriteDeadline(t time.Time) error { return c.SetDeadline(t) }
+
+// stdioConn is a session of `docker system dial-stdio` as a connection.
+type stdioConn struct {
+	node    *Conn
+	in      io.WriteCloser
+	out     io.Reader
+	stderr  tail
+	wait    func() error // the session's Wait, once
+	release func()
+}
+
+func (c *stdioConn) Write(p []byte) (int, error) { return c.in.Write(p) }
+func (c *stdioConn) CloseWrite() error           { return c.in.Close() }
+
+// Read turns the end of a command that failed into its error.
+func (c *stdioConn) Read(p []byte) (int, error) {
+	k, err := c.out.Read(p)
+	if k > 0 || !errors.Is(err, io.EOF) {
+		return k, err
+	}
+	var status *ssh.ExitError
+	if errors.As(c.wait(), &status) {
+		return 0, &RunError{Node: c.node.Name(), Command: "docker system dial-stdio", Exit: status.ExitStatus(), Stderr: trouble.LastLines(c.stderr.String(), 3)}
+	}
+	return 0, io.EOF
+}
+
+func (c *stdioConn) Close() error {
+	c.release()
+	return nil
+}
+
+func (c *stdioConn) LocalAddr() net.Addr              { return socketAddr("dcalab") }
+func (c *stdioConn) RemoteAddr() net.Addr             { return socketAddr(EngineSocket) }
+func (c *stdioConn) SetDeadline(time.Time) error      { return nil }
+func (c *stdioConn) SetReadDeadline(time.Time) error  { return nil }
+func (c *stdioConn) SetWriteDeadline(time.Time) error { return nil }
+
+type socketAddr string
+
+func (socketAddr) Network() string  { return "unix" }
+func (a socketAddr) String() string { return string(a) }
+
+// tail keeps the last 4 KiB of what is written to it.
+type tail struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, p...)
+	if over := len(t.buf) - 4096; over > 0 {
+		t.buf = append(t.buf[:0], t.buf[over:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.buf)
+}

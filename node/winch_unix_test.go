@@ -1,0 +1,7 @@
+//go:build unix
+
+package node
+
+import "syscall"
+
+const winch = syscall.SIGWINCH

@@ -1,7 +1,0 @@
-//go:build unix
-
-package provision
-
-import "syscall"
-
-const winch = syscall.SIGWINCH
