@@ -35,6 +35,8 @@ const (
 type Driver struct {
 	cfg Config
 	fit atomic.Bool // this host was found to lack nothing
+	// meminfo is where the kernel says what memory is left.
+	meminfo string
 }
 
 var (
@@ -48,7 +50,7 @@ func New(cfg Config) *Driver {
 	if cfg.Log == nil {
 		cfg.Log = io.Discard
 	}
-	return &Driver{cfg: cfg}
+	return &Driver{cfg: cfg, meminfo: "/proc/meminfo"}
 }
 
 // Name is "sandbox".

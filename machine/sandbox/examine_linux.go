@@ -167,7 +167,7 @@ const idleNode = 115
 // what is available must do for their engines, or the kernel ends some of them.
 func (d *Driver) checkMemory(nodes []lab.Node) machine.Check {
 	c := machine.Check{ID: "memory", What: "memory"}
-	free, err := available()
+	free, err := available(d.meminfo)
 	if err != nil {
 		return c.Unknown(err.Error())
 	}
@@ -189,11 +189,8 @@ func (d *Driver) checkMemory(nodes []lab.Node) machine.Check {
 	return c.OK(fmt.Sprintf("%d MiB are free; idle nodes take about %d MiB, and all of them %d MiB at most", free, idleNode*len(nodes), most))
 }
 
-// meminfo is where the kernel says what memory is left; another in tests.
-var meminfo = "/proc/meminfo"
-
 // available is the memory that new programs can have, in MiB, swap included.
-func available() (int, error) {
+func available(meminfo string) (int, error) {
 	data, err := os.ReadFile(meminfo)
 	if err != nil {
 		return 0, err

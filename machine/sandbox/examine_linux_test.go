@@ -115,29 +115,29 @@ func TestMoreNodesThanMemory(t *testing.T) {
 	if err := f.driver().Up(t.Context(), machine.Observer{}, "master"); err != nil {
 		t.Fatal(err)
 	}
-	meminfo = f.path("meminfo")
-	t.Cleanup(func() { meminfo = "/proc/meminfo" })
-	left := func(mib int) {
+	left := func(mib int) *Driver {
 		t.Helper()
+		d := f.driver()
+		d.meminfo = f.path("meminfo")
 		text := fmt.Sprintf("MemTotal: 99999999 kB\nMemAvailable: %d kB\nSwapFree: 1024 kB\n", (mib-1)<<10)
-		if err := os.WriteFile(meminfo, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(d.meminfo, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		return d
 	}
-	left(idleNode - 1)
-	err := f.driver().Up(t.Context(), machine.Observer{}, "master", "node01")
+	d := left(idleNode - 1)
+	err := d.Up(t.Context(), machine.Observer{}, "master", "node01")
 	var told *trouble.Error
 	if !errors.As(err, &told) || told.ID != "memory" {
 		t.Fatalf("got %v", err)
 	}
-	if f.driver().disk("node01").exists() {
+	if d.disk("node01").exists() {
 		t.Error("node01 was made")
 	}
-	if err := f.driver().Up(t.Context(), machine.Observer{}, "master"); err != nil {
+	if err := d.Up(t.Context(), machine.Observer{}, "master"); err != nil {
 		t.Errorf("of one that runs: %v", err)
 	}
-	left(idleNode)
-	if err := f.driver().Up(t.Context(), machine.Observer{}, "node01"); err != nil {
+	if err := left(idleNode).Up(t.Context(), machine.Observer{}, "node01"); err != nil {
 		t.Errorf("just enough: %v", err)
 	}
 }
