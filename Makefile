@@ -99,7 +99,7 @@ machines: # the evening
 	$(BOX)
 	CGO_ENABLED=0 go build -o $(CACHE)/dcalab .
 	go test -c -o $(CACHE)/e2e.test ./e2e
-	cd e2e && $(BED) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/e2e.test -test.run='^TestMachines$$$(if $(ALL),,/evening)' -test.v -test.parallel=1 -test.timeout=40m
+	cd e2e && $(BED) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/e2e.test -test.run='^TestMachines$$$(if $(ALL),,/evening)' $(if $(ALL),,-test.short) -test.v -test.parallel=1 -test.timeout=40m
 
 .PHONY: contracts
 contracts: # the Vagrant driver against machine.Driver and machine.Snapshotter
