@@ -124,9 +124,15 @@ func (s *session) exec(ctx context.Context, which selection, args []string, comm
 	noColor := a.settings.GetBool("no-color")
 	speech.join(names(nodes), a.streams.OutColor(noColor), a.streams.ErrColor(noColor))
 
-	var texts []struct{ out, err bytes.Buffer }
+	var texts []struct{ out, err trouble.Bound }
 	if format != "" {
-		texts = make([]struct{ out, err bytes.Buffer }, len(nodes))
+		texts = make([]struct{ out, err trouble.Bound }, len(nodes))
+		for i, n := range nodes {
+			for _, b := range []*trouble.Bound{&texts[i].out, &texts[i].err} {
+				b.Node, b.What, b.Max = n.Name, "run the command", maxHeld
+				b.Next = []string{"without -o it is shown as it comes", "or to a file there: dcalab exec " + n.Name + " -- 'COMMAND >FILE', dcalab cp " + n.Name + ":FILE ."}
+			}
+		}
 	}
 	s.connect(ctx, nodes, have, func(i int, n *node.Conn, err error) {
 		r := &results[i]
@@ -330,14 +336,20 @@ func (s *session) connect(ctx context.Context, nodes []lab.Node, have *connected
 // one is broken.
 const maxLine = 64 << 10
 
+// maxHeld is how much of what a node says is kept until it is heard, in bytes:
+// then its command has to wait, or, where all of it is wanted at once, to end.
+const maxHeld = 32 << 20
+
 // chorus writes what several nodes say to two streams, whole lines only, the
 // name of the node in front of each. In order, a node is heard when all before
-// it have ended; what it said meanwhile is kept in memory.
+// it have ended; what it said meanwhile is kept in memory, up to max bytes.
 type chorus struct {
 	out, err io.Writer
 	ordered  bool
+	max      int
 
 	mu    sync.Mutex
+	moved sync.Cond // turn is another's
 	nodes []*speaker
 	turn  int   // the node that is heard, in order
 	lost  error // why part of what is for out could not be written
@@ -346,6 +358,7 @@ type chorus struct {
 type speaker struct {
 	voices [2]*voice // to out, to err
 	held   []line
+	kept   int // bytes in held
 	ended  bool
 }
 
@@ -365,7 +378,9 @@ type voice struct {
 }
 
 func newChorus(out, err io.Writer, ordered bool) *chorus {
-	return &chorus{out: out, err: err, ordered: ordered}
+	c := &chorus{out: out, err: err, ordered: ordered, max: maxHeld}
+	c.moved.L = &c.mu
+	return c
 }
 
 // join brings the nodes in, their names aligned.
@@ -436,12 +451,17 @@ func (v *voice) cut(b []byte) []byte {
 	return append(b, '\n')
 }
 
-// say writes lines, or keeps them until the node's turn. c.mu is held.
+// say writes lines, or keeps them until the node's turn, for which a node that
+// says much has to wait. c.mu is held.
 func (c *chorus) say(i int, l line) {
+	n := c.nodes[i]
+	for c.ordered && i != c.turn && n.kept > 0 && n.kept+len(l.text) > c.max {
+		c.moved.Wait()
+	}
 	switch {
 	case len(l.text) == 0:
 	case c.ordered && i != c.turn:
-		c.nodes[i].held = append(c.nodes[i].held, l)
+		n.held, n.kept = append(n.held, l), n.kept+len(l.text)
 	default:
 		c.write(l)
 	}
@@ -485,4 +505,5 @@ func (c *chorus) end(i int, err error) {
 			c.nodes[c.turn].held = nil
 		}
 	}
+	c.moved.Broadcast()
 }

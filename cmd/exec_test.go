@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"pgregory.net/rapid"
 
@@ -89,6 +91,37 @@ func TestChorusKeepsLittle(t *testing.T) {
 	if got := out.String(); !strings.HasSuffix(got, "x\nn | two lines\n") {
 		t.Errorf("it ends with %q", got[len(got)-40:])
 	}
+}
+
+// In order, a node that says much waits for its turn, and costs no more memory.
+func TestChorusHoldsNoMoreThanItMay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		c := newChorus(&out, io.Discard, true)
+		c.max = 100
+		c.join([]string{"a", "b"}, false, false)
+		said := make(chan int, 50)
+		go func() {
+			for i := range 50 {
+				_, _ = fmt.Fprintf(c.voice(1, false), "line %d\n", i)
+				said <- i
+			}
+			c.end(1, nil)
+			close(said)
+		}()
+		synctest.Wait()
+		if n := len(said); n == 0 || n > 10 {
+			t.Errorf("%d lines of b were taken before its turn", n)
+		}
+		_, _ = io.WriteString(c.voice(0, false), "first\n")
+		c.end(0, nil)
+		for range said { // until b has said all
+		}
+		lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+		if len(lines) != 51 || lines[0] != "a | first" || lines[50] != "b | line 49" {
+			t.Errorf("it reads\n%s", out.String())
+		}
+	})
 }
 
 // dcalab exec --all -- docker info >file, on a disk that is full.

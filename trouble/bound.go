@@ -15,8 +15,10 @@ type Bound struct {
 	writing sync.Mutex
 	// Max is in bytes.
 	Max int
-	// Node and What say whose words these are, for the error.
+	// Node and What say whose words these are, for the error; Next says what to
+	// do, where it is not what TooMuch says.
 	Node, What string
+	Next       []string
 }
 
 // Write takes all of p or, where it is too much, what fits.
@@ -25,7 +27,11 @@ func (b *Bound) Write(p []byte) (int, error) {
 	defer b.writing.Unlock()
 	if room := b.Max - b.Len(); len(p) > room {
 		n, _ := b.Buffer.Write(p[:max(room, 0)])
-		return n, TooMuch(b.Node, b.What, int64(b.Max))
+		much := TooMuch(b.Node, b.What, int64(b.Max))
+		if len(b.Next) > 0 {
+			much.Next = b.Next
+		}
+		return n, much
 	}
 	return b.Buffer.Write(p)
 }
