@@ -331,6 +331,12 @@ func wantsNoRoot(t *testing.T, p *playground, home string) {
 	}
 	want(0, "running", "status")
 	want(0, "vagrant", "ssh", "m1", "--", "id", "-un")
+	for _, args := range [][]string{{"swarm", "bootstrap"}, {"promote", "m1"}, {"drain", "m1"}, {"activate", "m1"}, {"label", "set", "m1", "zone=east"}, {"logs", "m1", "-n", "1"}, {"exec", "--all", "--", "true"}} {
+		if said, exit := p.run(t, anaID, home, args...); exit != 0 || strings.Contains(said, "sudo") {
+			t.Errorf("dcalab %v on a lab that runs: exit %d\n%s", args, exit, said)
+		}
+	}
+	want(0, "in no swarm", "swarm", "dissolve", "--yes")
 	want(0, "sandbox   up", "list")
 	want(0, "m1", "halt", "--force")
 	want(0, "halted", "status")

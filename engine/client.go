@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -175,7 +176,10 @@ func (c *Client) raw(ctx context.Context, op string, limit time.Duration, do fun
 	if t := said.getCut(); t != nil {
 		return &Error{Node: c.node, Op: op, Kind: ErrUnreachable, Message: t.Why, cause: t}
 	}
-	if said.getDial() == nil && errors.Is(err, context.DeadlineExceeded) {
+	// Where the answer was being read, the client's error has the text alone.
+	late := errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(inner.Err(), context.DeadlineExceeded) && strings.HasSuffix(err.Error(), context.DeadlineExceeded.Error())
+	if said.getDial() == nil && late {
 		return &Error{Node: c.node, Op: op, Kind: ErrUnreachable, cause: context.DeadlineExceeded,
 			Message: "no answer within " + time.Since(start).Round(100*time.Millisecond).String()}
 	}

@@ -145,6 +145,9 @@ func TestHostileEngines(t *testing.T) {
 			if errors.As(err, &e); tt.want != "" && !late && (e == nil || e.ID != tt.want) {
 				t.Errorf("got %.200v, want trouble %q", err, tt.want)
 			}
+			if strings.Contains(err.Error(), "context deadline exceeded") {
+				t.Errorf("%q is in Go's words", err)
+			}
 			if strings.Contains(err.Error(), token[20:]) {
 				t.Errorf("a secret is in %q", err)
 			}
