@@ -96,7 +96,7 @@ in front of it may be left out.`,
 // begins with a dash.
 func (a *app) commandOf(c *cobra.Command, args []string) ([]string, error) {
 	if err := c.Flags().Parse(args[1:]); err != nil {
-		return nil, a.wrongFlag(c, err)
+		return nil, c.FlagErrorFunc()(c, err)
 	}
 	return c.Flags().Args(), nil
 }
