@@ -51,7 +51,7 @@ func TestContextCreate(t *testing.T) {
 			if err := os.WriteFile(config, []byte("Host mine\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			s := contextSession(t, "dca")
+			s := contextSession(t, "ha")
 			s.app = &app{streams: ui.Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, settings: viper.New()}
 			s.lab.Nodes = []lab.Node{{Name: "master", Role: lab.RoleManager}}
 			s.driver = standIn{status: map[string]machine.Status{"master": machine.StatusRunning}, look: sync.OnceFunc(func() {
@@ -59,12 +59,12 @@ func TestContextCreate(t *testing.T) {
 					t.Error(err)
 				}
 			})}
-			plan, err := s.contexts(config).PlanCreate(t.Context(), "dcalab-dca", func() (string, error) { return "master", nil })
+			plan, err := s.contexts(config).PlanCreate(t.Context(), "dcalab-ha", func() (string, error) { return "master", nil })
 			if err != nil {
 				t.Fatal(err)
 			}
 			block := plan.Block
-			if err := s.createContext(t.Context(), "dcalab-dca", contextOptions{sshConfig: config, yes: true}); (err != nil) != fails {
+			if err := s.createContext(t.Context(), "dcalab-ha", contextOptions{sshConfig: config, yes: true}); (err != nil) != fails {
 				t.Fatal(err)
 			}
 			text, err := os.ReadFile(config)
