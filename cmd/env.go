@@ -89,14 +89,10 @@ func (s *session) environment(ctx context.Context) []setting {
 	}
 	out = append(out, setting{name: "DCALAB_SSH_CONFIG", value: s.state.SSHConfig()})
 	name := s.contextName(nil)
-	docker, err := findDocker()
-	if err == nil {
-		var c dockerContext
-		var exists bool
-		if c, exists, err = docker.inspect(ctx, name); err == nil && exists && s.ownContext(c) {
-			// DOCKER_HOST would win over the context.
-			return append(out, setting{name: "DOCKER_HOST"}, setting{name: "DOCKER_CONTEXT", value: name})
-		}
+	exists, err := s.contexts("").Exists(ctx, name)
+	if err == nil && exists {
+		// DOCKER_HOST would win over the context.
+		return append(out, setting{name: "DOCKER_HOST"}, setting{name: "DOCKER_CONTEXT", value: name})
 	}
 	if err != nil {
 		return append(out, setting{comment: "docker: " + err.Error()})

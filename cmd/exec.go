@@ -70,7 +70,7 @@ failed agree on it, else 1. A node that cannot be reached has failed.`,
 			}
 			dash := c.ArgsLenAtDash()
 			if dash < 0 || dash == len(args) {
-				return a.whichCommand()
+				return a.missingCommand()
 			}
 			if dash == 0 && which.none() {
 				return usage("on which nodes?", "name them before the --, or say --all, --managers or --workers")

@@ -99,11 +99,11 @@ func (s *session) aside(head string, l lesson.Lesson) error {
 // Its lines may lead into another folder.
 func (s *session) shown(l lesson.Lesson) lesson.Lesson {
 	h := s.app.hints()
-	h.program = h.absolute
+	h.Program = h.Absolute
 	out := slices.Clone(l)
 	for i := range out {
 		if out[i].Node == lesson.Here {
-			out[i].Text = h.in(out[i].Text)
+			out[i].Text = h.Rewrite(out[i].Text)
 		}
 	}
 	return out

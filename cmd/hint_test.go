@@ -7,9 +7,7 @@ import (
 	"go/token"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/viper"
 
+	"github.com/dcalab/dcalab/cmd/hint"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -33,88 +32,6 @@ func calledAs(t *testing.T, program string, flags ...string) *app {
 	return a
 }
 
-func TestHintsRepeatWhatWasTyped(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
-	here, err := filepath.Abs("dcalab")
-	if err != nil {
-		t.Fatal(err)
-	}
-	both := []string{"--lab", "ha", "--config", "my labs.yaml"}
-	for name, c := range map[string]struct {
-		program    string
-		flags      []string
-		text, want string
-	}{
-		"nothing typed":                {"", nil, "start it: dcalab up NODE", "start it: dcalab up NODE"},
-		"as it was called":             {"./dcalab", nil, "dcalab start NODE", "./dcalab start NODE"},
-		"a path with a blank":          {"my labs/dcalab", nil, "dcalab start NODE", "'my labs/dcalab' start NODE"},
-		"the lab":                      {"dcalab", []string{"--lab=ha"}, "create it: dcalab up manager02", "create it: dcalab --lab ha up manager02"},
-		"both, quoted":                 {"dcalab", both, "dcalab status", "dcalab --config 'my labs.yaml' --lab ha status"},
-		"each command of a line":       {"dcalab", []string{"--lab", "ha"}, "dcalab destroy n && dcalab up n    # a new machine", "dcalab --lab ha destroy n && dcalab --lab ha up n    # a new machine"},
-		"one in brackets":              {"dcalab", []string{"--lab", "ha"}, "a worker again (dcalab demote n)", "a worker again (dcalab --lab ha demote n)"},
-		"one in a substitution":        {"./dcalab", []string{"--lab", "ha"}, `eval "$(dcalab env)"`, `eval "$(./dcalab --lab ha env)"`},
-		"a lab of its own":             {"dcalab", both, "another lab is here: dcalab --lab dca status", "another lab is here: dcalab --config 'my labs.yaml' --lab dca status"},
-		"a lab after the command":      {"dcalab", []string{"--lab", "ha"}, "halt another lab (dcalab halt --lab OTHER), or", "halt another lab (dcalab halt --lab OTHER), or"},
-		"a file of its own":            {"dcalab", both, "name another one: dcalab --config FILE", "name another one: dcalab --config FILE"},
-		"words for a node":             {"dcalab", []string{"--lab", "ha"}, "dcalab exec n -- x --lab y", "dcalab --lab ha exec n -- x --lab y"},
-		"the driver where it counts":   {"dcalab", []string{"--driver", "sandbox"}, "dcalab up, dcalab status", "dcalab --driver sandbox up, dcalab status"},
-		"which providers there are":    {"dcalab", []string{"--provider", "kvm"}, "dcalab doctor, dcalab doctor --fix", "dcalab doctor, dcalab --provider kvm doctor --fix"},
-		"another driver":               {"dcalab", []string{"--driver", "vagrant", "--provider", "kvm"}, "dcalab --driver sandbox up", "dcalab --driver sandbox up"},
-		"help needs no lab":            {"./dcalab", both, "see dcalab up --help", "see ./dcalab up --help"},
-		"init needs none":              {"./dcalab", both, "dcalab init    # writes one", "./dcalab init    # writes one"},
-		"list needs the file alone":    {"dcalab", both, "dcalab list", "dcalab --config 'my labs.yaml' list"},
-		"validate needs the file":      {"dcalab", both, "dcalab config validate", "dcalab --config 'my labs.yaml' config validate"},
-		"the schema needs none":        {"dcalab", both, "dcalab config schema", "dcalab config schema"},
-		"another folder":               {"./dcalab", both, "cd /x && dcalab --lab dca status", "cd /x && " + here + " --lab dca status"},
-		"another folder, in words":     {"dcalab", both, "destroy the lab that has it: dcalab destroy, in its folder", "destroy the lab that has it: dcalab destroy, in its folder"},
-		"sudo":                         {"./dcalab", []string{"--lab", "ha"}, "sudo dcalab snapshot list", "sudo ./dcalab --lab ha snapshot list"},
-		"a word":                       {"./dcalab", both, "the machine that dcalab created", "the machine that dcalab created"},
-		"a word at the end":            {"./dcalab", both, "made by dcalab", "made by dcalab"},
-		"part of a word":               {"./dcalab", both, "docker --context dcalab-dca node ls", "docker --context dcalab-dca node ls"},
-		"a citation":                   {"./dcalab", both, `waiting for "dcalab up" (pid 4)`, `waiting for "dcalab up" (pid 4)`},
-		"another program's option":     {"./dcalab", both, "New-VMSwitch -Name dcalab -SwitchType Internal", "New-VMSwitch -Name dcalab -SwitchType Internal"},
-		"what works already":           {"./dcalab", []string{"--lab", "ha"}, "./dcalab --lab ha up", "./dcalab --lab ha up"},
-		"several lines":                {"./dcalab", nil, "cd x && dcalab list\ndcalab status", "cd x && " + here + " list\n./dcalab status"},
-		"a comma after the command":    {"dcalab", []string{"--lab", "ha"}, "dcalab up, for the rest; then dcalab swarm bootstrap", "dcalab --lab ha up, for the rest; then dcalab --lab ha swarm bootstrap"},
-		"a sentence after the command": {"dcalab", []string{"--lab", "ha"}, "dcalab doctor says which this machine has", "dcalab --lab ha doctor says which this machine has"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			a := calledAs(t, c.program, c.flags...)
-			got := a.hint(c.text)
-			if got != c.want {
-				t.Errorf("%q becomes\n%q, want\n%q", c.text, got, c.want)
-			}
-			if again := a.hint(got); again != got {
-				t.Errorf("once more it becomes %q", again)
-			}
-		})
-	}
-}
-
-// What sudo, or a script of tests, makes of dcalab is the program in PATH.
-func TestHintsNameTheProgramAsItWasCalled(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("a program there is one by its extension")
-	}
-	bin := t.TempDir()
-	t.Setenv("PATH", bin)
-	if err := os.WriteFile(filepath.Join(bin, "dcalab"), nil, 0o700); err != nil { //nolint:gosec // a program
-		t.Fatal(err)
-	}
-	for program, want := range map[string]string{
-		"": "dcalab status", "dcalab": "dcalab status", "./dcalab": "./dcalab status",
-		filepath.Join(bin, "dcalab"): "dcalab status", "/elsewhere/dcalab": "/elsewhere/dcalab status",
-	} {
-		if got := calledAs(t, program).hint("dcalab status"); got != want {
-			t.Errorf("called %q: %q, want %q", program, got, want)
-		}
-	}
-	want := "sudo " + filepath.Join(bin, "dcalab") + " doctor"
-	if got := calledAs(t, "dcalab").hint("sudo dcalab doctor"); got != want {
-		t.Errorf("sudo does not look into %s: %q, want %q", bin, got, want)
-	}
-}
-
 // Every text of the program that advises a command, with the lab put in, is
 // still a command line of dcalab, and one for that lab.
 func TestEveryHintCanBeTyped(t *testing.T) {
@@ -127,12 +44,8 @@ func TestEveryHintCanBeTyped(t *testing.T) {
 		}
 		for _, line := range strings.Split(got, "\n") {
 			for at := strings.Index(line, "/opt/dc "); at >= 0; {
-				command := line[at:]
-				if next := strings.Index(command[1:], "/opt/dc "); next >= 0 {
-					command = command[:next+1]
-				}
 				rewritten++
-				if wrong := typed(t, command, inAnotherFolder(line, at)); wrong != "" {
+				if wrong := typed(t, line, at); wrong != "" {
 					t.Errorf("%q is shown as %q: %s", text, line, wrong)
 				}
 				next := strings.Index(line[at+1:], "/opt/dc ")
@@ -142,8 +55,8 @@ func TestEveryHintCanBeTyped(t *testing.T) {
 				at += 1 + next
 			}
 		}
-		if n := nextCommand(got, 0); n >= 0 {
-			words := strings.Fields(got[n:])
+		if left := hint.Find(got); len(left) > 0 {
+			words := strings.Fields(got[left[0].Start:])
 			if name := strings.TrimRight(words[1], ",.;:)"); slices.Contains(a.commands, name) {
 				t.Errorf("%q keeps a command as it stands in the code: %q", text, got)
 			}
@@ -154,10 +67,15 @@ func TestEveryHintCanBeTyped(t *testing.T) {
 	}
 }
 
-// typed reads a command as dcalab does, and tells what is wrong with it.
-func typed(t *testing.T, command string, elsewhere bool) string {
+// typed reads the command at a place of a line as dcalab does, and tells what
+// is wrong with it.
+func typed(t *testing.T, line string, at int) string {
 	t.Helper()
-	words := strings.Fields(commandIn("dcalab " + strings.TrimPrefix(command, "/opt/dc ")))[1:]
+	const program = "/opt/dc "
+	line = line[:at] + strings.ReplaceAll(line[at:], program, "dcalab ")
+	found := hint.Find(line)
+	i := slices.IndexFunc(found, func(c hint.Command) bool { return c.Start == at })
+	words := strings.Fields(found[i].Text)[1:]
 	for i, w := range words {
 		if words[i] = strings.TrimRight(w, `,.;:)"`); words[i] != w { // the sentence goes on
 			words = words[:i+1]
@@ -175,7 +93,7 @@ func typed(t *testing.T, command string, elsewhere bool) string {
 	if c == root && !slices.Contains(words, "--help") {
 		return "it names no command"
 	}
-	if slices.Contains(words, "--help") || elsewhere {
+	if slices.Contains(words, "--help") || found[i].OtherFolder {
 		return ""
 	}
 	c.DisableFlagParsing = false
@@ -183,7 +101,7 @@ func typed(t *testing.T, command string, elsewhere bool) string {
 	if err := c.ParseFlags(rest); err != nil && !strings.Contains(err.Error(), "needs an argument") {
 		return err.Error()
 	}
-	for _, flag := range labFlags() {
+	for _, flag := range hint.LabFlags() {
 		n := 0
 		for _, w := range words {
 			if w == "--"+flag || strings.HasPrefix(w, "--"+flag+"=") {
@@ -215,9 +133,7 @@ func texts(t *testing.T) []string {
 			out = append(out, s.next...)
 		}
 	}
-	for _, h := range habits() {
-		out = append(out, h.next...)
-	}
+	out = append(out, hint.AliasAdvice()...)
 	files := token.NewFileSet()
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		switch {

@@ -40,7 +40,7 @@ type app struct {
 	settings *viper.Viper
 	// told are warnings that were given: what a command reads twice, it tells once.
 	told map[string]bool
-	// called is the command whose arguments are read, for advice.
+	// called is the command that runs, for advice.
 	called *cobra.Command
 	// opened is the lab that the command opened, for its log; nil before.
 	opened *session
@@ -172,7 +172,6 @@ Without a labs.yaml in this folder or above, the built-in one is used
 		}
 	}
 	a.flags = f
-	root.SetFlagErrorFunc(a.wrongFlag)
 	root.AddGroup(
 		&cobra.Group{ID: "lab", Title: "The lab's machines:"},
 		&cobra.Group{ID: "swarm", Title: "The swarm:"},
@@ -194,9 +193,9 @@ Without a labs.yaml in this folder or above, the built-in one is used
 	root.InitDefaultCompletionCmd()
 	teach(root)
 	a.refuseUnexplained(root)
-	a.tellHelp(root)
 	a.complete(root)
-	a.markUsage(root)
+	a.advisor().Install(root)
+	root.PersistentPreRun = func(c *cobra.Command, _ []string) { a.called = c }
 	for _, c := range root.Commands() {
 		if !c.Hidden {
 			a.commands = append(a.commands, c.Name())

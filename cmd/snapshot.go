@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dcalab/dcalab/cmd/hint"
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
@@ -50,7 +51,7 @@ It ends when the swarm stands as before. Nodes that were halted stay so.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
 			if err := machine.CheckSnapshotName(args[0]); err != nil {
-				return spelled(err, args[0])
+				return hint.SuggestName(err, args[0], machine.CheckSnapshotName)
 			}
 			s, err := a.existing()
 			if err != nil {

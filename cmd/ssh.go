@@ -11,6 +11,7 @@ import (
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/session/dockercontext"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -96,7 +97,7 @@ in front of it may be left out.`,
 // begins with a dash.
 func (a *app) commandOf(c *cobra.Command, args []string) ([]string, error) {
 	if err := c.Flags().Parse(args[1:]); err != nil {
-		return nil, a.wrongFlag(c, err)
+		return nil, c.FlagErrorFunc()(c, err)
 	}
 	return c.Flags().Args(), nil
 }
@@ -161,7 +162,7 @@ func (s *session) renderSSHConfig(ctx context.Context, known map[string]node.End
 			entry.Names = append(entry.Names, full)
 		}
 		// By this name a node is found from ~/.ssh/config too (dcalab context).
-		entry.Names = append(entry.Names, s.sshAlias(n.Name))
+		entry.Names = append(entry.Names, dockercontext.SSHAlias(s.lab.Name, n.Name))
 		hosts = append(hosts, entry)
 	}
 	self, err := os.Executable()

@@ -1,26 +1,41 @@
-package cmd
+package hint
 
 import (
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/lab"
 )
 
-// habit is what fingers type that know Docker, Vagrant or another tool, and
-// what is typed here instead.
-type habit struct {
-	// typed begins what was typed after dcalab.
+// alias is a command of another tool, or a wrong name or flag of one of ours,
+// and what to type instead.
+type alias struct {
+	// typed are the first words after dcalab.
 	typed string
-	// next is what to do; in it {rest} is what followed, or NODE, {words} the
-	// whole of it, {manager} the first manager of the lab, {lab} its name.
+	// next is the advice. In it {rest} is what followed (or NODE), {rest:X} the
+	// same (or X), {words} everything that was typed, {manager} the first manager
+	// of the lab, {lab} the lab's name.
 	next []string
 }
 
-func habits() []habit {
+// AliasAdvice is every line of advice in the table of aliases, with its
+// placeholders.
+func AliasAdvice() []string {
+	var out []string
+	for _, a := range aliases() {
+		out = append(out, a.next...)
+	}
+	return out
+}
+
+// aliases are the words of other tools: Docker, Vagrant, and common habits. The
+// entry with the most words that match is taken, so the order does not matter.
+func aliases() []alias {
 	const ask = "on a manager: dcalab ssh {manager} -- docker {words}"
 	const each = "on every node: dcalab exec --all -- docker {words}"
-	return []habit{
+	return []alias{
 		// Docker's own.
 		{"swarm init", []string{"dcalab swarm bootstrap does it: init, join, promote, on the lab's addresses"}},
 		{"swarm join", []string{"dcalab join {rest}, for nodes of the lab; it fetches the token itself", "all nodes: dcalab swarm bootstrap"}},
@@ -104,7 +119,7 @@ func habits() []habit {
 		{"ssh -l", []string{"dcalab ssh is always as the node's ordinary user, who may sudo"}},
 		{"ssh -p", []string{"what ssh itself takes: ssh -F .dcalab/{lab}/ssh_config NODE"}},
 
-		// Vagrant's, and everybody's.
+		// Vagrant's, and general ones.
 		{"ls", []string{"the nodes: dcalab status", "the labs: dcalab list"}},
 		{"rm", []string{"out of the swarm: dcalab remove {rest}", "the machine, too: dcalab destroy {rest}"}},
 		{"delete", []string{"the machine: dcalab destroy {rest}", "out of the swarm alone: dcalab remove {rest}"}},
@@ -147,38 +162,37 @@ func habits() []habit {
 	}
 }
 
-// habit gives the advice for words that follow c: that of the habit which
-// begins with the most of them; nil where there is none.
-func (a *app) habit(c *cobra.Command, args []string) []string {
-	typed := strings.Fields(pathIn(c))
-	typed = append(typed, args...)
+// suggestForAlias gives the advice for words that follow the command c; nil
+// where no alias matches.
+func (a Advisor) suggestForAlias(c *cobra.Command, args []string) []string {
+	typed := append(strings.Fields(Path(c)), args...)
 	if len(typed) > 1 && typed[0] == "docker" {
 		typed = typed[1:]
 	}
-	var best *habit
+	var best *alias
 	length := 0
-	for _, h := range habits() {
-		words := strings.Fields(h.typed)
-		if len(words) <= length || len(words) > len(typed) || strings.Join(typed[:len(words)], " ") != h.typed {
+	for _, entry := range aliases() {
+		words := strings.Fields(entry.typed)
+		if len(words) <= length || len(words) > len(typed) || strings.Join(typed[:len(words)], " ") != entry.typed {
 			continue
 		}
-		best, length = &h, len(words)
+		best, length = &entry, len(words)
 	}
 	if best == nil {
 		return nil
 	}
 	manager, name := "NODE", "LAB"
-	if l := a.labOrNil(); l != nil {
+	if l := a.Lab(); l != nil {
 		name = l.Name
 		for _, n := range l.Nodes {
-			if n.Role == "manager" {
+			if n.Role == lab.RoleManager {
 				manager = n.Name
 				break
 			}
 		}
 	}
 	words := strings.Join(typed, " ")
-	if slices.ContainsFunc(a.args, func(arg string) bool { return strings.HasPrefix(arg, "-") }) {
+	if slices.ContainsFunc(a.Args, func(arg string) bool { return strings.HasPrefix(arg, "-") }) {
 		words += " …"
 	}
 	rest := strings.Join(typed[length:], " ")
@@ -188,13 +202,19 @@ func (a *app) habit(c *cobra.Command, args []string) []string {
 		}
 		return s
 	}
+	return fill(best.next,
+		"{rest}", or("NODE"), "{rest:NAME}", or("NAME"), "{rest:IMAGE}", or("IMAGE"), " {rest:}", strings.TrimRight(" "+rest, " "),
+		"{words}", words, "{manager}", manager, "{lab}", name,
+	)
+}
+
+// fill replaces placeholders in lines of advice; pairs are as of
+// strings.NewReplacer.
+func fill(lines []string, pairs ...string) []string {
 	var out []string
-	for _, line := range best.next {
-		line = strings.NewReplacer(
-			"{rest}", or("NODE"), "{rest:NAME}", or("NAME"), "{rest:IMAGE}", or("IMAGE"), " {rest:}", strings.TrimRight(" "+rest, " "),
-			"{words}", words, "{manager}", manager, "{lab}", name,
-		).Replace(line)
-		out = append(out, line)
+	r := strings.NewReplacer(pairs...)
+	for _, line := range lines {
+		out = append(out, r.Replace(line))
 	}
 	return out
 }

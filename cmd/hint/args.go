@@ -1,0 +1,152 @@
+package hint
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/lab"
+)
+
+// required are the arguments that a command needs.
+type required struct {
+	least int
+	what  string
+	next  []string // how it is written
+	nodes bool     // the advice lists the lab's nodes
+}
+
+// requiredArgs are those of the commands that have some, by path.
+func requiredArgs(path string) (required, bool) {
+	node := required{least: 1, what: "the name of a node", next: []string{"dcalab " + path + " NODE"}, nodes: true}
+	several := node
+	several.next = []string{"dcalab " + path + " NODE..."}
+	n, ok := map[string]required{
+		"promote": several, "demote": several, "drain": several, "pause": several, "activate": several,
+		"join": several, "remove": several, "swarm leave": several,
+		"ssh":              {1, "the name of a node", []string{"dcalab ssh NODE", "dcalab ssh NODE -- COMMAND"}, true},
+		"logs":             {1, "the name of a node", []string{"dcalab logs NODE", "all logs in one file: dcalab logs --bundle lab.tar.gz"}, true},
+		"exec":             {1, "nodes, and a command behind --", []string{"dcalab exec NODE... -- COMMAND", "dcalab exec --all -- COMMAND"}, true},
+		"cp":               {2, "a source and a target", []string{"to a node: dcalab cp FILE NODE:", "from one: dcalab cp NODE:FILE ."}, true},
+		"label set":        {2, "a node and a label", []string{"dcalab label set NODE KEY=VALUE"}, true},
+		"label rm":         {2, "a node and the key of a label", []string{"dcalab label rm NODE KEY"}, true},
+		"image load":       {1, "an image", []string{"dcalab image load FILE.tar", "dcalab image load NAME:TAG, where the Docker of this machine has it", "dcalab image load demo, which needs nothing"}, false},
+		"vagrant":          {1, "what Vagrant is to do, behind --", []string{"dcalab vagrant -- status"}, false},
+		"snapshot save":    {1, "a name for the snapshot", []string{"dcalab snapshot save NAME"}, false},
+		"snapshot restore": {1, "the name of a snapshot", []string{"dcalab snapshot restore NAME", "which there are: dcalab snapshot list"}, false},
+		"snapshot delete":  {1, "the name of a snapshot", []string{"dcalab snapshot delete NAME", "which there are: dcalab snapshot list"}, false},
+	}[path]
+	return n, ok
+}
+
+// wrongArgCount says what a command needs, or what it has too much of.
+func (a Advisor) wrongArgCount(c *cobra.Command, args []string, err error) error {
+	path := Path(c)
+	n, takes := requiredArgs(path)
+	switch {
+	case c.Hidden:
+		return Usage(err.Error(), seeHelp(c))
+	case takes && len(args) < n.least:
+		next := n.next
+		if n.nodes {
+			next = append(next, a.nodeNames()...)
+		}
+		// Only what is missing is asked for.
+		what := n.what
+		if first, second, both := strings.Cut(what, " and "); both && len(args) == 1 && !strings.HasPrefix(second, "a command") {
+			what = second
+			if path == "label set" && strings.Contains(args[0], "=") {
+				what = first
+			}
+		}
+		return Usage(c.CommandPath()+" needs "+what, append(next, seeHelp(c))...)
+	case path == "swarm token" && len(args) == 1:
+		next := []string{"there are two: dcalab swarm token worker, dcalab swarm token manager"}
+		if near := lab.Nearest(args[0], c.ValidArgs); near != "" {
+			next = append([]string{"did you mean: dcalab swarm token " + near}, next...)
+		} else if l := a.Lab(); l != nil {
+			if node, ok := l.Node(args[0]); ok {
+				next = append(next, "for "+node.Name+" itself none is needed: dcalab join "+node.Name)
+			}
+		}
+		return Usage(fmt.Sprintf("there is no token %q", args[0]), append(next, seeHelp(c))...)
+	case path == "logs":
+		if file := c.Flags().Lookup("bundle"); file != nil && file.Changed {
+			return Usage("dcalab logs --bundle packs all nodes, and takes no name", "dcalab logs --bundle "+file.Value.String(), seeHelp(c))
+		}
+	}
+	why := fmt.Sprintf("%s takes no arguments, and was given %s", c.CommandPath(), quoted(args))
+	switch {
+	case strings.Contains(c.Use, "NAME"), path == "swarm token", path == "logs":
+		why = fmt.Sprintf("%s takes one name, and was given %s", c.CommandPath(), quoted(args))
+	}
+	return Usage(why, append(a.suggestForExtraArg(path, args), seeHelp(c))...)
+}
+
+// wrongArgOrder recognises arguments that are right, but in the wrong order.
+func (a Advisor) wrongArgOrder(c *cobra.Command, args []string) error {
+	path := Path(c)
+	switch path {
+	case "label set", "image load", "context create", "vagrant":
+	default:
+		return nil
+	}
+	l := a.Lab()
+	if l == nil || len(args) == 0 {
+		return nil
+	}
+	isNode := func(word string) bool {
+		first, _, _ := strings.Cut(word, ",")
+		_, ok := l.Node(first)
+		return ok
+	}
+	if path == "context create" {
+		if isNode(args[0]) && !c.Flags().Changed("node") {
+			return Usage(fmt.Sprintf("%q is a node, and would be the name of the context", args[0]), "a context that reaches it: dcalab context create --node "+args[0],
+				fmt.Sprintf("one of that name all the same: dcalab context create %s --node %[1]s", args[0]), seeHelp(c))
+		}
+		return nil
+	}
+	if path == "vagrant" {
+		if !isNode(args[0]) {
+			return nil
+		}
+		command := args[1:]
+		if len(command) == 0 {
+			command = []string{"status"}
+		}
+		return Usage(fmt.Sprintf("%q is a node, and what Vagrant is to do comes first", args[0]),
+			"did you mean: dcalab vagrant -- "+a.Quote(slices.Insert(slices.Clone(command), 1, args[0])...), seeHelp(c))
+	}
+	last := len(args) - 1
+	if last == 0 {
+		return nil
+	}
+	swap := func(why string) error {
+		turned := append([]string{args[last]}, args[:last]...)
+		return Usage(why, "did you mean: dcalab "+path+" "+strings.Join(turned, " "), seeHelp(c))
+	}
+	switch {
+	case path == "image load":
+		if isNode(args[0]) && !isNode(args[last]) {
+			return swap("the image comes first, the nodes after it")
+		}
+	case strings.Contains(args[0], "=") && isNode(args[last]):
+		return swap("the node comes first, its labels after it")
+	}
+	return nil
+}
+
+// quoted lists words that were typed; of many only the first.
+func quoted(words []string) string {
+	var out []string
+	for i, w := range words {
+		if i == 3 {
+			return strings.Join(out, ", ") + ", …"
+		}
+		out = append(out, fmt.Sprintf("%q", w))
+	}
+	return strings.Join(out, ", ")
+}
