@@ -120,7 +120,7 @@ func (s *session) observeElected(ctx context.Context, p *ui.Progress) (swarm.Vie
 			return v, c, err
 		}
 		alive, hanging := 0, false
-		patient := time.Since(began) < swarm.HangPatience
+		patient := time.Since(began) < swarm.HangTimeout
 		for _, n := range v.Nodes {
 			if n.Cluster != v.Cluster {
 				continue
@@ -130,7 +130,7 @@ func (s *session) observeElected(ctx context.Context, p *ui.Progress) (swarm.Vie
 				alive++
 			}
 		}
-		electing := !v.Quorum.HasQuorum && alive >= v.Quorum.Majority && time.Since(began) < electionPatience
+		electing := !v.Quorum.HasQuorum && alive >= v.Quorum.Majority && time.Since(began) < swarm.ElectionTimeout
 		if v.Cluster == "" || !electing && !hanging {
 			return v, c, nil
 		}

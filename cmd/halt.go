@@ -122,11 +122,6 @@ func (s *session) halting(running []string) lesson.Lesson {
 	return s.deed(machine.Deed{Act: machine.ActHalt, Nodes: running})
 }
 
-// electionPatience is how long a swarm whose leader has just gone may take to
-// have another: raft's election begins after 10 to 19 s without a heartbeat,
-// and one that nobody wins is held again as long after.
-const electionPatience = time.Minute
-
 // observeSettled observes, and waits for a leader where enough managers run
 // to elect one: in between nobody could tell how many failures the quorum tolerates. Where
 // none comes, or the lab has two swarms, noLeader tells its error.
@@ -138,7 +133,7 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 			return v, c, err
 		}
 		managers, alive := 0, 0
-		patient := time.Since(began) < swarm.HangPatience
+		patient := time.Since(began) < swarm.HangTimeout
 		var locked []swarm.NodeView
 		for _, n := range v.Nodes {
 			if n.State == swarm.StateLocked {
@@ -168,7 +163,7 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 		case !v.Quorum.HasQuorum && alive-len(locked) < majority:
 			return v, nil, v.LockedError(locked)
 		}
-		if time.Since(began) > electionPatience {
+		if time.Since(began) > swarm.ElectionTimeout {
 			return v, nil, &trouble.Error{
 				ID: "no-leader", What: "look at the quorum", Why: "enough managers run, and the swarm has no leader",
 				Next: []string{"see where it stands: dcalab status"}, Exit: trouble.ExitRefused,

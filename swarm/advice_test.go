@@ -82,7 +82,7 @@ func TestNoQuorumForGood(t *testing.T) {
 				w := newWorld(testLab(tt.roles))
 				formed(w)
 				tt.play(w)
-				_, err := Promote(t.Context(), w.targets(), []string{"n1"}, ChangeOptions{Patience: 1})
+				_, err := Promote(t.Context(), w.targets(), []string{"n1"}, ChangeOptions{Timeout: 1})
 				var tr *trouble.Error
 				if !errors.As(err, &tr) || tr.ID != "no-quorum" || len(tr.Next) != 2 || !strings.Contains(tr.Next[0], "--force-new-cluster") || tr.Next[1] != "then take the others in anew: dcalab up --swarm" {
 					t.Fatalf("%v\n%v", err, tr)

@@ -21,10 +21,6 @@ import (
 // left: less is soon, or was not renewed.
 const shortLife = 20 * 24 * time.Hour
 
-// ageTimeout bounds the reading of all certificates: a node that hangs is left
-// out.
-const ageTimeout = 5 * time.Second
-
 // Validity is the time in which a node's swarm certificate is good.
 type Validity struct{ From, Until time.Time }
 
@@ -62,7 +58,7 @@ func ValidityOf(raw []byte) (v Validity, ok bool) {
 // that is in no swarm, or cannot be asked, is left out. It does not need the
 // engines: a swarm whose certificates ran out can be asked too.
 func Ages(ctx context.Context, targets []Target) map[string]Validity {
-	ctx, cancel := context.WithTimeout(ctx, ageTimeout)
+	ctx, cancel := context.WithTimeout(ctx, certificatesTimeout)
 	defer cancel()
 	out := map[string]Validity{}
 	var mu sync.Mutex

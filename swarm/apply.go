@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
@@ -38,17 +37,9 @@ type Result struct {
 	Warnings   []string
 }
 
-const (
-	// maxRounds of observe, plan, apply. One does for most; a swarm that has to
-	// elect a leader or unlock first takes three.
-	maxRounds = 6
-	// defaultPatience: an election takes 10 to 20 s, a join 20 s before the
-	// engine sends it to the background.
-	defaultPatience = time.Minute
-	// firstPoll and lastPoll bound the time between two looks.
-	firstPoll = 8 * time.Millisecond
-	lastPoll  = 250 * time.Millisecond
-)
+// maxRounds of observe, plan, apply. One does for most; a swarm that has to
+// elect a leader or unlock first takes three.
+const maxRounds = 6
 
 // Apply observes, plans and does until there is nothing left to do. The error
 // is a refusal of MakePlan (nothing was touched by this round), a
@@ -56,7 +47,7 @@ const (
 // ExitUnfinished that names the nodes that are not what labs.yaml wants, and
 // why. The result is filled in either way.
 func Apply(ctx context.Context, l *lab.Lab, targets []Target, o Options) (Result, error) {
-	r := newRunner(targets, o.Progress, o.Patience)
+	r := newRunner(targets, o.Progress, o.Timeout)
 	var res Result
 	if o.View != nil {
 		res.View = *o.View

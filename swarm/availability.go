@@ -179,7 +179,7 @@ func (r *changer) awaitEmpty(ctx context.Context) error {
 	}
 	return &trouble.Error{
 		ID: "still-has-tasks", Exit: trouble.ExitUnfinished, Where: strings.Join(nodes, ", "),
-		What: fmt.Sprintf("drained, and not empty after %s", r.patience), Why: strings.Join(why, "; "),
+		What: fmt.Sprintf("drained, and not empty after %s", r.timeout), Why: strings.Join(why, "; "),
 		Next: []string{
 			"a task may take its service's stop grace period to end; wait on: dcalab drain " + strings.Join(nodes, " "),
 			"look at them, on a manager: docker node ps " + nodes[0],

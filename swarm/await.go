@@ -3,47 +3,17 @@ package swarm
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/dcalab/dcalab/engine"
 )
 
-// poll looks, soon and then ever more rarely, until look gives nil, or an
-// error marked by finalError. Any other error is the reason to look again, and the
-// last one is the answer when patience is over.
+// poll is poll with the timeout of the steps.
 func (r *runner) poll(ctx context.Context, look func() error) error {
-	end := time.Now().Add(r.patience)
-	wait := firstPoll
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-timer.C:
-		}
-		err := look()
-		if err == nil {
-			return nil
-		}
-		var fatal finalError
-		if errors.As(err, &fatal) {
-			return fatal.error
-		}
-		if time.Now().After(end) {
-			return fmt.Errorf("after %s: %w", r.patience, err)
-		}
-		timer.Reset(wait)
-		wait = min(wait*3/2, lastPoll)
-	}
+	return poll(ctx, r.timeout, shortPauses(), look)
 }
-
-// finalError marks an error that no further look will mend.
-type finalError struct{ error }
 
 // nodes gives the swarm's list, through the first manager that has it.
 func (r *runner) nodes(ctx context.Context) ([]engine.Node, error) {
@@ -96,8 +66,7 @@ func (r *runner) awaitAnswer(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	waiting := runner{patience: min(r.patience, HangPatience)}
-	return waiting.poll(ctx, func() error {
+	return poll(ctx, min(r.timeout, HangTimeout), shortPauses(), func() error {
 		_, err := e.Info(ctx)
 		return err
 	})

@@ -18,9 +18,9 @@ import (
 type DissolveOptions struct {
 	// View is what was observed just now; nil makes it observe first.
 	View *View
-	// Patience is how long to wait for one manager to be demoted; zero means 20
+	// Timeout is how long to wait for one manager to be demoted; zero means 20
 	// seconds. One that is not by then leaves all the same.
-	Patience time.Duration
+	Timeout  time.Duration
 	Progress func(Event)
 }
 
@@ -35,14 +35,6 @@ type Dissolved struct {
 	// that others may come back into: Target.Dissolved, from now on.
 	Left []string
 }
-
-// demotionPatience is enough for raft to let go of a manager; a dissolve does
-// not hang on it.
-const demotionPatience = 20 * time.Second
-
-// lastLook is for how long a dissolve that was interrupted looks at what it
-// leaves.
-const lastLook = 5 * time.Second
 
 // PlanDissolve says how the lab's swarm, as v shows it, is taken down: the
 // workers leave, all at once; then the managers, one after the other, are
@@ -163,14 +155,14 @@ func Dissolve(ctx context.Context, targets []Target, o DissolveOptions) (Dissolv
 	} else {
 		d.View = Observe(ctx, targets)
 	}
-	if o.Patience <= 0 {
-		o.Patience = demotionPatience
+	if o.Timeout <= 0 {
+		o.Timeout = demotionTimeout
 	}
 	before := d.View.Nodes
 	plan := PlanDissolve(d.View)
 	d.Steps = plan.Steps()
 	d.Lesson = plan.Lesson
-	r := &changer{runner: newRunner(targets, o.Progress, o.Patience)}
+	r := &changer{runner: newRunner(targets, o.Progress, o.Timeout)}
 	r.begin(d.View)
 	r.lastFirst(d.Steps)
 	for _, stage := range plan.Stages {
@@ -187,7 +179,7 @@ func Dissolve(ctx context.Context, targets []Target, o DissolveOptions) (Dissolv
 			Next: []string{"finish it: dcalab swarm dissolve --yes", "or make it whole again: dcalab swarm bootstrap"}, Err: err}
 		// What is left of the swarm has to be known all the same.
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), interruptedTimeout)
 		defer cancel()
 	}
 	if len(d.Steps) > 0 {

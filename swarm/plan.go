@@ -174,9 +174,9 @@ type Options struct {
 	// View is what was observed just now, for Apply to start from; nil makes it
 	// observe first. MakePlan ignores it.
 	View *View
-	// Patience is how long Apply waits for a node to come into the swarm or to
+	// Timeout is how long Apply waits for a node to come into the swarm or to
 	// get Ready; zero means a minute. MakePlan ignores it.
-	Patience time.Duration
+	Timeout time.Duration
 	// Progress is called as steps begin and end, from several goroutines at
 	// once. May be nil. MakePlan ignores it.
 	Progress func(Event)

@@ -310,7 +310,7 @@ func TestANodeThatNeverGetsReadyIsNamedWithTheReason(t *testing.T) {
 		w := newWorld(testLab("mw"))
 		formed(w)
 		w.swarms["swarm01"].nodes[1].cut = true
-		_, err := Apply(t.Context(), w.lab, w.targets(), Options{Patience: 3 * time.Second})
+		_, err := Apply(t.Context(), w.lab, w.targets(), Options{Timeout: 3 * time.Second})
 		if trouble.ExitStatus(err) != trouble.ExitUnfinished || !strings.Contains(err.Error(), "after 3s: n2: its status is down") {
 			t.Errorf("got %v", err)
 		}

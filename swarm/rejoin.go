@@ -144,10 +144,6 @@ func (r *changer) account(ch *Change) {
 	}
 }
 
-// lookAgain is for how long a manager that was just promoted, and that the last
-// look does not show as one, is looked for; one that hangs, for HangPatience.
-const lookAgain = 3 * time.Second
-
 // standing looks whether the members that were promoted are Reachable managers
 // still, and says which are not.
 func (r *changer) standing(ctx context.Context, ch *Change, promoted []member) error {
@@ -166,11 +162,10 @@ func (r *changer) standing(ctx context.Context, ch *Change, promoted []member) e
 		return nil
 	}
 	began := time.Now()
-	waiting := runner{patience: HangPatience}
-	_ = waiting.poll(ctx, func() error {
+	_ = poll(ctx, HangTimeout, shortPauses(), func() error {
 		ch.View = Observe(ctx, r.targets)
 		err := fallen()
-		if hangs := slices.ContainsFunc(promoted, func(m member) bool { n, _ := ch.View.Node(m.name); return n.Hangs() }); err != nil && !hangs && time.Since(began) > lookAgain {
+		if hangs := slices.ContainsFunc(promoted, func(m member) bool { n, _ := ch.View.Node(m.name); return n.Hangs() }); err != nil && !hangs && time.Since(began) > promotedTimeout {
 			return finalError{err}
 		}
 		return err

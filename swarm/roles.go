@@ -28,8 +28,8 @@ type ChangeOptions struct {
 	DryRun bool
 	// View is what was observed just now; nil makes it observe first.
 	View *View
-	// Patience is how long to wait for the effect; zero means a minute.
-	Patience time.Duration
+	// Timeout is how long to wait for the effect; zero means a minute.
+	Timeout  time.Duration
 	Progress func(Event)
 
 	// former: a node that left in the middle of a promotion is meant, too.
@@ -221,10 +221,6 @@ type changer struct {
 	again map[string][]Step
 }
 
-// hearsay is how long a node that was just started may take to be heard by the
-// leader: its agent tries again every 8 s at the latest.
-const hearsay = 30 * time.Second
-
 // awaitKnown waits until the leader has heard from a node that answers us: a
 // new leader calls every node unknown until then, and one that was just started
 // is down.
@@ -234,12 +230,11 @@ func (r *changer) awaitKnown(ctx context.Context, m member) member {
 		return m
 	}
 	r.progress(Event{Node: m.name, Kind: KindAwait, Step: "wait until the leader has heard from it"})
-	patience := r.patience
+	timeout := r.timeout
 	if m.Status == engine.NodeDown { // perhaps for good
-		patience = min(patience, hearsay)
+		timeout = min(timeout, heartbeatTimeout)
 	}
-	waiting := runner{patience: patience}
-	_ = waiting.poll(ctx, func() error { // what it is in the end, down judges
+	_ = poll(ctx, timeout, shortPauses(), func() error { // what it is in the end, down judges
 		list, err := r.nodes(ctx)
 		if err != nil {
 			return err
@@ -285,7 +280,7 @@ func beginChange(ctx context.Context, targets []Target, names []string, o Change
 	if err != nil {
 		return nil, ch, err
 	}
-	r := &changer{runner: newRunner(targets, o.Progress, o.Patience)}
+	r := &changer{runner: newRunner(targets, o.Progress, o.Timeout)}
 	r.begin(v)
 	for _, name := range names {
 		m, err := v.resolve(name)
@@ -308,7 +303,7 @@ func beginChange(ctx context.Context, targets []Target, names []string, o Change
 
 // usable gives a view of a swarm that can be changed, or says why it cannot.
 // Where it has to look itself, an election that is under way is waited for, and
-// for as long as HangPatience, those that count and let a call hang.
+// for as long as HangTimeout, those that count and let a call hang.
 func usable(ctx context.Context, targets []Target, names []string, o ChangeOptions, counts counts) (v View, err error) {
 	if o.View != nil {
 		return *o.View, cmp.Or(ctx.Err(), o.View.NeedManager())
@@ -322,10 +317,9 @@ func usable(ctx context.Context, targets []Target, names []string, o ChangeOptio
 		return err
 	}
 	began := time.Now()
-	looking := newRunner(targets, nil, o.Patience)
-	_ = looking.poll(ctx, func() error { // err is what it was last
+	_ = poll(ctx, cmp.Or(o.Timeout, changeTimeout), shortPauses(), func() error { // err is what it was last
 		v = Observe(ctx, targets)
-		patient := time.Since(began) < HangPatience
+		patient := time.Since(began) < HangTimeout
 		err = cmp.Or(ctx.Err(), v.needManager(patient))
 		switch hung := v.hanging(names, counts); {
 		case err == nil && len(hung) > 0 && patient:
@@ -337,11 +331,6 @@ func usable(ctx context.Context, targets []Target, names []string, o ChangeOptio
 	})
 	return v, cmp.Or(ctx.Err(), err)
 }
-
-// HangPatience is how long an engine may let calls hang that is only finding out
-// what its part in the swarm is: one that was a manager, and was demoted while it
-// was down, takes 6 s (measured on 20.10); one that loses its leader, 20 s.
-const HangPatience = 30 * time.Second
 
 // hanging are those of the nodes that count whose engine hangs.
 func (v View) hanging(names []string, counts counts) []NodeView {
@@ -521,7 +510,7 @@ func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error
 	// unless it hangs for long. What the list shows has come true even so.
 	var since time.Time
 	gone := func(err error) bool {
-		return errors.Is(err, engine.ErrUnreachable) && (!errors.Is(err, context.DeadlineExceeded) || time.Since(since) > HangPatience)
+		return errors.Is(err, engine.ErrUnreachable) && (!errors.Is(err, context.DeadlineExceeded) || time.Since(since) > HangTimeout)
 	}
 	return r.poll(ctx, func() error {
 		list, err := r.nodes(ctx)
@@ -592,16 +581,15 @@ func certified(ctx context.Context, t Target) error {
 // worker's certificate, which takes some seconds after a demotion. Stopped
 // before that, a node would come back as a manager and take its place in raft
 // again, and with it perhaps the quorum. waiting is told of each node that is
-// waited for; after patience they are left as they are.
-func Settle(ctx context.Context, targets []Target, v View, names []string, patience time.Duration, waiting func(node string)) error {
-	r := runner{patience: patience}
+// waited for; after the timeout they are left as they are.
+func Settle(ctx context.Context, targets []Target, v View, names []string, timeout time.Duration, waiting func(node string)) error {
 	for _, t := range targets {
 		n, ok := v.Node(t.Name)
 		if !ok || !slices.Contains(names, t.Name) || n.Role != lab.RoleWorker || certified(ctx, t) == nil {
 			continue
 		}
 		waiting(t.Name)
-		_ = r.poll(ctx, func() error { return certified(ctx, t) })
+		_ = poll(ctx, timeout, shortPauses(), func() error { return certified(ctx, t) })
 	}
 	return ctx.Err()
 }

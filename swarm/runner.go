@@ -15,7 +15,7 @@ import (
 type runner struct {
 	targets  []Target
 	progress func(Event)
-	patience time.Duration
+	timeout  time.Duration
 
 	view   View
 	asking sync.WaitGroup
@@ -30,14 +30,14 @@ type runner struct {
 	tokens func() (worker, manager engine.Secret, err error)
 }
 
-func newRunner(targets []Target, progress func(Event), patience time.Duration) *runner {
-	if patience <= 0 {
-		patience = defaultPatience
+func newRunner(targets []Target, progress func(Event), timeout time.Duration) *runner {
+	if timeout <= 0 {
+		timeout = changeTimeout
 	}
 	if progress == nil {
 		progress = func(Event) {}
 	}
-	return &runner{targets: targets, progress: progress, patience: patience}
+	return &runner{targets: targets, progress: progress, timeout: timeout}
 }
 
 // begin takes what was observed as the ground for the next steps.

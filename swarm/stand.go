@@ -18,36 +18,38 @@ import (
 // is told what is still missing, and may be nil.
 //
 // The error is a *trouble.Error: "swarm-locked" where managers wait for their
-// key, "swarm-not-standing" where a node has given up or patience is over,
+// key, "swarm-not-standing" where a node has given up or the timeout is over,
 // with what is missing; both with ExitUnfinished. The view is the last one.
-func Stand(ctx context.Context, targets []Target, nodes []string, patience time.Duration, doing func(missing string)) (View, error) {
-	deadline := time.Now().Add(patience)
-	wait := firstPoll
-	for {
-		v := Observe(ctx, targets)
-		if ctx.Err() != nil {
-			return v, ctx.Err()
-		}
-		missing, hopeless := v.notStanding(nodes)
-		if len(missing) == 0 {
-			return v, nil
-		}
-		if hopeless || time.Now().After(deadline) {
-			return v, notStandingError(v, nodes, missing, patience, hopeless)
-		}
+func Stand(ctx context.Context, targets []Target, nodes []string, timeout time.Duration, doing func(missing string)) (View, error) {
+	var v View
+	var missing []string
+	hopeless := false
+	pauses := longPauses()
+	pauses.before = func(error) {
 		if doing != nil {
 			doing(strings.Join(missing, "; "))
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return v, ctx.Err()
-		case <-timer.C:
-		}
-		wait = min(wait*2, 2*lastPoll)
 	}
+	err := poll(ctx, timeout, pauses, func() error {
+		v = Observe(ctx, targets)
+		missing, hopeless = v.notStanding(nodes)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case len(missing) == 0:
+			return nil
+		case hopeless:
+			return finalError{errUnhealthy}
+		}
+		return errUnhealthy
+	})
+	if errors.Is(err, errUnhealthy) {
+		return v, notStandingError(v, nodes, missing, timeout, hopeless)
+	}
+	return v, err
 }
+
+var errUnhealthy = errors.New("not healthy")
 
 // notStanding says what each of the nodes lacks; hopeless tells that none of
 // it will come by itself. Where managers are locked and there is no leader, the
@@ -102,7 +104,7 @@ func (n NodeView) notStanding(leader bool) (why string, final bool) {
 	return "", false
 }
 
-func notStandingError(v View, nodes, missing []string, patience time.Duration, hopeless bool) error {
+func notStandingError(v View, nodes, missing []string, timeout time.Duration, hopeless bool) error {
 	var errs []error
 	locked := false
 	for _, n := range v.Nodes {
@@ -117,7 +119,7 @@ func notStandingError(v View, nodes, missing []string, patience time.Duration, h
 		Exit: trouble.ExitUnfinished, Err: errors.Join(errs...),
 	}
 	if !hopeless {
-		e.What += " after " + patience.String()
+		e.What += " after " + timeout.String()
 	}
 	if locked {
 		e.ID, e.Next = "swarm-locked", []string{"give the key: dcalab swarm unlock"}

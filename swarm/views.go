@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
@@ -78,10 +77,6 @@ type Views struct {
 	Disagreements []Disagreement `json:"disagreements" yaml:"disagreements"`
 }
 
-// viewPatience bounds what one manager may take, beside the limits that each
-// call has.
-const viewPatience = 12 * time.Second
-
 // LookFromEach asks every manager at once what it believes. term tells the
 // raft term that a node was last in, 0 where that is not known (the Engine API
 // does not have it; see TermReader), and may be nil. It takes as long as the
@@ -91,7 +86,7 @@ func LookFromEach(ctx context.Context, targets []Target, term func(ctx context.C
 	facts := make([]fact, len(targets))
 	terms := make([]uint64, len(targets))
 	each(2*len(targets), func(i int) {
-		ctx, cancel := context.WithTimeout(ctx, viewPatience)
+		ctx, cancel := context.WithTimeout(ctx, beliefTimeout)
 		defer cancel()
 		at := i / 2
 		switch {

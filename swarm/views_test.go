@@ -182,7 +182,7 @@ func TestEachManagerHasItsOwnDeadline(t *testing.T) {
 		began := time.Now()
 		slow := func(ctx context.Context, _ string) uint64 { <-ctx.Done(); return 0 }
 		v := LookFromEach(t.Context(), asked("mmm", listing(1, "Lmm"), saying{hangs: true}, saying{hangs: true}), slow)
-		if took := time.Since(began); took != viewPatience {
+		if took := time.Since(began); took != beliefTimeout {
 			t.Errorf("it took %v", took)
 		}
 		if v.Managers[0].Answer != AnswerList || v.Managers[1].Answer != AnswerSilent || !strings.Contains(v.Managers[1].Error, "waits for a leader") {
