@@ -177,5 +177,5 @@ func (s *session) leaveSwarm(ctx context.Context, p *ui.Progress, nodes []lab.No
 	if !v.Quorum.HasQuorum || len(v.Rivals) > 0 || len(members) == 0 {
 		return swarm.Change{}, v.GuardDestroying(names(nodes)...)
 	}
-	return swarm.Remove(ctx, c.targets, members, swarm.ChangeOptions{View: &v, Gone: true, DryRun: s.app.dryRun(), Progress: tell(p)})
+	return c.cluster(swarm.Options{Progress: tell(p)}).Remove(ctx, members, swarm.ChangeOptions{View: &v, Gone: true, DryRun: s.app.dryRun()})
 }

@@ -85,7 +85,7 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 		}
 	}
 	s.warn(plan.Warnings...)
-	d, err := swarm.Dissolve(ctx, crew.targets, swarm.DissolveOptions{View: &v, Progress: tell(p)})
+	d, err := crew.cluster(swarm.Options{Progress: tell(p)}).Dissolve(ctx, swarm.DissolveOptions{View: &v})
 	for _, n := range d.View.Nodes {
 		if before, ok := v.Node(n.Name); ok && n.State == swarm.StateInactive && before.State != swarm.StateInactive {
 			p.Done(n.Name, "in no swarm")
@@ -155,7 +155,7 @@ func (s *session) dissolveQuestion(ctx context.Context, v swarm.View, c *crew) s
 		}
 	}
 	what := "what is in it cannot be told, because it has no quorum"
-	if holdings, err := v.Holdings(ctx, c.targets); err == nil {
+	if holdings, err := c.cluster(swarm.Options{}).Holdings(ctx, v); err == nil {
 		what = lost(holdings)
 	}
 	return fmt.Sprintf("dissolve the swarm of %s? %s; the machines stay", strings.Join(members, ", "), what)

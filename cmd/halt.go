@@ -230,7 +230,7 @@ func (s *session) beforeStopping(ctx context.Context, p *ui.Progress, nodes []la
 			return err
 		}
 	}
-	return swarm.Settle(ctx, c.targets, v, names(nodes), settlePatience, func(node string) {
+	return c.cluster(swarm.Options{}).Settle(ctx, v, names(nodes), settlePatience, func(node string) {
 		p.Step(node, "waiting for its certificate as a worker")
 	})
 }

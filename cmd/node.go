@@ -18,7 +18,7 @@ import (
 type nodeChange struct {
 	nodes []string
 	// do plans or does it.
-	do func(context.Context, []swarm.Target, []string, swarm.ChangeOptions) (swarm.Change, error)
+	do func(*swarm.Cluster, context.Context, []string, swarm.ChangeOptions) (swarm.Change, error)
 	o  swarm.ChangeOptions
 	// done says what a node is now, as its view tells; already what it was
 	// before.
@@ -49,8 +49,7 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 	defer crew.Close()
 	p := s.progress(s.lab.NodeNames())
 	defer p.Close()
-	c.o.Progress = tell(p)
-	result, err := c.do(ctx, crew.targets, c.nodes, c.o)
+	result, err := c.do(crew.cluster(swarm.Options{Progress: tell(p)}), ctx, c.nodes, c.o)
 	err = s.namesFirst(c.nodes, err)
 	if err == nil && c.o.DryRun {
 		p.Close()
@@ -118,8 +117,8 @@ func (a *app) availability(use string, want engine.Availability, short, long, ex
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.changeNodes(c.Context(), nodeChange{
 				nodes: args,
-				do: func(ctx context.Context, t []swarm.Target, names []string, o swarm.ChangeOptions) (swarm.Change, error) {
-					return swarm.SetAvailability(ctx, t, names, want, o)
+				do: func(cluster *swarm.Cluster, ctx context.Context, names []string, o swarm.ChangeOptions) (swarm.Change, error) {
+					return cluster.SetAvailability(ctx, names, want, o)
 				},
 				done: func(swarm.NodeView) string {
 					if want == engine.AvailabilityDrain {
@@ -172,7 +171,7 @@ the quorum.`,
 		Example: example, Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.changeNodes(c.Context(), nodeChange{
-				nodes: args, o: o, do: swarm.Remove,
+				nodes: args, o: o, do: (*swarm.Cluster).Remove,
 				done:    func(swarm.NodeView) string { return "out of the swarm" },
 				already: "is not in the swarm",
 				after: func(s *session, changed []lab.Node) {
@@ -218,7 +217,7 @@ func (a *app) joinNodes(ctx context.Context, args []string) error {
 	if err := s.unchanged(); err != nil {
 		return err
 	}
-	options := swarm.Options{Only: names(nodes)}
+	options := swarm.PlanOptions{Only: names(nodes)}
 	if a.dryRun() {
 		return s.rehearseSwarm(ctx, options)
 	}
@@ -327,8 +326,8 @@ func (a *app) changeLabels(ctx context.Context, nodes string, set map[string]str
 	}
 	return a.changeNodes(ctx, nodeChange{
 		nodes: list,
-		do: func(ctx context.Context, t []swarm.Target, names []string, o swarm.ChangeOptions) (swarm.Change, error) {
-			ch, err := swarm.SetLabels(ctx, t, names, set, drop, o)
+		do: func(cluster *swarm.Cluster, ctx context.Context, names []string, o swarm.ChangeOptions) (swarm.Change, error) {
+			ch, err := cluster.SetLabels(ctx, names, set, drop, o)
 			if err == nil {
 				ch.Warnings = append(ch.Warnings, warnings...)
 			}

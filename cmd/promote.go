@@ -18,7 +18,7 @@ until each takes part in raft. The quorum is told before and after.`,
 		ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.changeNodes(c.Context(), nodeChange{
-				nodes: args, do: swarm.Promote, done: summary, already: "is a manager already", quorum: true,
+				nodes: args, do: (*swarm.Cluster).Promote, done: summary, already: "is a manager already", quorum: true,
 			})
 		},
 	})
@@ -37,7 +37,7 @@ arithmetic; --force does it all the same. The last manager always stays.`,
 		ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.changeNodes(c.Context(), nodeChange{
-				nodes: args, o: o, do: swarm.Demote, done: summary, already: "is a worker already", quorum: true,
+				nodes: args, o: o, do: (*swarm.Cluster).Demote, done: summary, already: "is a worker already", quorum: true,
 			})
 		},
 	}

@@ -229,7 +229,7 @@ func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[st
 		}
 		return swarm.Change{}, err
 	}
-	return swarm.Remove(ctx, c.targets, members, swarm.ChangeOptions{View: &v, Gone: true, DryRun: s.app.dryRun(), Progress: tell(p)})
+	return c.cluster(swarm.Options{Progress: tell(p)}).Remove(ctx, members, swarm.ChangeOptions{View: &v, Gone: true, DryRun: s.app.dryRun()})
 }
 
 // whole is the session of the lab with the machines that labs.yaml no longer

@@ -46,13 +46,12 @@ const maxRounds = 6
 // *trouble.Error with ID "interrupted", or one with ID "swarm-unfinished" and
 // ExitUnfinished that names the nodes that are not what labs.yaml wants, and
 // why. The result is filled in either way.
-func Apply(ctx context.Context, l *lab.Lab, targets []Target, o Options) (Result, error) {
-	r := newRunner(targets, o.Progress, o.Timeout)
+func (c *Cluster) Apply(ctx context.Context, l *lab.Lab, o PlanOptions) (Result, error) {
 	var res Result
 	if o.View != nil {
 		res.View = *o.View
 	} else {
-		res.View = Observe(ctx, targets)
+		res.View = c.Observe(ctx)
 	}
 	taken := o.TakeOver
 	var frozen []string
@@ -60,13 +59,13 @@ func Apply(ctx context.Context, l *lab.Lab, targets []Target, o Options) (Result
 		if err := interrupted(ctx, o); err != nil {
 			return res, err
 		}
-		plan, err := MakePlan(l, res.View, Options{TakeOver: taken, Only: o.Only, frozen: frozen})
+		plan, err := MakePlan(l, res.View, PlanOptions{TakeOver: taken, Only: o.Only, frozen: frozen})
 		if err != nil {
 			return res, err
 		}
 		if len(taken) > 0 {
 			// Which swarm is the lab's may hang on who leaves.
-			res.View = assemble(targets, res.View.facts, taken)
+			res.View = assemble(labNodes(c.targets), res.View.facts, taken)
 		}
 		res.Unfinished, res.Warnings = plan.Unfinished, plan.Warnings
 		if plan.Empty() {
@@ -79,7 +78,7 @@ func Apply(ctx context.Context, l *lab.Lab, targets []Target, o Options) (Result
 				taken = slices.DeleteFunc(slices.Clone(taken), func(name string) bool { return name == s.Node() })
 			}
 		}
-		r.begin(res.View)
+		r := c.begin(res.View)
 		before := len(res.Steps)
 		failed := r.run(ctx, plan, &res)
 		// Who hangs for good stops nobody else: the next plan does without.
@@ -98,7 +97,7 @@ func Apply(ctx context.Context, l *lab.Lab, targets []Target, o Options) (Result
 			return res, unfinished(o, res.Unfinished, failed)
 		}
 	}
-	plan, err := MakePlan(l, res.View, Options{Only: o.Only, frozen: frozen})
+	plan, err := MakePlan(l, res.View, PlanOptions{Only: o.Only, frozen: frozen})
 	if err != nil {
 		return res, err
 	}
@@ -109,7 +108,7 @@ func Apply(ctx context.Context, l *lab.Lab, targets []Target, o Options) (Result
 	return res, unfinished(o, plan.Unfinished, stuck)
 }
 
-func interrupted(ctx context.Context, o Options) error {
+func interrupted(ctx context.Context, o PlanOptions) error {
 	if err := ctx.Err(); err != nil {
 		return &trouble.Error{ID: "interrupted", Exit: trouble.ExitInterrupted, What: "interrupted",
 			Why:  "what was begun on the nodes goes on there",
@@ -120,7 +119,7 @@ func interrupted(ctx context.Context, o Options) error {
 
 // unfinished makes one error of the nodes that were left out and those whose
 // steps failed; nil where there are none.
-func unfinished(o Options, left, failed []Unfinished) error {
+func unfinished(o PlanOptions, left, failed []Unfinished) error {
 	all := append(slices.Clone(failed), left...)
 	if len(all) == 0 {
 		return nil

@@ -19,9 +19,9 @@ const unknownCluster = "(unknown)"
 
 // assemble puts together what the nodes said. Nodes in taken are not counted
 // when it is decided which swarm is the lab's: they are to leave theirs.
-func assemble(targets []Target, facts []fact, taken []string) View {
-	v := View{Nodes: make([]NodeView, len(targets)), targets: targets, facts: facts}
-	for i, t := range targets {
+func assemble(labNodes []Node, facts []fact, taken []string) View {
+	v := View{Nodes: make([]NodeView, len(labNodes)), labNodes: labNodes, facts: facts}
+	for i, t := range labNodes {
 		v.Nodes[i] = identify(t, facts[i], facts)
 		v.Nodes[i].dissolved = slices.Contains(t.Dissolved, v.Nodes[i].Cluster) && !listedBy(v.Nodes[i].Cluster, facts)
 	}
@@ -63,7 +63,7 @@ func assemble(targets []Target, facts []fact, taken []string) View {
 
 // identify finds the node's id, swarm and role: from its own engine, from the
 // managers' lists, from its certificate, from the managers that it knows.
-func identify(t Target, f fact, all []fact) NodeView {
+func identify(t Node, f fact, all []fact) NodeView {
 	n := NodeView{Name: t.Name, Hostname: t.Hostname, Addr: t.Addr, Want: t.Role, Stray: t.Stray, Err: f.err}
 	if own, err := netip.ParseAddr(f.info.Addr); err == nil && !n.Addr.IsValid() {
 		n.Addr = own
@@ -151,7 +151,7 @@ func choose(nodes []NodeView, taken []string) (cluster string, rivals []Half) {
 func (v View) managedBySilent() string {
 	silent := func(addr string) bool {
 		return slices.ContainsFunc(v.Nodes, func(n NodeView) bool {
-			at := slices.IndexFunc(v.targets, func(t Target) bool { return t.Name == n.Name })
+			at := slices.IndexFunc(v.labNodes, func(t Node) bool { return t.Name == n.Name })
 			return n.Want == lab.RoleManager && n.Cluster == "" && n.Addr.String() == addr && (!v.facts[at].answered() || n.failed())
 		})
 	}

@@ -40,8 +40,8 @@ func (emptyStep) String() string { return "wait until no task of a service is le
 // there. A node's part in raft is not touched. Errors are those of Promote,
 // and "still-has-tasks" with ExitUnfinished where tasks are left when patience
 // is over.
-func SetAvailability(ctx context.Context, targets []Target, names []string, want engine.Availability, o ChangeOptions) (Change, error) {
-	r, ch, err := beginChange(ctx, targets, names, o, nil)
+func (c *Cluster) SetAvailability(ctx context.Context, names []string, want engine.Availability, o ChangeOptions) (Change, error) {
+	r, ch, err := c.beginChange(ctx, names, o, nil)
 	if err != nil {
 		return ch, err
 	}
@@ -161,7 +161,7 @@ func (r *changer) awaitEmpty(ctx context.Context) error {
 			stands = append(stands, stand{m.name, left})
 			if text := "waiting for its tasks to end: " + strings.Join(left, ", "); told[m.name] != text {
 				told[m.name] = text
-				r.progress(Event{Node: m.name, Kind: KindDrain, Step: text})
+				r.o.Progress(Event{Node: m.name, Kind: KindDrain, Step: text})
 			}
 		}
 		if len(stands) > 0 {
@@ -179,7 +179,7 @@ func (r *changer) awaitEmpty(ctx context.Context) error {
 	}
 	return &trouble.Error{
 		ID: "still-has-tasks", Exit: trouble.ExitUnfinished, Where: strings.Join(nodes, ", "),
-		What: fmt.Sprintf("drained, and not empty after %s", r.timeout), Why: strings.Join(why, "; "),
+		What: fmt.Sprintf("drained, and not empty after %s", r.o.Timeout), Why: strings.Join(why, "; "),
 		Next: []string{
 			"a task may take its service's stop grace period to end; wait on: dcalab drain " + strings.Join(nodes, " "),
 			"look at them, on a manager: docker node ps " + nodes[0],
@@ -228,8 +228,8 @@ func (s labelStep) String() string {
 // SetLabels sets labels of the named nodes (as for Promote) and takes others
 // away; the rest is kept. It waits until the swarm's list shows it. Errors are
 // those of Promote.
-func SetLabels(ctx context.Context, targets []Target, names []string, set map[string]string, drop []string, o ChangeOptions) (Change, error) {
-	r, ch, err := beginChange(ctx, targets, names, o, nil)
+func (c *Cluster) SetLabels(ctx context.Context, names []string, set map[string]string, drop []string, o ChangeOptions) (Change, error) {
+	r, ch, err := c.beginChange(ctx, names, o, nil)
 	if err != nil {
 		return ch, err
 	}
@@ -277,9 +277,9 @@ func (r *changer) all(steps []Step, do func(Step) error) error {
 	errs := make([]error, len(steps))
 	each(len(steps), func(i int) {
 		s := steps[i]
-		r.progress(Event{Node: s.Node(), Kind: s.Kind(), Step: s.String()})
+		r.o.Progress(Event{Node: s.Node(), Kind: s.Kind(), Step: s.String()})
 		err := do(s)
-		r.progress(Event{Node: s.Node(), Kind: s.Kind(), Step: s.String(), Done: true, Err: err})
+		r.o.Progress(Event{Node: s.Node(), Kind: s.Kind(), Step: s.String(), Done: true, Err: err})
 		if err != nil {
 			errs[i] = &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: s.Node(),
 				What: s.String(), Why: cause(s.Node(), err), Next: []string{"see where it stands: dcalab status"}, Err: err}

@@ -12,7 +12,7 @@ import (
 
 // poll is poll with the timeout of the steps.
 func (r *runner) poll(ctx context.Context, look func() error) error {
-	return poll(ctx, r.timeout, shortPauses(), look)
+	return poll(ctx, r.o.Timeout, shortPauses(), look)
 }
 
 // nodes gives the swarm's list, through the first manager that has it.
@@ -66,7 +66,7 @@ func (r *runner) awaitAnswer(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	return poll(ctx, min(r.timeout, HangTimeout), shortPauses(), func() error {
+	return poll(ctx, min(r.o.Timeout, HangTimeout), shortPauses(), func() error {
 		_, err := e.Info(ctx)
 		return err
 	})

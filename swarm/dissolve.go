@@ -20,8 +20,7 @@ type DissolveOptions struct {
 	View *View
 	// Timeout is how long to wait for one manager to be demoted; zero means 20
 	// seconds. One that is not by then leaves all the same.
-	Timeout  time.Duration
-	Progress func(Event)
+	Timeout time.Duration
 }
 
 // Dissolved is what Dissolve did.
@@ -148,12 +147,12 @@ func (v View) beyond() []string {
 // the end it looks, and names in a *trouble.Error "dissolve-unfinished"
 // (ExitUnfinished) the nodes that are, or may be, in the swarm still. The same
 // call finishes what was interrupted.
-func Dissolve(ctx context.Context, targets []Target, o DissolveOptions) (Dissolved, error) {
+func (c *Cluster) Dissolve(ctx context.Context, o DissolveOptions) (Dissolved, error) {
 	var d Dissolved
 	if o.View != nil {
 		d.View = *o.View
 	} else {
-		d.View = Observe(ctx, targets)
+		d.View = c.Observe(ctx)
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = demotionTimeout
@@ -162,8 +161,9 @@ func Dissolve(ctx context.Context, targets []Target, o DissolveOptions) (Dissolv
 	plan := PlanDissolve(d.View)
 	d.Steps = plan.Steps()
 	d.Lesson = plan.Lesson
-	r := &changer{runner: newRunner(targets, o.Progress, o.Timeout)}
-	r.begin(d.View)
+	limited := *c
+	limited.o.Timeout = o.Timeout
+	r := &changer{runner: limited.begin(d.View)}
 	r.lastFirst(d.Steps)
 	for _, stage := range plan.Stages {
 		if ctx.Err() != nil {
@@ -183,7 +183,7 @@ func Dissolve(ctx context.Context, targets []Target, o DissolveOptions) (Dissolv
 		defer cancel()
 	}
 	if len(d.Steps) > 0 {
-		d.View = Observe(ctx, targets)
+		d.View = c.Observe(ctx)
 	}
 	left := plan.Unfinished
 	for _, n := range d.View.Nodes {
@@ -248,21 +248,4 @@ func notDissolved(left []Unfinished) error {
 			"start them: dcalab start " + strings.Join(names, " "),
 			"then dcalab swarm dissolve takes them out, and dcalab swarm bootstrap into the next swarm",
 		}, Err: errors.Join(errs...)}
-}
-
-// Holdings gives what the lab's swarm keeps for its users. Errors are those of
-// Promote: nobody can tell without a quorum.
-func (v View) Holdings(ctx context.Context, targets []Target) (engine.Holdings, error) {
-	var out engine.Holdings
-	if err := v.NeedManager(); err != nil {
-		return out, err
-	}
-	r := newRunner(targets, nil, 0)
-	r.begin(v)
-	err := r.through(ctx, func(e Engine) error {
-		var err error
-		out, err = e.Holdings(ctx)
-		return err
-	})
-	return out, err
 }

@@ -11,8 +11,8 @@ import (
 
 // Token gives the join token for a role, from a manager of the lab's swarm.
 // Errors are those of Promote: no-swarm, nobody-answers, two-swarms, no-quorum.
-func Token(ctx context.Context, targets []Target, role engine.Role) (engine.Secret, error) {
-	r, err := keeper(ctx, targets)
+func (c *Cluster) Token(ctx context.Context, role engine.Role) (engine.Secret, error) {
+	r, err := c.keeper(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -21,8 +21,8 @@ func Token(ctx context.Context, targets []Target, role engine.Role) (engine.Secr
 
 // RotateToken makes a new join token for a role and gives it. The old one is
 // void at once; nodes that have joined stay.
-func RotateToken(ctx context.Context, targets []Target, role engine.Role) (engine.Secret, error) {
-	r, err := keeper(ctx, targets)
+func (c *Cluster) RotateToken(ctx context.Context, role engine.Role) (engine.Secret, error) {
+	r, err := c.keeper(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -34,8 +34,8 @@ func RotateToken(ctx context.Context, targets []Target, role engine.Role) (engin
 
 // UnlockKey gives the key that unlocks a restarted manager; empty where
 // autolock is off.
-func UnlockKey(ctx context.Context, targets []Target) (engine.Secret, error) {
-	r, err := keeper(ctx, targets)
+func (c *Cluster) UnlockKey(ctx context.Context) (engine.Secret, error) {
+	r, err := c.keeper(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -48,14 +48,12 @@ func UnlockKey(ctx context.Context, targets []Target) (engine.Secret, error) {
 	return key, err
 }
 
-func keeper(ctx context.Context, targets []Target) (*runner, error) {
-	v, err := usable(ctx, targets, nil, ChangeOptions{}, nil)
+func (c *Cluster) keeper(ctx context.Context) (*runner, error) {
+	v, err := c.usable(ctx, nil, ChangeOptions{}, nil)
 	if err != nil {
 		return nil, err
 	}
-	r := newRunner(targets, nil, 0)
-	r.begin(v)
-	return r, nil
+	return c.begin(v), nil
 }
 
 // PlanUnlock says which nodes of the lab Unlock would unlock.
@@ -84,17 +82,16 @@ func (v View) locked() []int {
 // unlocked: none where none was locked. An empty key is fetched from a manager
 // that is not locked. v is what was observed just now. Errors are of type
 // *trouble.Error: wrong-key, no-key.
-func Unlock(ctx context.Context, targets []Target, v View, key engine.Secret) ([]string, error) {
+func (c *Cluster) Unlock(ctx context.Context, v View, key engine.Secret) ([]string, error) {
 	var locked []Target
 	for _, i := range v.locked() {
-		locked = append(locked, targets[i])
+		locked = append(locked, c.targets[i])
 	}
 	if len(locked) == 0 {
 		return nil, ctx.Err()
 	}
 	if key == "" {
-		r := newRunner(targets, nil, 0)
-		r.begin(v)
+		r := c.begin(v)
 		ask := r.through
 		if v.Quorum.HasQuorum {
 			ask = r.steadily // it may lose its leader meanwhile

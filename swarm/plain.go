@@ -34,12 +34,12 @@ func (v View) Manager() string { return newTeacher(v, nil).manager() }
 // just made: their engines answer, and are in no swarm.
 func (v View) Imagine(names ...string) View {
 	facts := slices.Clone(v.facts)
-	for i, t := range v.targets {
+	for i, t := range v.labNodes {
 		if slices.Contains(names, t.Name) {
 			facts[i] = fact{reached: true, info: engine.Info{State: engine.StateInactive, Hostname: t.Hostname}}
 		}
 	}
-	return assemble(v.targets, facts, nil)
+	return assemble(v.labNodes, facts, nil)
 }
 
 // teacher writes a lesson, and follows on the way what the commands that were
@@ -121,7 +121,7 @@ func (t *teacher) entry(node, id string) string {
 		host = t.v.entries()[at].Hostname
 	} else if n, ok := t.v.Node(node); ok {
 		host = n.Hostname
-		if at := slices.IndexFunc(t.v.targets, func(t Target) bool { return t.Name == n.Name }); at >= 0 && t.v.facts[at].info.Hostname != "" {
+		if at := slices.IndexFunc(t.v.labNodes, func(m Node) bool { return m.Name == n.Name }); at >= 0 && t.v.facts[at].info.Hostname != "" {
 			host = t.v.facts[at].info.Hostname
 		}
 	}

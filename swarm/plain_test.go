@@ -136,7 +136,7 @@ func TestEveryKindIsTaught(t *testing.T) {
 			if tt.play != nil {
 				tt.play(w)
 			}
-			v := Observe(t.Context(), w.targets())
+			v := observe(t.Context(), w.targets())
 			steps := tt.steps(v)
 			if got, want := typed(v.Lesson(steps)), lines(tt.want); got != want {
 				t.Errorf("(-want +got):\n%s", cmp.Diff(want, got))
@@ -198,8 +198,8 @@ func TestLessonOfABootstrap(t *testing.T) {
 		gone[i].Engine, gone[i].Unreachable = nil, ErrAbsent
 		names = append(names, gone[i].Name)
 	}
-	for name, v := range map[string]View{"fresh": Observe(t.Context(), targets), "to be made": Observe(t.Context(), gone).Imagine(names...)} {
-		plan, err := MakePlan(l, v, Options{})
+	for name, v := range map[string]View{"fresh": observe(t.Context(), targets), "to be made": observe(t.Context(), gone).Imagine(names...)} {
+		plan, err := MakePlan(l, v, PlanOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,18 +233,18 @@ func TestLessonOfWhatWasDone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := Apply(t.Context(), w.lab, w.targets(), Options{})
+	res, err := bootstrap(t.Context(), w.lab, w.targets(), how{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(typed(plan.Lesson), typed(res.Lesson)); diff != "" {
 		t.Errorf("plan (-), done (+):\n%s", diff)
 	}
-	again, err := Apply(t.Context(), w.lab, w.targets(), Options{})
+	again, err := bootstrap(t.Context(), w.lab, w.targets(), how{})
 	if err != nil || len(again.Lesson) > 0 {
 		t.Errorf("%v, nothing to do is taught as\n%s", err, typed(again.Lesson))
 	}
-	dissolved, err := Dissolve(t.Context(), w.targets(), DissolveOptions{})
+	dissolved, err := dissolve(t.Context(), w.targets(), how{})
 	if err != nil {
 		t.Fatal(err)
 	}

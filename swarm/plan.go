@@ -122,14 +122,14 @@ func (s settings) apply(to *engine.SwarmSettings) {
 //
 // Where what is to be done depends on something that is still under way (an
 // election, a join), the plan is to wait for that; the next plan has the rest.
-func MakePlan(l *lab.Lab, v View, o Options) (Plan, error) {
+func MakePlan(l *lab.Lab, v View, o PlanOptions) (Plan, error) {
 	p := planner{lab: l, taken: o.TakeOver, only: o.Only, frozen: o.frozen}
 	if err := p.checkTaken(); err != nil {
 		return Plan{}, err
 	}
 	p.v = v
 	if len(o.TakeOver) > 0 {
-		p.v = assemble(v.targets, v.facts, o.TakeOver)
+		p.v = assemble(v.labNodes, v.facts, o.TakeOver)
 	}
 	p.narrow()
 	if err := p.refuseStrangers(); err != nil {
@@ -160,8 +160,8 @@ func MakePlan(l *lab.Lab, v View, o Options) (Plan, error) {
 	return p.out, nil
 }
 
-// Options of MakePlan and Apply.
-type Options struct {
+// PlanOptions of MakePlan and Apply.
+type PlanOptions struct {
 	// TakeOver names nodes (short names) that may be taken out of the swarm
 	// that they are in, where that is not the lab's; and nodes that are pending
 	// or locked and will not come back into the lab's by themselves, where it
@@ -174,18 +174,12 @@ type Options struct {
 	// View is what was observed just now, for Apply to start from; nil makes it
 	// observe first. MakePlan ignores it.
 	View *View
-	// Timeout is how long Apply waits for a node to come into the swarm or to
-	// get Ready; zero means a minute. MakePlan ignores it.
-	Timeout time.Duration
-	// Progress is called as steps begin and end, from several goroutines at
-	// once. May be nil. MakePlan ignores it.
-	Progress func(Event)
 
 	frozen []string // nodes that were waited for in vain: they hang for good
 }
 
 // command is what a person types for the same.
-func (o Options) command() string {
+func (o PlanOptions) command() string {
 	if len(o.Only) > 0 {
 		return "dcalab join " + strings.Join(o.Only, " ")
 	}

@@ -236,7 +236,7 @@ func (p *planner) fresh() error {
 // neverMember: the node certainly holds no swarm's state, so that leaving
 // loses nothing but a join that failed.
 func (p *planner) neverMember(n NodeView) bool {
-	at := slices.IndexFunc(p.v.targets, func(t Target) bool { return t.Name == n.Name })
+	at := slices.IndexFunc(p.v.labNodes, func(m Node) bool { return m.Name == n.Name })
 	return at >= 0 && p.v.facts[at].noCert
 }
 

@@ -163,7 +163,7 @@ func (r *changer) standing(ctx context.Context, ch *Change, promoted []member) e
 	}
 	began := time.Now()
 	_ = poll(ctx, HangTimeout, shortPauses(), func() error {
-		ch.View = Observe(ctx, r.targets)
+		ch.View = r.Observe(ctx)
 		err := fallen()
 		if hangs := slices.ContainsFunc(promoted, func(m member) bool { n, _ := ch.View.Node(m.name); return n.Hangs() }); err != nil && !hangs && time.Since(began) > promotedTimeout {
 			return finalError{err}

@@ -19,8 +19,8 @@ import (
 // A node that does not answer cannot leave: it is refused, unless o.Gone lets
 // its entry be removed all the same. Errors are those of Demote,
 // node-not-answering, last-wanted-manager and remove-unfinished.
-func Remove(ctx context.Context, targets []Target, names []string, o ChangeOptions) (Change, error) {
-	v, err := usable(ctx, targets, names, o, judged)
+func (c *Cluster) Remove(ctx context.Context, names []string, o ChangeOptions) (Change, error) {
+	v, err := c.usable(ctx, names, o, judged)
 	if err != nil {
 		return Change{View: v, Before: v.Quorum, After: v.Quorum}, err
 	}
@@ -34,7 +34,7 @@ func Remove(ctx context.Context, targets []Target, names []string, o ChangeOptio
 			listed = append(listed, name)
 		}
 	}
-	r, ch, err := beginChange(ctx, targets, listed, o, judged)
+	r, ch, err := c.beginChange(ctx, listed, o, judged)
 	if err != nil {
 		return ch, err
 	}

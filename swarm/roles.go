@@ -28,9 +28,6 @@ type ChangeOptions struct {
 	DryRun bool
 	// View is what was observed just now; nil makes it observe first.
 	View *View
-	// Timeout is how long to wait for the effect; zero means a minute.
-	Timeout  time.Duration
-	Progress func(Event)
 
 	// former: a node that left in the middle of a promotion is meant, too.
 	former bool
@@ -60,9 +57,9 @@ type Change struct {
 // is a manager already is a success. Errors are of type *trouble.Error:
 // no-swarm, nobody-answers, two-swarms, no-quorum, no-such-node, ambiguous-node, not-in-swarm,
 // node-down, change-unfinished.
-func Promote(ctx context.Context, targets []Target, names []string, o ChangeOptions) (Change, error) {
+func (c *Cluster) Promote(ctx context.Context, names []string, o ChangeOptions) (Change, error) {
 	o.former = true
-	r, ch, err := beginChange(ctx, targets, names, o, func(_ NodeView, named bool) bool { return named })
+	r, ch, err := c.beginChange(ctx, names, o, func(_ NodeView, named bool) bool { return named })
 	if err != nil {
 		return ch, err
 	}
@@ -128,8 +125,8 @@ func Promote(ctx context.Context, targets []Target, names []string, o ChangeOpti
 // with three managers and one dead, that is the right thing to do. A node that
 // is a worker already is a success. Errors are those of Promote, and the
 // refusals of GuardRemoval.
-func Demote(ctx context.Context, targets []Target, names []string, o ChangeOptions) (Change, error) {
-	r, ch, err := beginChange(ctx, targets, names, o, judged)
+func (c *Cluster) Demote(ctx context.Context, names []string, o ChangeOptions) (Change, error) {
+	r, ch, err := c.beginChange(ctx, names, o, judged)
 	if err != nil {
 		return ch, err
 	}
@@ -229,8 +226,8 @@ func (r *changer) awaitKnown(ctx context.Context, m member) member {
 	if n, ok := r.view.Node(m.name); !ok || !n.State.Answered() || !unheard() {
 		return m
 	}
-	r.progress(Event{Node: m.name, Kind: KindAwait, Step: "wait until the leader has heard from it"})
-	timeout := r.timeout
+	r.o.Progress(Event{Node: m.name, Kind: KindAwait, Step: "wait until the leader has heard from it"})
+	timeout := r.o.Timeout
 	if m.Status == engine.NodeDown { // perhaps for good
 		timeout = min(timeout, heartbeatTimeout)
 	}
@@ -273,15 +270,14 @@ type counts func(n NodeView, named bool) bool
 // judged: how many failures the quorum tolerates depends on the managers.
 func judged(n NodeView, named bool) bool { return named || n.hung() }
 
-func beginChange(ctx context.Context, targets []Target, names []string, o ChangeOptions, counts counts) (*changer, Change, error) {
+func (c *Cluster) beginChange(ctx context.Context, names []string, o ChangeOptions, counts counts) (*changer, Change, error) {
 	var ch Change
-	v, err := usable(ctx, targets, names, o, counts)
+	v, err := c.usable(ctx, names, o, counts)
 	ch.View, ch.Before, ch.After = v, v.Quorum, v.Quorum
 	if err != nil {
 		return nil, ch, err
 	}
-	r := &changer{runner: newRunner(targets, o.Progress, o.Timeout)}
-	r.begin(v)
+	r := &changer{runner: c.begin(v)}
 	for _, name := range names {
 		m, err := v.resolve(name)
 		if n, ok := v.Node(name); err != nil && ok && o.former && n.State == StateInactive {
@@ -304,21 +300,21 @@ func beginChange(ctx context.Context, targets []Target, names []string, o Change
 // usable gives a view of a swarm that can be changed, or says why it cannot.
 // Where it has to look itself, an election that is under way is waited for, and
 // for as long as HangTimeout, those that count and let a call hang.
-func usable(ctx context.Context, targets []Target, names []string, o ChangeOptions, counts counts) (v View, err error) {
+func (c *Cluster) usable(ctx context.Context, names []string, o ChangeOptions, counts counts) (v View, err error) {
 	if o.View != nil {
 		return *o.View, cmp.Or(ctx.Err(), o.View.NeedManager())
 	}
 	told := map[Event]bool{}
 	wait := func(e Event, err error) error {
-		if !told[e] && o.Progress != nil {
+		if !told[e] {
 			told[e] = true
-			o.Progress(e)
+			c.o.Progress(e)
 		}
 		return err
 	}
 	began := time.Now()
-	_ = poll(ctx, cmp.Or(o.Timeout, changeTimeout), shortPauses(), func() error { // err is what it was last
-		v = Observe(ctx, targets)
+	_ = poll(ctx, c.o.Timeout, shortPauses(), func() error { // err is what it was last
+		v = c.Observe(ctx)
 		patient := time.Since(began) < HangTimeout
 		err = cmp.Or(ctx.Err(), v.needManager(patient))
 		switch hung := v.hanging(names, counts); {
@@ -475,12 +471,12 @@ func (v View) resolve(name string) (member, error) {
 
 // change sets the role that the swarm is to give m, and waits until it has.
 func (r *changer) change(ctx context.Context, m member, s Step, role engine.Role) error {
-	r.progress(Event{Node: m.name, Kind: s.Kind(), Step: s.String()})
+	r.o.Progress(Event{Node: m.name, Kind: s.Kind(), Step: s.String()})
 	err := r.setRole(ctx, m, role)
 	if errors.Is(err, errStranded) && ctx.Err() == nil {
 		err = r.takeAgain(ctx, m, role)
 	}
-	r.progress(Event{Node: m.name, Kind: s.Kind(), Step: s.String(), Done: true, Err: err})
+	r.o.Progress(Event{Node: m.name, Kind: s.Kind(), Step: s.String(), Done: true, Err: err})
 	switch {
 	case err == nil || ctx.Err() != nil:
 		return err
@@ -582,8 +578,8 @@ func certified(ctx context.Context, t Target) error {
 // before that, a node would come back as a manager and take its place in raft
 // again, and with it perhaps the quorum. waiting is told of each node that is
 // waited for; after the timeout they are left as they are.
-func Settle(ctx context.Context, targets []Target, v View, names []string, timeout time.Duration, waiting func(node string)) error {
-	for _, t := range targets {
+func (c *Cluster) Settle(ctx context.Context, v View, names []string, timeout time.Duration, waiting func(node string)) error {
+	for _, t := range c.targets {
 		n, ok := v.Node(t.Name)
 		if !ok || !slices.Contains(names, t.Name) || n.Role != lab.RoleWorker || certified(ctx, t) == nil {
 			continue
@@ -596,7 +592,7 @@ func Settle(ctx context.Context, targets []Target, v View, names []string, timeo
 
 func (r *changer) endChange(ctx context.Context, ch Change, errs []error) (Change, error) {
 	if len(errs) > 0 {
-		ch.View = Observe(ctx, r.targets)
+		ch.View = r.Observe(ctx)
 		ch.After = ch.View.Quorum
 	}
 	ch.Warnings = append(ch.Warnings, ch.After.Warnings()...)

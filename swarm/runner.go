@@ -6,17 +6,13 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/dcalab/dcalab/engine"
 )
 
-// runner does the steps of one Apply, Promote or Demote.
+// runner does the steps of one round.
 type runner struct {
-	targets  []Target
-	progress func(Event)
-	timeout  time.Duration
-
+	*Cluster
 	view   View
 	asking sync.WaitGroup
 
@@ -30,20 +26,9 @@ type runner struct {
 	tokens func() (worker, manager engine.Secret, err error)
 }
 
-func newRunner(targets []Target, progress func(Event), timeout time.Duration) *runner {
-	if timeout <= 0 {
-		timeout = changeTimeout
-	}
-	if progress == nil {
-		progress = func(Event) {}
-	}
-	return &runner{targets: targets, progress: progress, timeout: timeout}
-}
-
 // begin takes what was observed as the ground for the next steps.
-func (r *runner) begin(v View) {
-	r.view, r.facts, r.list, r.tokens, r.via = v, slices.Clone(v.facts), nil, nil, nil
-	r.asked = make([]int, len(v.facts))
+func (c *Cluster) begin(v View) *runner {
+	r := &runner{Cluster: c, view: v, facts: slices.Clone(v.facts), asked: make([]int, len(v.facts))}
 	for _, good := range []func(int, NodeView) bool{
 		func(i int, n NodeView) bool { return v.facts[i].listed && n.Leader },
 		func(i int, n NodeView) bool { return v.facts[i].listed && !n.Leader },
@@ -57,19 +42,20 @@ func (r *runner) begin(v View) {
 			}
 		}
 	}
+	return r
 }
 
-func (r *runner) target(name string) Target {
-	at := slices.IndexFunc(r.targets, func(t Target) bool { return t.Name == name })
+func (c *Cluster) target(name string) Target {
+	at := slices.IndexFunc(c.targets, func(t Target) bool { return t.Name == name })
 	if at < 0 {
-		return Target{Name: name}
+		return Target{Node: Node{Name: name}}
 	}
-	return r.targets[at]
+	return c.targets[at]
 }
 
 // engine gives a node's engine; a step is only planned for one that answers.
-func (r *runner) engine(name string) (Engine, error) {
-	t := r.target(name)
+func (c *Cluster) engine(name string) (Engine, error) {
+	t := c.target(name)
 	if t.Engine == nil {
 		return nil, fmt.Errorf("%s: its engine cannot be asked", name)
 	}
@@ -180,7 +166,7 @@ func without(s Step, out map[string]bool) Step {
 }
 
 func (r *runner) step(ctx context.Context, s Step) error {
-	r.progress(Event{Node: s.Node(), Kind: s.Kind(), Step: s.String()})
+	r.o.Progress(Event{Node: s.Node(), Kind: s.Kind(), Step: s.String()})
 	err := r.do(ctx, s)
 	switch s.Kind() {
 	case KindInit, KindJoin, KindLeave, KindUnlock, KindWait, KindPromote:
@@ -193,7 +179,7 @@ func (r *runner) step(ctx context.Context, s Step) error {
 			}
 		}
 	}
-	r.progress(Event{Node: s.Node(), Kind: s.Kind(), Step: s.String(), Done: true, Err: err})
+	r.o.Progress(Event{Node: s.Node(), Kind: s.Kind(), Step: s.String(), Done: true, Err: err})
 	return err
 }
 
@@ -250,11 +236,11 @@ func (r *runner) look(ctx context.Context, plan Plan, failed bool) View {
 	last := plan.Stages[len(plan.Stages)-1].Steps
 	for _, s := range plan.Steps() {
 		if w, ok := s.(waitStep); ok && w.hung {
-			return Observe(ctx, r.targets) // only a look reads certificates
+			return r.Observe(ctx) // only a look reads certificates
 		}
 	}
 	if _, ok := last[len(last)-1].(awaitStep); !ok || failed || r.list == nil {
-		return Observe(ctx, r.targets)
+		return r.Observe(ctx)
 	}
 	facts := r.facts
 	cluster := ""
@@ -268,8 +254,8 @@ func (r *runner) look(ctx context.Context, plan Plan, failed bool) View {
 	for i := range facts {
 		if facts[i].answered() && facts[i].info.Control && facts[i].info.ClusterID == cluster && cluster != "" {
 			facts[i].listed, facts[i].nodes = true, r.list
-			return assemble(r.targets, facts, nil)
+			return assemble(labNodes(r.targets), facts, nil)
 		}
 	}
-	return Observe(ctx, r.targets)
+	return r.Observe(ctx)
 }

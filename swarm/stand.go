@@ -20,7 +20,7 @@ import (
 // The error is a *trouble.Error: "swarm-locked" where managers wait for their
 // key, "swarm-not-standing" where a node has given up or the timeout is over,
 // with what is missing; both with ExitUnfinished. The view is the last one.
-func Stand(ctx context.Context, targets []Target, nodes []string, timeout time.Duration, doing func(missing string)) (View, error) {
+func (c *Cluster) Stand(ctx context.Context, nodes []string, timeout time.Duration, doing func(missing string)) (View, error) {
 	var v View
 	var missing []string
 	hopeless := false
@@ -31,7 +31,7 @@ func Stand(ctx context.Context, targets []Target, nodes []string, timeout time.D
 		}
 	}
 	err := poll(ctx, timeout, pauses, func() error {
-		v = Observe(ctx, targets)
+		v = c.Observe(ctx)
 		missing, hopeless = v.notStanding(nodes)
 		switch {
 		case ctx.Err() != nil:

@@ -1,7 +1,6 @@
 package swarm
 
 import (
-	"context"
 	"net/netip"
 
 	"github.com/dcalab/dcalab/engine"
@@ -88,9 +87,9 @@ type Half struct {
 	Nodes   []string
 }
 
-// View is what all the engines said at one time.
+// View is what all the engines said at one time. It is plain data.
 type View struct {
-	// Nodes in the order of the targets.
+	// Nodes in the order of the lab's.
 	Nodes []NodeView
 	// Cluster is the id of the lab's swarm: the one in which a node that
 	// labs.yaml calls manager is a member; where there is none, that of the nodes
@@ -116,8 +115,8 @@ type View struct {
 	// Warnings are sentences for the user.
 	Warnings []string
 
-	targets []Target
-	facts   []fact
+	labNodes []Node
+	facts    []fact
 }
 
 // Node finds a node of the lab by its short or full name.
@@ -128,12 +127,4 @@ func (v View) Node(name string) (NodeView, bool) {
 		}
 	}
 	return NodeView{}, false
-}
-
-// Observe asks every target at once what it is, each manager for its list too,
-// and puts the answers together. It takes as long as the slowest, a few
-// seconds where a manager has no quorum or an engine hangs, and never fails:
-// what could not be asked is in the view.
-func Observe(ctx context.Context, targets []Target) View {
-	return assemble(targets, probeAll(ctx, targets), nil)
 }

@@ -77,12 +77,13 @@ type Views struct {
 	Disagreements []Disagreement `json:"disagreements" yaml:"disagreements"`
 }
 
-// LookFromEach asks every manager at once what it believes. term tells the
+// ManagerViews asks every manager at once what it believes. term tells the
 // raft term that a node was last in, 0 where that is not known (the Engine API
 // does not have it; see TermReader), and may be nil. It takes as long as the
 // slowest, some seconds where a manager waits for a leader, and never fails:
 // what could not be asked is in the view.
-func LookFromEach(ctx context.Context, targets []Target, term func(ctx context.Context, node string) uint64) Views {
+func (c *Cluster) ManagerViews(ctx context.Context, term func(ctx context.Context, node string) uint64) Views {
+	targets := c.targets
 	facts := make([]fact, len(targets))
 	terms := make([]uint64, len(targets))
 	each(2*len(targets), func(i int) {
@@ -335,28 +336,6 @@ func (m Member) String() string {
 	}
 	return fmt.Sprintf("%s, %s, %s", role, m.Status, m.Availability)
 }
-
-// Tasks asks a manager of the lab's swarm for the tasks of all services. The
-// error is ErrNoManager where none of them gave its list when it was observed.
-func (v View) Tasks(ctx context.Context) ([]engine.Task, error) {
-	var errs []error
-	for i, n := range v.Nodes {
-		if v.facts[i].listed && n.Cluster == v.Cluster {
-			tasks, err := v.targets[i].Engine.Tasks(ctx)
-			if err == nil {
-				return tasks, nil
-			}
-			errs = append(errs, err)
-		}
-	}
-	if len(errs) == 0 {
-		return nil, ErrNoManager
-	}
-	return nil, errors.Join(errs...)
-}
-
-// ErrNoManager tells that no manager of the swarm answers with a leader behind it.
-var ErrNoManager = errors.New("no manager answers for the swarm")
 
 // TermReader finds the raft term in an engine's log, which is written to it.
 // The engine tells each change of it, at its usual level of detail (swarmkit,
