@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/engine"
-	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -114,39 +111,14 @@ func (s *session) warnDissolve(plan swarm.Plan) {
 // lab's swarm run to elect one, and for members that hang: they could not be
 // told to leave. Where none comes, it goes on without.
 func (s *session) observeElected(ctx context.Context, p *ui.Progress) (swarm.View, *crew, error) {
-	for began := time.Now(); ; {
-		v, c, err := s.observe(ctx)
-		if err != nil {
-			return v, c, err
-		}
-		alive, hanging := 0, false
-		patient := time.Since(began) < swarm.HangTimeout
-		for _, n := range v.Nodes {
-			if n.Cluster != v.Cluster {
-				continue
-			}
-			hanging = hanging || n.Hangs() && patient
-			if n.Role == lab.RoleManager && n.State != swarm.StateLocked && c.machines[n.Name] == machine.StatusRunning && (!n.Hangs() || patient) {
-				alive++
-			}
-		}
-		electing := !v.Quorum.HasQuorum && alive >= v.Quorum.Majority && time.Since(began) < swarm.ElectionTimeout
-		if v.Cluster == "" || !electing && !hanging {
-			return v, c, nil
-		}
-		c.Close()
-		if electing {
-			p.Detail("", "waiting for the swarm to elect a leader")
-		} else {
-			p.Detail("", "waiting for a node that does not answer")
-		}
-		if err := moment(ctx); err != nil {
-			return v, nil, err
-		}
+	v, c, err := s.await(ctx, p, swarm.MembersAnswer)
+	var unmet *swarm.UnmetError
+	if errors.As(err, &unmet) {
+		err = nil
 	}
+	return v, c, err
 }
 
-// dissolveQuestion says what is lost.
 func (s *session) dissolveQuestion(ctx context.Context, v swarm.View, c *crew) string {
 	var members []string
 	for _, n := range v.Nodes {

@@ -115,7 +115,7 @@ func (s *session) restartEngine(ctx context.Context, p *ui.Progress, v swarm.Vie
 // and gives a manager that is locked the key that another one has.
 func (s *session) standAgain(ctx context.Context, p *ui.Progress, c *crew, name string) error {
 	stand := func() (swarm.View, error) {
-		return c.cluster(swarm.Options{}).Stand(ctx, []string{name}, standPatience, func(missing string) { p.Step(name, missing) })
+		return c.cluster(swarm.Options{Waiting: func(missing []string) { p.Step(name, strings.Join(missing, "; ")) }}).AwaitHealthy(ctx, standPatience, name)
 	}
 	v, err := stand()
 	var t *trouble.Error

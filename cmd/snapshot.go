@@ -513,7 +513,7 @@ func (s *session) lookBeforeSaving(ctx context.Context, p *ui.Progress) (standin
 			}
 		}
 	}
-	if err := c.cluster(swarm.Options{}).Settle(ctx, v, stood.ran, settlePatience, func(node string) {
+	if err := c.cluster(swarm.Options{}).AwaitDemoted(ctx, v, stood.ran, settlePatience, func(node string) {
 		p.Step(node, "waiting for its certificate as a worker")
 	}); err != nil {
 		return stood, err
@@ -754,7 +754,7 @@ func (s *session) wake(ctx context.Context, p *ui.Progress, nodes, standing []st
 	if len(standing) > 0 {
 		p.Step("", "waiting for the swarm")
 	}
-	v, err := c.cluster(swarm.Options{}).Stand(ctx, standing, standPatience, func(missing string) { p.Detail("", missing) })
+	v, err := c.cluster(swarm.Options{Waiting: func(missing []string) { p.Detail("", strings.Join(missing, "; ")) }}).AwaitHealthy(ctx, standPatience, standing...)
 	switch {
 	case err != nil:
 		return err

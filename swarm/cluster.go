@@ -22,6 +22,12 @@ type Options struct {
 	// Progress is called as steps begin and end, from several goroutines at
 	// once. May be nil.
 	Progress func(Event)
+	// Waiting is told before each pause of Await what is missing. May be nil.
+	Waiting func(missing []string)
+	// Reconnect gives the nodes and the ways to their engines anew before each
+	// look of Await: machines may start and stop meanwhile. The next look comes a
+	// second later then. May be nil: they stay what they are.
+	Reconnect func(context.Context) ([]Target, error)
 }
 
 // New makes the cluster of these nodes. It asks nobody.
@@ -32,7 +38,21 @@ func New(targets []Target, o Options) *Cluster {
 	if o.Progress == nil {
 		o.Progress = func(Event) {}
 	}
+	if o.Waiting == nil {
+		o.Waiting = func([]string) {}
+	}
 	return &Cluster{targets: targets, o: o}
+}
+
+func (c *Cluster) reconnect(ctx context.Context) error {
+	if c.o.Reconnect == nil {
+		return nil
+	}
+	targets, err := c.o.Reconnect(ctx)
+	if err == nil {
+		c.targets = targets
+	}
+	return err
 }
 
 // Observe asks every engine at once what it is, each manager for its list too,

@@ -162,14 +162,11 @@ func (r *changer) standing(ctx context.Context, ch *Change, promoted []member) e
 		return nil
 	}
 	began := time.Now()
-	_ = poll(ctx, HangTimeout, shortPauses(), func() error {
-		ch.View = r.Observe(ctx)
-		err := fallen()
-		if hangs := slices.ContainsFunc(promoted, func(m member) bool { n, _ := ch.View.Node(m.name); return n.Hangs() }); err != nil && !hangs && time.Since(began) > promotedTimeout {
-			return finalError{err}
-		}
-		return err
-	})
+	ch.View, _ = r.awaitWith(ctx, HangTimeout, shortPauses(), Condition{"managers that take part", func(v View) Finding {
+		ch.View = v
+		hangs := slices.ContainsFunc(promoted, func(m member) bool { n, _ := v.Node(m.name); return n.Hangs() })
+		return Finding{Holds: fallen() == nil, Hopeless: !hangs && time.Since(began) > promotedTimeout}
+	}})
 	ch.After = ch.View.Quorum
 	return fallen()
 }

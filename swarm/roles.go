@@ -305,26 +305,25 @@ func (c *Cluster) usable(ctx context.Context, names []string, o ChangeOptions, c
 		return *o.View, cmp.Or(ctx.Err(), o.View.NeedManager())
 	}
 	told := map[Event]bool{}
-	wait := func(e Event, err error) error {
+	wait := func(e Event) Finding {
 		if !told[e] {
 			told[e] = true
 			c.o.Progress(e)
 		}
-		return err
+		return Finding{Missing: []string{e.Step}}
 	}
-	began := time.Now()
-	_ = poll(ctx, c.o.Timeout, shortPauses(), func() error { // err is what it was last
-		v = c.Observe(ctx)
-		patient := time.Since(began) < HangTimeout
-		err = cmp.Or(ctx.Err(), v.needManager(patient))
+	patient := patience()
+	v, _ = c.awaitWith(ctx, c.o.Timeout, shortPauses(), Condition{"a swarm that can be changed", func(v View) Finding {
+		patient := patient()
+		err = v.needManager(patient)
 		switch hung := v.hanging(names, counts); {
 		case err == nil && len(hung) > 0 && patient:
-			return wait(Event{Node: hung[0].Name, Kind: KindAwait, Step: "wait until its engine answers"}, hung[0].Err)
+			return wait(Event{Node: hung[0].Name, Kind: KindAwait, Step: "wait until its engine answers"})
 		case errors.Is(err, errElection) && !o.DryRun:
-			return wait(Event{Kind: KindAwait, Step: "wait until the swarm has elected a leader"}, err)
+			return wait(Event{Kind: KindAwait, Step: "wait until the swarm has elected a leader"})
 		}
-		return nil
-	})
+		return Finding{Holds: true} // or it cannot come: err says why
+	}})
 	return v, cmp.Or(ctx.Err(), err)
 }
 
@@ -573,12 +572,12 @@ func certified(ctx context.Context, t Target) error {
 	return nil
 }
 
-// Settle waits until those of the named nodes that are workers have a
+// AwaitDemoted waits until those of the named nodes that are workers have a
 // worker's certificate, which takes some seconds after a demotion. Stopped
 // before that, a node would come back as a manager and take its place in raft
 // again, and with it perhaps the quorum. waiting is told of each node that is
 // waited for; after the timeout they are left as they are.
-func (c *Cluster) Settle(ctx context.Context, v View, names []string, timeout time.Duration, waiting func(node string)) error {
+func (c *Cluster) AwaitDemoted(ctx context.Context, v View, names []string, timeout time.Duration, waiting func(node string)) error {
 	for _, t := range c.targets {
 		n, ok := v.Node(t.Name)
 		if !ok || !slices.Contains(names, t.Name) || n.Role != lab.RoleWorker || certified(ctx, t) == nil {

@@ -352,7 +352,7 @@ func TestAWorkersCertificateIsWaitedFor(t *testing.T) {
 		},
 		"by those who stop it": func(ctx context.Context, targets []Target) error {
 			told := ""
-			err := New(targets, Options{}).Settle(ctx, observe(ctx, targets), []string{"n2"}, time.Minute, func(n string) { told = n })
+			err := New(targets, Options{}).AwaitDemoted(ctx, observe(ctx, targets), []string{"n2"}, time.Minute, func(n string) { told = n })
 			if told != "n2" {
 				err = errors.Join(err, errors.New("nobody was told of the wait"))
 			}

@@ -62,6 +62,9 @@ func longPauses() pauses {
 	return pauses{first: 8 * time.Millisecond, last: 500 * time.Millisecond, factor: 2}
 }
 
+// reconnectPauses are between observations over new connections.
+func reconnectPauses() pauses { return pauses{first: time.Second, last: time.Second, factor: 1} }
+
 // poll looks, soon and then ever more rarely, until look gives nil, or an
 // error marked by finalError. Any other error is the reason to look again, and
 // the last one is the answer when the timeout is over: look is called at least
