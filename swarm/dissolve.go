@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/trouble"
@@ -163,7 +162,7 @@ func (c *Cluster) Dissolve(ctx context.Context, o DissolveOptions) (Dissolved, e
 	d.Lesson = plan.Lesson
 	limited := *c
 	limited.o.Timeout = o.Timeout
-	r := &changer{runner: limited.begin(d.View)}
+	r := &changer{Run: limited.begin(d.View)}
 	r.lastFirst(d.Steps)
 	for _, stage := range plan.Stages {
 		if ctx.Err() != nil {
@@ -225,8 +224,8 @@ func (r *changer) dissolve(ctx context.Context, s Step) {
 		_ = r.step(ctx, s) // told; where it stands in the end is looked at
 		return
 	}
-	if m, err := r.view.resolve(s.Node()); err == nil {
-		_ = r.change(ctx, m, s, engine.RoleWorker)
+	if _, err := r.view.resolve(s.Node()); err == nil {
+		_ = r.step(ctx, s)
 	}
 }
 

@@ -32,7 +32,7 @@ func (p *planner) grow() {
 	var promote []Step
 	for _, n := range p.v.Nodes {
 		if n.Want == lab.RoleManager && n.State == StateMember && n.Listed && n.Role == lab.RoleWorker && n.WantedRole != lab.RoleManager {
-			promote = append(promote, promoteStep{on(n.Name), n.NodeID})
+			promote = append(promote, promoteStep{on: on(n.Name), ID: n.NodeID})
 		}
 	}
 	p.out.stage("settle", settle)

@@ -48,7 +48,7 @@ func (c *Cluster) UnlockKey(ctx context.Context) (engine.Secret, error) {
 	return key, err
 }
 
-func (c *Cluster) keeper(ctx context.Context) (*runner, error) {
+func (c *Cluster) keeper(ctx context.Context) (*Run, error) {
 	v, err := c.usable(ctx, nil, ChangeOptions{}, nil)
 	if err != nil {
 		return nil, err
@@ -127,20 +127,4 @@ func (c *Cluster) Unlock(ctx context.Context, v View, key engine.Secret) ([]stri
 			Next: []string{"the key begins with SWMKEY; a manager that is not locked shows it: docker swarm unlock-key"}})
 	}
 	return done, errors.Join(other...)
-}
-
-// unlock unlocks one node. The engine answers only once the node is back in
-// its swarm, which may need others to be unlocked or started: a node that is
-// no longer locked has taken its key.
-func unlock(ctx context.Context, t Target, key engine.Secret) error {
-	err := t.Engine.Unlock(ctx, key)
-	if err == nil || errors.Is(err, engine.ErrNotLocked) {
-		return nil
-	}
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		if info, infoErr := t.Engine.Info(ctx); infoErr == nil && info.State != engine.StateLocked {
-			return nil
-		}
-	}
-	return err
 }

@@ -3,7 +3,6 @@ package swarm
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -71,55 +70,6 @@ func (v View) again(n NodeView, old engine.Node, role engine.Role) []Step {
 // it: to join anew would end in the same way (swarmkit, raft.ProcessConf).
 func unreachedByLeader(said string) bool {
 	return strings.Contains(said, "prospective new cluster member")
-}
-
-// errStranded: a node that was promoted cannot come into raft as it is.
-var errStranded = errors.New("its engine gave up")
-
-// gaveUp asks the engine of a node that was promoted whether it gave up.
-func (r *changer) gaveUp(ctx context.Context, m member) error {
-	n, ours := r.view.Node(m.name)
-	e, err := r.engine(m.name)
-	if !ours || err != nil || n.NodeID != m.ID {
-		return nil //nolint:nilerr // it cannot be asked
-	}
-	info, err := e.Info(ctx)
-	switch {
-	case err != nil || info.State != engine.StateError:
-		return nil //nolint:nilerr // the list tells what is still missing
-	case unreachedByLeader(info.Error):
-		return finalError{fmt.Errorf("its engine gave up: %s", info.Error)}
-	}
-	return finalError{fmt.Errorf("%w: %s", errStranded, info.Error)}
-}
-
-// takeAgain lets a node that was promoted in vain leave and join in this role.
-func (r *changer) takeAgain(ctx context.Context, m member, role engine.Role) error {
-	n, _ := r.view.Node(m.name)
-	n.State = StateError
-	return r.doAgain(ctx, m.name, r.view.again(n, m.Node, role))
-}
-
-// doAgain does the steps of rejoin, and keeps them for the account.
-func (r *changer) doAgain(ctx context.Context, node string, steps []Step) error {
-	r.mu.Lock()
-	if r.again == nil {
-		r.again = map[string][]Step{}
-	}
-	r.again[node] = steps
-	r.mu.Unlock()
-	for _, s := range steps {
-		err := r.step(ctx, s)
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return err
-		default:
-			return &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: node, What: s.String(), Why: cause(node, err),
-				Next: []string{"see where it stands: dcalab status", "then go on: dcalab swarm bootstrap"}, Err: err}
-		}
-	}
-	return nil
 }
 
 // account puts into a change what was done in the place of a promotion.

@@ -186,11 +186,7 @@ func (v View) remainder(n NodeView) []Step {
 func (r *changer) remove(ctx context.Context, steps []Step) error {
 	for _, s := range steps {
 		if s.Kind() == KindDemote {
-			m, err := r.view.resolve(s.Node())
-			if err == nil {
-				err = r.change(ctx, m, s, engine.RoleWorker)
-			}
-			if err != nil {
+			if err := r.change(ctx, s); err != nil {
 				return err
 			}
 			continue

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -96,7 +95,7 @@ func (c *Cluster) Promote(ctx context.Context, names []string, o ChangeOptions) 
 		if steps := anew[m.name]; steps != nil {
 			ch.Steps = append(ch.Steps, steps...)
 		} else {
-			ch.Steps = append(ch.Steps, promoteStep{on(m.name), m.ID})
+			ch.Steps = append(ch.Steps, promoteStep{on(m.name), m.ID, true})
 		}
 	}
 	ch.Lesson = r.view.Lesson(ch.Steps)
@@ -107,10 +106,10 @@ func (c *Cluster) Promote(ctx context.Context, names []string, o ChangeOptions) 
 	each(len(todo), func(i int) {
 		m := todo[i]
 		if steps := anew[m.name]; steps != nil {
-			errs[i] = r.doAgain(ctx, m.name, steps)
+			errs[i] = r.rejoin(ctx, m.name, steps)
 			return
 		}
-		errs[i] = r.change(ctx, m, promoteStep{on(m.name), m.ID}, engine.RoleManager)
+		errs[i] = r.change(ctx, promoteStep{on(m.name), m.ID, true})
 	})
 	ch, err = r.endChange(ctx, ch, errs)
 	if err == nil {
@@ -165,10 +164,10 @@ func (c *Cluster) Demote(ctx context.Context, names []string, o ChangeOptions) (
 	r.askOthersFirst(todo)
 	var errs []error
 	for _, steps := range anew {
-		errs = append(errs, r.doAgain(ctx, steps[0].Node(), steps))
+		errs = append(errs, r.rejoin(ctx, steps[0].Node(), steps))
 	}
 	for _, m := range todo {
-		err := r.change(ctx, m, demoteStep{on(m.name), m.ID}, engine.RoleWorker)
+		err := r.change(ctx, demoteStep{on(m.name), m.ID})
 		errs = append(errs, err)
 		if err != nil {
 			break
@@ -211,11 +210,8 @@ type member struct {
 }
 
 type changer struct {
-	*runner
+	*Run
 	members []member
-	changed []engine.Node // entries as the list showed them after their change; guarded by mu
-	// again are the steps of those that left and joined anew, by name; guarded by mu.
-	again map[string][]Step
 }
 
 // awaitKnown waits until the leader has heard from a node that answers us: a
@@ -277,7 +273,7 @@ func (c *Cluster) beginChange(ctx context.Context, names []string, o ChangeOptio
 	if err != nil {
 		return nil, ch, err
 	}
-	r := &changer{runner: c.begin(v)}
+	r := &changer{Run: c.begin(v)}
 	for _, name := range names {
 		m, err := v.resolve(name)
 		if n, ok := v.Node(name); err != nil && ok && o.former && n.State == StateInactive {
@@ -468,108 +464,23 @@ func (v View) resolve(name string) (member, error) {
 		Why: strings.Join(ids, ", "), Next: []string{"name it by its whole id"}}
 }
 
-// change sets the role that the swarm is to give m, and waits until it has.
-func (r *changer) change(ctx context.Context, m member, s Step, role engine.Role) error {
-	r.o.Progress(Event{Node: m.name, Kind: s.Kind(), Step: s.String()})
-	err := r.setRole(ctx, m, role)
-	if errors.Is(err, errStranded) && ctx.Err() == nil {
-		err = r.takeAgain(ctx, m, role)
-	}
-	r.o.Progress(Event{Node: m.name, Kind: s.Kind(), Step: s.String(), Done: true, Err: err})
+// change does a step that changes one node.
+func (r *changer) change(ctx context.Context, s Step) error {
+	return changeError(ctx, s, r.step(ctx, s))
+}
+
+// changeError words why a step did not come true.
+func changeError(ctx context.Context, s Step, err error) error {
+	node := s.Node()
 	switch {
 	case err == nil || ctx.Err() != nil:
 		return err
 	case errors.Is(err, engine.ErrQuorumLoss), errors.Is(err, engine.ErrLastManager):
-		return &trouble.Error{ID: "quorum-would-be-lost", Exit: trouble.ExitRefused, Where: m.name,
-			What: "the swarm refused to " + s.String(), Why: cause(m.name, err), Err: err}
+		return &trouble.Error{ID: "quorum-would-be-lost", Exit: trouble.ExitRefused, Where: node,
+			What: "the swarm refused to " + s.String(), Why: cause(node, err), Err: err}
 	}
-	return &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: m.name,
-		What: s.String(), Why: cause(m.name, err), Next: []string{"see where it stands: dcalab status"}, Err: err}
-}
-
-func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error {
-	if role == engine.RoleManager {
-		if err := r.settle(ctx, m); err != nil {
-			return err
-		}
-	}
-	if err := r.steadily(ctx, func(e Engine) error {
-		return e.UpdateNode(ctx, m.ID, func(spec *engine.NodeSpec) { spec.Role = role })
-	}); err != nil {
-		return err
-	}
-	// Who is demoted and answers is asked itself, too: the list tells that it
-	// has left raft before its own engine has stopped taking calls.
-	own, ours := r.view.Node(m.name)
-	// One that hangs is not gone: its part in the swarm is changing just now,
-	// unless it hangs for long. What the list shows has come true even so.
-	var since time.Time
-	gone := func(err error) bool {
-		return errors.Is(err, engine.ErrUnreachable) && (!errors.Is(err, context.DeadlineExceeded) || time.Since(since) > HangTimeout)
-	}
-	return r.poll(ctx, func() error {
-		list, err := r.nodes(ctx)
-		if err != nil {
-			return err
-		}
-		at := find(list, m.ID)
-		switch {
-		case at < 0:
-			return finalError{fmt.Errorf("%s: %w", m.ID, engine.ErrNotFound)}
-		case role == engine.RoleManager && list[at].Reachability != engine.ReachabilityReachable:
-			if err := r.gaveUp(ctx, m); err != nil {
-				return err
-			}
-			return errors.New("the leader does not reach it as a manager yet, at " + net.JoinHostPort(list[at].Addr, RaftPort))
-		case role == engine.RoleWorker && list[at].IsManager():
-			return errors.New("it takes part in raft still")
-		}
-		e, err := r.engine(m.name)
-		if err != nil || !ours || !own.State.Answered() {
-			return nil //nolint:nilerr // it cannot be asked: the list is all there is
-		}
-		if since.IsZero() {
-			since = time.Now()
-		}
-		if role == engine.RoleManager {
-			// The leader reaches it before its own raft log has come: a leader that
-			// is demoted then hands over to it in vain, and tries again after half
-			// a minute ("received MsgTimeoutNow but is not promotable", 20.10).
-			if _, err := e.Nodes(ctx); !gone(err) {
-				return err
-			}
-			return nil
-		}
-		info, err := e.Info(ctx)
-		switch {
-		case gone(err):
-			return nil
-		case err != nil:
-			return err
-		case info.Control:
-			return errors.New("its own engine has not taken the new role yet")
-		}
-		return nil
-	})
-}
-
-// settle waits until a node that was demoted a moment ago, by hand perhaps,
-// has a worker's certificate: promoted before that, it waits for one twice
-// 16 s first (swarmkit's node.superviseManager).
-func (r *changer) settle(ctx context.Context, m member) error {
-	return r.poll(ctx, func() error { return certified(ctx, r.target(m.name)) })
-}
-
-// certified tells whether a node has a worker's certificate. One that cannot
-// be read is taken for one.
-func certified(ctx context.Context, t Target) error {
-	if t.Certificate == nil {
-		return nil
-	}
-	if raw, err := t.Certificate(ctx); err == nil && parseCertificate(raw).Role == lab.RoleManager {
-		return errors.New("its certificate is a manager's still")
-	}
-	return nil
+	return &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: node,
+		What: s.String(), Why: cause(node, err), Next: []string{"see where it stands: dcalab status"}, Err: err}
 }
 
 // AwaitDemoted waits until those of the named nodes that are workers have a

@@ -10,8 +10,8 @@ import (
 	"github.com/dcalab/dcalab/engine"
 )
 
-// runner does the steps of one round.
-type runner struct {
+// Run is what steps work with: the engines, and what is known of them by now.
+type Run struct {
 	*Cluster
 	view   View
 	asking sync.WaitGroup
@@ -24,11 +24,17 @@ type runner struct {
 	// raft is held while managers are taken out, one after the other.
 	raft   sync.Mutex
 	tokens func() (worker, manager engine.Secret, err error)
+	// changed are entries as the list showed them after their change.
+	changed []engine.Node
+	// again are the steps of nodes that left and joined anew, by name.
+	again map[string][]Step
+	// warned is what steps had to say, by node.
+	warned map[string][]string
 }
 
 // begin takes what was observed as the ground for the next steps.
-func (c *Cluster) begin(v View) *runner {
-	r := &runner{Cluster: c, view: v, facts: slices.Clone(v.facts), asked: make([]int, len(v.facts))}
+func (c *Cluster) begin(v View) *Run {
+	r := &Run{Cluster: c, view: v, facts: slices.Clone(v.facts), asked: make([]int, len(v.facts)), again: map[string][]Step{}, warned: map[string][]string{}}
 	for _, good := range []func(int, NodeView) bool{
 		func(i int, n NodeView) bool { return v.facts[i].listed && n.Leader },
 		func(i int, n NodeView) bool { return v.facts[i].listed && !n.Leader },
@@ -62,7 +68,7 @@ func (c *Cluster) engine(name string) (Engine, error) {
 	return t.Engine, nil
 }
 
-func (r *runner) managers() []string {
+func (r *Run) managers() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.via)
@@ -73,7 +79,7 @@ var errNoManager = errors.New("no manager answers")
 // through calls f with a manager's engine; where that one is no manager any
 // more, has lost its leader, or does not answer, with the next one's.
 // Of what they say, that there is no leader counts most.
-func (r *runner) through(ctx context.Context, f func(Engine) error) error {
+func (r *Run) through(ctx context.Context, f func(Engine) error) error {
 	said := errNoManager
 	for _, name := range r.managers() {
 		e, err := r.engine(name)
@@ -92,7 +98,7 @@ func (r *runner) through(ctx context.Context, f func(Engine) error) error {
 // steadily is through for what changes something, or is asked but once: while
 // no manager has a leader it waits for one. The swarm may lose its leader at any
 // time after it was observed, and most often gets another.
-func (r *runner) steadily(ctx context.Context, f func(Engine) error) error {
+func (r *Run) steadily(ctx context.Context, f func(Engine) error) error {
 	return r.poll(ctx, func() error {
 		err := r.through(ctx, f)
 		// A call that hangs was made when the leader had just gone.
@@ -116,7 +122,7 @@ func elsewhere(err error) bool {
 // run does the stages in order, the steps of each at once. A node whose step
 // failed is left alone from then on, the others go on; where the swarm could
 // not be started, nothing does.
-func (r *runner) run(ctx context.Context, plan Plan, res *Result) []Unfinished {
+func (r *Run) run(ctx context.Context, plan Plan, res *Result) []Unfinished {
 	var failed []Unfinished
 	out := map[string]bool{}
 	defer r.asking.Wait()
@@ -153,86 +159,20 @@ func (r *runner) run(ctx context.Context, plan Plan, res *Result) []Unfinished {
 	return failed
 }
 
-// without takes the nodes that failed out of what the last step waits for.
-func without(s Step, out map[string]bool) Step {
-	a, ok := s.(awaitStep)
-	if !ok {
-		return s
+// step does one step, and tells of it.
+func (r *Run) step(ctx context.Context, s Step) error {
+	if _, quiet := s.(interface{ quiet() }); quiet {
+		return s.Do(ctx, r)
 	}
-	gone := func(name string) bool { return out[name] }
-	a.Ready = slices.DeleteFunc(slices.Clone(a.Ready), gone)
-	a.Reachable = slices.DeleteFunc(slices.Clone(a.Reachable), gone)
-	return a
-}
-
-func (r *runner) step(ctx context.Context, s Step) error {
 	r.o.Progress(Event{Node: s.Node(), Kind: s.Kind(), Step: s.String()})
-	err := r.do(ctx, s)
-	switch s.Kind() {
-	case KindInit, KindJoin, KindLeave, KindUnlock, KindWait, KindPromote:
-		r.ask(ctx, s.Node())
-	case KindConfigure:
-		// All of them: what the leader says of the settings is what counts next.
-		for i, t := range r.targets {
-			if r.manages(i) {
-				r.ask(ctx, t.Name)
-			}
-		}
-	}
+	err := s.Do(ctx, r)
 	r.o.Progress(Event{Node: s.Node(), Kind: s.Kind(), Step: s.String(), Done: true, Err: err})
 	return err
 }
 
-// manages tells whether a node is a manager, as far as is known by now.
-func (r *runner) manages(i int) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.facts[i].answered() && r.facts[i].info.Control
-}
-
-func (r *runner) do(ctx context.Context, s Step) error {
-	switch s := s.(type) {
-	case awaitQuorumStep:
-		return r.awaitQuorum(ctx)
-	case waitStep:
-		if s.hung {
-			return r.awaitAnswer(ctx, s.Node())
-		}
-		return r.settle(ctx, s.Node())
-	case unlockStep:
-		return r.unlock(ctx, s.Node())
-	case dropStep:
-		return r.drop(ctx, s)
-	case leaveStep:
-		e, err := r.engine(s.Node())
-		if err != nil {
-			return err
-		}
-		if err := e.Leave(ctx, true); !errors.Is(err, engine.ErrNotInSwarm) {
-			return err
-		}
-		return nil
-	case initStep:
-		return r.init(ctx, s)
-	case joinStep:
-		return r.join(ctx, s)
-	case promoteStep:
-		return r.steadily(ctx, func(e Engine) error {
-			return e.UpdateNode(ctx, s.ID, func(spec *engine.NodeSpec) { spec.Role = engine.RoleManager })
-		})
-	case updateStep:
-		return r.update(ctx, s)
-	case configureStep:
-		return r.steadily(ctx, func(e Engine) error { return e.UpdateSwarm(ctx, s.Want.apply) })
-	case awaitStep:
-		return r.await(ctx, s)
-	}
-	panic(fmt.Sprintf("swarm: no way to do a %T", s))
-}
-
 // look gives the view after a round: what the last await saw, where it saw
 // everything, else a new observation.
-func (r *runner) look(ctx context.Context, plan Plan, failed bool) View {
+func (r *Run) look(ctx context.Context, plan Plan, failed bool) View {
 	last := plan.Stages[len(plan.Stages)-1].Steps
 	for _, s := range plan.Steps() {
 		if w, ok := s.(waitStep); ok && w.hung {
@@ -258,4 +198,10 @@ func (r *runner) look(ctx context.Context, plan Plan, failed bool) View {
 		}
 	}
 	return r.Observe(ctx)
+}
+
+func (r *Run) warn(node, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.warned[node] = append(r.warned[node], text)
 }

@@ -82,7 +82,7 @@ func TestEveryKindIsTaught(t *testing.T) {
 			n1$ docker swarm join-token --quiet manager -> <manager-token>
 			n2$ docker swarm join --token <worker-token> --advertise-addr 10.20.20.12 --availability pause 10.20.20.11:2377
 			n3$ docker swarm join --token <manager-token> --advertise-addr 10.20.20.13 10.20.20.11:2377`},
-		{name: "promote", roles: "mw", play: formed, steps: func(v View) []Step { return []Step{promoteStep{"n2", v.Nodes[1].NodeID}} }, want: `
+		{name: "promote", roles: "mw", play: formed, steps: func(v View) []Step { return []Step{promoteStep{on: "n2", ID: v.Nodes[1].NodeID}} }, want: `
 			n1$ docker node promote n2.lab.example
 			n1$ docker node inspect --format '{{.Status.State}} {{.ManagerStatus.Reachability}}' n2.lab.example -> ready reachable`},
 		{name: "demote the leader: somebody else is asked", roles: "mmm", play: formed, steps: func(v View) []Step {
