@@ -82,15 +82,15 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 		}
 	}
 	s.warn(plan.Warnings...)
-	d, err := crew.cluster(swarm.Options{Progress: tell(p)}).Dissolve(ctx, swarm.DissolveOptions{View: &v})
+	d, err := crew.cluster(swarm.Options{Progress: tell(p)}).Run(ctx, plan)
 	for _, n := range d.View.Nodes {
 		if before, ok := v.Node(n.Name); ok && n.State == swarm.StateInactive && before.State != swarm.StateInactive {
 			p.Done(n.Name, "in no swarm")
 		}
 	}
 	p.Close()
-	if len(d.Left) > 0 {
-		s.record.Dissolve(d.Left...)
+	if len(d.Dissolved) > 0 {
+		s.record.Dissolve(d.Dissolved...)
 		err = errors.Join(err, s.state.WriteRecord(s.record))
 	}
 	if err != nil {

@@ -120,7 +120,7 @@ func (s *session) standAgain(ctx context.Context, p *ui.Progress, c *crew, name 
 	v, err := stand()
 	var t *trouble.Error
 	if errors.As(err, &t) && t.ID == "swarm-locked" {
-		if _, keyless := c.cluster(swarm.Options{}).Unlock(ctx, v, ""); keyless != nil {
+		if _, keyless := c.cluster(swarm.Options{}).Run(ctx, swarm.PlanUnlock(v, "")); keyless != nil {
 			t.Next = append(t.Next, "then go on: dcalab up --yes")
 			return t
 		}

@@ -747,7 +747,7 @@ func (s *session) wake(ctx context.Context, p *ui.Progress, nodes, standing []st
 	defer c.Close()
 	if key != "" {
 		cluster := c.cluster(swarm.Options{})
-		if _, err := cluster.Unlock(ctx, cluster.Observe(ctx), key); err != nil {
+		if _, err := cluster.Run(ctx, swarm.PlanUnlock(cluster.Observe(ctx), key)); err != nil {
 			return err
 		}
 	}

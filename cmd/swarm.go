@@ -134,7 +134,7 @@ func (s *session) rehearseSwarm(ctx context.Context, o swarm.PlanOptions) error 
 		return err
 	}
 	defer c.Close()
-	plan, err := swarm.MakePlan(s.lab, v, o)
+	plan, err := swarm.PlanBootstrap(s.lab, v, o)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (s *session) apply(ctx context.Context, o swarm.PlanOptions, have *connecte
 	defer c.Close()
 	p := s.progress(s.lab.NodeNames())
 	defer p.Close()
-	result, err := c.cluster(swarm.Options{Progress: tell(p)}).Apply(ctx, s.lab, o)
+	result, err := c.cluster(swarm.Options{Progress: tell(p)}).Converge(ctx, s.lab, o)
 	for _, n := range result.View.Nodes {
 		if n.State != swarm.StateMember || !n.Listed {
 			continue
@@ -308,28 +308,33 @@ or read from standard input.`,
 			if err := crew.nobody(); err != nil {
 				return err
 			}
-			steps := swarm.PlanUnlock(v)
+			plan := swarm.PlanUnlock(v, "")
 			if a.dryRun() {
-				return s.rehearse(planLines(steps), v.Lesson(steps))
+				return s.rehearse(planLines(plan.Steps()), plan.Lesson)
 			}
-			done, err := crew.cluster(swarm.Options{}).Unlock(ctx, v, "")
+			cluster := crew.cluster(swarm.Options{})
+			result, err := cluster.Run(ctx, plan)
 			var t *trouble.Error
 			if errors.As(err, &t) && t.ID == "no-key" && ctx.Err() == nil {
 				var key engine.Secret
 				if key, err = a.readKey(ctx); err != nil {
 					return err
 				}
-				done, err = crew.cluster(swarm.Options{}).Unlock(ctx, v, key)
+				result, err = cluster.Run(ctx, swarm.PlanUnlock(v, key))
 			}
 			if err != nil {
 				return withoutKey(err)
+			}
+			var done []string
+			for _, n := range result.Nodes {
+				done = append(done, n.Name)
 			}
 			if len(done) == 0 {
 				s.note("nothing to do: no node is locked")
 			} else {
 				s.note("unlocked: %s", strings.Join(done, ", "))
 			}
-			return s.recount(v.Lesson(steps))
+			return s.recount(plan.Lesson)
 		},
 	})
 }

@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,65 +12,51 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
-// SetAvailability gives the named nodes (as for Promote) an availability, all
-// at once, so that no task moves to a node that is next. It waits until the
-// swarm's list shows it, and for drain until no task of a service runs on the
-// nodes any more; on a node that does not answer, until the swarm wants none
-// there. A node's part in raft is not touched. Errors are those of Promote,
-// and "still-has-tasks" with ExitUnfinished where tasks are left when patience
-// is over.
-func (c *Cluster) SetAvailability(ctx context.Context, names []string, want engine.Availability, o ChangeOptions) (Change, error) {
-	r, ch, err := c.beginChange(ctx, names, o, nil)
+// PlanAvailability plans to give the named nodes (as for PlanPromote) an
+// availability, all at once, so that no task moves to a node that is next. Run,
+// it waits until the swarm's list shows it, and for drain until no task of a
+// service runs on the nodes any more; on a node that does not answer, until the
+// swarm wants none there. A node's part in raft is not touched. Errors are those
+// of PlanPromote; run, "still-has-tasks" with ExitUnfinished where tasks are left
+// when the timeout is over.
+func PlanAvailability(v View, names []string, want engine.Availability) (Plan, error) {
+	p := Plan{View: v, end: endUpdate}
+	members, err := p.resolve(names, false)
 	if err != nil {
-		return ch, err
+		return p, err
 	}
-	var todo []Step
-	for i, m := range r.members {
-		ch.Nodes[i].Already = m.Availability == want
-		if !ch.Nodes[i].Already {
-			todo = append(todo, availabilityStep{on(m.name), m.ID, want})
+	var set, empty []Step
+	for i, m := range members {
+		if p.Nodes[i].Already = m.Availability == want; !p.Nodes[i].Already {
+			set = append(set, availabilityStep{on(m.name), m.ID, want})
 		}
+		empty = append(empty, emptyStep{on(m.name), m.ID})
 	}
-	ch.Steps = slices.Clone(todo)
+	p.stageThat(stopRun, "update", set...)
 	if want == engine.AvailabilityDrain {
-		for _, m := range r.members {
-			ch.Steps = append(ch.Steps, emptyStep{on(m.name), m.ID})
+		p.stageThat(stopRun, "drain", empty...)
+	}
+	if len(set) > 0 {
+		p.Warnings = v.scheduling(members, want)
+	}
+	for _, m := range members {
+		if n, ok := v.Node(m.name); ok && n.State == StateEngineDown && want == engine.AvailabilityDrain {
+			p.Warnings = append(p.Warnings, m.name+"'s engine does not answer ("+reason(n)+"): the swarm wants no task there any more, and what runs there may go on until it does")
 		}
 	}
-	if len(todo) > 0 {
-		ch.Warnings = r.scheduling(want)
-	}
-	for _, m := range r.members {
-		if n, ok := r.view.Node(m.name); ok && n.State == StateEngineDown && want == engine.AvailabilityDrain {
-			ch.Warnings = append(ch.Warnings, m.name+"'s engine does not answer ("+reason(n)+"): the swarm wants no task there any more, and what runs there may go on until it does")
-		}
-	}
-	ch.Lesson = r.view.Lesson(ch.Steps)
-	if o.DryRun {
-		return ch, nil
-	}
-	err = r.all(ctx, todo)
-	if err == nil && want == engine.AvailabilityDrain {
-		drains := ch.Steps[len(todo):]
-		errs := make([]error, len(drains))
-		each(len(drains), func(i int) { errs[i] = r.step(ctx, drains[i]) })
-		err = r.drainError(errs)
-		for _, m := range r.members {
-			ch.Warnings = append(ch.Warnings, r.warned[m.name]...)
-		}
-	}
-	return r.endUpdate(ctx, ch, err)
+	p.Lesson = v.Lesson(p.Steps())
+	return p, nil
 }
 
 // scheduling warns of what an availability does not do, or does to the rest.
-func (r *changer) scheduling(want engine.Availability) []string {
+func (v View) scheduling(members []member, want engine.Availability) []string {
 	if want == engine.AvailabilityActive {
 		return nil
 	}
 	var out []string
 	if want == engine.AvailabilityDrain {
 		var votes []string
-		for _, m := range r.members {
+		for _, m := range members {
 			if m.IsManager() {
 				votes = append(votes, m.name)
 			}
@@ -82,24 +69,26 @@ func (r *changer) scheduling(want engine.Availability) []string {
 			out = append(out, strings.Join(votes, ", ")+" stay managers and keep their votes: drain takes tasks away, not the role (dcalab demote)")
 		}
 	}
-	if !slices.ContainsFunc(r.view.entries(), func(e engine.Node) bool {
+	if !slices.ContainsFunc(v.entries(), func(e engine.Node) bool {
 		return e.Availability == engine.AvailabilityActive && e.Status == engine.NodeReady &&
-			!slices.ContainsFunc(r.members, func(m member) bool { return m.ID == e.ID })
+			!slices.ContainsFunc(members, func(m member) bool { return m.ID == e.ID })
 	}) {
 		out = append(out, "no node is left that takes new tasks: services wait until one does (dcalab activate NODE)")
 	}
 	return out
 }
 
-// SetLabels sets labels of the named nodes (as for Promote) and takes others
-// away; the rest is kept. It waits until the swarm's list shows it. Errors are
-// those of Promote.
-func (c *Cluster) SetLabels(ctx context.Context, names []string, set map[string]string, drop []string, o ChangeOptions) (Change, error) {
-	r, ch, err := c.beginChange(ctx, names, o, nil)
+// PlanLabels plans to set labels of the named nodes (as for PlanPromote) and to
+// take others away; the rest is kept. Run, it waits until the swarm's list shows
+// it. Errors are those of PlanPromote.
+func PlanLabels(v View, names []string, set map[string]string, drop []string) (Plan, error) {
+	p := Plan{View: v, end: endUpdate}
+	members, err := p.resolve(names, false)
 	if err != nil {
-		return ch, err
+		return p, err
 	}
-	for i, m := range r.members {
+	var steps []Step
+	for i, m := range members {
 		s := labelStep{on: on(m.name), ID: m.ID, Set: map[string]string{}}
 		for k, v := range set {
 			if have, ok := m.Labels[k]; !ok || have != v {
@@ -111,23 +100,43 @@ func (c *Cluster) SetLabels(ctx context.Context, names []string, set map[string]
 				s.Drop = append(s.Drop, k)
 			}
 		}
-		if ch.Nodes[i].Already = len(s.Set)+len(s.Drop) == 0; !ch.Nodes[i].Already {
-			ch.Steps = append(ch.Steps, s)
+		if p.Nodes[i].Already = len(s.Set)+len(s.Drop) == 0; !p.Nodes[i].Already {
+			steps = append(steps, s)
 		}
 	}
-	ch.Lesson = r.view.Lesson(ch.Steps)
-	if o.DryRun {
-		return ch, nil
-	}
-	err = r.all(ctx, ch.Steps)
-	return r.endUpdate(ctx, ch, err)
+	p.stageThat(stopRun, "update", steps...)
+	p.Lesson = v.Lesson(p.Steps())
+	return p, nil
 }
 
-// all does steps on several nodes at once.
-func (r *changer) all(ctx context.Context, steps []Step) error {
-	errs := make([]error, len(steps))
-	each(len(steps), func(i int) { errs[i] = changeError(ctx, steps[i], r.step(ctx, steps[i])) })
-	return errors.Join(errs...)
+// endUpdate ends what leaves the managers as they are: the view has what the
+// list showed in the end, and nobody is asked again.
+func endUpdate(ctx context.Context, r *Run, p Plan, failed []failure, res *Result) error {
+	for _, s := range p.Steps() {
+		if s.Kind() == KindDrain {
+			res.Warnings = append(res.Warnings, r.warned[s.Node()]...)
+		}
+	}
+	if err := interruptedChange(ctx); err != nil {
+		return err
+	}
+	res.View.Nodes = slices.Clone(res.View.Nodes)
+	for i := range res.View.Nodes {
+		n := &res.View.Nodes[i]
+		if at := find(r.changed, n.NodeID); at >= 0 && n.NodeID != "" {
+			n.Availability, n.Labels, n.Status = r.changed[at].Availability, r.changed[at].Labels, r.changed[at].Status
+		}
+	}
+	var updates []failure
+	var drains []error
+	for _, f := range failed {
+		if f.step.Kind() == KindDrain {
+			drains = append(drains, f.err)
+		} else {
+			updates = append(updates, f)
+		}
+	}
+	return cmp.Or(changeErrors(ctx, updates, changeError), r.drainError(drains))
 }
 
 // drainError makes one error of those of several nodes that were to be drained.
@@ -154,18 +163,4 @@ func (r *Run) drainError(errs []error) error {
 			"look at them, on a manager: docker node ps " + nodes[0],
 		},
 	}
-}
-
-// endUpdate is endChange for what leaves the managers as they are.
-func (r *changer) endUpdate(ctx context.Context, ch Change, err error) (Change, error) {
-	if interrupted := interruptedChange(ctx); interrupted != nil {
-		return ch, interrupted
-	}
-	for i := range ch.View.Nodes {
-		n := &ch.View.Nodes[i]
-		if at := find(r.changed, n.NodeID); at >= 0 && n.NodeID != "" {
-			n.Availability, n.Labels, n.Status = r.changed[at].Availability, r.changed[at].Labels, r.changed[at].Status
-		}
-	}
-	return ch, err
 }

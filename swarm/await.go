@@ -24,16 +24,21 @@ func (r *Run) nodes(ctx context.Context) ([]engine.Node, error) {
 }
 
 // ask asks a node anew in the background, after a step has changed what it
-// is: its answer is there, or on its way, when await wants it.
+// is: its answer is there, or on its way, when an await wants it. Where there is
+// none in the plan, nobody is asked.
 func (r *Run) ask(ctx context.Context, node string) {
 	at := slices.IndexFunc(r.targets, func(t Target) bool { return t.Name == node })
 	if at < 0 || r.targets[at].Engine == nil {
 		return
 	}
 	r.mu.Lock()
+	awaits := r.awaits
 	r.asked[at]++
 	turn := r.asked[at]
 	r.mu.Unlock()
+	if !awaits {
+		return
+	}
 	r.asking.Go(func() {
 		info, err := r.targets[at].Engine.Info(ctx)
 		r.mu.Lock()

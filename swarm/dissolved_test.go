@@ -30,14 +30,14 @@ func TestDissolvedWhileANodeWasDown(t *testing.T) {
 				formed(w)
 				w.halt(tt.down)
 				d, err := dissolve(t.Context(), w.targets(), how{})
-				if err == nil || len(d.Left) != 1 {
-					t.Fatalf("%v, left %v", err, d.Left)
+				if err == nil || len(d.Dissolved) != 1 {
+					t.Fatalf("%v, left %v", err, d.Dissolved)
 				}
 				w.restart(tt.down)
 				targets := func() []Target {
 					ts := w.targets()
 					for i := range ts {
-						ts[i].Dissolved = d.Left
+						ts[i].Dissolved = d.Dissolved
 					}
 					return ts
 				}
@@ -49,7 +49,7 @@ func TestDissolvedWhileANodeWasDown(t *testing.T) {
 				if got := describe(PlanDissolve(v).Steps()); got != back+" leave" {
 					t.Errorf("a second dissolve would do %s", got)
 				}
-				if p, err := MakePlan(w.lab, v, PlanOptions{}); err != nil || describe(p.Steps()) != tt.steps {
+				if p, err := PlanBootstrap(w.lab, v, PlanOptions{}); err != nil || describe(p.Steps()) != tt.steps {
 					t.Errorf("bootstrap: %v, %s", err, describe(p.Steps()))
 				}
 				// The others have a new swarm by then.
@@ -81,7 +81,7 @@ func TestDissolvedInPart(t *testing.T) {
 		for i := range ts {
 			ts[i].Dissolved = []string{w.engines[0].swarm}
 		}
-		p, err := MakePlan(w.lab, observe(t.Context(), ts), PlanOptions{})
+		p, err := PlanBootstrap(w.lab, observe(t.Context(), ts), PlanOptions{})
 		if err != nil || !p.Empty() {
 			t.Errorf("%v, %s", err, p)
 		}
@@ -109,8 +109,8 @@ func TestDissolveInterrupted(t *testing.T) {
 				}
 			}})
 			cancel()
-			if !errors.Is(err, context.Canceled) || !slices.Equal(d.Left, c.left) {
-				t.Errorf("interrupted after %s: %v, left %q, want %q", c.at, err, d.Left, c.left)
+			if !errors.Is(err, context.Canceled) || !slices.Equal(d.Dissolved, c.left) {
+				t.Errorf("interrupted after %s: %v, left %q, want %q", c.at, err, d.Dissolved, c.left)
 			}
 		}
 	})

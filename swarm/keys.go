@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/dcalab/dcalab/engine"
@@ -10,7 +11,7 @@ import (
 )
 
 // Token gives the join token for a role, from a manager of the lab's swarm.
-// Errors are those of Promote: no-swarm, nobody-answers, two-swarms, no-quorum.
+// Errors are those of NeedManager: no-swarm, nobody-answers, two-swarms, no-quorum.
 func (c *Cluster) Token(ctx context.Context, role engine.Role) (engine.Secret, error) {
 	r, err := c.keeper(ctx)
 	if err != nil {
@@ -49,76 +50,52 @@ func (c *Cluster) UnlockKey(ctx context.Context) (engine.Secret, error) {
 }
 
 func (c *Cluster) keeper(ctx context.Context) (*Run, error) {
-	v, err := c.usable(ctx, nil, ChangeOptions{}, nil)
+	v, err := c.Changeable(ctx, nil, AwaitLeader, false)
 	if err != nil {
 		return nil, err
 	}
 	return c.begin(v), nil
 }
 
-// PlanUnlock says which nodes of the lab Unlock would unlock.
-func PlanUnlock(v View) []Step {
+// PlanUnlock plans to give the key to every locked node of the lab, all at once
+// (one alone is not unlocked before enough others are for a quorum). An empty key
+// is fetched from a manager that is not locked. Run, the result's Nodes are those
+// that were unlocked; errors are of type *trouble.Error: wrong-key, no-key.
+func PlanUnlock(v View, key engine.Secret) Plan {
+	p := Plan{View: v, end: endUnlock}
 	var steps []Step
-	for _, i := range v.locked() {
-		steps = append(steps, unlockStep{on(v.Nodes[i].Name), !v.Quorum.HasQuorum})
-	}
-	return steps
-}
-
-// locked gives the places of locked nodes. By the engine's own word: a locked
-// node of another swarm is unlocked by its key just the same.
-func (v View) locked() []int {
-	var out []int
-	for i := range v.Nodes {
+	for i, n := range v.Nodes {
+		// By the engine's own word: a locked node of another swarm is unlocked by its
+		// key just the same.
 		if v.facts[i].info.State == engine.StateLocked {
-			out = append(out, i)
+			steps = append(steps, unlockStep{on(n.Name), !v.Quorum.HasQuorum, key})
+			p.Nodes = append(p.Nodes, Changed{Name: n.Name})
 		}
 	}
-	return out
+	p.stageThat(goOn, "unlock", steps...)
+	p.Lesson = v.Lesson(p.Steps())
+	return p
 }
 
-// Unlock gives key to every locked node of the lab, all at once (one alone is
-// not unlocked before enough others are for a quorum), and names those that it
-// unlocked: none where none was locked. An empty key is fetched from a manager
-// that is not locked. v is what was observed just now. Errors are of type
-// *trouble.Error: wrong-key, no-key.
-func (c *Cluster) Unlock(ctx context.Context, v View, key engine.Secret) ([]string, error) {
-	var locked []Target
-	for _, i := range v.locked() {
-		locked = append(locked, c.targets[i])
+func endUnlock(ctx context.Context, _ *Run, p Plan, failed []failure, res *Result) error {
+	if p.Empty() {
+		return ctx.Err()
 	}
-	if len(locked) == 0 {
-		return nil, ctx.Err()
-	}
-	if key == "" {
-		r := c.begin(v)
-		ask := r.through
-		if v.Quorum.HasQuorum {
-			ask = r.steadily // it may lose its leader meanwhile
-		}
-		err := ask(ctx, func(e Engine) error {
-			var err error
-			key, err = e.UnlockKey(ctx)
-			return err
-		})
-		if err != nil || key == "" {
-			return nil, &trouble.Error{ID: "no-key", Exit: trouble.ExitRefused, What: "unlock the swarm",
-				Why: "no manager that is not locked has the key", Err: err,
-				Next: []string{"give the key that docker swarm unlock-key showed when autolock was switched on"}}
-		}
-	}
-	errs := make([]error, len(locked))
-	each(len(locked), func(i int) { errs[i] = unlock(ctx, locked[i], key) })
-	var done, wrong []string
+	var wrong []string
 	var other []error
-	for i, err := range errs {
+	for _, f := range failed {
+		res.Nodes = slices.DeleteFunc(res.Nodes, func(n Changed) bool { return n.Name == f.step.Node() })
+		var noKey noKeyError
 		switch {
-		case err == nil:
-			done = append(done, locked[i].Name)
-		case errors.Is(err, engine.ErrWrongKey):
-			wrong = append(wrong, locked[i].Name)
+		case errors.As(f.err, &noKey):
+			res.Nodes = nil // it is the same for all
+			return &trouble.Error{ID: "no-key", Exit: trouble.ExitRefused, What: "unlock the swarm",
+				Why: "no manager that is not locked has the key", Err: noKey.err,
+				Next: []string{"give the key that docker swarm unlock-key showed when autolock was switched on"}}
+		case errors.Is(f.err, engine.ErrWrongKey):
+			wrong = append(wrong, f.step.Node())
 		default:
-			other = append(other, err)
+			other = append(other, f.err)
 		}
 	}
 	if len(wrong) > 0 {
@@ -126,5 +103,5 @@ func (c *Cluster) Unlock(ctx context.Context, v View, key engine.Secret) ([]stri
 			What: "unlock the swarm", Why: "the key is not the right one",
 			Next: []string{"the key begins with SWMKEY; a manager that is not locked shows it: docker swarm unlock-key"}})
 	}
-	return done, errors.Join(other...)
+	return errors.Join(other...)
 }

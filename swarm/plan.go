@@ -17,6 +17,8 @@ const RaftPort = "2377"
 type Stage struct {
 	Name  string
 	Steps []Step
+
+	failure onFailure // what it means when one of them fails
 }
 
 // Unfinished is a node that the plan leaves as it is, and why.
@@ -39,16 +41,39 @@ type Plan struct {
 	Warnings   []string
 	// Lesson is what a person would type for all of it.
 	Lesson lesson.Lesson
+	// Nodes are those that the plan was asked for by name, where it was.
+	Nodes []Changed
+	// View is what it was made from.
+	View View
+
+	end     ending
+	timeout time.Duration // of each step; zero means that of the cluster
+	command string        // that goes on with it after an interruption
+}
+
+// Changed is one node that is to be changed.
+type Changed struct {
+	Name string // short name, or host name where it is none of the lab's
+	ID   string
+	// Already: it is so before; nothing is done.
+	Already bool
 }
 
 // Empty tells whether there is nothing to do.
 func (p Plan) Empty() bool { return len(p.Stages) == 0 }
 
-// Steps gives the steps of all stages, in order.
+// Steps gives the steps of all stages, in order; those of a node that is taken
+// in again one by one.
 func (p Plan) Steps() []Step {
 	var out []Step
-	for _, s := range p.Stages {
-		out = append(out, s.Steps...)
+	for _, stage := range p.Stages {
+		for _, s := range stage.Steps {
+			if again, ok := s.(rejoinStep); ok {
+				out = append(out, again.steps...)
+			} else {
+				out = append(out, s)
+			}
+		}
 	}
 	return out
 }
@@ -65,9 +90,12 @@ func (p Plan) String() string {
 	return b.String()
 }
 
-func (p *Plan) stage(name string, steps []Step) {
+func (p *Plan) stage(name string, steps []Step) { p.stageThat(leaveNode, name, steps...) }
+
+// stageThat adds steps with what it means when one of them fails.
+func (p *Plan) stageThat(failure onFailure, name string, steps ...Step) {
 	if len(steps) > 0 {
-		p.Stages = append(p.Stages, Stage{Name: name, Steps: steps})
+		p.Stages = append(p.Stages, Stage{Name: name, Steps: steps, failure: failure})
 	}
 }
 
@@ -115,22 +143,23 @@ func (s settings) apply(to *engine.SwarmSettings) {
 	}
 }
 
-// MakePlan says what has to be done to bring what v shows to what l wants. It
+// PlanBootstrap says what has to be done to bring what v shows to what l wants. It
 // is pure. Where a person must decide or do something first, it gives a
 // *trouble.Error with ExitRefused instead, and nothing is touched: two-swarms,
 // foreign-swarm, manager-not-answering, manager-in-error, no-quorum, locked.
 //
 // Where what is to be done depends on something that is still under way (an
 // election, a join), the plan is to wait for that; the next plan has the rest.
-func MakePlan(l *lab.Lab, v View, o PlanOptions) (Plan, error) {
+func PlanBootstrap(l *lab.Lab, v View, o PlanOptions) (Plan, error) {
 	p := planner{lab: l, taken: o.TakeOver, only: o.Only, frozen: o.frozen}
 	if err := p.checkTaken(); err != nil {
 		return Plan{}, err
 	}
 	p.v = v
-	if len(o.TakeOver) > 0 {
+	if len(o.TakeOver) > 0 { // which swarm is the lab's may hang on who leaves
 		p.v = assemble(v.labNodes, v.facts, o.TakeOver)
 	}
+	p.out.View, p.out.end, p.out.command = p.v, endBootstrap, o.command()
 	p.narrow()
 	if err := p.refuseStrangers(); err != nil {
 		return Plan{}, err
@@ -160,7 +189,7 @@ func MakePlan(l *lab.Lab, v View, o PlanOptions) (Plan, error) {
 	return p.out, nil
 }
 
-// PlanOptions of MakePlan and Apply.
+// PlanOptions of PlanBootstrap and Converge.
 type PlanOptions struct {
 	// TakeOver names nodes (short names) that may be taken out of the swarm
 	// that they are in, where that is not the lab's; and nodes that are pending
@@ -171,9 +200,6 @@ type PlanOptions struct {
 	// them, with the others and the swarm's settings left alone; there has to be
 	// a swarm already. Empty means all nodes.
 	Only []string
-	// View is what was observed just now, for Apply to start from; nil makes it
-	// observe first. MakePlan ignores it.
-	View *View
 
 	frozen []string // nodes that were waited for in vain: they hang for good
 }

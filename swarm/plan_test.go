@@ -21,7 +21,7 @@ func planFor(roles string, takeOver []string, play func(*world)) (*world, Plan, 
 		play(w)
 	}
 	v := observe(context.Background(), w.targets())
-	p, err := MakePlan(w.lab, v, PlanOptions{TakeOver: takeOver})
+	p, err := PlanBootstrap(w.lab, v, PlanOptions{TakeOver: takeOver})
 	return w, p, err
 }
 
@@ -299,7 +299,7 @@ func TestAStaleManagerIsNotDroppedWhereThatWouldCostTheQuorum(t *testing.T) {
 			}
 		}
 	}
-	p, err := MakePlan(w.lab, assemble(labNodes(w.targets()), facts, nil), PlanOptions{})
+	p, err := PlanBootstrap(w.lab, assemble(labNodes(w.targets()), facts, nil), PlanOptions{})
 	if err != nil || strings.Contains(p.String(), "old entry") || !strings.Contains(p.String(), "n3: join as manager") {
 		t.Errorf("plan:\n%s%v", p, err)
 	}
@@ -325,7 +325,7 @@ func TestAManagerInErrorThatMayHoldTheOnlyCopyIsLeftAlone(t *testing.T) {
 	targets[0].Certificate = nil // nobody can tell whether it holds a swarm
 	targets[1].Certificate = nil
 	w.engines[1].state = engine.StateInactive
-	_, err := MakePlan(w.lab, observe(context.Background(), targets), PlanOptions{})
+	_, err := PlanBootstrap(w.lab, observe(context.Background(), targets), PlanOptions{})
 	var tr *trouble.Error
 	if !errors.As(err, &tr) || tr.ID != "manager-in-error" {
 		t.Errorf("got %v", err)
@@ -358,7 +358,7 @@ func TestWarnings(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(testLab(tt.roles))
 			tt.play(w)
-			p, err := MakePlan(w.lab, observe(context.Background(), w.targets()), PlanOptions{TakeOver: tt.takeOver})
+			p, err := PlanBootstrap(w.lab, observe(context.Background(), w.targets()), PlanOptions{TakeOver: tt.takeOver})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -394,7 +394,7 @@ func TestAnInterruptedBootstrapEndsAtOnceAndTheNextOneFinishes(t *testing.T) {
 func TestADryRunTouchesNothing(t *testing.T) {
 	w := newWorld(testLab("mmw"))
 	w.acting = true
-	if _, err := MakePlan(w.lab, observe(t.Context(), w.targets()), PlanOptions{}); err != nil {
+	if _, err := PlanBootstrap(w.lab, observe(t.Context(), w.targets()), PlanOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if len(w.actions) > 0 {

@@ -128,7 +128,7 @@ func TestAManagerThatHangsIsKnownByItsCertificate(t *testing.T) {
 	if n.State != StateEngineDown || n.Cluster != "swarm01" || n.Role != lab.RoleManager || v.Cluster != "swarm01" || v.Quorum.HasQuorum {
 		t.Errorf("got %+v in %q, %s", n, v.Cluster, v.Quorum)
 	}
-	p, err := MakePlan(w.lab, v, PlanOptions{})
+	p, err := PlanBootstrap(w.lab, v, PlanOptions{})
 	if err != nil || p.String() != "n1: wait until it answers (an engine may be silent while its leader or its role changes)\n" {
 		t.Errorf("plan %q, %v", p, err)
 	}

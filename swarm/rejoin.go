@@ -72,59 +72,64 @@ func unreachedByLeader(said string) bool {
 	return strings.Contains(said, "prospective new cluster member")
 }
 
-// account puts into a change what was done in the place of a promotion.
-func (r *changer) account(ch *Change) {
+// account puts into the result what was done in the place of a promotion.
+func (r *Run) account(res *Result) {
 	if len(r.again) == 0 {
 		return
 	}
 	var steps []Step
-	for _, s := range ch.Steps {
+	for _, s := range res.Steps {
 		if again := r.again[s.Node()]; again != nil && s.Kind() == KindPromote {
 			steps = append(steps, again...)
 		} else {
 			steps = append(steps, s)
 		}
 	}
-	ch.Steps = steps
-	ch.Lesson = r.view.Lesson(steps)
-	for i, n := range ch.Nodes {
-		if now, ok := ch.View.Node(n.Name); ok && r.again[n.Name] != nil && now.Listed {
-			ch.Nodes[i].ID = now.NodeID
+	res.Steps, res.Lesson = steps, r.view.Lesson(steps)
+	for i, n := range res.Nodes {
+		if now, ok := res.View.Node(n.Name); ok && r.again[n.Name] != nil && now.Listed {
+			res.Nodes[i].ID = now.NodeID
 		}
 	}
 }
 
-// standing looks whether the members that were promoted are Reachable managers
-// still, and says which are not.
-func (r *changer) standing(ctx context.Context, ch *Change, promoted []member) error {
-	fallen := func() error {
+// endPromotion ends a promotion: it looks whether the members that were promoted
+// are Reachable managers still, and says which are not.
+func endPromotion(ctx context.Context, r *Run, p Plan, failed []failure, res *Result) error {
+	if err := endRoles(ctx, r, p, failed, res); err != nil {
+		return err
+	}
+	promoted := slices.DeleteFunc(slices.Clone(p.Nodes), func(n Changed) bool { return n.Already })
+	fallen := func(v View) error {
 		var errs []error
-		for _, m := range promoted {
-			if why := ch.View.fallen(m); why != "" {
-				errs = append(errs, &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: m.name,
+		for _, n := range promoted {
+			if why := v.fallen(n); why != "" {
+				errs = append(errs, &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: n.Name,
 					What: "it was made a manager, and does not take part any more", Why: why,
-					Next: []string{"see where it stands: dcalab status", "start it, if it does not run: dcalab up " + m.name}})
+					Next: []string{"see where it stands: dcalab status", "start it, if it does not run: dcalab up " + n.Name}})
 			}
 		}
 		return errors.Join(errs...)
 	}
-	if fallen() == nil {
+	if fallen(res.View) == nil {
 		return nil
 	}
 	began := time.Now()
-	ch.View, _ = r.awaitWith(ctx, HangTimeout, shortPauses(), Condition{"managers that take part", func(v View) Finding {
-		ch.View = v
-		hangs := slices.ContainsFunc(promoted, func(m member) bool { n, _ := v.Node(m.name); return n.Hangs() })
-		return Finding{Holds: fallen() == nil, Hopeless: !hangs && time.Since(began) > promotedTimeout}
+	v, err := r.awaitWith(ctx, HangTimeout, shortPauses(), Condition{"managers that take part", func(v View) Finding {
+		hangs := slices.ContainsFunc(promoted, func(n Changed) bool { now, _ := v.Node(n.Name); return now.Hangs() })
+		return Finding{Holds: fallen(v) == nil, Hopeless: !hangs && time.Since(began) > promotedTimeout}
 	}})
-	ch.After = ch.View.Quorum
-	return fallen()
+	if err == nil || ctx.Err() == nil {
+		res.View, res.After = v, v.Quorum
+	}
+	r.account(res)
+	return fallen(res.View)
 }
 
 // fallen says why a member that was promoted does not count as a manager that
 // the leader reaches; empty where it does.
-func (v View) fallen(m member) string {
-	n, ours := v.Node(m.name)
+func (v View) fallen(m Changed) string {
+	n, ours := v.Node(m.Name)
 	id := m.ID
 	if ours {
 		switch {

@@ -18,8 +18,8 @@ import (
 )
 
 func TestPromoteAndDemote(t *testing.T) {
-	with := func(do func(context.Context, []Target, []string, how) (Change, error), h how) func(context.Context, *world, ...string) (Change, error) {
-		return func(ctx context.Context, w *world, names ...string) (Change, error) {
+	with := func(do func(context.Context, []Target, []string, how) (Result, error), h how) func(context.Context, *world, ...string) (Result, error) {
+		return func(ctx context.Context, w *world, names ...string) (Result, error) {
 			return do(ctx, w.targets(), names, h)
 		}
 	}
@@ -29,7 +29,7 @@ func TestPromoteAndDemote(t *testing.T) {
 		name    string
 		roles   string
 		play    func(*world)
-		do      func(context.Context, *world, ...string) (Change, error)
+		do      func(context.Context, *world, ...string) (Result, error)
 		nodes   []string
 		id      string // of the refusal
 		says    string // in the message
@@ -728,7 +728,7 @@ func (u unsettled) Nodes(ctx context.Context) ([]engine.Node, error) {
 // is over when it answers.
 func TestAChangeOfRoleEndsWhenTheNodeAnswers(t *testing.T) {
 	for what, change := range map[string]struct {
-		do func(context.Context, []Target, []string, how) (Change, error)
+		do func(context.Context, []Target, []string, how) (Result, error)
 		at int
 	}{"promote": {promote, 3}, "demote": {demote, 2}} {
 		t.Run(what, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lesson"
 )
 
 // Run is what steps work with: the engines, and what is known of them by now.
@@ -21,15 +22,124 @@ type Run struct {
 	asked []int         // how often each node was asked anew
 	via   []string      // managers that take calls on the swarm, the best first
 	list  []engine.Node // the last list that an await saw
+	begun []Step        // in order
+	// awaits: a step wants to know what ask hears.
+	awaits bool
 	// raft is held while managers are taken out, one after the other.
 	raft   sync.Mutex
 	tokens func() (worker, manager engine.Secret, err error)
+	key    func() (engine.Secret, error)
 	// changed are entries as the list showed them after their change.
 	changed []engine.Node
 	// again are the steps of nodes that left and joined anew, by name.
 	again map[string][]Step
 	// warned is what steps had to say, by node.
 	warned map[string][]string
+}
+
+// Result is what came of a plan.
+type Result struct {
+	// View and After are at the end, Before is the quorum when it was planned.
+	View          View
+	Before, After Quorum
+	// Steps in order: those that were begun to bring the swarm where labs.yaml
+	// wants it; of other plans all, with what was done in their place. None where
+	// there was nothing to do.
+	Steps []Step
+	// Lesson is what a person would have typed for Steps.
+	Lesson lesson.Lesson
+	// Nodes are those that were named.
+	Nodes []Changed
+	// Unfinished are the nodes that the plan left as they were; Failed are those
+	// whose steps failed.
+	Unfinished, Failed []Unfinished
+	Warnings           []string
+	// Dissolved are the ids of swarms that no node is in any more that answers, and
+	// that others may come back into: Node.Dissolved, from now on.
+	Dissolved []string
+}
+
+// Result is what can be told of a plan before it is run.
+func (p Plan) Result() Result {
+	return Result{
+		View: p.View, Before: p.View.Quorum, After: p.View.Quorum, Steps: p.Steps(), Lesson: p.Lesson,
+		Nodes: slices.Clone(p.Nodes), Unfinished: p.Unfinished, Warnings: slices.Clone(p.Warnings),
+	}
+}
+
+// Run does what was planned, and waits until it has come true. The result is
+// filled in where there is an error, too; errors are told where plans are made.
+func (c *Cluster) Run(ctx context.Context, p Plan) (Result, error) {
+	if p.timeout > 0 {
+		limited := *c
+		limited.o.Timeout = p.timeout
+		c = &limited
+	}
+	r := c.begin(p.View)
+	steps := p.Steps()
+	r.awaits = slices.ContainsFunc(steps, func(s Step) bool { return s.Kind() == KindAwait })
+	r.askLastWhoGoes(steps)
+	failed := r.stages(ctx, p)
+	res := p.Result()
+	err := p.end(ctx, r, p, failed, &res)
+	return res, err
+}
+
+// ending looks at what came of a plan, and words what did not.
+type ending func(ctx context.Context, r *Run, p Plan, failed []failure, res *Result) error
+
+// failure is a step that failed.
+type failure struct {
+	step Step
+	err  error
+}
+
+// onFailure is what a failed step means for what comes after.
+type onFailure int
+
+const (
+	// leaveNode alone from then on, the others go on; where the swarm could not be
+	// started, nothing does.
+	leaveNode onFailure = iota
+	stopRun
+	goOn
+)
+
+// stages does the stages in order, the steps of each at once.
+func (r *Run) stages(ctx context.Context, plan Plan) []failure {
+	var failed []failure
+	out := map[string]bool{}
+	defer r.asking.Wait() // nobody is asked any more once the caller closes the engines
+	for _, stage := range plan.Stages {
+		if ctx.Err() != nil {
+			break
+		}
+		var steps []Step
+		for _, s := range stage.Steps {
+			if !out[s.Node()] {
+				steps = append(steps, without(s, out))
+			}
+		}
+		r.begun = append(r.begun, steps...)
+		errs := make([]error, len(steps))
+		each(len(steps), func(i int) { errs[i] = r.step(ctx, steps[i]) })
+		stop := false
+		for i, err := range errs {
+			if err == nil {
+				continue
+			}
+			s := steps[i]
+			failed = append(failed, failure{s, err})
+			if s.Node() != "" && stage.failure == leaveNode {
+				out[s.Node()] = true
+			}
+			stop = stop || stage.failure == stopRun || s.Kind() == KindInit
+		}
+		if stop {
+			break
+		}
+	}
+	return failed
 }
 
 // begin takes what was observed as the ground for the next steps.
@@ -49,6 +159,22 @@ func (c *Cluster) begin(v View) *Run {
 		}
 	}
 	return r
+}
+
+// askLastWhoGoes puts managers that stay before those that are demoted or leave,
+// and of these first who goes last: asking them spares following a change
+// through one that stops answering in its midst.
+func (r *Run) askLastWhoGoes(steps []Step) {
+	goes := func(name string) int {
+		at := slices.IndexFunc(steps, func(s Step) bool {
+			return s.Node() == name && (s.Kind() == KindDemote || s.Kind() == KindLeave)
+		})
+		if at < 0 {
+			return len(steps)
+		}
+		return at
+	}
+	slices.SortStableFunc(r.via, func(a, b string) int { return goes(b) - goes(a) })
 }
 
 func (c *Cluster) target(name string) Target {
@@ -119,46 +245,6 @@ func elsewhere(err error) bool {
 	return false
 }
 
-// run does the stages in order, the steps of each at once. A node whose step
-// failed is left alone from then on, the others go on; where the swarm could
-// not be started, nothing does.
-func (r *Run) run(ctx context.Context, plan Plan, res *Result) []Unfinished {
-	var failed []Unfinished
-	out := map[string]bool{}
-	defer r.asking.Wait()
-	for _, stage := range plan.Stages {
-		var steps []Step
-		for _, s := range stage.Steps {
-			if !out[s.Node()] {
-				steps = append(steps, without(s, out))
-			}
-		}
-		res.Steps = append(res.Steps, steps...)
-		errs := make([]error, len(steps))
-		each(len(steps), func(i int) { errs[i] = r.step(ctx, steps[i]) })
-		for i, err := range errs {
-			if err == nil {
-				continue
-			}
-			s := steps[i]
-			u := Unfinished{Node: s.Node(), Why: s.String() + ": " + cause(s.Node(), err), Err: err}
-			if w, ok := s.(waitStep); ok && w.hung {
-				u.hung = true
-			} else if ok || s.Kind() == KindUnlock {
-				u.next = "if " + s.Node() + " cannot come back by itself, it can leave and join anew: dcalab swarm bootstrap --take-over " + s.Node()
-			}
-			failed = append(failed, u)
-			if s.Node() != "" {
-				out[s.Node()] = true
-			}
-			if s.Kind() == KindInit || ctx.Err() != nil {
-				return failed
-			}
-		}
-	}
-	return failed
-}
-
 // step does one step, and tells of it.
 func (r *Run) step(ctx context.Context, s Step) error {
 	if _, quiet := s.(interface{ quiet() }); quiet {
@@ -168,36 +254,6 @@ func (r *Run) step(ctx context.Context, s Step) error {
 	err := s.Do(ctx, r)
 	r.o.Progress(Event{Node: s.Node(), Kind: s.Kind(), Step: s.String(), Done: true, Err: err})
 	return err
-}
-
-// look gives the view after a round: what the last await saw, where it saw
-// everything, else a new observation.
-func (r *Run) look(ctx context.Context, plan Plan, failed bool) View {
-	last := plan.Stages[len(plan.Stages)-1].Steps
-	for _, s := range plan.Steps() {
-		if w, ok := s.(waitStep); ok && w.hung {
-			return r.Observe(ctx) // only a look reads certificates
-		}
-	}
-	if _, ok := last[len(last)-1].(awaitStep); !ok || failed || r.list == nil {
-		return r.Observe(ctx)
-	}
-	facts := r.facts
-	cluster := ""
-	for i, t := range r.targets {
-		f := &facts[i]
-		if slices.Contains(r.via, t.Name) && f.answered() && f.info.ClusterID != "" {
-			cluster = f.info.ClusterID
-		}
-		f.listed, f.nodes, f.nodesErr = false, nil, nil
-	}
-	for i := range facts {
-		if facts[i].answered() && facts[i].info.Control && facts[i].info.ClusterID == cluster && cluster != "" {
-			facts[i].listed, facts[i].nodes = true, r.list
-			return assemble(labNodes(r.targets), facts, nil)
-		}
-	}
-	return r.Observe(ctx)
 }
 
 func (r *Run) warn(node, text string) {

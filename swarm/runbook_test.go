@@ -38,6 +38,8 @@ func typed(l lesson.Lesson) string {
 	return b.String()
 }
 
+func unlocking(v View) []Step { return PlanUnlock(v, "").Steps() }
+
 // Every kind of step has its commands: a kind that is new here comes without.
 func TestEveryKindIsTaught(t *testing.T) {
 	expiry, history, lock := 36*time.Hour, 3, true
@@ -52,10 +54,10 @@ func TestEveryKindIsTaught(t *testing.T) {
 			n1$ docker node ls --format '{{.ManagerStatus}}' -> Leader`},
 		{name: "wait", roles: "mw", play: formed, steps: func(View) []Step { return []Step{waitStep{on: "n2"}} }, want: `
 			n2$ docker info --format '{{.Swarm.LocalNodeState}}' -> active`},
-		{name: "unlock", roles: "mmm", play: func(w *world) { formed(w); w.autolock(0); w.restart(2) }, steps: PlanUnlock, want: `
+		{name: "unlock", roles: "mmm", play: func(w *world) { formed(w); w.autolock(0); w.restart(2) }, steps: unlocking, want: `
 			n1$ docker swarm unlock-key --quiet -> <unlock-key>
 			n3$ docker swarm unlock -> <unlock-key>`},
-		{name: "unlock, and nobody has the key", roles: "m", play: func(w *world) { formed(w); w.autolock(0); w.restart(0) }, steps: PlanUnlock, want: `
+		{name: "unlock, and nobody has the key", roles: "m", play: func(w *world) { formed(w); w.autolock(0); w.restart(0) }, steps: unlocking, want: `
 			n1$ docker swarm unlock -> <unlock-key>`},
 		{name: "drop-entry", roles: "mw", play: formed, steps: func(v View) []Step { return []Step{dropStep{"n2", v.Nodes[1].NodeID, false}} }, want: `
 			n1$ docker node rm --force n2.lab.example`},
@@ -199,7 +201,7 @@ func TestLessonOfABootstrap(t *testing.T) {
 		names = append(names, gone[i].Name)
 	}
 	for name, v := range map[string]View{"fresh": observe(t.Context(), targets), "to be made": observe(t.Context(), gone).Imagine(names...)} {
-		plan, err := MakePlan(l, v, PlanOptions{})
+		plan, err := PlanBootstrap(l, v, PlanOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -39,7 +39,7 @@ func (s rejoinStep) Runbook(w *RunbookWriter) {
 // account.
 func (r *Run) rejoin(ctx context.Context, node string, steps []Step) error {
 	r.mu.Lock()
-	r.again[node] = steps
+	r.again[node], r.awaits = steps, true
 	r.mu.Unlock()
 	for _, s := range steps {
 		err := r.step(ctx, s)

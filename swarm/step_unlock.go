@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lesson"
@@ -13,6 +14,8 @@ type unlockStep struct {
 	// keyless: the managers that are not locked are no quorum, or nobody, and
 	// cannot give the key.
 	keyless bool
+	// Key that a person gave; empty where the managers are asked for it.
+	Key engine.Secret
 }
 
 func (unlockStep) Kind() Kind { return KindUnlock }
@@ -23,21 +26,54 @@ func (s unlockStep) String() string {
 	return "unlock with the key that the other managers hold"
 }
 
-// Do fetches the key from another manager and gives it to the node.
+// Do gives the key to the node.
 func (s unlockStep) Do(ctx context.Context, r *Run) error {
 	defer r.ask(ctx, s.Node())
-	var key engine.Secret
-	if err := r.steadily(ctx, func(m Engine) error {
-		var err error
-		key, err = m.UnlockKey(ctx)
-		return err
-	}); err != nil {
-		return err
-	}
+	key := s.Key
 	if key == "" {
-		return errors.New("the swarm has no unlock key any more (autolock was switched off while this node was down): give it the old one: dcalab swarm unlock")
+		var err error
+		if key, err = r.unlockKey(ctx, s.keyless); err != nil {
+			return err
+		}
 	}
 	return unlock(ctx, r.target(s.Node()), key)
+}
+
+// unlockKey fetches the key once, from a manager that has it.
+func (r *Run) unlockKey(ctx context.Context, keyless bool) (engine.Secret, error) {
+	r.mu.Lock()
+	if r.key == nil {
+		r.key = sync.OnceValues(func() (key engine.Secret, err error) {
+			ask := r.steadily // it may lose its leader meanwhile
+			if keyless {
+				ask = r.through
+			}
+			err = ask(ctx, func(e Engine) error {
+				var err error
+				key, err = e.UnlockKey(ctx)
+				return err
+			})
+			if err != nil || key == "" {
+				err = noKeyError{err}
+			}
+			return key, err
+		})
+	}
+	fetch := r.key
+	r.mu.Unlock()
+	return fetch()
+}
+
+// noKeyError: no manager gave the key. err is nil where there is none.
+type noKeyError struct{ err error }
+
+func (e noKeyError) Unwrap() error { return e.err }
+
+func (e noKeyError) Error() string {
+	if e.err != nil {
+		return e.err.Error()
+	}
+	return "the swarm has no unlock key any more (autolock was switched off while this node was down): give it the old one: dcalab swarm unlock"
 }
 
 // unlock unlocks one node. The engine answers only once the node is back in
