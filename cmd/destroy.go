@@ -174,7 +174,7 @@ func (s *session) leaveSwarm(ctx context.Context, p *ui.Progress, nodes []lab.No
 	}
 	defer c.Close()
 	members := v.Members(names(nodes)...)
-	if !v.Quorum.HasQuorum || len(v.Rivals) > 0 || len(members) == 0 {
+	if !v.Quorum.HasQuorum || len(v.CandidateSwarms) > 0 || len(members) == 0 {
 		return swarm.Result{}, v.GuardDestroying(names(nodes)...)
 	}
 	plan, err := swarm.PlanRemove(v, members, true)

@@ -135,7 +135,7 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 	}
 	c.Close()
 	switch {
-	case len(v.Rivals) > 0:
+	case len(v.CandidateSwarms) > 0:
 		err = v.NeedManager()
 		if t := noLeader(err); t != nil {
 			t.What = "look at the quorum"

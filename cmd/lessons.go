@@ -258,7 +258,7 @@ func (s *session) rehearseForming(ctx context.Context, r *rehearsal, nodes []lab
 		return err
 	}
 	defer c.Close()
-	plan, err := swarm.PlanBootstrap(s.lab, v.Imagine(absent...), swarm.PlanOptions{})
+	plan, err := swarm.PlanBootstrap(s.lab, v.AssumeCreated(absent...), swarm.PlanOptions{})
 	if err != nil {
 		return err
 	}

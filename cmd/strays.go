@@ -211,7 +211,7 @@ func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[st
 			others = true
 		}
 	}
-	if !others && v.Dark(list...) {
+	if !others && v.NoNodeAnswers(list...) {
 		return swarm.Result{}, &trouble.Error{
 			ID: "quorum-would-be-lost", Exit: trouble.ExitRefused, What: "refused to destroy " + strings.Join(list, ", "),
 			Why:  "no node is reachable, so the quorum without it cannot be checked",
@@ -221,7 +221,7 @@ func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[st
 	if !others {
 		return swarm.Result{}, nil // there is nobody whose swarm it would be
 	}
-	if !v.Quorum.HasQuorum || len(v.Rivals) > 0 || len(members) == 0 {
+	if !v.Quorum.HasQuorum || len(v.CandidateSwarms) > 0 || len(members) == 0 {
 		err := v.GuardDestroying(list...)
 		var t *trouble.Error
 		if errors.As(err, &t) { // no other command knows the strays

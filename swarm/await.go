@@ -15,7 +15,7 @@ func (r *Run) poll(ctx context.Context, look func() error) error {
 // nodes gives the swarm's list, through the first manager that has it.
 func (r *Run) nodes(ctx context.Context) ([]engine.Node, error) {
 	var list []engine.Node
-	err := r.through(ctx, func(e Engine) error {
+	err := r.viaAnyManager(ctx, func(e Engine) error {
 		var err error
 		list, err = e.Nodes(ctx)
 		return err

@@ -60,7 +60,7 @@ func (c *Cluster) reconnect(ctx context.Context) error {
 // seconds where a manager has no quorum or an engine hangs, and never fails:
 // what could not be asked is in the view.
 func (c *Cluster) Observe(ctx context.Context) View {
-	return assemble(labNodes(c.targets), probeAll(ctx, c.targets), nil)
+	return classify(labNodes(c.targets), probeAll(ctx, c.targets), nil)
 }
 
 // Tasks asks a manager of the lab's swarm for the tasks of all services. The
@@ -96,7 +96,7 @@ func (c *Cluster) Holdings(ctx context.Context, v View) (engine.Holdings, error)
 	if err := v.NeedManager(); err != nil {
 		return out, err
 	}
-	err := c.begin(v).through(ctx, func(e Engine) error {
+	err := c.begin(v).viaAnyManager(ctx, func(e Engine) error {
 		var err error
 		out, err = e.Holdings(ctx)
 		return err

@@ -267,7 +267,7 @@ func QuorumKnown(running func(node string) bool) Condition {
 		switch {
 		case known || len(v.Swarms) == 0 || alive < majority:
 			return Finding{Holds: true}
-		case len(v.Rivals) > 0: // no election makes one of two swarms
+		case len(v.CandidateSwarms) > 0: // no election makes one of two swarms
 			return Finding{Hopeless: true, Missing: []string{"one swarm"}}
 		case v.Quorum.HasQuorum:
 			return Finding{Missing: []string{"a manager that does not answer"}}

@@ -65,7 +65,7 @@ func (c *Cluster) Converge(ctx context.Context, l *lab.Lab, o PlanOptions) (Resu
 		// Who hangs for good stops nobody else: the next plan does without.
 		res.Failed = slices.DeleteFunc(round.Failed, func(u Unfinished) bool {
 			if u.hung {
-				o.frozen = append(slices.Clone(o.frozen), u.Node)
+				o.ignoreHung = append(slices.Clone(o.ignoreHung), u.Node)
 			}
 			return u.hung
 		})
@@ -132,7 +132,7 @@ func (r *Run) look(ctx context.Context, plan Plan, failed bool) View {
 	for i := range facts {
 		if facts[i].answered() && facts[i].info.Control && facts[i].info.ClusterID == cluster && cluster != "" {
 			facts[i].listed, facts[i].nodes = true, r.list
-			return assemble(labNodes(r.targets), facts, nil)
+			return classify(labNodes(r.targets), facts, nil)
 		}
 	}
 	return r.Observe(ctx)

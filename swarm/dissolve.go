@@ -64,7 +64,7 @@ func PlanDissolve(v View) Plan {
 	for _, e := range v.Stale {
 		// The entry of a manager that is no more counts against those that are.
 		if after := QuorumOf(q.Managers-1, q.Reachable); e.IsManager() && q.HasQuorum && after.HasQuorum {
-			p.stageThat(goOn, "clear", dropStep{on(e.Lab), e.ID, true})
+			p.stageThat(goOn, "clear", removeEntryStep{on(e.Lab), e.ID, true})
 			q = after
 		}
 	}
@@ -145,7 +145,7 @@ func endDissolve(ctx context.Context, r *Run, p Plan, _ []failure, res *Result) 
 		}
 	}
 	if len(left) > 0 {
-		for _, h := range halves(p.View.Nodes, func(n NodeView) bool { return n.State != StateForeign }) {
+		for _, h := range groupBySwarm(p.View.Nodes, func(n NodeView) bool { return n.State != StateForeign }) {
 			if !slices.ContainsFunc(res.View.Nodes, func(n NodeView) bool { return n.State.Answered() && n.Cluster == h.Cluster }) && h.Cluster != unknownCluster {
 				res.Dissolved = append(res.Dissolved, h.Cluster)
 			}

@@ -43,7 +43,7 @@ func TestDissolvedWhileANodeWasDown(t *testing.T) {
 				}
 				back := w.engines[tt.down].name
 				v := observe(t.Context(), targets())
-				if n, _ := v.Node(back); n.State != StateRemoved || v.Cluster != "" || len(v.Rivals) > 0 || !strings.Contains(strings.Join(v.Warnings, "; "), "dissolved") {
+				if n, _ := v.Node(back); n.State != StateRemoved || v.Cluster != "" || len(v.CandidateSwarms) > 0 || !strings.Contains(strings.Join(v.Warnings, "; "), "dissolved") {
 					t.Errorf("%s is %s in %q, warnings %v", back, n.State, v.Cluster, v.Warnings)
 				}
 				if got := describe(PlanDissolve(v).Steps()); got != back+" leave" {

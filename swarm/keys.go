@@ -27,7 +27,7 @@ func (c *Cluster) RotateToken(ctx context.Context, role engine.Role) (engine.Sec
 	if err != nil {
 		return "", err
 	}
-	if err := r.steadily(ctx, func(e Engine) error { return e.RotateToken(ctx, role) }); err != nil {
+	if err := r.viaManagerWithRetry(ctx, func(e Engine) error { return e.RotateToken(ctx, role) }); err != nil {
 		return "", err
 	}
 	return r.joinTokens(ctx, role)
@@ -41,7 +41,7 @@ func (c *Cluster) UnlockKey(ctx context.Context) (engine.Secret, error) {
 		return "", err
 	}
 	var key engine.Secret
-	err = r.steadily(ctx, func(e Engine) error {
+	err = r.viaManagerWithRetry(ctx, func(e Engine) error {
 		var err error
 		key, err = e.UnlockKey(ctx)
 		return err

@@ -151,17 +151,17 @@ func (s settings) apply(to *engine.SwarmSettings) {
 // Where what is to be done depends on something that is still under way (an
 // election, a join), the plan is to wait for that; the next plan has the rest.
 func PlanBootstrap(l *lab.Lab, v View, o PlanOptions) (Plan, error) {
-	p := planner{lab: l, taken: o.TakeOver, only: o.Only, frozen: o.frozen}
+	p := planner{lab: l, taken: o.TakeOver, only: o.Only, ignoreHung: o.ignoreHung}
 	if err := p.checkTaken(); err != nil {
 		return Plan{}, err
 	}
 	p.v = v
 	if len(o.TakeOver) > 0 { // which swarm is the lab's may hang on who leaves
-		p.v = assemble(v.labNodes, v.facts, o.TakeOver)
+		p.v = classify(v.labNodes, v.facts, o.TakeOver)
 	}
 	p.out.View, p.out.end, p.out.command = p.v, endBootstrap, o.command()
 	p.narrow()
-	if err := p.refuseStrangers(); err != nil {
+	if err := p.refuseForeignSwarm(); err != nil {
 		return Plan{}, err
 	}
 	var err error
@@ -169,11 +169,11 @@ func PlanBootstrap(l *lab.Lab, v View, o PlanOptions) (Plan, error) {
 	case p.v.Cluster == "" && len(p.only) > 0:
 		err = p.v.noSwarm()
 	case p.v.Cluster == "":
-		err = p.fresh()
+		err = p.planNewSwarm()
 	case !p.v.Quorum.HasQuorum:
-		err = p.leaderless()
+		err = p.planElection()
 	default:
-		p.grow()
+		p.planMembers()
 	}
 	if err != nil {
 		return Plan{}, err
@@ -201,7 +201,7 @@ type PlanOptions struct {
 	// a swarm already. Empty means all nodes.
 	Only []string
 
-	frozen []string // nodes that were waited for in vain: they hang for good
+	ignoreHung []string // nodes that were waited for in vain: they hang for good
 }
 
 // command is what a person types for the same.

@@ -299,7 +299,7 @@ func TestAStaleManagerIsNotDroppedWhereThatWouldCostTheQuorum(t *testing.T) {
 			}
 		}
 	}
-	p, err := PlanBootstrap(w.lab, assemble(labNodes(w.targets()), facts, nil), PlanOptions{})
+	p, err := PlanBootstrap(w.lab, classify(labNodes(w.targets()), facts, nil), PlanOptions{})
 	if err != nil || strings.Contains(p.String(), "old entry") || !strings.Contains(p.String(), "n3: join as manager") {
 		t.Errorf("plan:\n%s%v", p, err)
 	}

@@ -63,7 +63,7 @@ func (v View) again(n NodeView, old engine.Node, role engine.Role) []Step {
 	if role == engine.RoleManager {
 		a.Reachable = a.Ready
 	}
-	return append(steps, dropStep{on: on(n.Name), ID: old.ID}, a) // it is not in raft
+	return append(steps, removeEntryStep{on: on(n.Name), ID: old.ID}, a) // it is not in raft
 }
 
 // unreachedByLeader tells from what an engine says that the leader cannot reach
@@ -161,7 +161,7 @@ func (p *planner) late() map[string]engine.Node {
 	out := map[string]engine.Node{}
 	for _, n := range p.v.Nodes {
 		old, ok := p.v.former(n)
-		if ok && n.Want != lab.RoleNone && (n.State != StateError || p.leaves(n)) {
+		if ok && n.Want != lab.RoleNone && (n.State != StateError || p.mustRejoin(n)) {
 			out[old.ID] = old
 		}
 	}
@@ -174,7 +174,7 @@ func (p *planner) keptLabels(n NodeView) map[string]string {
 	if old, ok := p.v.former(n); ok {
 		return old.Labels
 	}
-	if n.State != StateForeign && n.Listed && p.leaves(n) {
+	if n.State != StateForeign && n.Listed && p.mustRejoin(n) {
 		return n.Labels
 	}
 	return nil

@@ -37,7 +37,7 @@ func PlanRemove(v View, names []string, gone bool) (Plan, error) {
 	v.silentFirst(members)
 	var ids []string
 	var steps []Step
-	anchor := v.guardAnchor(members)
+	anchor := v.guardLastIdentifyingManager(members)
 	for _, m := range members {
 		ids = append(ids, m.ID)
 		out, err := v.removal(m, gone)
@@ -56,7 +56,7 @@ func PlanRemove(v View, names []string, gone bool) (Plan, error) {
 		return p, anchor
 	}
 	for _, n := range outside {
-		rest := v.remainder(n)
+		rest := v.planCleanup(n)
 		p.Nodes = append(p.Nodes, Changed{Name: n.Name, ID: n.NodeID, Already: len(rest) == 0})
 		steps = append(steps, rest...)
 	}
@@ -67,10 +67,10 @@ func PlanRemove(v View, names []string, gone bool) (Plan, error) {
 	return p, nil
 }
 
-// guardAnchor refuses to take out the last member that labs.yaml calls a
+// guardLastIdentifyingManager refuses to take out the last member that labs.yaml calls a
 // manager, or that it no longer has: by these, dcalab knows which swarm is the
 // lab's.
-func (v View) guardAnchor(going []member) error {
+func (v View) guardLastIdentifyingManager(going []member) error {
 	before, after := 0, 0
 	var stay, strays []string
 	for _, n := range v.Nodes {
@@ -121,13 +121,13 @@ func (v View) removal(m member, gone bool) ([]Step, error) {
 		if !gone {
 			return nil, silent(m, n, ours)
 		}
-		return []Step{dropStep{on(m.name), m.ID, manager}}, nil
+		return []Step{removeEntryStep{on(m.name), m.ID, manager}}, nil
 	}
 	var steps []Step
 	if manager {
 		steps = append(steps, demoteStep{on(m.name), m.ID})
 	}
-	return append(steps, leaveStep{on: on(m.name), Cluster: v.Cluster, Why: "it is removed"}, dropStep{on(m.name), m.ID, false}), nil
+	return append(steps, leaveStep{on: on(m.name), Cluster: v.Cluster, Why: "it is removed"}, removeEntryStep{on(m.name), m.ID, false}), nil
 }
 
 // silent refuses to remove the entry of a node that may be alive.
@@ -144,17 +144,17 @@ func silent(m member, n NodeView, ours bool) error {
 	return e
 }
 
-// remainder plans to clear what is left of a node of the lab that the swarm's
+// planCleanup plans to clear what is left of a node of the lab that the swarm's
 // list no longer holds: entries of its earlier lives, and a swarm that it
 // believes to be in.
-func (v View) remainder(n NodeView) []Step {
+func (v View) planCleanup(n NodeView) []Step {
 	var steps []Step
 	if n.State == StateRemoved {
 		steps = append(steps, leaveStep{on: on(n.Name), Cluster: n.Cluster, Why: "it was removed from there"})
 	}
 	for _, e := range v.Stale {
 		if e.Lab == n.Name {
-			steps = append(steps, dropStep{on(n.Name), e.ID, e.IsManager() || e.Role == engine.RoleManager})
+			steps = append(steps, removeEntryStep{on(n.Name), e.ID, e.IsManager() || e.Role == engine.RoleManager})
 		}
 	}
 	return steps

@@ -202,15 +202,15 @@ func (r *Run) managers() []string {
 
 var errNoManager = errors.New("no manager answers")
 
-// through calls f with a manager's engine; where that one is no manager any
+// viaAnyManager calls f with a manager's engine; where that one is no manager any
 // more, has lost its leader, or does not answer, with the next one's.
 // Of what they say, that there is no leader counts most.
-func (r *Run) through(ctx context.Context, f func(Engine) error) error {
+func (r *Run) viaAnyManager(ctx context.Context, f func(Engine) error) error {
 	said := errNoManager
 	for _, name := range r.managers() {
 		e, err := r.engine(name)
 		if err == nil {
-			if err = f(e); err == nil || !elsewhere(err) || ctx.Err() != nil {
+			if err = f(e); err == nil || !tryNextManager(err) || ctx.Err() != nil {
 				return err
 			}
 		}
@@ -221,12 +221,12 @@ func (r *Run) through(ctx context.Context, f func(Engine) error) error {
 	return said
 }
 
-// steadily is through for what changes something, or is asked but once: while
+// viaManagerWithRetry is viaAnyManager for what changes something, or is asked but once: while
 // no manager has a leader it waits for one. The swarm may lose its leader at any
 // time after it was observed, and most often gets another.
-func (r *Run) steadily(ctx context.Context, f func(Engine) error) error {
+func (r *Run) viaManagerWithRetry(ctx context.Context, f func(Engine) error) error {
 	return r.poll(ctx, func() error {
-		err := r.through(ctx, f)
+		err := r.viaAnyManager(ctx, f)
 		// A call that hangs was made when the leader had just gone.
 		if err == nil || errors.Is(err, engine.ErrNoLeader) || errors.Is(err, context.DeadlineExceeded) {
 			return err
@@ -235,8 +235,8 @@ func (r *Run) steadily(ctx context.Context, f func(Engine) error) error {
 	})
 }
 
-// elsewhere: another manager may do better.
-func elsewhere(err error) bool {
+// tryNextManager: another manager may do better.
+func tryNextManager(err error) bool {
 	for _, kind := range []error{engine.ErrUnreachable, engine.ErrNotManager, engine.ErrPreparing, engine.ErrNoLeader, engine.ErrNotInSwarm, engine.ErrLocked} {
 		if errors.Is(err, kind) {
 			return true

@@ -24,16 +24,16 @@ func (v View) Lesson(steps []Step) lesson.Lesson {
 // that takes them; empty where there is none.
 func (v View) Manager() string { return newRunbookWriter(v, nil).manager() }
 
-// Imagine is the view when the machines of these nodes, by short name, were
+// AssumeCreated is the view when the machines of these nodes, by short name, were
 // just made: their engines answer, and are in no swarm.
-func (v View) Imagine(names ...string) View {
+func (v View) AssumeCreated(names ...string) View {
 	facts := slices.Clone(v.facts)
 	for i, t := range v.labNodes {
 		if slices.Contains(names, t.Name) {
 			facts[i] = fact{reached: true, info: engine.Info{State: engine.StateInactive, Hostname: t.Hostname}}
 		}
 	}
-	return assemble(v.labNodes, facts, nil)
+	return classify(v.labNodes, facts, nil)
 }
 
 // RunbookWriter writes a runbook, and follows on the way what the commands that were

@@ -59,10 +59,10 @@ func TestEveryKindIsTaught(t *testing.T) {
 			n3$ docker swarm unlock -> <unlock-key>`},
 		{name: "unlock, and nobody has the key", roles: "m", play: func(w *world) { formed(w); w.autolock(0); w.restart(0) }, steps: unlocking, want: `
 			n1$ docker swarm unlock -> <unlock-key>`},
-		{name: "drop-entry", roles: "mw", play: formed, steps: func(v View) []Step { return []Step{dropStep{"n2", v.Nodes[1].NodeID, false}} }, want: `
+		{name: "drop-entry", roles: "mw", play: formed, steps: func(v View) []Step { return []Step{removeEntryStep{"n2", v.Nodes[1].NodeID, false}} }, want: `
 			n1$ docker node rm --force n2.lab.example`},
 		{name: "drop-entry of a manager that is no more", roles: "mmm", play: func(w *world) { formed(w); _ = w.engines[2].Leave(context.Background(), true) },
-			steps: func(v View) []Step { return []Step{dropStep{"n3", v.Stale[0].ID, true}} }, want: `
+			steps: func(v View) []Step { return []Step{removeEntryStep{"n3", v.Stale[0].ID, true}} }, want: `
 			n1$ docker node demote n3.lab.example
 			n1$ docker node inspect --format '{{.ManagerStatus}}' n3.lab.example -> <nil>
 			n1$ docker node rm --force n3.lab.example`},
@@ -200,7 +200,7 @@ func TestLessonOfABootstrap(t *testing.T) {
 		gone[i].Engine, gone[i].Unreachable = nil, ErrAbsent
 		names = append(names, gone[i].Name)
 	}
-	for name, v := range map[string]View{"fresh": observe(t.Context(), targets), "to be made": observe(t.Context(), gone).Imagine(names...)} {
+	for name, v := range map[string]View{"fresh": observe(t.Context(), targets), "to be made": observe(t.Context(), gone).AssumeCreated(names...)} {
 		plan, err := PlanBootstrap(l, v, PlanOptions{})
 		if err != nil {
 			t.Fatal(err)

@@ -29,7 +29,7 @@ func (s availabilityStep) Do(ctx context.Context, r *Run) error {
 
 // shown edits a node's entry and waits until the list shows it.
 func (r *Run) shown(ctx context.Context, id string, edit func(*engine.NodeSpec), done func(engine.Node) bool) error {
-	if err := r.steadily(ctx, func(e Engine) error { return e.UpdateNode(ctx, id, edit) }); err != nil {
+	if err := r.viaManagerWithRetry(ctx, func(e Engine) error { return e.UpdateNode(ctx, id, edit) }); err != nil {
 		return err
 	}
 	return r.poll(ctx, func() error {

@@ -122,11 +122,11 @@ func (s awaitStep) Runbook(w *RunbookWriter) {
 		n, _ := w.v.Node(name)
 		manager := slices.Contains(s.Reachable, name)
 		_, arrived := w.arrived[name]
-		stands := n.Status == engine.NodeReady && (!manager || n.Reachability == engine.ReachabilityReachable)
+		healthy := n.unready() == "" && (!manager || n.unreachable() == "")
 		switch {
 		case arrived && n.State != StateMember:
 			w.ready(name, "", manager)
-		case arrived || !stands:
+		case arrived || !healthy:
 			w.ready(name, n.NodeID, manager)
 		}
 	}

@@ -17,7 +17,7 @@ func (configureStep) Kind() Kind       { return KindConfigure }
 func (s configureStep) String() string { return "set " + s.Want.String() }
 
 func (s configureStep) Do(ctx context.Context, r *Run) error {
-	err := r.steadily(ctx, func(e Engine) error { return e.UpdateSwarm(ctx, s.Want.apply) })
+	err := r.viaManagerWithRetry(ctx, func(e Engine) error { return e.UpdateSwarm(ctx, s.Want.apply) })
 	// All of them: what the leader says of the settings is what counts next.
 	for i, t := range r.targets {
 		if r.manages(i) {

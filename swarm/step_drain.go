@@ -29,7 +29,7 @@ func (s emptyStep) Do(ctx context.Context, r *Run) error {
 	told := ""
 	err := r.poll(ctx, func() error {
 		var tasks []engine.Task
-		if err := r.through(ctx, func(e Engine) error {
+		if err := r.viaAnyManager(ctx, func(e Engine) error {
 			var err error
 			tasks, err = e.Tasks(ctx)
 			return err

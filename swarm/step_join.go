@@ -52,7 +52,7 @@ func (r *Run) joinTokens(ctx context.Context, role engine.Role) (engine.Secret, 
 	r.mu.Lock()
 	if r.tokens == nil {
 		r.tokens = onceTokens(func() (worker, manager engine.Secret, err error) {
-			err = r.steadily(ctx, func(e Engine) error {
+			err = r.viaManagerWithRetry(ctx, func(e Engine) error {
 				worker, manager, err = e.Tokens(ctx)
 				return err
 			})

@@ -96,7 +96,7 @@ func (s promoteStep) gaveUp(ctx context.Context, r *Run) error {
 }
 
 func (r *Run) setRole(ctx context.Context, id string, role engine.Role) error {
-	return r.steadily(ctx, func(e Engine) error {
+	return r.viaManagerWithRetry(ctx, func(e Engine) error {
 		return e.UpdateNode(ctx, id, func(spec *engine.NodeSpec) { spec.Role = role })
 	})
 }

@@ -7,15 +7,15 @@ import (
 	"github.com/dcalab/dcalab/engine"
 )
 
-// dropStep removes an entry that stands for no living node.
-type dropStep struct {
+// removeEntryStep removes an entry that stands for no living node.
+type removeEntryStep struct {
 	on
 	ID      string
 	Manager bool
 }
 
-func (dropStep) Kind() Kind { return KindDrop }
-func (s dropStep) String() string {
+func (removeEntryStep) Kind() Kind { return KindRemoveEntry }
+func (s removeEntryStep) String() string {
 	if s.Manager {
 		return "demote and remove its old entry " + s.ID
 	}
@@ -24,7 +24,7 @@ func (s dropStep) String() string {
 
 // Do demotes an entry where it is a manager's, waits until it has left raft,
 // and removes it.
-func (s dropStep) Do(ctx context.Context, r *Run) error {
+func (s removeEntryStep) Do(ctx context.Context, r *Run) error {
 	// Somebody may have been at work since the list was read: what the node
 	// itself is now is never removed.
 	if e, err := r.engine(s.Node()); err == nil {
@@ -34,7 +34,7 @@ func (s dropStep) Do(ctx context.Context, r *Run) error {
 	}
 	r.raft.Lock()
 	defer r.raft.Unlock()
-	return r.steadily(ctx, func(e Engine) error {
+	return r.viaManagerWithRetry(ctx, func(e Engine) error {
 		if s.Manager {
 			// A node that was promoted and never came into raft cannot be demoted,
 			// and need not be.
@@ -58,7 +58,7 @@ func (s dropStep) Do(ctx context.Context, r *Run) error {
 	})
 }
 
-func (s dropStep) Runbook(w *RunbookWriter) {
+func (s removeEntryStep) Runbook(w *RunbookWriter) {
 	name := w.entry(s.Node(), s.ID)
 	if w.arrived[s.Node()] != "" {
 		name = s.ID // the node has a new entry by now, with the same host name

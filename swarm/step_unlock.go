@@ -44,9 +44,9 @@ func (r *Run) unlockKey(ctx context.Context, keyless bool) (engine.Secret, error
 	r.mu.Lock()
 	if r.key == nil {
 		r.key = sync.OnceValues(func() (key engine.Secret, err error) {
-			ask := r.steadily // it may lose its leader meanwhile
+			ask := r.viaManagerWithRetry // it may lose its leader meanwhile
 			if keyless {
-				ask = r.through
+				ask = r.viaAnyManager
 			}
 			err = ask(ctx, func(e Engine) error {
 				var err error

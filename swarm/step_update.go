@@ -43,7 +43,7 @@ func (s updateStep) Do(ctx context.Context, r *Run) error {
 		}
 		id = info.NodeID
 	}
-	return r.steadily(ctx, func(e Engine) error {
+	return r.viaManagerWithRetry(ctx, func(e Engine) error {
 		return e.UpdateNode(ctx, id, func(spec *engine.NodeSpec) {
 			for k, v := range s.Labels {
 				spec.Labels[k] = v

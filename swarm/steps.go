@@ -12,7 +12,7 @@ const (
 	KindAwaitQuorum Kind = "await-quorum"
 	KindUnlock      Kind = "unlock"
 	KindWait        Kind = "wait"
-	KindDrop        Kind = "drop-entry"
+	KindRemoveEntry Kind = "drop-entry"
 	KindLeave       Kind = "leave"
 	KindInit        Kind = "init"
 	KindJoin        Kind = "join"

@@ -81,8 +81,8 @@ type Entry struct {
 	Lab string
 }
 
-// Half is one of several swarms that nodes of the lab are in.
-type Half struct {
+// SwarmMembers are the nodes of the lab that are in one swarm.
+type SwarmMembers struct {
 	Cluster string
 	Nodes   []string
 }
@@ -97,10 +97,10 @@ type View struct {
 	Cluster string
 	// Swarms are all the swarms that nodes of the lab are in, the lab's
 	// included, ordered by id.
-	Swarms []Half
-	// Rivals are those of Swarms that could be the lab's, where there are two
+	Swarms []SwarmMembers
+	// CandidateSwarms are those of Swarms that could be the lab's, where there are two
 	// or more.
-	Rivals []Half
+	CandidateSwarms []SwarmMembers
 	// Leader is the short name of the leader, or its host name where it is not
 	// a node of the lab.
 	Leader   string

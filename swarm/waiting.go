@@ -126,11 +126,11 @@ func (v View) NeedManager() error { return v.needManager(true) }
 func (v View) needManager(patient bool) error {
 	p := planner{lab: &lab.Lab{}, v: v}
 	if !patient {
-		p.frozen = nodeNames(v.Nodes)
+		p.ignoreHung = nodeNames(v.Nodes)
 	}
 	switch {
-	case len(v.Rivals) > 0:
-		return p.refuseStrangers()
+	case len(v.CandidateSwarms) > 0:
+		return p.refuseForeignSwarm()
 	case v.Cluster == "":
 		return v.noSwarm()
 	case v.Quorum.HasQuorum:
@@ -141,7 +141,7 @@ func (v View) needManager(patient bool) error {
 	if !patient && v.Election() { // their engines run: none of them is missing
 		return electing
 	}
-	if err := p.leaderless(); err != nil {
+	if err := p.planElection(); err != nil {
 		return err
 	}
 	// Of one that hangs the next look tells more; of how many there are, too.

@@ -97,7 +97,7 @@ func (c *Cluster) ManagerViews(ctx context.Context, term func(ctx context.Contex
 			terms[at] = term(ctx, targets[at].Name)
 		}
 	})
-	w := witnesses{targets, facts}
+	w := observations{targets, facts}
 	v := Views{Managers: []Belief{}}
 	for i := range targets {
 		if w.manages(i) {
@@ -108,15 +108,15 @@ func (c *Cluster) ManagerViews(ctx context.Context, term func(ctx context.Contex
 	return v
 }
 
-// witnesses are nodes and what each said.
-type witnesses struct {
+// observations are nodes and what each said.
+type observations struct {
 	targets []Target
 	facts   []fact
 }
 
 // manages tells whether a node is a manager: by its own word, by a list, or,
 // for one that cannot tell, by labs.yaml.
-func (w witnesses) manages(i int) bool {
+func (w observations) manages(i int) bool {
 	f := w.facts[i]
 	switch {
 	case f.info.Control || f.info.State == engine.StateLocked:
@@ -141,7 +141,7 @@ func (w witnesses) manages(i int) bool {
 
 // named tells whether an entry of a list is a node: by id where its engine
 // told it, else by host name.
-func (w witnesses) named(i int, n engine.Node) bool {
+func (w observations) named(i int, n engine.Node) bool {
 	if id := w.facts[i].info.NodeID; id != "" {
 		return id == n.ID
 	}
@@ -149,7 +149,7 @@ func (w witnesses) named(i int, n engine.Node) bool {
 	return !w.facts[i].answered() && (strings.EqualFold(n.Hostname, t.Hostname) || strings.EqualFold(n.Hostname, t.Name))
 }
 
-func (w witnesses) belief(i int, term uint64) Belief {
+func (w observations) belief(i int, term uint64) Belief {
 	f := w.facts[i]
 	b := Belief{
 		Manager: w.targets[i].Name, State: f.info.State, ID: f.info.NodeID, Cluster: f.info.ClusterID, Term: term,
@@ -193,7 +193,7 @@ func (w witnesses) belief(i int, term uint64) Belief {
 }
 
 // place is where a member stands: the lab's nodes first, in their order.
-func (w witnesses) place(name string) int {
+func (w observations) place(name string) int {
 	name, _, _ = strings.Cut(name, " ")
 	at := slices.IndexFunc(w.targets, func(t Target) bool { return t.Name == name })
 	if at < 0 {
@@ -203,7 +203,7 @@ func (w witnesses) place(name string) int {
 }
 
 // memberNames gives each entry of a list a name of its own.
-func (w witnesses) memberNames(list []engine.Node) []string {
+func (w observations) memberNames(list []engine.Node) []string {
 	out := make([]string, len(list))
 	for at, n := range list {
 		out[at] = n.Hostname
@@ -227,7 +227,7 @@ func (w witnesses) memberNames(list []engine.Node) []string {
 	return out
 }
 
-func (w witnesses) peerName(p engine.Peer) string {
+func (w observations) peerName(p engine.Peer) string {
 	host, _, _ := net.SplitHostPort(p.Addr)
 	for i, t := range w.targets {
 		if p.ID != "" && p.ID == w.facts[i].info.NodeID || host == t.Addr.String() {
