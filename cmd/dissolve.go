@@ -119,6 +119,7 @@ func (s *session) observeElected(ctx context.Context, p *ui.Progress) (swarm.Vie
 	return v, c, err
 }
 
+// dissolveQuestion says what is lost.
 func (s *session) dissolveQuestion(ctx context.Context, v swarm.View, c *crew) string {
 	var members []string
 	for _, n := range v.Nodes {

@@ -97,7 +97,7 @@ func patience() (patient func() bool) {
 	return func() bool { return time.Since(began) < HangTimeout }
 }
 
-// HasLeader: a manager answers with a leader behind it.
+// HasLeader holds where a manager answers with a leader behind it.
 func HasLeader() Condition {
 	return Condition{"a leader", func(v View) Finding {
 		if v.Quorum.HasQuorum {
@@ -107,7 +107,7 @@ func HasLeader() Condition {
 	}}
 }
 
-// Answers: the engines of these nodes, by short name, answer.
+// Answers holds where the engines of these nodes, by short name, answer.
 func Answers(nodes ...string) Condition {
 	return Condition{"answers", ofNodes(nodes, func(n NodeView) string {
 		if n.State.Answered() {
@@ -117,17 +117,17 @@ func Answers(nodes ...string) Condition {
 	})}
 }
 
-// Ready: the swarm's list calls these nodes Ready.
+// Ready holds where the swarm's list calls these nodes Ready.
 func Ready(nodes ...string) Condition {
 	return Condition{"Ready", ofNodes(nodes, NodeView.unready)}
 }
 
-// Reachable: the leader reaches these nodes as managers.
+// Reachable holds where the leader reaches these nodes as managers.
 func Reachable(nodes ...string) Condition {
 	return Condition{"Reachable", ofNodes(nodes, NodeView.unreachable)}
 }
 
-// HasLeft: the engines of these nodes say that they are in no swarm.
+// HasLeft holds where the engines of these nodes say that they are in no swarm.
 func HasLeft(nodes ...string) Condition {
 	return Condition{"out of the swarm", ofNodes(nodes, func(n NodeView) string {
 		if n.State == StateInactive {
@@ -180,9 +180,9 @@ func (n NodeView) unreachable() string {
 	return "as a manager it is " + string(n.Reachability)
 }
 
-// Healthy: these nodes, which have just been started, are back in the swarm
-// that they are in: each Ready, managers Reachable, with a leader. A node that
-// is in none is content with that. It is hopeless where nothing that is missing
+// Healthy holds where these nodes, which have just been started, are back in the
+// swarm that they are in: each Ready, managers Reachable, with a leader. A node
+// that is in none is healthy as it is. It is hopeless where nothing that is missing
 // will come by itself; where managers are locked and there is no leader, the
 // others wait for them.
 func Healthy(nodes ...string) Condition {
@@ -239,8 +239,8 @@ func (n NodeView) unhealthy(leader bool) (why string, final bool) {
 	return why, false
 }
 
-// QuorumKnown: there is a leader, and no manager hangs, so that it can be told
-// how many failures the quorum tolerates. It holds, too, where that cannot come:
+// QuorumKnown holds where there is a leader, and no manager hangs, so that it can
+// be told how many failures the quorum tolerates. It holds, too, where that cannot come:
 // there is no swarm, or the managers whose machines run are too few to elect a
 // leader. It is hopeless where the lab has two swarms, and where too many of
 // the managers wait for the unlock key. running tells whether a node's machine
@@ -276,8 +276,8 @@ func QuorumKnown(running func(node string) bool) Condition {
 	}}
 }
 
-// MembersAnswer: there is a leader, and no member hangs, so that all can be told
-// to leave. It holds, too, where no leader can come: too few managers of the
+// MembersAnswer holds where there is a leader, and no member hangs, so that all
+// can be told to leave. It holds, too, where no leader can come: too few managers of the
 // lab's swarm run to elect one. For running, and for engines that hang, see
 // QuorumKnown.
 func MembersAnswer(running func(node string) bool) Condition {
