@@ -10,20 +10,7 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
-// Event tells of a step that is run, or waited for.
-type Event struct {
-	// Node is a short name of the lab, or a host name that is none of the
-	// lab's; empty for a step that concerns the whole swarm.
-	Node string
-	// Kind and Step name the step: machine and human words.
-	Kind Kind
-	Step string
-	// Done is false when the step begins, true when it has ended; Err says how.
-	Done bool
-	Err  error
-}
-
-// maxRounds of observe, plan, apply. One does for most; a swarm that has to
+// maxRounds of observe, plan, run. One does for most; a swarm that has to
 // elect a leader or unlock first takes three.
 const maxRounds = 6
 
@@ -35,7 +22,7 @@ const maxRounds = 6
 func (c *Cluster) Converge(ctx context.Context, l *lab.Lab, o PlanOptions) (Result, error) {
 	var res Result
 	res.View = c.Observe(ctx)
-	res.Before = res.View.Quorum
+	res.Before, res.After = res.View.Quorum, res.View.Quorum
 	for range maxRounds {
 		if err := interrupted(ctx, o.command()); err != nil {
 			return res, err

@@ -55,7 +55,7 @@ type Plan struct {
 type Changed struct {
 	Name string // short name, or host name where it is none of the lab's
 	ID   string
-	// Already: it is so before; nothing is done.
+	// Already: it is so before the plan, which does nothing to it.
 	Already bool
 }
 

@@ -37,6 +37,19 @@ type Run struct {
 	warned map[string][]string
 }
 
+// Event tells of a step that is run, or waited for.
+type Event struct {
+	// Node is a short name of the lab, or a host name that is none of the
+	// lab's; empty for a step that concerns the whole swarm.
+	Node string
+	// Kind and Step name the step: machine and human words.
+	Kind Kind
+	Step string
+	// Done is false when the step begins, true when it has ended; Err says how.
+	Done bool
+	Err  error
+}
+
 // Result is what came of a plan.
 type Result struct {
 	// View and After are at the end, Before is the quorum when it was planned.
