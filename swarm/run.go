@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lesson"
@@ -16,6 +17,8 @@ type Run struct {
 	*Cluster
 	view   View
 	asking sync.WaitGroup
+	// raft is held while managers are taken out, one after the other.
+	raft sync.Mutex
 
 	mu    sync.Mutex    // guards what follows
 	facts []fact        // what the nodes said, as far as is known by now
@@ -25,8 +28,6 @@ type Run struct {
 	begun []Step        // in order
 	// awaits: a step wants to know what ask hears.
 	awaits bool
-	// raft is held while managers are taken out, one after the other.
-	raft   sync.Mutex
 	tokens func() (worker, manager engine.Secret, err error)
 	key    func() (engine.Secret, error)
 	// changed are entries as the list showed them after their change.
@@ -35,6 +36,10 @@ type Run struct {
 	again map[string][]Step
 	// warned is what steps had to say, by node.
 	warned map[string][]string
+
+	tasksMu sync.Mutex // guards what follows
+	tasks   []engine.Task
+	tasksAt time.Time
 }
 
 // Event tells of a step that is run, or waited for.

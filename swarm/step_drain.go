@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lesson"
@@ -28,12 +29,8 @@ func (s emptyStep) Do(ctx context.Context, r *Run) error {
 	var left []string
 	told := ""
 	err := r.poll(ctx, func() error {
-		var tasks []engine.Task
-		if err := r.viaAnyManager(ctx, func(e Engine) error {
-			var err error
-			tasks, err = e.Tasks(ctx)
-			return err
-		}); err != nil {
+		tasks, err := r.runningTasks(ctx)
+		if err != nil {
 			return err
 		}
 		if left = s.left(r.view, tasks); len(left) == 0 {
@@ -50,6 +47,24 @@ func (s emptyStep) Do(ctx context.Context, r *Run) error {
 		return &tasksLeftError{s.Node(), left}
 	}
 	return err
+}
+
+// runningTasks asks a manager for the tasks of all services; steps that want them
+// at the same time ask once.
+func (r *Run) runningTasks(ctx context.Context) ([]engine.Task, error) {
+	r.tasksMu.Lock()
+	defer r.tasksMu.Unlock()
+	if r.tasksAt.IsZero() || time.Since(r.tasksAt) > sameLook {
+		if err := r.viaAnyManager(ctx, func(e Engine) error {
+			var err error
+			r.tasks, err = e.Tasks(ctx)
+			return err
+		}); err != nil {
+			return nil, err
+		}
+		r.tasksAt = time.Now()
+	}
+	return r.tasks, nil
 }
 
 var errTasksLeft = errors.New("tasks are left")

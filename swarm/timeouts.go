@@ -35,6 +35,9 @@ const (
 	// interruptedTimeout is for how long a dissolve that was interrupted looks at
 	// what it leaves.
 	interruptedTimeout = 5 * time.Second
+	// sameLook is how old an answer may be that steps share which wait at the same
+	// time.
+	sameLook = 5 * time.Millisecond
 	// certificatesTimeout bounds the reading of all certificates: a node that hangs
 	// is left out.
 	certificatesTimeout = 5 * time.Second
