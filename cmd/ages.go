@@ -26,7 +26,7 @@ type ailment struct {
 // and what is wrong with them or between managers. It reads the certificates
 // over SSH, all at once.
 func (r *report) age(ctx context.Context, v swarm.View, targets []swarm.Target, now time.Time) {
-	ages := swarm.Ages(ctx, targets)
+	ages := swarm.New(targets, swarm.Options{}).Ages(ctx)
 	for i, n := range r.Nodes {
 		if age, ok := ages[n.Name]; ok {
 			days := age.DaysLeft(now)
@@ -63,7 +63,7 @@ func (s *session) swarmChecks(ctx context.Context) []machine.Check {
 		return nil // nothing runs: up and start come first
 	}
 	now := time.Now()
-	ages := swarm.Ages(ctx, c.targets)
+	ages := c.cluster(swarm.Options{}).Ages(ctx)
 	v = settle(v, c.machines)
 	var ailments []ailment
 	for _, a := range swarm.Diagnose(v, ages, now) {

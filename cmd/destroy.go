@@ -167,15 +167,19 @@ func (s *session) destroying(nodes []string) lesson.Lesson {
 // leaveSwarm takes nodes that are about to be destroyed out of the swarm in
 // order, or in a dry run tells how it would, and refuses where the quorum needs
 // them.
-func (s *session) leaveSwarm(ctx context.Context, p *ui.Progress, nodes []lab.Node) (swarm.Change, error) {
+func (s *session) leaveSwarm(ctx context.Context, p *ui.Progress, nodes []lab.Node) (swarm.Result, error) {
 	v, c, err := s.observeSettled(ctx, p)
 	if err != nil {
-		return swarm.Change{}, orForce(err)
+		return swarm.Result{}, orForce(err)
 	}
 	defer c.Close()
 	members := v.Members(names(nodes)...)
-	if !v.Quorum.HasQuorum || len(v.Rivals) > 0 || len(members) == 0 {
-		return swarm.Change{}, v.GuardDestroying(names(nodes)...)
+	if !v.Quorum.HasQuorum || len(v.CandidateSwarms) > 0 || len(members) == 0 {
+		return swarm.Result{}, v.GuardDestroying(names(nodes)...)
 	}
-	return swarm.Remove(ctx, c.targets, members, swarm.ChangeOptions{View: &v, Gone: true, DryRun: s.app.dryRun(), Progress: tell(p)})
+	plan, err := swarm.PlanRemove(v, members, true)
+	if err != nil || s.app.dryRun() {
+		return plan.Result(), err
+	}
+	return c.cluster(swarm.Options{Progress: tell(p)}).Run(ctx, plan)
 }

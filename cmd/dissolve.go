@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/engine"
-	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -85,15 +82,15 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 		}
 	}
 	s.warn(plan.Warnings...)
-	d, err := swarm.Dissolve(ctx, crew.targets, swarm.DissolveOptions{View: &v, Progress: tell(p)})
+	d, err := crew.cluster(swarm.Options{Progress: tell(p)}).Run(ctx, plan)
 	for _, n := range d.View.Nodes {
 		if before, ok := v.Node(n.Name); ok && n.State == swarm.StateInactive && before.State != swarm.StateInactive {
 			p.Done(n.Name, "in no swarm")
 		}
 	}
 	p.Close()
-	if len(d.Left) > 0 {
-		s.record.Dissolve(d.Left...)
+	if len(d.Dissolved) > 0 {
+		s.record.Dissolve(d.Dissolved...)
 		err = errors.Join(err, s.state.WriteRecord(s.record))
 	}
 	if err != nil {
@@ -114,36 +111,12 @@ func (s *session) warnDissolve(plan swarm.Plan) {
 // lab's swarm run to elect one, and for members that hang: they could not be
 // told to leave. Where none comes, it goes on without.
 func (s *session) observeElected(ctx context.Context, p *ui.Progress) (swarm.View, *crew, error) {
-	for began := time.Now(); ; {
-		v, c, err := s.observe(ctx)
-		if err != nil {
-			return v, c, err
-		}
-		alive, hanging := 0, false
-		patient := time.Since(began) < swarm.HangPatience
-		for _, n := range v.Nodes {
-			if n.Cluster != v.Cluster {
-				continue
-			}
-			hanging = hanging || n.Hangs() && patient
-			if n.Role == lab.RoleManager && n.State != swarm.StateLocked && c.machines[n.Name] == machine.StatusRunning && (!n.Hangs() || patient) {
-				alive++
-			}
-		}
-		electing := !v.Quorum.HasQuorum && alive >= v.Quorum.Majority && time.Since(began) < electionPatience
-		if v.Cluster == "" || !electing && !hanging {
-			return v, c, nil
-		}
-		c.Close()
-		if electing {
-			p.Detail("", "waiting for the swarm to elect a leader")
-		} else {
-			p.Detail("", "waiting for a node that does not answer")
-		}
-		if err := moment(ctx); err != nil {
-			return v, nil, err
-		}
+	v, c, err := s.await(ctx, p, swarm.MembersAnswer)
+	var unmet *swarm.UnmetError
+	if errors.As(err, &unmet) {
+		err = nil
 	}
+	return v, c, err
 }
 
 // dissolveQuestion says what is lost.
@@ -155,7 +128,7 @@ func (s *session) dissolveQuestion(ctx context.Context, v swarm.View, c *crew) s
 		}
 	}
 	what := "what is in it cannot be told, because it has no quorum"
-	if holdings, err := v.Holdings(ctx, c.targets); err == nil {
+	if holdings, err := c.cluster(swarm.Options{}).Holdings(ctx, v); err == nil {
 		what = lost(holdings)
 	}
 	return fmt.Sprintf("dissolve the swarm of %s? %s; the machines stay", strings.Join(members, ", "), what)

@@ -86,7 +86,7 @@ func (f *formation) pass(ctx context.Context) {
 	}
 	defer c.closeEngines()
 	// It says that nodes are missing, which is known, or fails as bootstrap will.
-	result, _ := swarm.Apply(ctx, f.session.lab, c.targets, swarm.Options{Progress: tell(f.progress)})
+	result, _ := c.cluster(swarm.Options{Progress: tell(f.progress)}).Converge(ctx, f.session.lab, swarm.PlanOptions{})
 	f.steps += len(result.Steps)
 	f.typed = append(f.typed, result.Lesson...)
 	for _, n := range result.View.Nodes {

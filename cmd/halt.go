@@ -3,6 +3,8 @@ package cmd
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -122,67 +124,58 @@ func (s *session) halting(running []string) lesson.Lesson {
 	return s.deed(machine.Deed{Act: machine.ActHalt, Nodes: running})
 }
 
-// electionPatience is how long a swarm whose leader has just gone may take to
-// have another: raft's election begins after 10 to 19 s without a heartbeat,
-// and one that nobody wins is held again as long after.
-const electionPatience = time.Minute
-
 // observeSettled observes, and waits for a leader where enough managers run
 // to elect one: in between nobody could tell how many failures the quorum tolerates. Where
 // none comes, or the lab has two swarms, noLeader tells its error.
 func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.View, *crew, error) {
-	began := time.Now()
-	for {
-		v, c, err := s.observe(ctx)
-		if err != nil {
-			return v, c, err
+	v, c, err := s.await(ctx, p, swarm.QuorumKnown)
+	var unmet *swarm.UnmetError
+	if !errors.As(err, &unmet) {
+		return v, c, err
+	}
+	c.Close()
+	switch {
+	case len(v.CandidateSwarms) > 0:
+		err = v.NeedManager()
+		if t := noLeader(err); t != nil {
+			t.What = "look at the quorum"
 		}
-		managers, alive := 0, 0
-		patient := time.Since(began) < swarm.HangPatience
-		var locked []swarm.NodeView
-		for _, n := range v.Nodes {
-			if n.State == swarm.StateLocked {
-				locked = append(locked, n)
-			}
-			outside := n.State == swarm.StateInactive || n.State == swarm.StateForeign
-			if n.Role == lab.RoleManager || n.Role == "" && n.Want == lab.RoleManager && !outside {
-				managers++
-				if c.machines[n.Name] == machine.StatusRunning && (!n.Hangs() || patient) {
-					alive++
-				}
-			}
-		}
-		majority := swarm.Majority(max(managers, v.Quorum.Managers)) // there may be more than labs.yaml knows
-		settled := v.Quorum.HasQuorum && (!v.Hanging() || !patient)
-		if settled || len(v.Swarms) == 0 || alive < majority {
-			return v, c, nil
-		}
-		c.Close()
-		switch {
-		case len(v.Rivals) > 0: // no election makes one of two swarms
-			err := v.NeedManager()
-			if t := noLeader(err); t != nil {
-				t.What = "look at the quorum"
-			}
-			return v, nil, err
-		case !v.Quorum.HasQuorum && alive-len(locked) < majority:
-			return v, nil, v.LockedError(locked)
-		}
-		if time.Since(began) > electionPatience {
-			return v, nil, &trouble.Error{
-				ID: "no-leader", What: "look at the quorum", Why: "enough managers run, and the swarm has no leader",
-				Next: []string{"see where it stands: dcalab status"}, Exit: trouble.ExitRefused,
-			}
-		}
-		if v.Quorum.HasQuorum {
-			p.Detail("", "waiting for a manager that does not answer")
-		} else {
-			p.Detail("", "waiting for the swarm to elect a leader")
-		}
-		if err := moment(ctx); err != nil {
-			return v, nil, err
+	case unmet.Hopeless:
+		err = v.LockedError(slices.DeleteFunc(slices.Clone(v.Nodes), func(n swarm.NodeView) bool { return n.State != swarm.StateLocked }))
+	default:
+		err = &trouble.Error{
+			ID: "no-leader", What: "look at the quorum", Why: "enough managers run, and the swarm has no leader",
+			Next: []string{"see where it stands: dcalab status"}, Exit: trouble.ExitRefused,
 		}
 	}
+	return v, nil, err
+}
+
+// await observes, over new connections each time, until a condition holds that
+// depends on which machines run. The crew is that of the last look; there is one
+// where the condition does not hold in the end, too.
+func (s *session) await(ctx context.Context, p *ui.Progress, condition func(running func(node string) bool) swarm.Condition) (swarm.View, *crew, error) {
+	var c *crew
+	cluster := swarm.New(nil, swarm.Options{
+		Reconnect: func(ctx context.Context) ([]swarm.Target, error) {
+			if c != nil {
+				c.Close()
+			}
+			var err error
+			if c, err = s.musterAll(ctx, nil); err != nil {
+				return nil, err
+			}
+			return c.targets, nil
+		},
+		Waiting: func(missing []string) { p.Detail("", "waiting for "+strings.Join(missing, "; ")) },
+	})
+	v, err := cluster.Await(ctx, swarm.ElectionTimeout, condition(func(node string) bool { return c.machines[node] == machine.StatusRunning }))
+	var unmet *swarm.UnmetError
+	if err != nil && !errors.As(err, &unmet) && c != nil {
+		c.Close()
+		c = nil
+	}
+	return v, c, err
 }
 
 // noLeader gives what observeSettled says where no leader comes, and nil for any
@@ -235,7 +228,7 @@ func (s *session) beforeStopping(ctx context.Context, p *ui.Progress, nodes []la
 			return err
 		}
 	}
-	return swarm.Settle(ctx, c.targets, v, names(nodes), settlePatience, func(node string) {
+	return c.cluster(swarm.Options{}).AwaitDemoted(ctx, v, names(nodes), settlePatience, func(node string) {
 		p.Step(node, "waiting for its certificate as a worker")
 	})
 }

@@ -259,7 +259,7 @@ func (s *session) rehearseForming(ctx context.Context, r *rehearsal, nodes []lab
 		return err
 	}
 	defer c.Close()
-	plan, err := swarm.MakePlan(s.lab, v.Imagine(absent...), swarm.Options{})
+	plan, err := swarm.PlanBootstrap(s.lab, v.AssumeCreated(absent...), swarm.PlanOptions{})
 	if err != nil {
 		return err
 	}

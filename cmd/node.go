@@ -17,9 +17,9 @@ import (
 // nodeChange is a command that changes nodes of the swarm, all in one way.
 type nodeChange struct {
 	nodes []string
-	// do plans or does it.
-	do func(context.Context, []swarm.Target, []string, swarm.ChangeOptions) (swarm.Change, error)
-	o  swarm.ChangeOptions
+	// plan says what is to be done; awaits, whose answer it depends on.
+	plan   func(swarm.View, []string) (swarm.Plan, error)
+	awaits swarm.Awaited
 	// done says what a node is now, as its view tells; already what it was
 	// before.
 	done    func(swarm.NodeView) string
@@ -35,7 +35,7 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 	if err != nil {
 		return err
 	}
-	if c.o.DryRun = a.dryRun(); !c.o.DryRun {
+	if !a.dryRun() {
 		release, err := s.change(ctx)
 		if err != nil {
 			return err
@@ -49,14 +49,22 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 	defer crew.Close()
 	p := s.progress(s.lab.NodeNames())
 	defer p.Close()
-	c.o.Progress = tell(p)
-	result, err := c.do(ctx, crew.targets, c.nodes, c.o)
-	err = s.namesFirst(c.nodes, err)
-	if err == nil && c.o.DryRun {
-		p.Close()
-		s.warn(result.Warnings...)
-		return s.rehearse(planLines(result.Steps), result.Lesson)
+	cluster := crew.cluster(swarm.Options{Progress: tell(p)})
+	v, err := cluster.Changeable(ctx, c.nodes, c.awaits, a.dryRun())
+	var plan swarm.Plan
+	if err == nil {
+		plan, err = c.plan(v, c.nodes)
 	}
+	if err == nil && a.dryRun() {
+		p.Close()
+		s.warn(plan.Warnings...)
+		return s.rehearse(planLines(plan.Steps()), plan.Lesson)
+	}
+	result := plan.Result()
+	if err == nil {
+		result, err = cluster.Run(ctx, plan)
+	}
+	err = s.namesFirst(c.nodes, err)
 	var changed []lab.Node
 	for _, n := range result.Nodes {
 		if n.Already {
@@ -118,8 +126,8 @@ func (a *app) availability(use string, want engine.Availability, short, long, ex
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.changeNodes(c.Context(), nodeChange{
 				nodes: args,
-				do: func(ctx context.Context, t []swarm.Target, names []string, o swarm.ChangeOptions) (swarm.Change, error) {
-					return swarm.SetAvailability(ctx, t, names, want, o)
+				plan: func(v swarm.View, names []string) (swarm.Plan, error) {
+					return swarm.PlanAvailability(v, names, want)
 				},
 				done: func(swarm.NodeView) string {
 					if want == engine.AvailabilityDrain {
@@ -157,7 +165,7 @@ func (a *app) leave() *cobra.Command {
 }
 
 func (a *app) removal(use, short, example string) *cobra.Command {
-	var o swarm.ChangeOptions
+	gone := false
 	c := &cobra.Command{
 		Use: use, Short: short,
 		Long: `Take the named nodes out of the swarm, one after the other: a manager is
@@ -172,7 +180,8 @@ the quorum.`,
 		Example: example, Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.changeNodes(c.Context(), nodeChange{
-				nodes: args, o: o, do: swarm.Remove,
+				nodes: args, awaits: swarm.AwaitManagers,
+				plan:    func(v swarm.View, names []string) (swarm.Plan, error) { return swarm.PlanRemove(v, names, gone) },
 				done:    func(swarm.NodeView) string { return "out of the swarm" },
 				already: "is not in the swarm",
 				after: func(s *session, changed []lab.Node) {
@@ -181,7 +190,7 @@ the quorum.`,
 			})
 		},
 	}
-	c.Flags().BoolVarP(&o.Gone, "force", "f", false, "remove the entries of nodes that do not answer, too")
+	c.Flags().BoolVarP(&gone, "force", "f", false, "remove the entries of nodes that do not answer, too")
 	return explained(c)
 }
 
@@ -218,7 +227,7 @@ func (a *app) joinNodes(ctx context.Context, args []string) error {
 	if err := s.unchanged(); err != nil {
 		return err
 	}
-	options := swarm.Options{Only: names(nodes)}
+	options := swarm.PlanOptions{Only: names(nodes)}
 	if a.dryRun() {
 		return s.rehearseSwarm(ctx, options)
 	}
@@ -327,12 +336,12 @@ func (a *app) changeLabels(ctx context.Context, nodes string, set map[string]str
 	}
 	return a.changeNodes(ctx, nodeChange{
 		nodes: list,
-		do: func(ctx context.Context, t []swarm.Target, names []string, o swarm.ChangeOptions) (swarm.Change, error) {
-			ch, err := swarm.SetLabels(ctx, t, names, set, drop, o)
+		plan: func(v swarm.View, names []string) (swarm.Plan, error) {
+			plan, err := swarm.PlanLabels(v, names, set, drop)
 			if err == nil {
-				ch.Warnings = append(ch.Warnings, warnings...)
+				plan.Warnings = append(plan.Warnings, warnings...)
 			}
-			return ch, err
+			return plan, err
 		},
 		done:    func(n swarm.NodeView) string { return "labels: " + labelText(n.Labels) },
 		already: map[bool]string{true: "has these labels already", false: "has no such label"}[len(set) > 0],

@@ -18,14 +18,14 @@ until each takes part in raft. The quorum is told before and after.`,
 		ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.changeNodes(c.Context(), nodeChange{
-				nodes: args, do: swarm.Promote, done: summary, already: "is a manager already", quorum: true,
+				nodes: args, plan: swarm.PlanPromote, awaits: swarm.AwaitNamed, done: summary, already: "is a manager already", quorum: true,
 			})
 		},
 	})
 }
 
 func (a *app) demote() *cobra.Command {
-	var o swarm.ChangeOptions
+	force := false
 	c := &cobra.Command{
 		Use:   "demote NODE...",
 		Short: "Demote managers to workers, and wait until they have left raft",
@@ -37,11 +37,13 @@ arithmetic; --force does it all the same. The last manager always stays.`,
 		ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.changeNodes(c.Context(), nodeChange{
-				nodes: args, o: o, do: swarm.Demote, done: summary, already: "is a worker already", quorum: true,
+				nodes: args, awaits: swarm.AwaitManagers,
+				plan: func(v swarm.View, names []string) (swarm.Plan, error) { return swarm.PlanDemote(v, names, force) },
+				done: summary, already: "is a worker already", quorum: true,
 			})
 		},
 	}
-	c.Flags().BoolVar(&o.Force, "force", false, "demote even where the quorum would be lost")
+	c.Flags().BoolVar(&force, "force", false, "demote even where the quorum would be lost")
 	return explained(c)
 }
 

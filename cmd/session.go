@@ -605,6 +605,9 @@ func (c *crew) Close() {
 	c.connected.Close()
 }
 
+// cluster is the way to the engines of the crew's nodes.
+func (c *crew) cluster(o swarm.Options) *swarm.Cluster { return swarm.New(c.targets, o) }
+
 // nobody is an error where no node at all could be reached: nothing is known
 // then of what there would be to do.
 func (c *crew) nobody() error {

@@ -515,13 +515,13 @@ func (s *session) lookBeforeSaving(ctx context.Context, p *ui.Progress) (standin
 			}
 		}
 	}
-	if err := swarm.Settle(ctx, c.targets, v, stood.ran, settlePatience, func(node string) {
+	if err := c.cluster(swarm.Options{}).AwaitDemoted(ctx, v, stood.ran, settlePatience, func(node string) {
 		p.Step(node, "waiting for its certificate as a worker")
 	}); err != nil {
 		return stood, err
 	}
 	if v.Settings != nil && v.Settings.Autolock {
-		if stood.key, err = swarm.UnlockKey(ctx, c.targets); err != nil {
+		if stood.key, err = c.cluster(swarm.Options{}).UnlockKey(ctx); err != nil {
 			return stood, err
 		}
 	}
@@ -748,14 +748,15 @@ func (s *session) wake(ctx context.Context, p *ui.Progress, nodes, standing []st
 	}
 	defer c.Close()
 	if key != "" {
-		if _, err := swarm.Unlock(ctx, c.targets, swarm.Observe(ctx, c.targets), key); err != nil {
+		cluster := c.cluster(swarm.Options{})
+		if _, err := cluster.Run(ctx, swarm.PlanUnlock(cluster.Observe(ctx), key)); err != nil {
 			return err
 		}
 	}
 	if len(standing) > 0 {
 		p.Step("", "waiting for the swarm")
 	}
-	v, err := swarm.Stand(ctx, c.targets, standing, standPatience, func(missing string) { p.Detail("", missing) })
+	v, err := c.cluster(swarm.Options{Waiting: func(missing []string) { p.Detail("", strings.Join(missing, "; ")) }}).AwaitHealthy(ctx, standPatience, standing...)
 	switch {
 	case err != nil:
 		return err

@@ -32,7 +32,7 @@ func (s *session) viewText(ctx context.Context, format string) ([]byte, error) {
 		return nil, err
 	}
 	defer c.Close()
-	views := swarm.LookFromEach(ctx, c.targets, func(ctx context.Context, name string) uint64 {
+	views := c.cluster(swarm.Options{}).ManagerViews(ctx, func(ctx context.Context, name string) uint64 {
 		// Without its log a manager has no term, and all else.
 		var r swarm.TermReader
 		_ = provision.EngineLog(ctx, c.nodes[name], provision.LogOptions{Lines: termLines}, &r)

@@ -191,14 +191,14 @@ func (s *session) prune(ctx context.Context) error {
 
 // expelStrays takes strays out of the lab's swarm, or in a dry run tells how it
 // would, and refuses where the quorum needs them.
-func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[string]machine.Status) (swarm.Change, error) {
+func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[string]machine.Status) (swarm.Result, error) {
 	list := slices.Sorted(maps.Keys(strays))
 	v, c, err := s.observeSettled(ctx, p)
 	if t := noLeader(err); t != nil && t.ID == "two-swarms" {
 		t.Next = []string{"see where it stands: dcalab status"} // of the strays no other command knows
 	}
 	if err != nil {
-		return swarm.Change{}, err
+		return swarm.Result{}, err
 	}
 	defer c.Close()
 	var members []string
@@ -211,25 +211,29 @@ func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[st
 			others = true
 		}
 	}
-	if !others && v.Dark(list...) {
-		return swarm.Change{}, &trouble.Error{
+	if !others && v.NoNodeAnswers(list...) {
+		return swarm.Result{}, &trouble.Error{
 			ID: "quorum-would-be-lost", Exit: trouble.ExitRefused, What: "refused to destroy " + strings.Join(list, ", "),
 			Why:  "no node is reachable, so the quorum without it cannot be checked",
 			Next: []string{"start the others first: dcalab start", "or remove the whole lab: dcalab destroy"},
 		}
 	}
 	if !others {
-		return swarm.Change{}, nil // there is nobody whose swarm it would be
+		return swarm.Result{}, nil // there is nobody whose swarm it would be
 	}
-	if !v.Quorum.HasQuorum || len(v.Rivals) > 0 || len(members) == 0 {
+	if !v.Quorum.HasQuorum || len(v.CandidateSwarms) > 0 || len(members) == 0 {
 		err := v.GuardDestroying(list...)
 		var t *trouble.Error
 		if errors.As(err, &t) { // no other command knows the strays
 			t.Next = []string{"put " + strings.Join(list, ", ") + " back in labs.yaml, then bring the managers back: dcalab start", "or remove the whole lab: dcalab destroy"}
 		}
-		return swarm.Change{}, err
+		return swarm.Result{}, err
 	}
-	return swarm.Remove(ctx, c.targets, members, swarm.ChangeOptions{View: &v, Gone: true, DryRun: s.app.dryRun(), Progress: tell(p)})
+	plan, err := swarm.PlanRemove(v, members, true)
+	if err != nil || s.app.dryRun() {
+		return plan.Result(), err
+	}
+	return c.cluster(swarm.Options{Progress: tell(p)}).Run(ctx, plan)
 }
 
 // whole is the session of the lab with the machines that labs.yaml no longer

@@ -36,7 +36,7 @@ func (s *session) observe(ctx context.Context) (swarm.View, *crew, error) {
 	if err != nil {
 		return swarm.View{}, nil, err
 	}
-	return swarm.Observe(ctx, c.targets), c, nil
+	return c.cluster(swarm.Options{}).Observe(ctx), c, nil
 }
 
 // musterAll is gather for what is asked about the swarm: machines that labs.yaml
@@ -94,7 +94,7 @@ func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *conne
 	if err != nil {
 		return err
 	}
-	options := swarm.Options{}
+	options := swarm.PlanOptions{}
 	if len(o.takeOver) > 0 {
 		options.TakeOver = names(taken)
 	}
@@ -128,13 +128,13 @@ func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *conne
 }
 
 // rehearseSwarm is the dry run of apply.
-func (s *session) rehearseSwarm(ctx context.Context, o swarm.Options) error {
+func (s *session) rehearseSwarm(ctx context.Context, o swarm.PlanOptions) error {
 	v, c, err := s.observe(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	plan, err := swarm.MakePlan(s.lab, v, o)
+	plan, err := swarm.PlanBootstrap(s.lab, v, o)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (s *session) rehearseSwarm(ctx context.Context, o swarm.Options) error {
 
 // apply brings nodes into the swarm that labs.yaml wants. Of each that is a
 // member in the end, told says what is told, if anything.
-func (s *session) apply(ctx context.Context, o swarm.Options, have *connected, told func(swarm.Result, swarm.NodeView) string) (swarm.Result, error) {
+func (s *session) apply(ctx context.Context, o swarm.PlanOptions, have *connected, told func(swarm.Result, swarm.NodeView) string) (swarm.Result, error) {
 	release, err := s.change(ctx)
 	if err != nil {
 		return swarm.Result{}, err
@@ -160,8 +160,7 @@ func (s *session) apply(ctx context.Context, o swarm.Options, have *connected, t
 	defer c.Close()
 	p := s.progress(s.lab.NodeNames())
 	defer p.Close()
-	o.Progress = tell(p)
-	result, err := swarm.Apply(ctx, s.lab, c.targets, o)
+	result, err := c.cluster(swarm.Options{Progress: tell(p)}).Converge(ctx, s.lab, o)
 	for _, n := range result.View.Nodes {
 		if n.State != swarm.StateMember || !n.Listed {
 			continue
@@ -220,7 +219,7 @@ are in the swarm already are not concerned.`,
 			if err != nil {
 				return err
 			}
-			get := swarm.Token
+			get := (*swarm.Cluster).Token
 			if rotate {
 				if a.dryRun() {
 					return s.rehearse([]string{"make a new join token for " + string(role) + "s, and show it"}, plain)
@@ -231,7 +230,7 @@ are in the swarm already are not concerned.`,
 					return err
 				}
 				defer release()
-				get = swarm.RotateToken
+				get = (*swarm.Cluster).RotateToken
 			} else if stop, err := s.announce(plain); stop || err != nil {
 				return err
 			}
@@ -240,7 +239,7 @@ are in the swarm already are not concerned.`,
 				return err
 			}
 			defer crew.Close()
-			token, err := get(c.Context(), crew.targets, role)
+			token, err := get(crew.cluster(swarm.Options{}), c.Context(), role)
 			if err != nil {
 				return err
 			}
@@ -309,28 +308,33 @@ or read from standard input.`,
 			if err := crew.nobody(); err != nil {
 				return err
 			}
-			steps := swarm.PlanUnlock(v)
+			plan := swarm.PlanUnlock(v, "")
 			if a.dryRun() {
-				return s.rehearse(planLines(steps), v.Lesson(steps))
+				return s.rehearse(planLines(plan.Steps()), plan.Lesson)
 			}
-			done, err := swarm.Unlock(ctx, crew.targets, v, "")
+			cluster := crew.cluster(swarm.Options{})
+			result, err := cluster.Run(ctx, plan)
 			var t *trouble.Error
 			if errors.As(err, &t) && t.ID == "no-key" && ctx.Err() == nil {
 				var key engine.Secret
 				if key, err = a.readKey(ctx); err != nil {
 					return err
 				}
-				done, err = swarm.Unlock(ctx, crew.targets, v, key)
+				result, err = cluster.Run(ctx, swarm.PlanUnlock(v, key))
 			}
 			if err != nil {
 				return withoutKey(err)
+			}
+			var done []string
+			for _, n := range result.Nodes {
+				done = append(done, n.Name)
 			}
 			if len(done) == 0 {
 				s.note("nothing to do: no node is locked")
 			} else {
 				s.note("unlocked: %s", strings.Join(done, ", "))
 			}
-			return s.recount(v.Lesson(steps))
+			return s.recount(plan.Lesson)
 		},
 	})
 }
@@ -361,7 +365,7 @@ same time, nobody else can unlock them.`,
 				return err
 			}
 			defer crew.Close()
-			key, err := swarm.UnlockKey(c.Context(), crew.targets)
+			key, err := crew.cluster(swarm.Options{}).UnlockKey(c.Context())
 			if err != nil {
 				return withoutKey(err)
 			}

@@ -174,7 +174,7 @@ func (s *session) tellNext(ctx context.Context, fresh bool, arriving []string) e
 			return err
 		}
 		c.Close()
-		if v.Cluster != "" || len(v.Rivals) > 0 {
+		if v.Cluster != "" || len(v.CandidateSwarms) > 0 {
 			s.note("new in the lab: %s; into the swarm: dcalab join %s", strings.Join(arriving, ", "), strings.Join(arriving, " "))
 			return nil
 		}

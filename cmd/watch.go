@@ -142,7 +142,8 @@ func (w *watcher) look(ctx context.Context) (ui.Picture, error) {
 	if err != nil {
 		return ui.Picture{}, err
 	}
-	v, old := w.engines.Look(ctx, w.connect(ctx, soon, s, machines), lookPatience)
+	targets := w.connect(ctx, soon, s, machines)
+	v, old := w.engines.Look(ctx, targets, lookPatience)
 	v = settle(v, machines)
 	for _, n := range v.Nodes {
 		// The next look makes a new connection: this may be what does not answer.
@@ -151,7 +152,7 @@ func (w *watcher) look(ctx context.Context) (ui.Picture, error) {
 			w.drop(n.Name)
 		}
 	}
-	w.askForTasks(ctx, soon, v)
+	w.askForTasks(ctx, soon, swarm.New(targets, swarm.Options{}), v)
 	r, err := s.reportOn(ctx, v, machines)
 	if err != nil {
 		return ui.Picture{}, err
@@ -257,8 +258,8 @@ func (w *watcher) connect(ctx, soon context.Context, s *session, machines map[st
 }
 
 // askForTasks asks a manager for the tasks; what it told last is kept.
-func (w *watcher) askForTasks(ctx, soon context.Context, v swarm.View) {
-	w.tasks.begin(func() ([]engine.Task, error) { return v.Tasks(ctx) })
+func (w *watcher) askForTasks(ctx, soon context.Context, cluster *swarm.Cluster, v swarm.View) {
+	w.tasks.begin(func() ([]engine.Task, error) { return cluster.Tasks(ctx, v) })
 	tasks, err, ok := w.tasks.take(soon)
 	switch {
 	case ok && err == nil:

@@ -40,7 +40,7 @@ func TestPictureOfALab(t *testing.T) {
 		{Name: "node01", IP: "10.20.20.110", Machine: machine.StatusHalted, Error: "its machine is halted", Swarm: swarmReport{State: swarm.StateUnreachable}},
 	}}
 	v := swarm.View{
-		Leader: "master", Quorum: r.Quorum, Swarms: []swarm.Half{{Cluster: "c"}},
+		Leader: "master", Quorum: r.Quorum, Swarms: []swarm.SwarmMembers{{Cluster: "c"}},
 		Nodes: []swarm.NodeView{{Name: "master", State: swarm.StateMember, Labels: map[string]string{"zone": "north", "disk": "ssd"}}, {Name: "node01", Err: errors.New("halted")}},
 	}
 	tasks := []engine.Task{

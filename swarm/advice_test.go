@@ -20,7 +20,7 @@ func TestJoinOfAHaltedNodeAdvisesItself(t *testing.T) {
 		w.engines[1].leave()
 		w.engines[2].leave()
 		w.halt(2)
-		_, err := Apply(t.Context(), w.lab, w.targets(), Options{Only: []string{"n3"}})
+		_, err := bootstrap(t.Context(), w.lab, w.targets(), how{Only: []string{"n3"}})
 		var tr *trouble.Error
 		if !errors.As(err, &tr) || !slices.Contains(tr.Next, "then go on: dcalab join n3") {
 			t.Errorf("%v", err)
@@ -39,7 +39,7 @@ func TestOldManagersAfterForceNewCluster(t *testing.T) {
 		for _, n := range w.swarms[w.engines[0].swarm].nodes {
 			n.raft = n.ID == w.engines[0].id
 		}
-		_, err := Apply(t.Context(), w.lab, w.targets(), Options{})
+		_, err := bootstrap(t.Context(), w.lab, w.targets(), how{})
 		var tr *trouble.Error
 		if !errors.As(err, &tr) || tr.ID != "swarm-unfinished" || !slices.Contains(tr.Next, "recreate it: dcalab destroy --force n2, then dcalab up --swarm") {
 			t.Fatalf("%v", err)
@@ -49,7 +49,7 @@ func TestOldManagersAfterForceNewCluster(t *testing.T) {
 				t.Errorf("it advises %q", next)
 			}
 		}
-		v := Observe(t.Context(), w.targets())
+		v := observe(t.Context(), w.targets())
 		if all := strings.Join(v.Warnings, "\n"); !strings.Contains(all, "n2 was a manager") || !strings.Contains(all, "n3 was a manager") {
 			t.Errorf("warnings: %s", all)
 		}
@@ -82,7 +82,7 @@ func TestNoQuorumForGood(t *testing.T) {
 				w := newWorld(testLab(tt.roles))
 				formed(w)
 				tt.play(w)
-				_, err := Promote(t.Context(), w.targets(), []string{"n1"}, ChangeOptions{Patience: 1})
+				_, err := promote(t.Context(), w.targets(), []string{"n1"}, how{Timeout: 1})
 				var tr *trouble.Error
 				if !errors.As(err, &tr) || tr.ID != "no-quorum" || len(tr.Next) != 2 || !strings.Contains(tr.Next[0], "--force-new-cluster") || tr.Next[1] != "then take the others in anew: dcalab up --swarm" {
 					t.Fatalf("%v\n%v", err, tr)
@@ -102,7 +102,7 @@ func TestDiagnoseManagersMadeAnew(t *testing.T) {
 		formed(w)
 		w.engines[1].leave()
 		w.engines[2].leave()
-		found := Diagnose(Observe(t.Context(), w.targets()), nil, time.Now())
+		found := Diagnose(observe(t.Context(), w.targets()), nil, time.Now())
 		if len(found) != 1 || !strings.Contains(found[0].Why, "left it, or made anew: n2, n3") || strings.Contains(found[0].Why, "not of this lab") {
 			t.Errorf("%+v", found)
 		}

@@ -21,10 +21,6 @@ import (
 // left: less is soon, or was not renewed.
 const shortLife = 20 * 24 * time.Hour
 
-// ageTimeout bounds the reading of all certificates: a node that hangs is left
-// out.
-const ageTimeout = 5 * time.Second
-
 // Validity is the time in which a node's swarm certificate is good.
 type Validity struct{ From, Until time.Time }
 
@@ -58,16 +54,16 @@ func ValidityOf(raw []byte) (v Validity, ok bool) {
 	}
 }
 
-// Ages reads the certificates of all targets at once, by short name. A node
+// Ages reads the certificates of all nodes at once, by short name. A node
 // that is in no swarm, or cannot be asked, is left out. It does not need the
 // engines: a swarm whose certificates ran out can be asked too.
-func Ages(ctx context.Context, targets []Target) map[string]Validity {
-	ctx, cancel := context.WithTimeout(ctx, ageTimeout)
+func (c *Cluster) Ages(ctx context.Context) map[string]Validity {
+	ctx, cancel := context.WithTimeout(ctx, certificatesTimeout)
 	defer cancel()
 	out := map[string]Validity{}
 	var mu sync.Mutex
-	each(len(targets), func(i int) {
-		t := targets[i]
+	each(len(c.targets), func(i int) {
+		t := c.targets[i]
 		if t.Certificate == nil {
 			return
 		}

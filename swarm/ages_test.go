@@ -97,12 +97,12 @@ func TestAgesLeaveOutWhoCannotBeAsked(t *testing.T) {
 	read := func(raw []byte, err error) func(context.Context) ([]byte, error) {
 		return func(context.Context) ([]byte, error) { return raw, err }
 	}
-	ages := Ages(t.Context(), []Target{
-		{Name: "good", Certificate: read(raw, nil)},
-		{Name: "halted"},
-		{Name: "none", Certificate: read(nil, fs.ErrNotExist)},
-		{Name: "garbage", Certificate: read([]byte("garbage"), nil)},
-	})
+	ages := New([]Target{
+		{Node: Node{Name: "good"}, Certificate: read(raw, nil)},
+		{Node: Node{Name: "halted"}},
+		{Node: Node{Name: "none"}, Certificate: read(nil, fs.ErrNotExist)},
+		{Node: Node{Name: "garbage"}, Certificate: read([]byte("garbage"), nil)},
+	}, Options{}).Ages(t.Context())
 	if len(ages) != 1 || !ages["good"].Until.Equal(agesNow.Add(time.Hour)) {
 		t.Errorf("%v", ages)
 	}
@@ -328,7 +328,7 @@ func TestManagersOfWhomNobodyTells(t *testing.T) {
 	}
 	targets := w.targets()
 	targets[2].Engine = hanging{}
-	v := Observe(t.Context(), targets)
+	v := observe(t.Context(), targets)
 	if v.Quorum.Managers != 3 || v.Quorum.Reachable != 0 || v.Quorum.HasQuorum {
 		t.Errorf("quorum: %+v", v.Quorum)
 	}

@@ -1,10 +1,10 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -12,86 +12,51 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
-// availabilityStep tells the scheduler how to treat a node.
-type availabilityStep struct {
-	on
-	ID   string
-	Want engine.Availability
-}
-
-func (availabilityStep) Kind() Kind { return KindUpdate }
-func (s availabilityStep) String() string {
-	return "set availability " + string(s.Want)
-}
-
-// emptyStep waits until no task of a service runs on a node.
-type emptyStep struct {
-	on
-	ID string
-}
-
-func (emptyStep) Kind() Kind     { return KindDrain }
-func (emptyStep) String() string { return "wait until no task of a service is left on it" }
-
-// SetAvailability gives the named nodes (as for Promote) an availability, all
-// at once, so that no task moves to a node that is next. It waits until the
-// swarm's list shows it, and for drain until no task of a service runs on the
-// nodes any more; on a node that does not answer, until the swarm wants none
-// there. A node's part in raft is not touched. Errors are those of Promote,
-// and "still-has-tasks" with ExitUnfinished where tasks are left when patience
-// is over.
-func SetAvailability(ctx context.Context, targets []Target, names []string, want engine.Availability, o ChangeOptions) (Change, error) {
-	r, ch, err := beginChange(ctx, targets, names, o, nil)
+// PlanAvailability plans to give the named nodes (as for PlanPromote) an
+// availability, all at once, so that no task moves to a node that is next. Run,
+// it waits until the swarm's list shows it, and for drain until no task of a
+// service runs on the nodes any more; on a node that does not answer, until the
+// swarm wants none there. A node's part in raft is not touched. Errors are those
+// of PlanPromote; run, "still-has-tasks" with ExitUnfinished where tasks are left
+// when the timeout is over.
+func PlanAvailability(v View, names []string, want engine.Availability) (Plan, error) {
+	p := Plan{View: v, end: endUpdate}
+	members, err := p.resolve(names, false)
 	if err != nil {
-		return ch, err
+		return p, err
 	}
-	var todo []Step
-	for i, m := range r.members {
-		ch.Nodes[i].Already = m.Availability == want
-		if !ch.Nodes[i].Already {
-			todo = append(todo, availabilityStep{on(m.name), m.ID, want})
+	var set, empty []Step
+	for i, m := range members {
+		if p.Nodes[i].Already = m.Availability == want; !p.Nodes[i].Already {
+			set = append(set, availabilityStep{on(m.name), m.ID, want})
 		}
+		empty = append(empty, emptyStep{on(m.name), m.ID})
 	}
-	ch.Steps = slices.Clone(todo)
+	p.stageThat(stopRun, "update", set...)
 	if want == engine.AvailabilityDrain {
-		for _, m := range r.members {
-			ch.Steps = append(ch.Steps, emptyStep{on(m.name), m.ID})
+		p.stageThat(stopRun, "drain", empty...)
+	}
+	if len(set) > 0 {
+		p.Warnings = v.scheduling(members, want)
+	}
+	for _, m := range members {
+		if n, ok := v.Node(m.name); ok && n.State == StateEngineDown && want == engine.AvailabilityDrain {
+			p.Warnings = append(p.Warnings, m.name+"'s engine does not answer ("+reason(n)+"): the swarm wants no task there any more, and what runs there may go on until it does")
 		}
 	}
-	if len(todo) > 0 {
-		ch.Warnings = r.scheduling(want)
-	}
-	for _, m := range r.members {
-		if n, ok := r.view.Node(m.name); ok && n.State == StateEngineDown && want == engine.AvailabilityDrain {
-			ch.Warnings = append(ch.Warnings, m.name+"'s engine does not answer ("+reason(n)+"): the swarm wants no task there any more, and what runs there may go on until it does")
-		}
-	}
-	ch.Lesson = r.view.Lesson(ch.Steps)
-	if o.DryRun {
-		return ch, nil
-	}
-	err = r.all(todo, func(s Step) error {
-		a := s.(availabilityStep) //nolint:forcetypeassert // all of todo are
-		return r.shown(ctx, a.ID,
-			func(spec *engine.NodeSpec) { spec.Availability = want },
-			func(n engine.Node) bool { return n.Availability == want })
-	})
-	if err == nil && want == engine.AvailabilityDrain {
-		err = r.awaitEmpty(ctx)
-		ch.Warnings = append(ch.Warnings, r.staying(ctx)...)
-	}
-	return r.endUpdate(ctx, ch, err)
+	p.Lesson = v.Lesson(p.Steps())
+	return p, nil
 }
 
 // scheduling warns of what an availability does not do, or does to the rest.
-func (r *changer) scheduling(want engine.Availability) []string {
+func (v View) scheduling(members []member, want engine.Availability) []string {
 	if want == engine.AvailabilityActive {
 		return nil
 	}
 	var out []string
 	if want == engine.AvailabilityDrain {
 		var votes []string
-		for _, m := range r.members {
+		for _, m := range members {
 			if m.IsManager() {
 				votes = append(votes, m.name)
 			}
@@ -104,136 +69,26 @@ func (r *changer) scheduling(want engine.Availability) []string {
 			out = append(out, strings.Join(votes, ", ")+" stay managers and keep their votes: drain takes tasks away, not the role (dcalab demote)")
 		}
 	}
-	if !slices.ContainsFunc(r.view.entries(), func(e engine.Node) bool {
+	if !slices.ContainsFunc(v.entries(), func(e engine.Node) bool {
 		return e.Availability == engine.AvailabilityActive && e.Status == engine.NodeReady &&
-			!slices.ContainsFunc(r.members, func(m member) bool { return m.ID == e.ID })
+			!slices.ContainsFunc(members, func(m member) bool { return m.ID == e.ID })
 	}) {
 		out = append(out, "no node is left that takes new tasks: services wait until one does (dcalab activate NODE)")
 	}
 	return out
 }
 
-// staying tells of the containers on drained nodes that no service started.
-func (r *changer) staying(ctx context.Context) []string {
-	counts := make([]int, len(r.members))
-	each(len(r.members), func(i int) {
-		if n, ours := r.view.Node(r.members[i].name); ours && n.State.Answered() {
-			if e, err := r.engine(n.Name); err == nil {
-				counts[i], _ = e.Standalone(ctx) // what cannot be counted is not told
-			}
-		}
-	})
-	var out []string
-	for i, m := range r.members {
-		switch n := counts[i]; {
-		case n == 1:
-			out = append(out, "1 other container stays on "+m.name+": no service started it")
-		case n > 1:
-			out = append(out, fmt.Sprintf("%d other containers stay on %s: no service started them", n, m.name))
-		}
-	}
-	return out
-}
-
-// awaitEmpty waits until none of the nodes has a task left.
-func (r *changer) awaitEmpty(ctx context.Context) error {
-	type stand struct {
-		node string
-		left []string
-	}
-	var stands []stand
-	told := map[string]string{}
-	err := r.poll(ctx, func() error {
-		var tasks []engine.Task
-		if err := r.through(ctx, func(e Engine) error {
-			var err error
-			tasks, err = e.Tasks(ctx)
-			return err
-		}); err != nil {
-			return err
-		}
-		stands = nil
-		for _, m := range r.members {
-			left := r.left(m, tasks)
-			if len(left) == 0 {
-				continue
-			}
-			stands = append(stands, stand{m.name, left})
-			if text := "waiting for its tasks to end: " + strings.Join(left, ", "); told[m.name] != text {
-				told[m.name] = text
-				r.progress(Event{Node: m.name, Kind: KindDrain, Step: text})
-			}
-		}
-		if len(stands) > 0 {
-			return errStillTasks
-		}
-		return nil
-	})
-	if !errors.Is(err, errStillTasks) {
-		return err
-	}
-	var why, nodes []string
-	for _, s := range stands {
-		nodes = append(nodes, s.node)
-		why = append(why, s.node+" still has "+strings.Join(s.left, ", "))
-	}
-	return &trouble.Error{
-		ID: "still-has-tasks", Exit: trouble.ExitUnfinished, Where: strings.Join(nodes, ", "),
-		What: fmt.Sprintf("drained, and not empty after %s", r.patience), Why: strings.Join(why, "; "),
-		Next: []string{
-			"a task may take its service's stop grace period to end; wait on: dcalab drain " + strings.Join(nodes, " "),
-			"look at them, on a manager: docker node ps " + nodes[0],
-		},
-	}
-}
-
-var errStillTasks = errors.New("tasks are left")
-
-// left names the tasks of services that a node still has. What a node that
-// does not answer last told says nothing: there the swarm's wish counts.
-func (r *changer) left(m member, tasks []engine.Task) []string {
-	n, ours := r.view.Node(m.name)
-	silent := ours && !n.State.Answered() || m.Status == engine.NodeDown
-	var out []string
-	for _, t := range tasks {
-		if t.NodeID != m.ID || t.Attached || !t.Running() || silent && !t.Wanted() {
-			continue
-		}
-		out = append(out, t.Name+" ("+t.State+")")
-	}
-	slices.Sort(out)
-	return out
-}
-
-// labelStep sets and takes away labels of a node in the swarm.
-type labelStep struct {
-	on
-	ID   string
-	Set  map[string]string
-	Drop []string
-}
-
-func (labelStep) Kind() Kind { return KindUpdate }
-func (s labelStep) String() string {
-	var parts []string
-	for _, k := range slices.Sorted(maps.Keys(s.Set)) {
-		parts = append(parts, "set label "+k+"="+s.Set[k])
-	}
-	for _, k := range s.Drop {
-		parts = append(parts, "remove label "+k)
-	}
-	return strings.Join(parts, ", ")
-}
-
-// SetLabels sets labels of the named nodes (as for Promote) and takes others
-// away; the rest is kept. It waits until the swarm's list shows it. Errors are
-// those of Promote.
-func SetLabels(ctx context.Context, targets []Target, names []string, set map[string]string, drop []string, o ChangeOptions) (Change, error) {
-	r, ch, err := beginChange(ctx, targets, names, o, nil)
+// PlanLabels plans to set labels of the named nodes (as for PlanPromote) and to
+// take others away; the rest is kept. Run, it waits until the swarm's list shows
+// it. Errors are those of PlanPromote.
+func PlanLabels(v View, names []string, set map[string]string, drop []string) (Plan, error) {
+	p := Plan{View: v, end: endUpdate}
+	members, err := p.resolve(names, false)
 	if err != nil {
-		return ch, err
+		return p, err
 	}
-	for i, m := range r.members {
+	var steps []Step
+	for i, m := range members {
 		s := labelStep{on: on(m.name), ID: m.ID, Set: map[string]string{}}
 		for k, v := range set {
 			if have, ok := m.Labels[k]; !ok || have != v {
@@ -245,83 +100,67 @@ func SetLabels(ctx context.Context, targets []Target, names []string, set map[st
 				s.Drop = append(s.Drop, k)
 			}
 		}
-		if ch.Nodes[i].Already = len(s.Set)+len(s.Drop) == 0; !ch.Nodes[i].Already {
-			ch.Steps = append(ch.Steps, s)
+		if p.Nodes[i].Already = len(s.Set)+len(s.Drop) == 0; !p.Nodes[i].Already {
+			steps = append(steps, s)
 		}
 	}
-	ch.Lesson = r.view.Lesson(ch.Steps)
-	if o.DryRun {
-		return ch, nil
-	}
-	err = r.all(ch.Steps, func(s Step) error {
-		l := s.(labelStep) //nolint:forcetypeassert // all of them are
-		return r.shown(ctx, l.ID, func(spec *engine.NodeSpec) {
-			maps.Copy(spec.Labels, l.Set)
-			for _, k := range l.Drop {
-				delete(spec.Labels, k)
-			}
-		}, func(n engine.Node) bool {
-			for k, v := range l.Set {
-				if have, ok := n.Labels[k]; !ok || have != v {
-					return false
-				}
-			}
-			return !slices.ContainsFunc(l.Drop, func(k string) bool { _, ok := n.Labels[k]; return ok })
-		})
-	})
-	return r.endUpdate(ctx, ch, err)
+	p.stageThat(stopRun, "update", steps...)
+	p.Lesson = v.Lesson(p.Steps())
+	return p, nil
 }
 
-// all does steps on several nodes at once, and tells of them.
-func (r *changer) all(steps []Step, do func(Step) error) error {
-	errs := make([]error, len(steps))
-	each(len(steps), func(i int) {
-		s := steps[i]
-		r.progress(Event{Node: s.Node(), Kind: s.Kind(), Step: s.String()})
-		err := do(s)
-		r.progress(Event{Node: s.Node(), Kind: s.Kind(), Step: s.String(), Done: true, Err: err})
-		if err != nil {
-			errs[i] = &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: s.Node(),
-				What: s.String(), Why: cause(s.Node(), err), Next: []string{"see where it stands: dcalab status"}, Err: err}
+// endUpdate ends what leaves the managers as they are: the view has what the
+// list showed in the end, and nobody is asked again.
+func endUpdate(ctx context.Context, r *Run, p Plan, failed []failure, res *Result) error {
+	for _, s := range p.Steps() {
+		if s.Kind() == KindDrain {
+			res.Warnings = append(res.Warnings, r.warned[s.Node()]...)
 		}
-	})
-	return errors.Join(errs...)
-}
-
-// shown edits a node's entry and waits until the list shows it.
-func (r *changer) shown(ctx context.Context, id string, edit func(*engine.NodeSpec), done func(engine.Node) bool) error {
-	if err := r.steadily(ctx, func(e Engine) error { return e.UpdateNode(ctx, id, edit) }); err != nil {
+	}
+	if err := interruptedChange(ctx); err != nil {
 		return err
 	}
-	return r.poll(ctx, func() error {
-		list, err := r.nodes(ctx)
-		if err != nil {
-			return err
-		}
-		at := find(list, id)
-		switch {
-		case at < 0:
-			return finalError{fmt.Errorf("%s: %w", id, engine.ErrNotFound)}
-		case !done(list[at]):
-			return errors.New("the swarm's list does not show it yet")
-		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.changed = append(r.changed, list[at]) // not the whole list: another's change may be younger than it
-		return nil
-	})
-}
-
-// endUpdate is endChange for what leaves the managers as they are.
-func (r *changer) endUpdate(ctx context.Context, ch Change, err error) (Change, error) {
-	if interrupted := interruptedChange(ctx); interrupted != nil {
-		return ch, interrupted
-	}
-	for i := range ch.View.Nodes {
-		n := &ch.View.Nodes[i]
+	res.View.Nodes = slices.Clone(res.View.Nodes)
+	for i := range res.View.Nodes {
+		n := &res.View.Nodes[i]
 		if at := find(r.changed, n.NodeID); at >= 0 && n.NodeID != "" {
 			n.Availability, n.Labels, n.Status = r.changed[at].Availability, r.changed[at].Labels, r.changed[at].Status
 		}
 	}
-	return ch, err
+	var updates []failure
+	var drains []error
+	for _, f := range failed {
+		if f.step.Kind() == KindDrain {
+			drains = append(drains, f.err)
+		} else {
+			updates = append(updates, f)
+		}
+	}
+	return cmp.Or(changeErrors(ctx, updates, changeError), r.drainError(drains))
+}
+
+// drainError makes one error of those of several nodes that were to be drained.
+func (r *Run) drainError(errs []error) error {
+	var why, nodes []string
+	for _, err := range errs {
+		var left *tasksLeftError
+		switch {
+		case errors.As(err, &left):
+			nodes = append(nodes, left.node)
+			why = append(why, left.Error())
+		case err != nil:
+			return err
+		}
+	}
+	if len(nodes) == 0 {
+		return nil
+	}
+	return &trouble.Error{
+		ID: "still-has-tasks", Exit: trouble.ExitUnfinished, Where: strings.Join(nodes, ", "),
+		What: fmt.Sprintf("drained, and not empty after %s", r.o.Timeout), Why: strings.Join(why, "; "),
+		Next: []string{
+			"a task may take its service's stop grace period to end; wait on: dcalab drain " + strings.Join(nodes, " "),
+			"look at them, on a manager: docker node ps " + nodes[0],
+		},
+	}
 }

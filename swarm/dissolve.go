@@ -6,55 +6,26 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/trouble"
 )
-
-// DissolveOptions of Dissolve.
-type DissolveOptions struct {
-	// View is what was observed just now; nil makes it observe first.
-	View *View
-	// Patience is how long to wait for one manager to be demoted; zero means 20
-	// seconds. One that is not by then leaves all the same.
-	Patience time.Duration
-	Progress func(Event)
-}
-
-// Dissolved is what Dissolve did.
-type Dissolved struct {
-	// Steps that were planned, in order; none where no node was in a swarm.
-	Steps []Step
-	// Lesson is what a person would type for Steps.
-	Lesson lesson.Lesson
-	View   View // at the end
-	// Left are the ids of swarms that no node is in any more that answers, and
-	// that others may come back into: Target.Dissolved, from now on.
-	Left []string
-}
-
-// demotionPatience is enough for raft to let go of a manager; a dissolve does
-// not hang on it.
-const demotionPatience = 20 * time.Second
-
-// lastLook is for how long a dissolve that was interrupted looks at what it
-// leaves.
-const lastLook = 5 * time.Second
 
 // PlanDissolve says how the lab's swarm, as v shows it, is taken down: the
 // workers leave, all at once; then the managers, one after the other, are
 // demoted and leave, those that the leader does not reach first and the leader last, so
 // that what is left of the swarm keeps its quorum to the end; the last manager
 // leaves by force. Where there is no quorum to keep, all leave by force. It is
-// pure.
+// pure, and leaves the machines alone.
 //
 // Unfinished are nodes that cannot be asked and that are, or may be, in the
-// swarm still.
+// swarm still. Run, what fails on the way stops nothing: that a demotion failed
+// is told, and its node leaves by force. In the end it looks, and names in a
+// *trouble.Error "dissolve-unfinished" (ExitUnfinished) the nodes that are, or
+// may be, in the swarm still. The same plan finishes what was interrupted.
 func PlanDissolve(v View) Plan {
-	var p Plan
+	// A demotion that takes longer is not waited for: the node leaves by force.
+	p := Plan{View: v, end: endDissolve, timeout: demotionTimeout}
 	ours := func(n NodeView) bool {
 		return n.State.Answered() && n.State != StateInactive && n.State != StateForeign
 	}
@@ -88,12 +59,12 @@ func PlanDissolve(v View) Plan {
 	if leader != nil {
 		managers = append(managers, *leader)
 	}
-	p.stage("workers", workers)
+	p.stageThat(goOn, "workers", workers...)
 	q := v.Quorum
 	for _, e := range v.Stale {
 		// The entry of a manager that is no more counts against those that are.
 		if after := QuorumOf(q.Managers-1, q.Reachable); e.IsManager() && q.HasQuorum && after.HasQuorum {
-			p.stage("clear", []Step{dropStep{on(e.Lab), e.ID, true}})
+			p.stageThat(goOn, "clear", removeEntryStep{on(e.Lab), e.ID, true})
 			q = after
 		}
 	}
@@ -108,11 +79,11 @@ func PlanDissolve(v View) Plan {
 			after = q // it is on its way only
 		}
 		if listed && q.HasQuorum && after.HasQuorum {
-			p.stage("demote", []Step{demoteStep{on(n.Name), n.NodeID}})
+			p.stageThat(goOn, "demote", demoteStep{on(n.Name), n.NodeID})
 			q = after
 		}
 		if ours(n) {
-			p.stage("leave", []Step{leaveStep{on: on(n.Name), Cluster: n.Cluster, Why: why}})
+			p.stageThat(goOn, "leave", leaveStep{on: on(n.Name), Cluster: n.Cluster, Why: why})
 		}
 	}
 	p.Unfinished = v.mayRemain()
@@ -151,35 +122,7 @@ func (v View) beyond() []string {
 	return out
 }
 
-// Dissolve takes the lab's swarm down, as PlanDissolve has it, and leaves the
-// machines alone. It needs no quorum. What fails on the way stops nothing: in
-// the end it looks, and names in a *trouble.Error "dissolve-unfinished"
-// (ExitUnfinished) the nodes that are, or may be, in the swarm still. The same
-// call finishes what was interrupted.
-func Dissolve(ctx context.Context, targets []Target, o DissolveOptions) (Dissolved, error) {
-	var d Dissolved
-	if o.View != nil {
-		d.View = *o.View
-	} else {
-		d.View = Observe(ctx, targets)
-	}
-	if o.Patience <= 0 {
-		o.Patience = demotionPatience
-	}
-	before := d.View.Nodes
-	plan := PlanDissolve(d.View)
-	d.Steps = plan.Steps()
-	d.Lesson = plan.Lesson
-	r := &changer{runner: newRunner(targets, o.Progress, o.Patience)}
-	r.begin(d.View)
-	r.lastFirst(d.Steps)
-	for _, stage := range plan.Stages {
-		if ctx.Err() != nil {
-			break
-		}
-		each(len(stage.Steps), func(i int) { r.dissolve(ctx, stage.Steps[i]) })
-	}
-	r.asking.Wait()
+func endDissolve(ctx context.Context, r *Run, p Plan, _ []failure, res *Result) error {
 	var interrupted error
 	if err := ctx.Err(); err != nil {
 		interrupted = &trouble.Error{ID: "interrupted", Exit: trouble.ExitInterrupted, What: "interrupted",
@@ -187,55 +130,31 @@ func Dissolve(ctx context.Context, targets []Target, o DissolveOptions) (Dissolv
 			Next: []string{"finish it: dcalab swarm dissolve --yes", "or make it whole again: dcalab swarm bootstrap"}, Err: err}
 		// What is left of the swarm has to be known all the same.
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), interruptedTimeout)
 		defer cancel()
 	}
-	if len(d.Steps) > 0 {
-		d.View = Observe(ctx, targets)
+	if !p.Empty() {
+		res.View = r.Observe(ctx)
+		res.After = res.View.Quorum
 	}
-	left := plan.Unfinished
-	for _, n := range d.View.Nodes {
-		planned := slices.ContainsFunc(d.Steps, func(s Step) bool { return s.Kind() == KindLeave && s.Node() == n.Name })
-		switch {
-		case !planned:
-		case n.State == StateInactive:
-		default:
+	left := p.Unfinished
+	for _, n := range res.View.Nodes {
+		planned := slices.ContainsFunc(res.Steps, func(s Step) bool { return s.Kind() == KindLeave && s.Node() == n.Name })
+		if planned && n.State != StateInactive {
 			left = append(left, Unfinished{Node: n.Name, Why: reason(n), Err: n.Err})
 		}
 	}
 	if len(left) > 0 {
-		was := halves(before, func(n NodeView) bool { return n.State != StateForeign })
-		for _, h := range was {
-			if !slices.ContainsFunc(d.View.Nodes, func(n NodeView) bool { return n.State.Answered() && n.Cluster == h.Cluster }) && h.Cluster != unknownCluster {
-				d.Left = append(d.Left, h.Cluster)
+		for _, h := range groupBySwarm(p.View.Nodes, func(n NodeView) bool { return n.State != StateForeign }) {
+			if !slices.ContainsFunc(res.View.Nodes, func(n NodeView) bool { return n.State.Answered() && n.Cluster == h.Cluster }) && h.Cluster != unknownCluster {
+				res.Dissolved = append(res.Dissolved, h.Cluster)
 			}
 		}
 	}
 	if interrupted != nil {
-		return d, interrupted
+		return interrupted
 	}
-	return d, notDissolved(left)
-}
-
-// lastFirst puts the manager that leaves last before the others, because it
-// is the one that can be asked throughout.
-func (r *changer) lastFirst(steps []Step) {
-	at := func(name string) int {
-		return slices.IndexFunc(steps, func(s Step) bool { return s.Node() == name && s.Kind() == KindLeave })
-	}
-	slices.SortStableFunc(r.via, func(a, b string) int { return at(b) - at(a) })
-}
-
-// dissolve does one step. That a demotion failed is told and no reason to
-// stop: its node leaves by force.
-func (r *changer) dissolve(ctx context.Context, s Step) {
-	if s.Kind() != KindDemote {
-		_ = r.step(ctx, s) // told; where it stands in the end is looked at
-		return
-	}
-	if m, err := r.view.resolve(s.Node()); err == nil {
-		_ = r.change(ctx, m, s, engine.RoleWorker)
-	}
+	return notDissolved(left)
 }
 
 func notDissolved(left []Unfinished) error {
@@ -256,21 +175,4 @@ func notDissolved(left []Unfinished) error {
 			"start them: dcalab start " + strings.Join(names, " "),
 			"then dcalab swarm dissolve takes them out, and dcalab swarm bootstrap into the next swarm",
 		}, Err: errors.Join(errs...)}
-}
-
-// Holdings gives what the lab's swarm keeps for its users. Errors are those of
-// Promote: nobody can tell without a quorum.
-func (v View) Holdings(ctx context.Context, targets []Target) (engine.Holdings, error) {
-	var out engine.Holdings
-	if err := v.NeedManager(); err != nil {
-		return out, err
-	}
-	r := newRunner(targets, nil, 0)
-	r.begin(v)
-	err := r.through(ctx, func(e Engine) error {
-		var err error
-		out, err = e.Holdings(ctx)
-		return err
-	})
-	return out, err
 }

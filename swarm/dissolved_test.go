@@ -29,27 +29,27 @@ func TestDissolvedWhileANodeWasDown(t *testing.T) {
 				w := newWorld(testLab(tt.roles))
 				formed(w)
 				w.halt(tt.down)
-				d, err := Dissolve(t.Context(), w.targets(), DissolveOptions{})
-				if err == nil || len(d.Left) != 1 {
-					t.Fatalf("%v, left %v", err, d.Left)
+				d, err := dissolve(t.Context(), w.targets(), how{})
+				if err == nil || len(d.Dissolved) != 1 {
+					t.Fatalf("%v, left %v", err, d.Dissolved)
 				}
 				w.restart(tt.down)
 				targets := func() []Target {
 					ts := w.targets()
 					for i := range ts {
-						ts[i].Dissolved = d.Left
+						ts[i].Dissolved = d.Dissolved
 					}
 					return ts
 				}
 				back := w.engines[tt.down].name
-				v := Observe(t.Context(), targets())
-				if n, _ := v.Node(back); n.State != StateRemoved || v.Cluster != "" || len(v.Rivals) > 0 || !strings.Contains(strings.Join(v.Warnings, "; "), "dissolved") {
+				v := observe(t.Context(), targets())
+				if n, _ := v.Node(back); n.State != StateRemoved || v.Cluster != "" || len(v.CandidateSwarms) > 0 || !strings.Contains(strings.Join(v.Warnings, "; "), "dissolved") {
 					t.Errorf("%s is %s in %q, warnings %v", back, n.State, v.Cluster, v.Warnings)
 				}
 				if got := describe(PlanDissolve(v).Steps()); got != back+" leave" {
 					t.Errorf("a second dissolve would do %s", got)
 				}
-				if p, err := MakePlan(w.lab, v, Options{}); err != nil || describe(p.Steps()) != tt.steps {
+				if p, err := PlanBootstrap(w.lab, v, PlanOptions{}); err != nil || describe(p.Steps()) != tt.steps {
 					t.Errorf("bootstrap: %v, %s", err, describe(p.Steps()))
 				}
 				// The others have a new swarm by then.
@@ -63,7 +63,7 @@ func TestDissolvedWhileANodeWasDown(t *testing.T) {
 						w.join(i, first, map[byte]engine.Role{'m': engine.RoleManager, 'w': engine.RoleWorker}[tt.roles[i]])
 					}
 				}
-				res, err := Apply(t.Context(), w.lab, targets(), Options{})
+				res, err := bootstrap(t.Context(), w.lab, targets(), how{})
 				if err != nil || describe(res.Steps) != tt.into {
 					t.Errorf("bootstrap into the next: %v, %s", err, describe(res.Steps))
 				}
@@ -81,7 +81,7 @@ func TestDissolvedInPart(t *testing.T) {
 		for i := range ts {
 			ts[i].Dissolved = []string{w.engines[0].swarm}
 		}
-		p, err := MakePlan(w.lab, Observe(t.Context(), ts), Options{})
+		p, err := PlanBootstrap(w.lab, observe(t.Context(), ts), PlanOptions{})
 		if err != nil || !p.Empty() {
 			t.Errorf("%v, %s", err, p)
 		}
@@ -103,14 +103,14 @@ func TestDissolveInterrupted(t *testing.T) {
 			{"n1 leave", []string{w.engines[0].swarm}},
 		} {
 			ctx, cancel := context.WithCancel(t.Context())
-			d, err := Dissolve(ctx, w.targets(), DissolveOptions{Progress: func(e Event) {
+			d, err := dissolve(ctx, w.targets(), how{Progress: func(e Event) {
 				if e.Done && e.Node+" "+string(e.Kind) == c.at {
 					cancel()
 				}
 			}})
 			cancel()
-			if !errors.Is(err, context.Canceled) || !slices.Equal(d.Left, c.left) {
-				t.Errorf("interrupted after %s: %v, left %q, want %q", c.at, err, d.Left, c.left)
+			if !errors.Is(err, context.Canceled) || !slices.Equal(d.Dissolved, c.left) {
+				t.Errorf("interrupted after %s: %v, left %q, want %q", c.at, err, d.Dissolved, c.left)
 			}
 		}
 	})

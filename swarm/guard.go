@@ -106,7 +106,7 @@ func (v View) GuardDestroying(nodes ...string) error {
 	if v.Quorum.HasQuorum {
 		return v.GuardStopping(nodes...)
 	}
-	dark := v.Dark(nodes...)
+	dark := v.NoNodeAnswers(nodes...)
 	// One that was promoted is known by the others, whatever labs.yaml calls it.
 	managers := nodeNames(v.managers())
 	var hit []string
@@ -135,9 +135,9 @@ func (v View) GuardDestroying(nodes ...string) error {
 	}
 }
 
-// Dark tells whether no node answers, so that nobody could tell of a swarm, and
+// NoNodeAnswers tells whether no node answers, so that nobody could tell of a swarm, and
 // a machine that is not among the named ones exists.
-func (v View) Dark(nodes ...string) bool {
+func (v View) NoNodeAnswers(nodes ...string) bool {
 	others := false
 	for _, n := range v.Nodes {
 		if n.State.Answered() {

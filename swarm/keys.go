@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/dcalab/dcalab/engine"
@@ -10,9 +11,9 @@ import (
 )
 
 // Token gives the join token for a role, from a manager of the lab's swarm.
-// Errors are those of Promote: no-swarm, nobody-answers, two-swarms, no-quorum.
-func Token(ctx context.Context, targets []Target, role engine.Role) (engine.Secret, error) {
-	r, err := keeper(ctx, targets)
+// Errors are those of NeedManager: no-swarm, nobody-answers, two-swarms, no-quorum.
+func (c *Cluster) Token(ctx context.Context, role engine.Role) (engine.Secret, error) {
+	r, err := c.keeper(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -21,12 +22,12 @@ func Token(ctx context.Context, targets []Target, role engine.Role) (engine.Secr
 
 // RotateToken makes a new join token for a role and gives it. The old one is
 // void at once; nodes that have joined stay.
-func RotateToken(ctx context.Context, targets []Target, role engine.Role) (engine.Secret, error) {
-	r, err := keeper(ctx, targets)
+func (c *Cluster) RotateToken(ctx context.Context, role engine.Role) (engine.Secret, error) {
+	r, err := c.keeper(ctx)
 	if err != nil {
 		return "", err
 	}
-	if err := r.steadily(ctx, func(e Engine) error { return e.RotateToken(ctx, role) }); err != nil {
+	if err := r.viaManagerWithRetry(ctx, func(e Engine) error { return e.RotateToken(ctx, role) }); err != nil {
 		return "", err
 	}
 	return r.joinTokens(ctx, role)
@@ -34,13 +35,13 @@ func RotateToken(ctx context.Context, targets []Target, role engine.Role) (engin
 
 // UnlockKey gives the key that unlocks a restarted manager; empty where
 // autolock is off.
-func UnlockKey(ctx context.Context, targets []Target) (engine.Secret, error) {
-	r, err := keeper(ctx, targets)
+func (c *Cluster) UnlockKey(ctx context.Context) (engine.Secret, error) {
+	r, err := c.keeper(ctx)
 	if err != nil {
 		return "", err
 	}
 	var key engine.Secret
-	err = r.steadily(ctx, func(e Engine) error {
+	err = r.viaManagerWithRetry(ctx, func(e Engine) error {
 		var err error
 		key, err = e.UnlockKey(ctx)
 		return err
@@ -48,80 +49,53 @@ func UnlockKey(ctx context.Context, targets []Target) (engine.Secret, error) {
 	return key, err
 }
 
-func keeper(ctx context.Context, targets []Target) (*runner, error) {
-	v, err := usable(ctx, targets, nil, ChangeOptions{}, nil)
+func (c *Cluster) keeper(ctx context.Context) (*Run, error) {
+	v, err := c.Changeable(ctx, nil, AwaitLeader, false)
 	if err != nil {
 		return nil, err
 	}
-	r := newRunner(targets, nil, 0)
-	r.begin(v)
-	return r, nil
+	return c.begin(v), nil
 }
 
-// PlanUnlock says which nodes of the lab Unlock would unlock.
-func PlanUnlock(v View) []Step {
+// PlanUnlock plans to give the key to every locked node of the lab, all at once
+// (one alone is not unlocked before enough others are for a quorum). An empty key
+// is fetched from a manager that is not locked. Run, the result's Nodes are those
+// that were unlocked; errors are of type *trouble.Error: wrong-key, no-key.
+func PlanUnlock(v View, key engine.Secret) Plan {
+	p := Plan{View: v, end: endUnlock}
 	var steps []Step
-	for _, i := range v.locked() {
-		steps = append(steps, unlockStep{on(v.Nodes[i].Name), !v.Quorum.HasQuorum})
-	}
-	return steps
-}
-
-// locked gives the places of locked nodes. By the engine's own word: a locked
-// node of another swarm is unlocked by its key just the same.
-func (v View) locked() []int {
-	var out []int
-	for i := range v.Nodes {
+	for i, n := range v.Nodes {
+		// By the engine's own word: a locked node of another swarm is unlocked by its
+		// key just the same.
 		if v.facts[i].info.State == engine.StateLocked {
-			out = append(out, i)
+			steps = append(steps, unlockStep{on(n.Name), !v.Quorum.HasQuorum, key})
+			p.Nodes = append(p.Nodes, Changed{Name: n.Name})
 		}
 	}
-	return out
+	p.stageThat(goOn, "unlock", steps...)
+	p.Lesson = v.Lesson(p.Steps())
+	return p
 }
 
-// Unlock gives key to every locked node of the lab, all at once (one alone is
-// not unlocked before enough others are for a quorum), and names those that it
-// unlocked: none where none was locked. An empty key is fetched from a manager
-// that is not locked. v is what was observed just now. Errors are of type
-// *trouble.Error: wrong-key, no-key.
-func Unlock(ctx context.Context, targets []Target, v View, key engine.Secret) ([]string, error) {
-	var locked []Target
-	for _, i := range v.locked() {
-		locked = append(locked, targets[i])
+func endUnlock(ctx context.Context, _ *Run, p Plan, failed []failure, res *Result) error {
+	if p.Empty() {
+		return ctx.Err()
 	}
-	if len(locked) == 0 {
-		return nil, ctx.Err()
-	}
-	if key == "" {
-		r := newRunner(targets, nil, 0)
-		r.begin(v)
-		ask := r.through
-		if v.Quorum.HasQuorum {
-			ask = r.steadily // it may lose its leader meanwhile
-		}
-		err := ask(ctx, func(e Engine) error {
-			var err error
-			key, err = e.UnlockKey(ctx)
-			return err
-		})
-		if err != nil || key == "" {
-			return nil, &trouble.Error{ID: "no-key", Exit: trouble.ExitRefused, What: "unlock the swarm",
-				Why: "no manager that is not locked has the key", Err: err,
-				Next: []string{"give the key that docker swarm unlock-key showed when autolock was switched on"}}
-		}
-	}
-	errs := make([]error, len(locked))
-	each(len(locked), func(i int) { errs[i] = unlock(ctx, locked[i], key) })
-	var done, wrong []string
+	var wrong []string
 	var other []error
-	for i, err := range errs {
+	for _, f := range failed {
+		res.Nodes = slices.DeleteFunc(res.Nodes, func(n Changed) bool { return n.Name == f.step.Node() })
+		var noKey noKeyError
 		switch {
-		case err == nil:
-			done = append(done, locked[i].Name)
-		case errors.Is(err, engine.ErrWrongKey):
-			wrong = append(wrong, locked[i].Name)
+		case errors.As(f.err, &noKey):
+			res.Nodes = nil // it is the same for all
+			return &trouble.Error{ID: "no-key", Exit: trouble.ExitRefused, What: "unlock the swarm",
+				Why: "no manager that is not locked has the key", Err: noKey.err,
+				Next: []string{"give the key that docker swarm unlock-key showed when autolock was switched on"}}
+		case errors.Is(f.err, engine.ErrWrongKey):
+			wrong = append(wrong, f.step.Node())
 		default:
-			other = append(other, err)
+			other = append(other, f.err)
 		}
 	}
 	if len(wrong) > 0 {
@@ -129,21 +103,5 @@ func Unlock(ctx context.Context, targets []Target, v View, key engine.Secret) ([
 			What: "unlock the swarm", Why: "the key is not the right one",
 			Next: []string{"the key begins with SWMKEY; a manager that is not locked shows it: docker swarm unlock-key"}})
 	}
-	return done, errors.Join(other...)
-}
-
-// unlock unlocks one node. The engine answers only once the node is back in
-// its swarm, which may need others to be unlocked or started: a node that is
-// no longer locked has taken its key.
-func unlock(ctx context.Context, t Target, key engine.Secret) error {
-	err := t.Engine.Unlock(ctx, key)
-	if err == nil || errors.Is(err, engine.ErrNotLocked) {
-		return nil
-	}
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		if info, infoErr := t.Engine.Info(ctx); infoErr == nil && info.State != engine.StateLocked {
-			return nil
-		}
-	}
-	return err
+	return errors.Join(other...)
 }

@@ -61,7 +61,7 @@ func TestAvailability(t *testing.T) {
 					tt.play(w)
 				}
 				w.acting = true
-				ch, err := SetAvailability(t.Context(), w.targets(), tt.nodes, tt.want, ChangeOptions{DryRun: tt.dry})
+				ch, err := setAvailability(t.Context(), w.targets(), tt.nodes, tt.want, how{DryRun: tt.dry})
 				var tr *trouble.Error
 				if errors.As(err, &tr); (err == nil) != (tt.id == "") || err != nil && (tr == nil || tr.ID != tt.id) {
 					t.Fatalf("got %v, want %q", err, tt.id)
@@ -131,7 +131,7 @@ func TestLabels(t *testing.T) {
 				entry := w.swarms["swarm01"].nodes[1]
 				entry.Labels = map[string]string{"Disk": "ssd"}
 				w.acting = true
-				ch, err := SetLabels(t.Context(), w.targets(), tt.nodes, tt.set, tt.drop, ChangeOptions{})
+				ch, err := setLabels(t.Context(), w.targets(), tt.nodes, tt.set, tt.drop, how{})
 				if err != nil || len(w.actions) != tt.actions || ch.Nodes[0].Already != tt.already {
 					t.Errorf("did %v, %+v, %v", w.actions, ch.Nodes, err)
 				}
@@ -184,11 +184,11 @@ func TestChangesAtOnceAreToldAsTheyAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(testLab("mw"))
 		formed(w)
-		v := Observe(t.Context(), w.targets())
+		v := observe(t.Context(), w.targets())
 		n2, _ := v.Node("n2")
 		targets := w.targets()
 		targets[0].Engine = lateList{w.engines[0], n2.NodeID, new(atomic.Bool)}
-		ch, err := SetLabels(t.Context(), targets, []string{"n1", "n2"}, map[string]string{"zone": "east"}, nil, ChangeOptions{View: &v})
+		ch, err := setLabels(t.Context(), targets, []string{"n1", "n2"}, map[string]string{"zone": "east"}, nil, how{View: &v})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,7 +226,7 @@ func TestNobodyIsAskedAfterARemoval(t *testing.T) {
 		targets := w.targets()
 		late := lateInfo{w.engines[1], new(atomic.Bool), new(atomic.Int32)}
 		targets[1].Engine = late
-		if _, err := Remove(t.Context(), targets, []string{"n2"}, ChangeOptions{Progress: func(e Event) {
+		if _, err := remove(t.Context(), targets, []string{"n2"}, how{Progress: func(e Event) {
 			if e.Kind == KindLeave && e.Done {
 				synctest.Wait() // it is asked
 			}
@@ -265,7 +265,7 @@ func TestJoinOfSomeNodes(t *testing.T) {
 				tt.play(w)
 				w.lab.Swarm.TaskHistory = 9 // which is a setting, and not to be touched
 				w.acting = true
-				res, err := Apply(t.Context(), w.lab, w.targets(), Options{Only: tt.only})
+				res, err := bootstrap(t.Context(), w.lab, w.targets(), how{Only: tt.only})
 				var tr *trouble.Error
 				if errors.As(err, &tr); (err == nil) != (tt.id == "") || err != nil && (tr == nil || tr.ID != tt.id) {
 					t.Fatalf("got %v, want %q", err, tt.id)
@@ -273,7 +273,7 @@ func TestJoinOfSomeNodes(t *testing.T) {
 				if got := describe(res.Steps); got != tt.steps || len(w.violated) > 0 {
 					t.Errorf("did %q, want %q; violated %v", got, tt.steps, w.violated)
 				}
-				again, err2 := Apply(t.Context(), w.lab, w.targets(), Options{Only: tt.only})
+				again, err2 := bootstrap(t.Context(), w.lab, w.targets(), how{Only: tt.only})
 				if err == nil && (err2 != nil || len(again.Steps) > 0) {
 					t.Errorf("a second run: %v, %s", err2, describe(again.Steps))
 				}
@@ -326,8 +326,8 @@ func TestDissolve(t *testing.T) {
 					tt.play(w)
 				}
 				w.acting, w.dissolving = true, true
-				plan := PlanDissolve(Observe(t.Context(), w.targets()))
-				d, err := Dissolve(t.Context(), w.targets(), DissolveOptions{})
+				plan := PlanDissolve(observe(t.Context(), w.targets()))
+				d, err := dissolve(t.Context(), w.targets(), how{})
 				var tr *trouble.Error
 				if errors.As(err, &tr); (err == nil) != (tt.id == "") || err != nil && (tr == nil || tr.ID != tt.id) {
 					t.Fatalf("got %v, want %q", err, tt.id)
@@ -425,8 +425,8 @@ func live(w *world, removed []string, gone bool, outcomes map[string]int) string
 	}
 	w.acting, w.taken = true, removed
 	if len(removed) > 0 {
-		cluster := Observe(ctx, w.targets()).Cluster
-		ch, err := Remove(ctx, w.targets(), removed, ChangeOptions{Gone: gone})
+		cluster := observe(ctx, w.targets()).Cluster
+		ch, err := remove(ctx, w.targets(), removed, how{Gone: gone})
 		tr := outcome("remove", err)
 		switch {
 		case err != nil && tr == nil:
@@ -449,8 +449,8 @@ func live(w *world, removed []string, gone bool, outcomes map[string]int) string
 		}
 	}
 	w.actions, w.violated, w.dissolving = nil, nil, true
-	before := Observe(ctx, w.targets())
-	d, err := Dissolve(ctx, w.targets(), DissolveOptions{View: &before})
+	before := observe(ctx, w.targets())
+	d, err := dissolve(ctx, w.targets(), how{View: &before})
 	tr := outcome("dissolve", err)
 	if len(w.violated) > 0 && before.Quorum.HasQuorum {
 		return fail("dissolve: %s\nerror: %v", describe(d.Steps), err)
@@ -466,7 +466,7 @@ func live(w *world, removed []string, gone bool, outcomes map[string]int) string
 		return fail("unfinished, and every engine answers: %v", err)
 	}
 	acted := len(w.actions)
-	if _, _ = Dissolve(ctx, w.targets(), DissolveOptions{}); len(w.actions) > acted {
+	if _, _ = dissolve(ctx, w.targets(), how{}); len(w.actions) > acted {
 		return fail("a second dissolve did something")
 	}
 	for i := range w.engines {
@@ -474,7 +474,7 @@ func live(w *world, removed []string, gone bool, outcomes map[string]int) string
 			w.restart(i)
 		}
 	}
-	_, _ = Dissolve(ctx, w.targets(), DissolveOptions{})
+	_, _ = dissolve(ctx, w.targets(), how{})
 	w.dissolving = false
 	for _, e := range w.engines {
 		if e.state != engine.StateInactive { // what stayed was foreign
@@ -482,7 +482,7 @@ func live(w *world, removed []string, gone bool, outcomes map[string]int) string
 		}
 	}
 	w.taken = nil
-	if _, err := Apply(ctx, w.lab, w.targets(), Options{}); err != nil {
+	if _, err := bootstrap(ctx, w.lab, w.targets(), how{}); err != nil {
 		return fail("bootstrap after a dissolve: %v", err)
 	}
 	if !slices.ContainsFunc(w.engines, func(e *modelEngine) bool { n, _ := w.lab.Node(e.name); return n.Role == lab.RoleManager && e.manager }) {

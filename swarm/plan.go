@@ -17,6 +17,8 @@ const RaftPort = "2377"
 type Stage struct {
 	Name  string
 	Steps []Step
+
+	failure onFailure // what it means when one of them fails
 }
 
 // Unfinished is a node that the plan leaves as it is, and why.
@@ -39,16 +41,39 @@ type Plan struct {
 	Warnings   []string
 	// Lesson is what a person would type for all of it.
 	Lesson lesson.Lesson
+	// Nodes are those that the plan was asked for by name, where it was.
+	Nodes []Changed
+	// View is what it was made from.
+	View View
+
+	end     ending
+	timeout time.Duration // of each step; zero means that of the cluster
+	command string        // that goes on with it after an interruption
+}
+
+// Changed is one node that is to be changed.
+type Changed struct {
+	Name string // short name, or host name where it is none of the lab's
+	ID   string
+	// Already: it is so before the plan, which does nothing to it.
+	Already bool
 }
 
 // Empty tells whether there is nothing to do.
 func (p Plan) Empty() bool { return len(p.Stages) == 0 }
 
-// Steps gives the steps of all stages, in order.
+// Steps gives the steps of all stages, in order; those of a node that is taken
+// in again one by one.
 func (p Plan) Steps() []Step {
 	var out []Step
-	for _, s := range p.Stages {
-		out = append(out, s.Steps...)
+	for _, stage := range p.Stages {
+		for _, s := range stage.Steps {
+			if again, ok := s.(rejoinStep); ok {
+				out = append(out, again.steps...)
+			} else {
+				out = append(out, s)
+			}
+		}
 	}
 	return out
 }
@@ -65,9 +90,12 @@ func (p Plan) String() string {
 	return b.String()
 }
 
-func (p *Plan) stage(name string, steps []Step) {
+func (p *Plan) stage(name string, steps []Step) { p.stageThat(leaveNode, name, steps...) }
+
+// stageThat adds steps with what it means when one of them fails.
+func (p *Plan) stageThat(failure onFailure, name string, steps ...Step) {
 	if len(steps) > 0 {
-		p.Stages = append(p.Stages, Stage{Name: name, Steps: steps})
+		p.Stages = append(p.Stages, Stage{Name: name, Steps: steps, failure: failure})
 	}
 }
 
@@ -115,24 +143,25 @@ func (s settings) apply(to *engine.SwarmSettings) {
 	}
 }
 
-// MakePlan says what has to be done to bring what v shows to what l wants. It
+// PlanBootstrap says what has to be done to bring what v shows to what l wants. It
 // is pure. Where a person must decide or do something first, it gives a
 // *trouble.Error with ExitRefused instead, and nothing is touched: two-swarms,
 // foreign-swarm, manager-not-answering, manager-in-error, no-quorum, locked.
 //
 // Where what is to be done depends on something that is still under way (an
 // election, a join), the plan is to wait for that; the next plan has the rest.
-func MakePlan(l *lab.Lab, v View, o Options) (Plan, error) {
-	p := planner{lab: l, taken: o.TakeOver, only: o.Only, frozen: o.frozen}
+func PlanBootstrap(l *lab.Lab, v View, o PlanOptions) (Plan, error) {
+	p := planner{lab: l, taken: o.TakeOver, only: o.Only, ignoreHung: o.ignoreHung}
 	if err := p.checkTaken(); err != nil {
 		return Plan{}, err
 	}
 	p.v = v
-	if len(o.TakeOver) > 0 {
-		p.v = assemble(v.targets, v.facts, o.TakeOver)
+	if len(o.TakeOver) > 0 { // which swarm is the lab's may hang on who leaves
+		p.v = classify(v.labNodes, v.facts, o.TakeOver)
 	}
+	p.out.View, p.out.end, p.out.command = p.v, endBootstrap, o.command()
 	p.narrow()
-	if err := p.refuseStrangers(); err != nil {
+	if err := p.refuseForeignSwarm(); err != nil {
 		return Plan{}, err
 	}
 	var err error
@@ -140,11 +169,11 @@ func MakePlan(l *lab.Lab, v View, o Options) (Plan, error) {
 	case p.v.Cluster == "" && len(p.only) > 0:
 		err = p.v.noSwarm()
 	case p.v.Cluster == "":
-		err = p.fresh()
+		err = p.planNewSwarm()
 	case !p.v.Quorum.HasQuorum:
-		err = p.leaderless()
+		err = p.planElection()
 	default:
-		p.grow()
+		p.planMembers()
 	}
 	if err != nil {
 		return Plan{}, err
@@ -160,8 +189,8 @@ func MakePlan(l *lab.Lab, v View, o Options) (Plan, error) {
 	return p.out, nil
 }
 
-// Options of MakePlan and Apply.
-type Options struct {
+// PlanOptions of PlanBootstrap and Converge.
+type PlanOptions struct {
 	// TakeOver names nodes (short names) that may be taken out of the swarm
 	// that they are in, where that is not the lab's; and nodes that are pending
 	// or locked and will not come back into the lab's by themselves, where it
@@ -171,21 +200,12 @@ type Options struct {
 	// them, with the others and the swarm's settings left alone; there has to be
 	// a swarm already. Empty means all nodes.
 	Only []string
-	// View is what was observed just now, for Apply to start from; nil makes it
-	// observe first. MakePlan ignores it.
-	View *View
-	// Patience is how long Apply waits for a node to come into the swarm or to
-	// get Ready; zero means a minute. MakePlan ignores it.
-	Patience time.Duration
-	// Progress is called as steps begin and end, from several goroutines at
-	// once. May be nil. MakePlan ignores it.
-	Progress func(Event)
 
-	frozen []string // nodes that were waited for in vain: they hang for good
+	ignoreHung []string // nodes that were waited for in vain: they hang for good
 }
 
 // command is what a person types for the same.
-func (o Options) command() string {
+func (o PlanOptions) command() string {
 	if len(o.Only) > 0 {
 		return "dcalab join " + strings.Join(o.Only, " ")
 	}

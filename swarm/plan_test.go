@@ -20,8 +20,8 @@ func planFor(roles string, takeOver []string, play func(*world)) (*world, Plan, 
 	if play != nil {
 		play(w)
 	}
-	v := Observe(context.Background(), w.targets())
-	p, err := MakePlan(w.lab, v, Options{TakeOver: takeOver})
+	v := observe(context.Background(), w.targets())
+	p, err := PlanBootstrap(w.lab, v, PlanOptions{TakeOver: takeOver})
 	return w, p, err
 }
 
@@ -299,7 +299,7 @@ func TestAStaleManagerIsNotDroppedWhereThatWouldCostTheQuorum(t *testing.T) {
 			}
 		}
 	}
-	p, err := MakePlan(w.lab, assemble(w.targets(), facts, nil), Options{})
+	p, err := PlanBootstrap(w.lab, classify(labNodes(w.targets()), facts, nil), PlanOptions{})
 	if err != nil || strings.Contains(p.String(), "old entry") || !strings.Contains(p.String(), "n3: join as manager") {
 		t.Errorf("plan:\n%s%v", p, err)
 	}
@@ -310,7 +310,7 @@ func TestANodeThatNeverGetsReadyIsNamedWithTheReason(t *testing.T) {
 		w := newWorld(testLab("mw"))
 		formed(w)
 		w.swarms["swarm01"].nodes[1].cut = true
-		_, err := Apply(t.Context(), w.lab, w.targets(), Options{Patience: 3 * time.Second})
+		_, err := bootstrap(t.Context(), w.lab, w.targets(), how{Timeout: 3 * time.Second})
 		if trouble.ExitStatus(err) != trouble.ExitUnfinished || !strings.Contains(err.Error(), "after 3s: n2: its status is down") {
 			t.Errorf("got %v", err)
 		}
@@ -325,7 +325,7 @@ func TestAManagerInErrorThatMayHoldTheOnlyCopyIsLeftAlone(t *testing.T) {
 	targets[0].Certificate = nil // nobody can tell whether it holds a swarm
 	targets[1].Certificate = nil
 	w.engines[1].state = engine.StateInactive
-	_, err := MakePlan(w.lab, Observe(context.Background(), targets), Options{})
+	_, err := PlanBootstrap(w.lab, observe(context.Background(), targets), PlanOptions{})
 	var tr *trouble.Error
 	if !errors.As(err, &tr) || tr.ID != "manager-in-error" {
 		t.Errorf("got %v", err)
@@ -358,7 +358,7 @@ func TestWarnings(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(testLab(tt.roles))
 			tt.play(w)
-			p, err := MakePlan(w.lab, Observe(context.Background(), w.targets()), Options{TakeOver: tt.takeOver})
+			p, err := PlanBootstrap(w.lab, observe(context.Background(), w.targets()), PlanOptions{TakeOver: tt.takeOver})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -377,7 +377,7 @@ func TestAnInterruptedBootstrapEndsAtOnceAndTheNextOneFinishes(t *testing.T) {
 		w := newWorld(testLab("mmmww"))
 		w.slow = 4
 		ctx, cancel := context.WithCancel(t.Context())
-		_, err := Apply(ctx, w.lab, w.targets(), Options{Progress: func(e Event) {
+		_, err := bootstrap(ctx, w.lab, w.targets(), how{Progress: func(e Event) {
 			if e.Kind == KindJoin && e.Done {
 				cancel()
 			}
@@ -385,7 +385,7 @@ func TestAnInterruptedBootstrapEndsAtOnceAndTheNextOneFinishes(t *testing.T) {
 		if trouble.ExitStatus(err) != trouble.ExitInterrupted || !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		if _, err := Apply(t.Context(), w.lab, w.targets(), Options{}); err != nil {
+		if _, err := bootstrap(t.Context(), w.lab, w.targets(), how{}); err != nil {
 			t.Errorf("the next one: %v", err)
 		}
 	})
@@ -394,7 +394,7 @@ func TestAnInterruptedBootstrapEndsAtOnceAndTheNextOneFinishes(t *testing.T) {
 func TestADryRunTouchesNothing(t *testing.T) {
 	w := newWorld(testLab("mmw"))
 	w.acting = true
-	if _, err := MakePlan(w.lab, Observe(t.Context(), w.targets()), Options{}); err != nil {
+	if _, err := PlanBootstrap(w.lab, observe(t.Context(), w.targets()), PlanOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if len(w.actions) > 0 {

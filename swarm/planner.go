@@ -18,9 +18,9 @@ type planner struct {
 	v     View
 	taken []string
 	only  []string
-	// frozen are nodes that hang and are not waited for.
-	frozen []string
-	out    Plan
+	// ignoreHung are nodes that hang and are not waited for.
+	ignoreHung []string
+	out        Plan
 }
 
 func (p *planner) checkTaken() error {
@@ -50,14 +50,14 @@ func (p *planner) narrow() {
 	p.v.Settings = nil
 }
 
-// refuseStrangers: two swarms that could both be the lab's, or nodes in a
+// refuseForeignSwarm: two swarms that could both be the lab's, or nodes in a
 // swarm that is not.
-func (p *planner) refuseStrangers() error {
-	if len(p.v.Rivals) > 0 {
+func (p *planner) refuseForeignSwarm() error {
+	if len(p.v.CandidateSwarms) > 0 {
 		var next []string
-		for _, h := range p.v.Rivals {
+		for _, h := range p.v.CandidateSwarms {
 			var others []string
-			for _, other := range p.v.Rivals {
+			for _, other := range p.v.CandidateSwarms {
 				if other.Cluster != h.Cluster {
 					others = append(others, other.Nodes...)
 				}
@@ -67,20 +67,20 @@ func (p *planner) refuseStrangers() error {
 		}
 		return &trouble.Error{ID: "two-swarms", Exit: trouble.ExitRefused,
 			What: "refused to choose between two swarms",
-			Why:  "managers of the lab are in more than one: " + describeHalves(p.v.Rivals) + "; what runs in the one that is not kept is lost",
+			Why:  "managers of the lab are in more than one: " + describeSwarms(p.v.CandidateSwarms) + "; what runs in the one that is not kept is lost",
 			Next: next}
 	}
-	foreign := halves(p.v.Nodes, func(n NodeView) bool {
+	foreign := groupBySwarm(p.v.Nodes, func(n NodeView) bool {
 		return n.State == StateForeign && n.Want != lab.RoleNone && !slices.Contains(p.taken, n.Name)
 	})
 	if len(foreign) == 0 {
 		return nil
 	}
 	var names []string
-	why := describeHalves(foreign) + ", which is not the lab's; what runs there would be lost"
+	why := describeSwarms(foreign) + ", which is not the lab's; what runs there would be lost"
 	for _, h := range foreign {
 		names = append(names, h.Nodes...)
-		if left := p.v.deserters(h.Cluster); len(left) > 0 {
+		if left := p.v.formerManagers(h.Cluster); len(left) > 0 {
 			why += "; " + strings.Join(left, ", ") + ", which managed " + h.Cluster + ", left it, so that nobody can change it any more"
 		}
 	}
@@ -110,7 +110,7 @@ func (p *planner) leftOut() {
 			}
 			p.out.Unfinished = append(p.out.Unfinished, left)
 		}
-		if slices.Contains(p.taken, n.Name) && n.State != StateForeign && !p.leaves(n) {
+		if slices.Contains(p.taken, n.Name) && n.State != StateForeign && !p.mustRejoin(n) {
 			p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("%s is not taken over: it is %s, and in no other swarm", n.Name, n.State))
 		}
 	}
@@ -150,10 +150,10 @@ func wanted(role lab.Role) func(NodeView) bool {
 	return func(n NodeView) bool { return n.Want == role }
 }
 
-// fresh plans a new swarm, where no node that labs.yaml calls manager is in
+// planNewSwarm plans a new swarm, where no node that labs.yaml calls manager is in
 // one. A wanted manager that cannot be asked may hold the lab's swarm: a
 // second one is never started beside it.
-func (p *planner) fresh() error {
+func (p *planner) planNewSwarm() error {
 	managers := p.pick(wanted(lab.RoleManager))
 	var silent, locked, pending, broken []NodeView
 	for _, n := range managers {
@@ -236,7 +236,7 @@ func (p *planner) fresh() error {
 // neverMember: the node certainly holds no swarm's state, so that leaving
 // loses nothing but a join that failed.
 func (p *planner) neverMember(n NodeView) bool {
-	at := slices.IndexFunc(p.v.targets, func(t Target) bool { return t.Name == n.Name })
+	at := slices.IndexFunc(p.v.labNodes, func(m Node) bool { return m.Name == n.Name })
 	return at >= 0 && p.v.facts[at].noCert
 }
 
@@ -248,9 +248,9 @@ func (p *planner) waitFor(nodes []NodeView) {
 	p.out.stage("wait", steps)
 }
 
-// leaderless plans to wait for an election, where enough managers answer for
+// planElection plans to wait for an election, where enough managers answer for
 // one to come, and refuses otherwise.
-func (p *planner) leaderless() error {
+func (p *planner) planElection() error {
 	q := p.v.Quorum
 	ours := func(s State) []NodeView {
 		return p.pick(func(n NodeView) bool {
@@ -289,7 +289,7 @@ func (p *planner) leaderless() error {
 // hung are the managers of whom a call is under way that gets no answer.
 func (p *planner) hung() []NodeView {
 	return p.pick(func(n NodeView) bool {
-		return n.hung() && n.Cluster == p.v.Cluster && !slices.Contains(p.frozen, n.Name)
+		return n.hung() && n.Cluster == p.v.Cluster && !slices.Contains(p.ignoreHung, n.Name)
 	})
 }
 

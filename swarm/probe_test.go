@@ -80,7 +80,7 @@ func TestObserve(t *testing.T) {
 			if tt.play != nil {
 				tt.play(w)
 			}
-			v := Observe(t.Context(), w.targets())
+			v := observe(t.Context(), w.targets())
 			for name, want := range tt.want {
 				n, ok := v.Node(name)
 				if !ok || n.State != want {
@@ -107,7 +107,7 @@ func TestWithNothingToDoEachEngineIsAskedOnce(t *testing.T) {
 		t.Error("the certificate was read, although the list tells")
 		return nil, errors.New("no")
 	}
-	res, err := Apply(t.Context(), w.lab, targets, Options{})
+	res, err := bootstrap(t.Context(), w.lab, targets, how{})
 	if err != nil || len(res.Steps) > 0 {
 		t.Fatal(res.Steps, err)
 	}
@@ -123,12 +123,12 @@ func TestAManagerThatHangsIsKnownByItsCertificate(t *testing.T) {
 	formed(w)
 	targets := w.targets()
 	targets[0].Engine = hanging{targets[0].Engine}
-	v := Observe(t.Context(), targets)
+	v := observe(t.Context(), targets)
 	n, _ := v.Node("n1")
 	if n.State != StateEngineDown || n.Cluster != "swarm01" || n.Role != lab.RoleManager || v.Cluster != "swarm01" || v.Quorum.HasQuorum {
 		t.Errorf("got %+v in %q, %s", n, v.Cluster, v.Quorum)
 	}
-	p, err := MakePlan(w.lab, v, Options{})
+	p, err := PlanBootstrap(w.lab, v, PlanOptions{})
 	if err != nil || p.String() != "n1: wait until it answers (an engine may be silent while its leader or its role changes)\n" {
 		t.Errorf("plan %q, %v", p, err)
 	}
@@ -142,11 +142,11 @@ func TestAManagerHangsBesideTheNewLeader(t *testing.T) {
 	w := newWorld(testLab("mmm"))
 	formed(w)
 	targets := w.targets()
-	if v := Observe(t.Context(), targets); v.Hanging() {
+	if v := observe(t.Context(), targets); v.Hanging() {
 		t.Errorf("somebody hangs: %+v", v.Nodes)
 	}
 	targets[2].Engine = hanging{targets[2].Engine}
-	if v := Observe(t.Context(), targets); !v.Quorum.HasQuorum || !v.Hanging() {
+	if v := observe(t.Context(), targets); !v.Quorum.HasQuorum || !v.Hanging() {
 		t.Errorf("nobody hangs: %s, %+v", v.Quorum, v.Nodes)
 	}
 }

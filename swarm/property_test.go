@@ -163,7 +163,7 @@ func runModel(w *world) (outcome, failure string) {
 		}
 	}
 	w.acting = true
-	res, err := Apply(ctx, w.lab, targets, Options{TakeOver: w.taken})
+	res, err := bootstrap(ctx, w.lab, targets, how{TakeOver: w.taken})
 	fail := func(format string, args ...any) (string, string) {
 		return outcome, fmt.Sprintf(format, args...) + fmt.Sprintf("\nerror: %v\nactions: %s\nsteps: %s\nstate: %s", err, strings.Join(w.actions, ", "), describe(res.Steps), w.describe())
 	}
@@ -236,7 +236,7 @@ func runModel(w *world) (outcome, failure string) {
 		}
 	}
 	before := len(w.actions)
-	again, err2 := Apply(ctx, w.lab, targets, Options{})
+	again, err2 := bootstrap(ctx, w.lab, targets, how{})
 	if err2 != nil || len(again.Steps) > 0 || len(w.actions) > before {
 		return fail("a second run: %v, steps %s", err2, describe(again.Steps))
 	}

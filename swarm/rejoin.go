@@ -3,7 +3,6 @@ package swarm
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -64,7 +63,7 @@ func (v View) again(n NodeView, old engine.Node, role engine.Role) []Step {
 	if role == engine.RoleManager {
 		a.Reachable = a.Ready
 	}
-	return append(steps, dropStep{on: on(n.Name), ID: old.ID}, a) // it is not in raft
+	return append(steps, removeEntryStep{on: on(n.Name), ID: old.ID}, a) // it is not in raft
 }
 
 // unreachedByLeader tells from what an engine says that the leader cannot reach
@@ -73,116 +72,64 @@ func unreachedByLeader(said string) bool {
 	return strings.Contains(said, "prospective new cluster member")
 }
 
-// errStranded: a node that was promoted cannot come into raft as it is.
-var errStranded = errors.New("its engine gave up")
-
-// gaveUp asks the engine of a node that was promoted whether it gave up.
-func (r *changer) gaveUp(ctx context.Context, m member) error {
-	n, ours := r.view.Node(m.name)
-	e, err := r.engine(m.name)
-	if !ours || err != nil || n.NodeID != m.ID {
-		return nil //nolint:nilerr // it cannot be asked
-	}
-	info, err := e.Info(ctx)
-	switch {
-	case err != nil || info.State != engine.StateError:
-		return nil //nolint:nilerr // the list tells what is still missing
-	case unreachedByLeader(info.Error):
-		return finalError{fmt.Errorf("its engine gave up: %s", info.Error)}
-	}
-	return finalError{fmt.Errorf("%w: %s", errStranded, info.Error)}
-}
-
-// takeAgain lets a node that was promoted in vain leave and join in this role.
-func (r *changer) takeAgain(ctx context.Context, m member, role engine.Role) error {
-	n, _ := r.view.Node(m.name)
-	n.State = StateError
-	return r.doAgain(ctx, m.name, r.view.again(n, m.Node, role))
-}
-
-// doAgain does the steps of rejoin, and keeps them for the account.
-func (r *changer) doAgain(ctx context.Context, node string, steps []Step) error {
-	r.mu.Lock()
-	if r.again == nil {
-		r.again = map[string][]Step{}
-	}
-	r.again[node] = steps
-	r.mu.Unlock()
-	for _, s := range steps {
-		err := r.step(ctx, s)
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return err
-		default:
-			return &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: node, What: s.String(), Why: cause(node, err),
-				Next: []string{"see where it stands: dcalab status", "then go on: dcalab swarm bootstrap"}, Err: err}
-		}
-	}
-	return nil
-}
-
-// account puts into a change what was done in the place of a promotion.
-func (r *changer) account(ch *Change) {
+// account puts into the result what was done in the place of a promotion.
+func (r *Run) account(res *Result) {
 	if len(r.again) == 0 {
 		return
 	}
 	var steps []Step
-	for _, s := range ch.Steps {
+	for _, s := range res.Steps {
 		if again := r.again[s.Node()]; again != nil && s.Kind() == KindPromote {
 			steps = append(steps, again...)
 		} else {
 			steps = append(steps, s)
 		}
 	}
-	ch.Steps = steps
-	ch.Lesson = r.view.Lesson(steps)
-	for i, n := range ch.Nodes {
-		if now, ok := ch.View.Node(n.Name); ok && r.again[n.Name] != nil && now.Listed {
-			ch.Nodes[i].ID = now.NodeID
+	res.Steps, res.Lesson = steps, r.view.Lesson(steps)
+	for i, n := range res.Nodes {
+		if now, ok := res.View.Node(n.Name); ok && r.again[n.Name] != nil && now.Listed {
+			res.Nodes[i].ID = now.NodeID
 		}
 	}
 }
 
-// lookAgain is for how long a manager that was just promoted, and that the last
-// look does not show as one, is looked for; one that hangs, for HangPatience.
-const lookAgain = 3 * time.Second
-
-// standing looks whether the members that were promoted are Reachable managers
-// still, and says which are not.
-func (r *changer) standing(ctx context.Context, ch *Change, promoted []member) error {
-	fallen := func() error {
+// endPromotion ends a promotion: it looks whether the members that were promoted
+// are Reachable managers still, and says which are not.
+func endPromotion(ctx context.Context, r *Run, p Plan, failed []failure, res *Result) error {
+	if err := endRoles(ctx, r, p, failed, res); err != nil {
+		return err
+	}
+	promoted := slices.DeleteFunc(slices.Clone(p.Nodes), func(n Changed) bool { return n.Already })
+	fallen := func(v View) error {
 		var errs []error
-		for _, m := range promoted {
-			if why := ch.View.fallen(m); why != "" {
-				errs = append(errs, &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: m.name,
+		for _, n := range promoted {
+			if why := v.fallen(n); why != "" {
+				errs = append(errs, &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: n.Name,
 					What: "it was made a manager, and does not take part any more", Why: why,
-					Next: []string{"see where it stands: dcalab status", "start it, if it does not run: dcalab up " + m.name}})
+					Next: []string{"see where it stands: dcalab status", "start it, if it does not run: dcalab up " + n.Name}})
 			}
 		}
 		return errors.Join(errs...)
 	}
-	if fallen() == nil {
+	if fallen(res.View) == nil {
 		return nil
 	}
 	began := time.Now()
-	waiting := runner{patience: HangPatience}
-	_ = waiting.poll(ctx, func() error {
-		ch.View = Observe(ctx, r.targets)
-		err := fallen()
-		if hangs := slices.ContainsFunc(promoted, func(m member) bool { n, _ := ch.View.Node(m.name); return n.Hangs() }); err != nil && !hangs && time.Since(began) > lookAgain {
-			return finalError{err}
-		}
-		return err
-	})
-	ch.After = ch.View.Quorum
-	return fallen()
+	v, err := r.awaitWith(ctx, HangTimeout, shortPauses(), Condition{"managers that take part", func(v View) Finding {
+		hangs := slices.ContainsFunc(promoted, func(n Changed) bool { now, _ := v.Node(n.Name); return now.Hangs() })
+		return Finding{Holds: fallen(v) == nil, Hopeless: !hangs && time.Since(began) > promotedTimeout}
+	}})
+	if err == nil || ctx.Err() == nil {
+		res.View, res.After = v, v.Quorum
+	}
+	r.account(res)
+	return fallen(res.View)
 }
 
 // fallen says why a member that was promoted does not count as a manager that
 // the leader reaches; empty where it does.
-func (v View) fallen(m member) string {
-	n, ours := v.Node(m.name)
+func (v View) fallen(m Changed) string {
+	n, ours := v.Node(m.Name)
 	id := m.ID
 	if ours {
 		switch {
@@ -214,7 +161,7 @@ func (p *planner) late() map[string]engine.Node {
 	out := map[string]engine.Node{}
 	for _, n := range p.v.Nodes {
 		old, ok := p.v.former(n)
-		if ok && n.Want != lab.RoleNone && (n.State != StateError || p.leaves(n)) {
+		if ok && n.Want != lab.RoleNone && (n.State != StateError || p.mustRejoin(n)) {
 			out[old.ID] = old
 		}
 	}
@@ -227,7 +174,7 @@ func (p *planner) keptLabels(n NodeView) map[string]string {
 	if old, ok := p.v.former(n); ok {
 		return old.Labels
 	}
-	if n.State != StateForeign && n.Listed && p.leaves(n) {
+	if n.State != StateForeign && n.Listed && p.mustRejoin(n) {
 		return n.Labels
 	}
 	return nil

@@ -85,13 +85,13 @@ func TestPromoteThroughAFormerManager(t *testing.T) {
 					w := newWorld(testLab("mww"))
 					tt.play(w)
 					w.slow = slow
-					dry, err := Promote(t.Context(), w.targets(), []string{"n3"}, ChangeOptions{DryRun: true})
+					dry, err := promote(t.Context(), w.targets(), []string{"n3"}, how{DryRun: true})
 					if err != nil || describe(dry.Steps) != tt.steps {
 						t.Errorf("a dry run: %v, %s", err, describe(dry.Steps))
 					}
 					w.acting = true
 					began := time.Now()
-					ch, err := Promote(t.Context(), w.targets(), []string{"n3"}, ChangeOptions{})
+					ch, err := promote(t.Context(), w.targets(), []string{"n3"}, how{})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -102,7 +102,7 @@ func TestPromoteThroughAFormerManager(t *testing.T) {
 						t.Errorf("did %s", describe(ch.Steps))
 					}
 					w.kept(t, engine.RoleManager, engine.AvailabilityPause)
-					again, err := Promote(t.Context(), w.targets(), []string{"n3"}, ChangeOptions{})
+					again, err := promote(t.Context(), w.targets(), []string{"n3"}, how{})
 					if err != nil || len(again.Steps) > 0 || !again.Nodes[0].Already {
 						t.Errorf("a second run: %v, %s", err, describe(again.Steps))
 					}
@@ -125,7 +125,7 @@ func TestBootstrapThroughAFormerManager(t *testing.T) {
 						w.slow = slow
 						w.acting = true
 						began := time.Now()
-						res, err := Apply(t.Context(), w.lab, w.targets(), Options{})
+						res, err := bootstrap(t.Context(), w.lab, w.targets(), how{})
 						if err != nil {
 							t.Fatalf("%v: %s", err, describe(res.Steps))
 						}
@@ -134,7 +134,7 @@ func TestBootstrapThroughAFormerManager(t *testing.T) {
 						}
 						role := map[string]engine.Role{"mmm": engine.RoleManager, "mmw": engine.RoleWorker}[roles]
 						w.kept(t, role, engine.AvailabilityActive)
-						again, err := Apply(t.Context(), w.lab, w.targets(), Options{})
+						again, err := bootstrap(t.Context(), w.lab, w.targets(), how{})
 						if err != nil || len(again.Steps) > 0 {
 							t.Errorf("a second run: %v, %s", err, describe(again.Steps))
 						}
@@ -151,7 +151,7 @@ func TestDemotePromotedInVain(t *testing.T) {
 		w := newWorld(testLab("mww"))
 		promotedInVain(w)
 		w.acting = true
-		ch, err := Demote(t.Context(), w.targets(), []string{"n3"}, ChangeOptions{})
+		ch, err := demote(t.Context(), w.targets(), []string{"n3"}, how{})
 		if err != nil || describe(ch.Steps) != "n3 leave, n3 join, n3 update, n3 drop-entry,  await" {
 			t.Errorf("%v, %s", err, describe(ch.Steps))
 		}
@@ -168,7 +168,7 @@ func TestPromoteWhatDiesAtOnce(t *testing.T) {
 				formed(w)
 				last := len(roles) - 1
 				name := w.engines[last].name
-				ch, err := Promote(t.Context(), w.targets(), []string{name}, ChangeOptions{Progress: func(e Event) {
+				ch, err := promote(t.Context(), w.targets(), []string{name}, how{Progress: func(e Event) {
 					if e.Done && e.Kind == KindPromote {
 						w.mu.Lock()
 						w.stop(last)

@@ -1,8 +1,8 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -11,20 +11,16 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
-// Remove takes the named nodes out of the swarm, one after the other and in
-// order: a manager is demoted first, as by Demote, then the node leaves the
-// swarm, then its entry is removed. A node of the lab that is in no swarm is a
-// success; entries that stand for what it was before go, too.
+// PlanRemove plans to take the named nodes out of the swarm, one after the other
+// and in order: a manager is demoted first, as by PlanDemote, then the node leaves
+// the swarm, then its entry is removed. A node of the lab that is in no swarm is
+// a success; entries that stand for what it was before go, too.
 //
-// A node that does not answer cannot leave: it is refused, unless o.Gone lets
-// its entry be removed all the same. Errors are those of Demote,
-// node-not-answering, last-wanted-manager and remove-unfinished.
-func Remove(ctx context.Context, targets []Target, names []string, o ChangeOptions) (Change, error) {
-	v, err := usable(ctx, targets, names, o, judged)
-	if err != nil {
-		return Change{View: v, Before: v.Quorum, After: v.Quorum}, err
-	}
-	o.View = &v
+// A node that does not answer cannot leave: it is refused, unless gone lets its
+// entry be removed all the same. Errors are those of PlanDemote,
+// node-not-answering, last-wanted-manager; run, remove-unfinished.
+func PlanRemove(v View, names []string, gone bool) (Plan, error) {
+	p := Plan{View: v, end: endRemoval}
 	var listed []string
 	var outside []NodeView
 	for _, name := range names {
@@ -34,66 +30,47 @@ func Remove(ctx context.Context, targets []Target, names []string, o ChangeOptio
 			listed = append(listed, name)
 		}
 	}
-	r, ch, err := beginChange(ctx, targets, listed, o, judged)
+	members, err := p.resolve(listed, false)
 	if err != nil {
-		return ch, err
+		return p, err
 	}
-	v.silentFirst(r.members)
+	v.silentFirst(members)
 	var ids []string
-	var todo [][]Step
-	for _, m := range r.members {
+	var steps []Step
+	anchor := v.guardLastIdentifyingManager(members)
+	for _, m := range members {
 		ids = append(ids, m.ID)
-		steps, err := r.removal(m, o.Gone)
+		out, err := v.removal(m, gone)
 		if err != nil {
-			if anchor := v.guardAnchor(r.members); anchor != nil {
-				return ch, anchor // Gone, which err advises, would not mend that
-			}
-			return ch, err
+			return p, cmp.Or(anchor, err) // gone, which err advises, would not mend that
 		}
-		todo = append(todo, steps)
+		steps = append(steps, out...)
 	}
-	anchor := v.guardAnchor(r.members)
-	if err := r.view.GuardRemoval(ids...); err != nil {
-		var t *trouble.Error
-		if !o.Force || errors.As(err, &t) && t.ID == "last-manager" {
-			if anchor != nil && slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return n.Stray }) {
-				return ch, anchor // which what err advises would not mend
-			}
-			return ch, err
+	if err := v.GuardRemoval(ids...); err != nil {
+		if anchor != nil && slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return n.Stray }) {
+			return p, anchor // which what err advises would not mend
 		}
+		return p, err
 	}
 	if anchor != nil {
-		return ch, anchor
+		return p, anchor
 	}
 	for _, n := range outside {
-		steps := v.remainder(n)
-		ch.Nodes = append(ch.Nodes, Changed{Name: n.Name, ID: n.NodeID, Already: len(steps) == 0})
-		todo = append(todo, steps)
+		rest := v.planCleanup(n)
+		p.Nodes = append(p.Nodes, Changed{Name: n.Name, ID: n.NodeID, Already: len(rest) == 0})
+		steps = append(steps, rest...)
 	}
-	for _, steps := range todo {
-		ch.Steps = append(ch.Steps, steps...)
+	for _, s := range steps {
+		p.stageThat(stopRun, "remove", s)
 	}
-	ch.Lesson = r.view.Lesson(ch.Steps)
-	if o.DryRun {
-		return ch, nil
-	}
-	r.askOthersFirst(r.members)
-	defer r.asking.Wait() // nobody is asked any more once the caller closes the engines
-	var errs []error
-	for _, steps := range todo {
-		err := r.remove(ctx, steps)
-		errs = append(errs, err)
-		if err != nil {
-			break
-		}
-	}
-	return r.endChange(ctx, ch, errs)
+	p.Lesson = v.Lesson(steps)
+	return p, nil
 }
 
-// guardAnchor refuses to take out the last member that labs.yaml calls a
+// guardLastIdentifyingManager refuses to take out the last member that labs.yaml calls a
 // manager, or that it no longer has: by these, dcalab knows which swarm is the
 // lab's.
-func (v View) guardAnchor(going []member) error {
+func (v View) guardLastIdentifyingManager(going []member) error {
 	before, after := 0, 0
 	var stay, strays []string
 	for _, n := range v.Nodes {
@@ -136,21 +113,21 @@ func (v View) guardAnchor(going []member) error {
 }
 
 // removal plans to take a node out of the swarm that its list holds.
-func (r *changer) removal(m member, gone bool) ([]Step, error) {
-	n, ours := r.view.Node(m.name)
+func (v View) removal(m member, gone bool) ([]Step, error) {
+	n, ours := v.Node(m.name)
 	answers := ours && n.State.Answered()
 	manager := m.IsManager() || m.Role == engine.RoleManager
 	if !answers {
 		if !gone {
 			return nil, silent(m, n, ours)
 		}
-		return []Step{dropStep{on(m.name), m.ID, manager}}, nil
+		return []Step{removeEntryStep{on(m.name), m.ID, manager}}, nil
 	}
 	var steps []Step
 	if manager {
 		steps = append(steps, demoteStep{on(m.name), m.ID})
 	}
-	return append(steps, leaveStep{on: on(m.name), Cluster: r.view.Cluster, Why: "it is removed"}, dropStep{on(m.name), m.ID, false}), nil
+	return append(steps, leaveStep{on: on(m.name), Cluster: v.Cluster, Why: "it is removed"}, removeEntryStep{on(m.name), m.ID, false}), nil
 }
 
 // silent refuses to remove the entry of a node that may be alive.
@@ -167,45 +144,36 @@ func silent(m member, n NodeView, ours bool) error {
 	return e
 }
 
-// remainder plans to clear what is left of a node of the lab that the swarm's
+// planCleanup plans to clear what is left of a node of the lab that the swarm's
 // list no longer holds: entries of its earlier lives, and a swarm that it
 // believes to be in.
-func (v View) remainder(n NodeView) []Step {
+func (v View) planCleanup(n NodeView) []Step {
 	var steps []Step
 	if n.State == StateRemoved {
 		steps = append(steps, leaveStep{on: on(n.Name), Cluster: n.Cluster, Why: "it was removed from there"})
 	}
 	for _, e := range v.Stale {
 		if e.Lab == n.Name {
-			steps = append(steps, dropStep{on(n.Name), e.ID, e.IsManager() || e.Role == engine.RoleManager})
+			steps = append(steps, removeEntryStep{on(n.Name), e.ID, e.IsManager() || e.Role == engine.RoleManager})
 		}
 	}
 	return steps
 }
 
-func (r *changer) remove(ctx context.Context, steps []Step) error {
-	for _, s := range steps {
+func endRemoval(ctx context.Context, r *Run, p Plan, failed []failure, res *Result) error {
+	return r.endChange(ctx, p, res, changeErrors(ctx, failed, func(ctx context.Context, s Step, err error) error {
 		if s.Kind() == KindDemote {
-			m, err := r.view.resolve(s.Node())
-			if err == nil {
-				err = r.change(ctx, m, s, engine.RoleWorker)
-			}
-			if err != nil {
-				return err
-			}
-			continue
+			return changeError(ctx, s, err)
 		}
-		if err := r.step(ctx, s); err != nil {
-			if ctx.Err() != nil {
-				return err
-			}
-			return &trouble.Error{
-				ID: "remove-unfinished", Exit: trouble.ExitUnfinished, Where: s.Node(), What: s.String(), Why: cause(s.Node(), err),
-				Next: []string{"see where it stands: dcalab status"}, Err: err,
-			}
+		if ctx.Err() != nil {
+			return err
 		}
-	}
-	return nil
+		node := s.Node()
+		return &trouble.Error{
+			ID: "remove-unfinished", Exit: trouble.ExitUnfinished, Where: node, What: s.String(), Why: cause(node, err),
+			Next: []string{"see where it stands: dcalab status"}, Err: err,
+		}
+	}))
 }
 
 // Members gives those of the named nodes of the lab that the swarm's list

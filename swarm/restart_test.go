@@ -30,7 +30,7 @@ func TestGuardRestarting(t *testing.T) {
 				if tt.play != nil {
 					tt.play(w)
 				}
-				err := Observe(t.Context(), w.targets()).GuardRestarting(tt.node)
+				err := observe(t.Context(), w.targets()).GuardRestarting(tt.node)
 				var tr *trouble.Error
 				if errors.As(err, &tr); (err == nil) != (tt.id == "") || err != nil && (tr == nil || tr.ID != tt.id) {
 					t.Errorf("got %v, want %q", err, tt.id)

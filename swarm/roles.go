@@ -5,179 +5,95 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/trouble"
 )
 
-// ChangeOptions of Promote, Demote, Remove, SetAvailability and SetLabels.
-type ChangeOptions struct {
-	// Force leaves the refusal of a demotion that costs the quorum to the swarm
-	// itself. The last manager is never demoted.
-	Force bool
-	// Gone: Remove removes the entries of nodes that do not answer, too, which
-	// cannot leave by themselves.
-	Gone bool
-	// DryRun: nothing is done; Change.Steps says what would be.
-	DryRun bool
-	// View is what was observed just now; nil makes it observe first.
-	View *View
-	// Patience is how long to wait for the effect; zero means a minute.
-	Patience time.Duration
-	Progress func(Event)
-
-	// former: a node that left in the middle of a promotion is meant, too.
-	former bool
-}
-
-// Changed is one node that was to be changed.
-type Changed struct {
-	Name string // short name, or host name where it is none of the lab's
-	ID   string
-	// Already: it was so before; nothing was done.
-	Already bool
-}
-
-// Change is what Promote, Demote, Remove, SetAvailability or SetLabels did.
-type Change struct {
-	Before, After Quorum
-	Nodes         []Changed
-	// Steps that were planned, in order, and what a person would type for them.
-	Steps    []Step
-	Lesson   lesson.Lesson
-	Warnings []string
-	View     View // at the end
-}
-
-// Promote makes managers of the named nodes (short name, full name, node id or
-// the unique beginning of one) and waits until each is Reachable. A node that
-// is a manager already is a success. Errors are of type *trouble.Error:
-// no-swarm, nobody-answers, two-swarms, no-quorum, no-such-node, ambiguous-node, not-in-swarm,
-// node-down, change-unfinished.
-func Promote(ctx context.Context, targets []Target, names []string, o ChangeOptions) (Change, error) {
-	o.former = true
-	r, ch, err := beginChange(ctx, targets, names, o, func(_ NodeView, named bool) bool { return named })
+// PlanPromote plans to make managers of the named nodes (short name, full name,
+// node id or the unique beginning of one); run, it waits until each is Reachable.
+// A node that is a manager already is a success. Errors are of type
+// *trouble.Error: no-swarm, nobody-answers, two-swarms, no-quorum, no-such-node,
+// ambiguous-node, not-in-swarm, node-down; run, change-unfinished and
+// quorum-would-be-lost. The plan tells of the nodes where there is an error, too.
+func PlanPromote(v View, names []string) (Plan, error) {
+	p := Plan{View: v, end: endPromotion}
+	members, err := p.resolve(names, true)
 	if err != nil {
-		return ch, err
+		return p, err
 	}
-	var todo []member
-	anew := map[string][]Step{}
-	for i, m := range r.members {
-		manages := m.IsManager() && m.Role == engine.RoleManager
-		if n, ok := r.view.Node(m.name); ok && !manages {
-			if steps, ok := r.view.rejoin(n, engine.RoleManager); ok {
-				anew[m.name] = steps
-				todo = append(todo, m)
+	var steps []Step
+	for i, m := range members {
+		manages := m.manages()
+		if n, ok := v.Node(m.name); ok && !manages {
+			if again, ok := v.rejoin(n, engine.RoleManager); ok {
+				steps = append(steps, rejoinStep{on(m.name), again})
 				continue
 			}
 		}
-		if !manages {
-			m = r.awaitKnown(ctx, m)
-		}
 		switch {
 		case manages:
-			ch.Nodes[i].Already = true
+			p.Nodes[i].Already = true
 			if m.Reachability != engine.ReachabilityReachable {
-				ch.Warnings = append(ch.Warnings, m.name+" is a manager already, and does not answer the leader ("+string(m.Reachability)+")")
+				p.Warnings = append(p.Warnings, m.name+" is a manager already, and does not answer the leader ("+string(m.Reachability)+")")
 			}
-		case r.down(m) != "":
-			return ch, &trouble.Error{ID: "node-down", Exit: trouble.ExitRefused, Where: m.name,
+		case v.down(m) != "":
+			return p, &trouble.Error{ID: "node-down", Exit: trouble.ExitRefused, Where: m.name,
 				What: "refused to promote " + m.name,
-				Why:  r.down(m) + ": as a manager that does not answer it would count against the quorum",
+				Why:  v.down(m) + ": as a manager that does not answer it would count against the quorum",
 				Next: []string{"see where it stands: dcalab status", "start it, if it does not run: dcalab up " + m.name}}
 		default:
-			todo = append(todo, m)
+			steps = append(steps, promoteStep{on(m.name), m.ID, true})
 		}
 	}
-	for _, m := range todo {
-		if steps := anew[m.name]; steps != nil {
-			ch.Steps = append(ch.Steps, steps...)
-		} else {
-			ch.Steps = append(ch.Steps, promoteStep{on(m.name), m.ID})
-		}
-	}
-	ch.Lesson = r.view.Lesson(ch.Steps)
-	if o.DryRun {
-		return ch, nil
-	}
-	errs := make([]error, len(todo))
-	each(len(todo), func(i int) {
-		m := todo[i]
-		if steps := anew[m.name]; steps != nil {
-			errs[i] = r.doAgain(ctx, m.name, steps)
-			return
-		}
-		errs[i] = r.change(ctx, m, promoteStep{on(m.name), m.ID}, engine.RoleManager)
-	})
-	ch, err = r.endChange(ctx, ch, errs)
-	if err == nil {
-		err = r.standing(ctx, &ch, todo)
-	}
-	r.account(&ch)
-	return ch, err
+	p.stageThat(goOn, "promote", steps...)
+	p.Lesson = v.Lesson(p.Steps())
+	return p, nil
 }
 
-// Demote makes workers of the named nodes, one after the other, and waits
-// until each has left raft. A manager that does not answer can be demoted too:
-// with three managers and one dead, that is the right thing to do. A node that
-// is a worker already is a success. Errors are those of Promote, and the
-// refusals of GuardRemoval.
-func Demote(ctx context.Context, targets []Target, names []string, o ChangeOptions) (Change, error) {
-	r, ch, err := beginChange(ctx, targets, names, o, judged)
+// PlanDemote plans to make workers of the named nodes, one after the other; run,
+// it waits until each has left raft. A manager that does not answer can be
+// demoted too: with three managers and one dead, that is the right thing to do.
+// A node that is a worker already is a success. force leaves the refusal of a
+// demotion that costs the quorum to the swarm itself; the last manager is never
+// demoted. Errors are those of PlanPromote, and the refusals of GuardRemoval.
+func PlanDemote(v View, names []string, force bool) (Plan, error) {
+	p := Plan{View: v, end: endRoles}
+	members, err := p.resolve(names, false)
 	if err != nil {
-		return ch, err
+		return p, err
 	}
 	var todo []member
 	var ids []string
-	var anew [][]Step
-	for i, m := range r.members {
+	for i, m := range members {
 		if !m.IsManager() && m.Role == engine.RoleWorker {
-			ch.Nodes[i].Already = true
+			p.Nodes[i].Already = true
 			continue
 		}
-		if n, ok := r.view.Node(m.name); ok {
-			if steps, ok := r.view.rejoin(n, engine.RoleWorker); ok { // the swarm cannot demote it
-				anew = append(anew, steps)
-				ch.Steps = append(ch.Steps, steps...)
+		if n, ok := v.Node(m.name); ok {
+			if again, ok := v.rejoin(n, engine.RoleWorker); ok { // the swarm cannot demote it
+				p.stageThat(goOn, "rejoin", rejoinStep{on(m.name), again})
 				continue
 			}
 		}
 		todo = append(todo, m)
 		ids = append(ids, m.ID)
 	}
-	r.view.silentFirst(todo)
+	v.silentFirst(todo)
 	for _, m := range todo {
-		ch.Steps = append(ch.Steps, demoteStep{on(m.name), m.ID})
+		p.stageThat(stopRun, "demote", demoteStep{on(m.name), m.ID})
 	}
-	if err := r.view.GuardRemoval(ids...); err != nil {
+	if err := v.GuardRemoval(ids...); err != nil {
 		var t *trouble.Error
-		if !o.Force || errors.As(err, &t) && t.ID == "last-manager" {
-			return ch, err
+		if !force || errors.As(err, &t) && t.ID == "last-manager" {
+			return p, err
 		}
 	}
-	ch.Lesson = r.view.Lesson(ch.Steps)
-	if o.DryRun {
-		return ch, nil
-	}
-	r.askOthersFirst(todo)
-	var errs []error
-	for _, steps := range anew {
-		errs = append(errs, r.doAgain(ctx, steps[0].Node(), steps))
-	}
-	for _, m := range todo {
-		err := r.change(ctx, m, demoteStep{on(m.name), m.ID}, engine.RoleWorker)
-		errs = append(errs, err)
-		if err != nil {
-			break
-		}
-	}
-	return r.endChange(ctx, ch, errs)
+	p.Lesson = v.Lesson(p.Steps())
+	return p, nil
 }
 
 // silentFirst puts members that do not answer before those that do: each dead
@@ -193,77 +109,25 @@ func (v View) silentFirst(going []member) {
 	slices.SortStableFunc(going, func(a, b member) int { return silent(a) - silent(b) })
 }
 
-// askOthersFirst puts managers that stay before those that go: asking them
-// spares following the change through one that stops answering in its midst.
-func (r *changer) askOthersFirst(going []member) {
-	slices.SortStableFunc(r.via, func(a, b string) int {
-		goes := func(name string) int {
-			if slices.ContainsFunc(going, func(m member) bool { return m.name == name }) {
-				return 1
-			}
-			return 0
-		}
-		return goes(a) - goes(b)
-	})
-}
-
 // member is a node of the swarm that a user named.
 type member struct {
 	engine.Node
 	name string
 }
 
-type changer struct {
-	*runner
-	members []member
-	changed []engine.Node // entries as the list showed them after their change; guarded by mu
-	// again are the steps of those that left and joined anew, by name; guarded by mu.
-	again map[string][]Step
-}
-
-// hearsay is how long a node that was just started may take to be heard by the
-// leader: its agent tries again every 8 s at the latest.
-const hearsay = 30 * time.Second
-
-// awaitKnown waits until the leader has heard from a node that answers us: a
-// new leader calls every node unknown until then, and one that was just started
-// is down.
-func (r *changer) awaitKnown(ctx context.Context, m member) member {
-	unheard := func() bool { return m.Status == engine.NodeUnknown || m.Status == engine.NodeDown }
-	if n, ok := r.view.Node(m.name); !ok || !n.State.Answered() || !unheard() {
-		return m
-	}
-	r.progress(Event{Node: m.name, Kind: KindAwait, Step: "wait until the leader has heard from it"})
-	patience := r.patience
-	if m.Status == engine.NodeDown { // perhaps for good
-		patience = min(patience, hearsay)
-	}
-	waiting := runner{patience: patience}
-	_ = waiting.poll(ctx, func() error { // what it is in the end, down judges
-		list, err := r.nodes(ctx)
-		if err != nil {
-			return err
-		}
-		if at := find(list, m.ID); at >= 0 {
-			m.Node = list[at]
-		}
-		if unheard() {
-			return errors.New("the leader has not heard from it yet")
-		}
-		return nil
-	})
-	return m
-}
+// manages: it is a manager, and is to stay one.
+func (m member) manages() bool { return m.IsManager() && m.Role == engine.RoleManager }
 
 // down says why a node cannot be promoted now, if so. Its own engine is asked
 // first: the list calls a dead node Ready for up to 17 s.
-func (r *changer) down(m member) string {
-	if n, ok := r.view.Node(m.name); ok && !n.State.Answered() {
+func (v View) down(m member) string {
+	n, ours := v.Node(m.name)
+	if ours && !n.State.Answered() {
 		return "it does not answer (" + reason(n) + ")"
 	}
 	if m.Status != engine.NodeReady {
 		why := "its status in the swarm is " + string(m.Status)
-		if n, ok := r.view.Node(m.name); ok && n.Err != nil {
+		if ours && n.Err != nil {
 			why += " (" + reason(n) + ")"
 		}
 		return why
@@ -271,154 +135,31 @@ func (r *changer) down(m member) string {
 	return ""
 }
 
-// counts says of which nodes a change has to know whether they live; named are
-// those that are to be changed. nil: of none.
-type counts func(n NodeView, named bool) bool
-
-// judged: how many failures the quorum tolerates depends on the managers.
-func judged(n NodeView, named bool) bool { return named || n.hung() }
-
-func beginChange(ctx context.Context, targets []Target, names []string, o ChangeOptions, counts counts) (*changer, Change, error) {
-	var ch Change
-	v, err := usable(ctx, targets, names, o, counts)
-	ch.View, ch.Before, ch.After = v, v.Quorum, v.Quorum
-	if err != nil {
-		return nil, ch, err
+// resolve finds the members that a user named, each once, and notes them in the
+// plan; there has to be a manager that can be asked. With former, a node that
+// left in the middle of a promotion is meant, too.
+func (p *Plan) resolve(names []string, former bool) ([]member, error) {
+	if err := p.View.NeedManager(); err != nil {
+		return nil, err
 	}
-	r := &changer{runner: newRunner(targets, o.Progress, o.Patience)}
-	r.begin(v)
+	var out []member
 	for _, name := range names {
-		m, err := v.resolve(name)
-		if n, ok := v.Node(name); err != nil && ok && o.former && n.State == StateInactive {
-			if old, ok := v.former(n); ok {
+		m, err := p.View.resolve(name)
+		if n, ok := p.View.Node(name); err != nil && ok && former && n.State == StateInactive {
+			if old, ok := p.View.former(n); ok {
 				m, err = member{old, n.Name}, nil
 			}
 		}
 		if err != nil {
-			return nil, ch, err
+			return nil, err
 		}
-		if slices.ContainsFunc(r.members, func(have member) bool { return have.ID == m.ID }) {
+		if slices.ContainsFunc(out, func(have member) bool { return have.ID == m.ID }) {
 			continue
 		}
-		r.members = append(r.members, m)
-		ch.Nodes = append(ch.Nodes, Changed{Name: m.name, ID: m.ID})
+		out = append(out, m)
+		p.Nodes = append(p.Nodes, Changed{Name: m.name, ID: m.ID})
 	}
-	return r, ch, nil
-}
-
-// usable gives a view of a swarm that can be changed, or says why it cannot.
-// Where it has to look itself, an election that is under way is waited for, and
-// for as long as HangPatience, those that count and let a call hang.
-func usable(ctx context.Context, targets []Target, names []string, o ChangeOptions, counts counts) (v View, err error) {
-	if o.View != nil {
-		return *o.View, cmp.Or(ctx.Err(), o.View.NeedManager())
-	}
-	told := map[Event]bool{}
-	wait := func(e Event, err error) error {
-		if !told[e] && o.Progress != nil {
-			told[e] = true
-			o.Progress(e)
-		}
-		return err
-	}
-	began := time.Now()
-	looking := newRunner(targets, nil, o.Patience)
-	_ = looking.poll(ctx, func() error { // err is what it was last
-		v = Observe(ctx, targets)
-		patient := time.Since(began) < HangPatience
-		err = cmp.Or(ctx.Err(), v.needManager(patient))
-		switch hung := v.hanging(names, counts); {
-		case err == nil && len(hung) > 0 && patient:
-			return wait(Event{Node: hung[0].Name, Kind: KindAwait, Step: "wait until its engine answers"}, hung[0].Err)
-		case errors.Is(err, errElection) && !o.DryRun:
-			return wait(Event{Kind: KindAwait, Step: "wait until the swarm has elected a leader"}, err)
-		}
-		return nil
-	})
-	return v, cmp.Or(ctx.Err(), err)
-}
-
-// HangPatience is how long an engine may let calls hang that is only finding out
-// what its part in the swarm is: one that was a manager, and was demoted while it
-// was down, takes 6 s (measured on 20.10); one that loses its leader, 20 s.
-const HangPatience = 30 * time.Second
-
-// hanging are those of the nodes that count whose engine hangs.
-func (v View) hanging(names []string, counts counts) []NodeView {
-	named := map[string]bool{}
-	for _, name := range names {
-		if m, err := v.resolve(name); err == nil {
-			name = m.name
-		}
-		if n, ok := v.Node(name); ok {
-			named[n.Name] = true
-		}
-	}
-	return slices.DeleteFunc(slices.Clone(v.Nodes), func(n NodeView) bool {
-		return counts == nil || !n.Hangs() || !counts(n, named[n.Name])
-	})
-}
-
-// errElection: enough managers are there for a leader, and there is none yet.
-var errElection = errors.New("no leader")
-
-// NeedManager says why nobody can be asked about the lab's swarm, or change
-// it, if so. Errors are those of Promote: no-swarm, nobody-answers, two-swarms, no-quorum.
-func (v View) NeedManager() error { return v.needManager(true) }
-
-// needManager is NeedManager; patient hopes for managers that hang.
-func (v View) needManager(patient bool) error {
-	p := planner{lab: &lab.Lab{}, v: v}
-	if !patient {
-		p.frozen = nodeNames(v.Nodes)
-	}
-	switch {
-	case len(v.Rivals) > 0:
-		return p.refuseStrangers()
-	case v.Cluster == "":
-		return v.noSwarm()
-	case v.Quorum.HasQuorum:
-		return nil
-	}
-	electing := &trouble.Error{ID: "no-quorum", Exit: trouble.ExitRefused, What: "the swarm has no leader at this moment",
-		Why: v.Leaderless(), Next: []string{"an election takes 10 to 20 seconds; then try again"}, Err: errElection}
-	if !patient && v.Election() { // their engines run: none of them is missing
-		return electing
-	}
-	if err := p.leaderless(); err != nil {
-		return err
-	}
-	// Of one that hangs the next look tells more; of how many there are, too.
-	if alive := max(len(v.Voters()), v.Quorum.Reachable+len(p.pick(func(n NodeView) bool { return n.State == StatePending }))); (!patient || !v.Hanging()) && alive < v.Quorum.Majority {
-		return p.noQuorum(nil) // no election can mend that
-	}
-	return electing
-}
-
-// noSwarm is why nothing can be changed where there is no swarm.
-func (v View) noSwarm() error {
-	why := "no node of the lab is in one"
-	var silent []string
-	for _, n := range v.Nodes {
-		if !n.State.Answered() {
-			silent = append(silent, n.Name+" does not answer ("+reason(n)+")")
-		}
-	}
-	if len(silent) > 0 {
-		why = "no node that answers is in one; " + strings.Join(silent, ", ")
-	}
-	next := []string{"make one: dcalab swarm bootstrap"}
-	if len(silent) > 0 {
-		next = []string{"start the machines that are halted: dcalab start", "see where it stands: dcalab status", "if there never was one: dcalab swarm bootstrap"}
-	}
-	if slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return n.State == StateEngineDown }) {
-		next = slices.Insert(next, 0, "an engine that runs may be silent while its swarm elects a leader, up to 20 s: then try again")
-	}
-	if len(silent) == len(v.Nodes) {
-		return &trouble.Error{ID: "nobody-answers", Exit: trouble.ExitFailure, What: "no node answers that could tell of a swarm",
-			Why: strings.Join(silent, ", "), Next: next}
-	}
-	return &trouble.Error{ID: "no-swarm", Exit: trouble.ExitFailure, What: "the lab has no swarm", Why: why, Next: next}
+	return out, nil
 }
 
 // resolve finds the entry of the swarm's list that a user means: a node of the
@@ -484,138 +225,46 @@ func (v View) resolve(name string) (member, error) {
 		Why: strings.Join(ids, ", "), Next: []string{"name it by its whole id"}}
 }
 
-// change sets the role that the swarm is to give m, and waits until it has.
-func (r *changer) change(ctx context.Context, m member, s Step, role engine.Role) error {
-	r.progress(Event{Node: m.name, Kind: s.Kind(), Step: s.String()})
-	err := r.setRole(ctx, m, role)
-	if errors.Is(err, errStranded) && ctx.Err() == nil {
-		err = r.takeAgain(ctx, m, role)
+// endRoles ends what changes the managers.
+func endRoles(ctx context.Context, r *Run, p Plan, failed []failure, res *Result) error {
+	return r.endChange(ctx, p, res, changeErrors(ctx, failed, changeError))
+}
+
+// changeErrors makes one error of all, in the words of each step's kind.
+func changeErrors(ctx context.Context, failed []failure, word func(context.Context, Step, error) error) error {
+	var errs []error
+	for _, f := range failed {
+		if _, worded := f.step.(rejoinStep); worded {
+			errs = append(errs, f.err)
+		} else {
+			errs = append(errs, word(ctx, f.step, f.err))
+		}
 	}
-	r.progress(Event{Node: m.name, Kind: s.Kind(), Step: s.String(), Done: true, Err: err})
+	return errors.Join(errs...)
+}
+
+func (r *Run) endChange(ctx context.Context, p Plan, res *Result, failed error) error {
+	if !p.Empty() {
+		res.View = r.Observe(ctx)
+		res.After = res.View.Quorum
+	}
+	r.account(res)
+	res.Warnings = append(res.Warnings, res.After.Warnings()...)
+	return cmp.Or(interruptedChange(ctx), failed)
+}
+
+// changeError words why a step did not come true.
+func changeError(ctx context.Context, s Step, err error) error {
+	node := s.Node()
 	switch {
 	case err == nil || ctx.Err() != nil:
 		return err
 	case errors.Is(err, engine.ErrQuorumLoss), errors.Is(err, engine.ErrLastManager):
-		return &trouble.Error{ID: "quorum-would-be-lost", Exit: trouble.ExitRefused, Where: m.name,
-			What: "the swarm refused to " + s.String(), Why: cause(m.name, err), Err: err}
+		return &trouble.Error{ID: "quorum-would-be-lost", Exit: trouble.ExitRefused, Where: node,
+			What: "the swarm refused to " + s.String(), Why: cause(node, err), Err: err}
 	}
-	return &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: m.name,
-		What: s.String(), Why: cause(m.name, err), Next: []string{"see where it stands: dcalab status"}, Err: err}
-}
-
-func (r *changer) setRole(ctx context.Context, m member, role engine.Role) error {
-	if role == engine.RoleManager {
-		if err := r.settle(ctx, m); err != nil {
-			return err
-		}
-	}
-	if err := r.steadily(ctx, func(e Engine) error {
-		return e.UpdateNode(ctx, m.ID, func(spec *engine.NodeSpec) { spec.Role = role })
-	}); err != nil {
-		return err
-	}
-	// Who is demoted and answers is asked itself, too: the list tells that it
-	// has left raft before its own engine has stopped taking calls.
-	own, ours := r.view.Node(m.name)
-	// One that hangs is not gone: its part in the swarm is changing just now,
-	// unless it hangs for long. What the list shows has come true even so.
-	var since time.Time
-	gone := func(err error) bool {
-		return errors.Is(err, engine.ErrUnreachable) && (!errors.Is(err, context.DeadlineExceeded) || time.Since(since) > HangPatience)
-	}
-	return r.poll(ctx, func() error {
-		list, err := r.nodes(ctx)
-		if err != nil {
-			return err
-		}
-		at := find(list, m.ID)
-		switch {
-		case at < 0:
-			return finalError{fmt.Errorf("%s: %w", m.ID, engine.ErrNotFound)}
-		case role == engine.RoleManager && list[at].Reachability != engine.ReachabilityReachable:
-			if err := r.gaveUp(ctx, m); err != nil {
-				return err
-			}
-			return errors.New("the leader does not reach it as a manager yet, at " + net.JoinHostPort(list[at].Addr, RaftPort))
-		case role == engine.RoleWorker && list[at].IsManager():
-			return errors.New("it takes part in raft still")
-		}
-		e, err := r.engine(m.name)
-		if err != nil || !ours || !own.State.Answered() {
-			return nil //nolint:nilerr // it cannot be asked: the list is all there is
-		}
-		if since.IsZero() {
-			since = time.Now()
-		}
-		if role == engine.RoleManager {
-			// The leader reaches it before its own raft log has come: a leader that
-			// is demoted then hands over to it in vain, and tries again after half
-			// a minute ("received MsgTimeoutNow but is not promotable", 20.10).
-			if _, err := e.Nodes(ctx); !gone(err) {
-				return err
-			}
-			return nil
-		}
-		info, err := e.Info(ctx)
-		switch {
-		case gone(err):
-			return nil
-		case err != nil:
-			return err
-		case info.Control:
-			return errors.New("its own engine has not taken the new role yet")
-		}
-		return nil
-	})
-}
-
-// settle waits until a node that was demoted a moment ago, by hand perhaps,
-// has a worker's certificate: promoted before that, it waits for one twice
-// 16 s first (swarmkit's node.superviseManager).
-func (r *changer) settle(ctx context.Context, m member) error {
-	return r.poll(ctx, func() error { return certified(ctx, r.target(m.name)) })
-}
-
-// certified tells whether a node has a worker's certificate. One that cannot
-// be read is taken for one.
-func certified(ctx context.Context, t Target) error {
-	if t.Certificate == nil {
-		return nil
-	}
-	if raw, err := t.Certificate(ctx); err == nil && parseCertificate(raw).Role == lab.RoleManager {
-		return errors.New("its certificate is a manager's still")
-	}
-	return nil
-}
-
-// Settle waits until those of the named nodes that are workers have a
-// worker's certificate, which takes some seconds after a demotion. Stopped
-// before that, a node would come back as a manager and take its place in raft
-// again, and with it perhaps the quorum. waiting is told of each node that is
-// waited for; after patience they are left as they are.
-func Settle(ctx context.Context, targets []Target, v View, names []string, patience time.Duration, waiting func(node string)) error {
-	r := runner{patience: patience}
-	for _, t := range targets {
-		n, ok := v.Node(t.Name)
-		if !ok || !slices.Contains(names, t.Name) || n.Role != lab.RoleWorker || certified(ctx, t) == nil {
-			continue
-		}
-		waiting(t.Name)
-		_ = r.poll(ctx, func() error { return certified(ctx, t) })
-	}
-	return ctx.Err()
-}
-
-func (r *changer) endChange(ctx context.Context, ch Change, errs []error) (Change, error) {
-	if len(errs) > 0 {
-		ch.View = Observe(ctx, r.targets)
-		ch.After = ch.View.Quorum
-	}
-	ch.Warnings = append(ch.Warnings, ch.After.Warnings()...)
-	if err := interruptedChange(ctx); err != nil {
-		return ch, err
-	}
-	return ch, errors.Join(errs...)
+	return &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: node,
+		What: s.String(), Why: cause(node, err), Next: []string{"see where it stands: dcalab status"}, Err: err}
 }
 
 func interruptedChange(ctx context.Context) error {

@@ -18,26 +18,18 @@ import (
 )
 
 func TestPromoteAndDemote(t *testing.T) {
-	promote := func(ctx context.Context, w *world, names ...string) (Change, error) {
-		return Promote(ctx, w.targets(), names, ChangeOptions{})
+	with := func(do func(context.Context, []Target, []string, how) (Result, error), h how) func(context.Context, *world, ...string) (Result, error) {
+		return func(ctx context.Context, w *world, names ...string) (Result, error) {
+			return do(ctx, w.targets(), names, h)
+		}
 	}
-	demote := func(ctx context.Context, w *world, names ...string) (Change, error) {
-		return Demote(ctx, w.targets(), names, ChangeOptions{})
-	}
-	force := func(ctx context.Context, w *world, names ...string) (Change, error) {
-		return Demote(ctx, w.targets(), names, ChangeOptions{Force: true})
-	}
-	remove := func(ctx context.Context, w *world, names ...string) (Change, error) {
-		return Remove(ctx, w.targets(), names, ChangeOptions{})
-	}
-	gone := func(ctx context.Context, w *world, names ...string) (Change, error) {
-		return Remove(ctx, w.targets(), names, ChangeOptions{Gone: true})
-	}
+	force, gone := with(demote, how{Force: true}), with(remove, how{Gone: true})
+	promote, demote, remove := with(promote, how{}), with(demote, how{}), with(remove, how{})
 	for _, tt := range []struct {
 		name    string
 		roles   string
 		play    func(*world)
-		do      func(context.Context, *world, ...string) (Change, error)
+		do      func(context.Context, *world, ...string) (Result, error)
 		nodes   []string
 		id      string // of the refusal
 		says    string // in the message
@@ -161,7 +153,7 @@ func TestDemoteWaitsForTheNodesOwnEngine(t *testing.T) {
 		slow := &lagging{w.engines[1], 5}
 		targets := w.targets()
 		targets[1].Engine = slow
-		ch, err := Demote(t.Context(), targets, []string{"n2"}, ChangeOptions{})
+		ch, err := demote(t.Context(), targets, []string{"n2"}, how{})
 		if n, _ := ch.View.Node("n2"); err != nil || slow.looks > 0 || n.Control {
 			t.Errorf("%v, %d looks to go", err, slow.looks)
 		}
@@ -190,12 +182,12 @@ func TestAManagerThatWasJustPromoted(t *testing.T) {
 		fresh := &late{w.engines[1], 5}
 		targets := w.targets()
 		targets[1].Engine = fresh
-		if _, err := Promote(t.Context(), targets, []string{"n2"}, ChangeOptions{}); err != nil || fresh.looks > 0 {
+		if _, err := promote(t.Context(), targets, []string{"n2"}, how{}); err != nil || fresh.looks > 0 {
 			t.Errorf("promoted, with %d looks to go: %v", fresh.looks, err)
 		}
 		// By somebody else, just now: it is the one to ask once the leader is gone.
 		fresh.looks = 2
-		if ch, err := Demote(t.Context(), targets, []string{"n1"}, ChangeOptions{}); err != nil || ch.After.Managers != 1 {
+		if ch, err := demote(t.Context(), targets, []string{"n1"}, how{}); err != nil || ch.After.Managers != 1 {
 			t.Errorf("%s, %v", ch.After, err)
 		}
 	})
@@ -272,7 +264,7 @@ func TestGuards(t *testing.T) {
 			for _, i := range tt.dead {
 				w.stop(i)
 			}
-			v := Observe(t.Context(), w.targets())
+			v := observe(t.Context(), w.targets())
 			for _, g := range []struct {
 				name string
 				err  error
@@ -297,11 +289,11 @@ func TestGuards(t *testing.T) {
 func TestTokensStaySecretUntilAskedFor(t *testing.T) {
 	w := newWorld(testLab("mw"))
 	formed(w)
-	first, err := Token(t.Context(), w.targets(), engine.RoleWorker)
+	first, err := New(w.targets(), Options{}).Token(t.Context(), engine.RoleWorker)
 	if err != nil || first.Reveal() != w.swarms["swarm01"].tokens[engine.RoleWorker] {
 		t.Fatal(first.Reveal(), err)
 	}
-	second, err := RotateToken(t.Context(), w.targets(), engine.RoleWorker)
+	second, err := New(w.targets(), Options{}).RotateToken(t.Context(), engine.RoleWorker)
 	if err != nil || second.Reveal() == first.Reveal() || second.Reveal() != w.swarms["swarm01"].tokens[engine.RoleWorker] {
 		t.Errorf("rotated to %s, %v", second.Reveal(), err)
 	}
@@ -316,7 +308,7 @@ func TestUnlock(t *testing.T) {
 	}
 	t.Run("all locked, with the key", func(t *testing.T) {
 		w := lockedLab()
-		key, err := UnlockKey(t.Context(), w.targets())
+		key, err := New(w.targets(), Options{}).UnlockKey(t.Context())
 		if err != nil || key == "" {
 			t.Fatal(err)
 		}
@@ -324,26 +316,26 @@ func TestUnlock(t *testing.T) {
 			w.restart(i)
 		}
 		var tr *trouble.Error
-		if done, err := Unlock(t.Context(), w.targets(), Observe(t.Context(), w.targets()), "wrong"); !errors.As(err, &tr) || tr.ID != "wrong-key" || len(done) > 0 {
+		if done, err := unlockAll(t.Context(), w.targets(), observe(t.Context(), w.targets()), "wrong"); !errors.As(err, &tr) || tr.ID != "wrong-key" || len(done) > 0 {
 			t.Errorf("with a wrong key: %v, %v", done, err)
 		}
-		if done, err := Unlock(t.Context(), w.targets(), Observe(t.Context(), w.targets()), ""); !errors.As(err, &tr) || tr.ID != "no-key" || len(done) > 0 {
+		if done, err := unlockAll(t.Context(), w.targets(), observe(t.Context(), w.targets()), ""); !errors.As(err, &tr) || tr.ID != "no-key" || len(done) > 0 {
 			t.Errorf("without a key: %v, %v", done, err)
 		}
-		if done, err := Unlock(t.Context(), w.targets(), Observe(t.Context(), w.targets()), key); err != nil || len(done) != 3 {
+		if done, err := unlockAll(t.Context(), w.targets(), observe(t.Context(), w.targets()), key); err != nil || len(done) != 3 {
 			t.Errorf("got %v, %v", done, err)
 		}
 	})
 	t.Run("one locked, the key is fetched", func(t *testing.T) {
 		w := lockedLab()
 		w.restart(2)
-		if done, err := Unlock(t.Context(), w.targets(), Observe(t.Context(), w.targets()), ""); err != nil || strings.Join(done, " ") != "n3" {
+		if done, err := unlockAll(t.Context(), w.targets(), observe(t.Context(), w.targets()), ""); err != nil || strings.Join(done, " ") != "n3" {
 			t.Errorf("got %v, %v", done, err)
 		}
 	})
 	t.Run("none locked", func(t *testing.T) {
 		w := lockedLab()
-		if done, err := Unlock(t.Context(), w.targets(), Observe(t.Context(), w.targets()), "x"); err != nil || len(done) > 0 {
+		if done, err := unlockAll(t.Context(), w.targets(), observe(t.Context(), w.targets()), "x"); err != nil || len(done) > 0 {
 			t.Errorf("got %v, %v", done, err)
 		}
 	})
@@ -355,12 +347,12 @@ func TestUnlock(t *testing.T) {
 func TestAWorkersCertificateIsWaitedFor(t *testing.T) {
 	for name, do := range map[string]func(context.Context, []Target) error{
 		"by promote": func(ctx context.Context, targets []Target) error {
-			_, err := Promote(ctx, targets, []string{"n2"}, ChangeOptions{})
+			_, err := promote(ctx, targets, []string{"n2"}, how{})
 			return err
 		},
 		"by those who stop it": func(ctx context.Context, targets []Target) error {
 			told := ""
-			err := Settle(ctx, targets, Observe(ctx, targets), []string{"n2"}, time.Minute, func(n string) { told = n })
+			err := New(targets, Options{}).AwaitDemoted(ctx, observe(ctx, targets), []string{"n2"}, time.Minute, func(n string) { told = n })
 			if told != "n2" {
 				err = errors.Join(err, errors.New("nobody was told of the wait"))
 			}
@@ -401,7 +393,7 @@ func TestAPromotedManagerIsNotDestroyedWithoutAQuorum(t *testing.T) {
 		w.halt(i)
 	}
 	w.halt(3)
-	v := Observe(t.Context(), w.targets())
+	v := observe(t.Context(), w.targets())
 	var tr *trouble.Error
 	if err := v.GuardDestroying("n2"); !errors.As(err, &tr) || tr.ID != "quorum-would-be-lost" {
 		t.Errorf("a manager: %v", err)
@@ -411,7 +403,7 @@ func TestAPromotedManagerIsNotDestroyedWithoutAQuorum(t *testing.T) {
 	}
 	// What it was is lost with its machine, or has left.
 	w.engines[2].absent = true
-	v = Observe(t.Context(), w.targets())
+	v = observe(t.Context(), w.targets())
 	if err := v.GuardDestroying("n3"); err != nil {
 		t.Errorf("one that does not exist: %v", err)
 	}
@@ -448,11 +440,11 @@ func TestAChangeIsMadeOnceThereIsALeaderAgain(t *testing.T) {
 	} {
 		for what, do := range map[string]func(context.Context, []Target) error{
 			"promote": func(ctx context.Context, targets []Target) error {
-				_, err := Promote(ctx, targets, []string{"n4"}, ChangeOptions{})
+				_, err := promote(ctx, targets, []string{"n4"}, how{})
 				return err
 			},
 			"remove": func(ctx context.Context, targets []Target) error {
-				_, err := Remove(ctx, targets, []string{"n4"}, ChangeOptions{})
+				_, err := remove(ctx, targets, []string{"n4"}, how{})
 				return err
 			},
 		} {
@@ -488,7 +480,7 @@ func TestOneThatHangsIsNotTakenForALostQuorum(t *testing.T) {
 	w.halt(2)
 	targets := w.targets()
 	targets[0].Engine = hanging{targets[0].Engine}
-	v := Observe(t.Context(), targets)
+	v := observe(t.Context(), targets)
 	if err := v.NeedManager(); !errors.Is(err, errElection) {
 		t.Errorf("%s: %v", v.Quorum, err)
 	}
@@ -514,7 +506,7 @@ func TestAnElectionIsWaitedFor(t *testing.T) {
 				if early {
 					elect()
 				}
-				ch, err := Promote(t.Context(), w.targets(), []string{"n4"}, ChangeOptions{Progress: func(e Event) {
+				ch, err := promote(t.Context(), w.targets(), []string{"n4"}, how{Progress: func(e Event) {
 					if !early && e.Kind == KindPromote && !e.Done {
 						elect()
 					}
@@ -523,7 +515,7 @@ func TestAnElectionIsWaitedFor(t *testing.T) {
 					t.Errorf("%v, after: %s", err, ch.After)
 				}
 				elect()
-				if _, err := Token(t.Context(), w.targets(), engine.RoleWorker); err != nil {
+				if _, err := New(w.targets(), Options{}).Token(t.Context(), engine.RoleWorker); err != nil {
 					t.Errorf("token: %v", err)
 				}
 			})
@@ -549,18 +541,18 @@ func (r returning) Info(ctx context.Context) (engine.Info, error) {
 func TestAManagerThatWasDemotedWhileDownIsWaitedFor(t *testing.T) {
 	for what, do := range map[string]func(context.Context, *lab.Lab, []Target, func(Event)) error{
 		"promote": func(ctx context.Context, _ *lab.Lab, targets []Target, tell func(Event)) error {
-			_, err := Promote(ctx, targets, []string{"n3"}, ChangeOptions{Progress: tell})
+			_, err := promote(ctx, targets, []string{"n3"}, how{Progress: tell})
 			return err
 		},
 		"remove": func(ctx context.Context, _ *lab.Lab, targets []Target, tell func(Event)) error {
-			ch, err := Remove(ctx, targets, []string{"n3"}, ChangeOptions{Progress: tell, Gone: true})
+			ch, err := remove(ctx, targets, []string{"n3"}, how{Progress: tell, Gone: true})
 			if len(ch.Steps) != 2 || ch.Steps[0].Kind() != KindLeave {
 				return fmt.Errorf("struck like a dead one: %v, %w", ch.Steps, err)
 			}
 			return err
 		},
 		"bootstrap": func(ctx context.Context, l *lab.Lab, targets []Target, tell func(Event)) error {
-			res, err := Apply(ctx, l, targets, Options{Progress: tell})
+			res, err := bootstrap(ctx, l, targets, how{Progress: tell})
 			if !slices.ContainsFunc(res.Steps, func(s Step) bool { return s.Kind() == KindPromote && s.Node() == "n3" }) {
 				return fmt.Errorf("not promoted: %v, %w", res.Steps, err)
 			}
@@ -576,7 +568,7 @@ func TestAManagerThatWasDemotedWhileDownIsWaitedFor(t *testing.T) {
 					t.Fatal(err)
 				}
 				w.halt(2)
-				if _, err := Demote(t.Context(), w.targets(), []string{"n3"}, ChangeOptions{}); err != nil {
+				if _, err := demote(t.Context(), w.targets(), []string{"n3"}, how{}); err != nil {
 					t.Fatal(err)
 				}
 				w.restart(2)
@@ -621,7 +613,7 @@ func TestAnEngineThatHangsForGoodIsNamedOnce(t *testing.T) {
 		targets := w.targets()
 		targets[4].Engine = returning{targets[4].Engine, time.Now().Add(time.Hour)}
 		began := time.Now()
-		res, err := Apply(t.Context(), w.lab, targets, Options{})
+		res, err := bootstrap(t.Context(), w.lab, targets, how{})
 		var tr *trouble.Error
 		if !errors.As(err, &tr) || tr.ID != "swarm-unfinished" || strings.Count(tr.Why, "n5:") != 1 || strings.Contains(strings.Join(tr.Next, " "), "take-over") {
 			t.Errorf("got %v", err)
@@ -639,37 +631,37 @@ func TestAnEngineThatHangsForGoodIsNamedOnce(t *testing.T) {
 // where it does not, and the truth in the end.
 func TestWhatAFrozenEngineCosts(t *testing.T) {
 	for name, c := range map[string]struct {
-		do       func(context.Context, []Target, ChangeOptions) error
+		do       func(context.Context, []Target, how) error
 		halted   []int
 		frozen   int
 		min, max time.Duration
 		err      string
 	}{
-		"promote it": {do: func(ctx context.Context, targets []Target, o ChangeOptions) error {
-			_, err := Promote(ctx, targets, []string{"n4"}, o)
+		"promote it": {do: func(ctx context.Context, targets []Target, o how) error {
+			_, err := promote(ctx, targets, []string{"n4"}, o)
 			return err
 		}, frozen: 3, min: 20 * time.Second, max: 45 * time.Second, err: "node-down"},
-		"label it": {do: func(ctx context.Context, targets []Target, o ChangeOptions) error {
-			_, err := SetLabels(ctx, targets, []string{"n4"}, map[string]string{"a": "b"}, nil, o)
+		"label it": {do: func(ctx context.Context, targets []Target, o how) error {
+			_, err := setLabels(ctx, targets, []string{"n4"}, map[string]string{"a": "b"}, nil, o)
 			return err
 		}, frozen: 3, max: 12 * time.Second},
-		"drain it": {do: func(ctx context.Context, targets []Target, o ChangeOptions) error {
-			ch, err := SetAvailability(ctx, targets, []string{"n4"}, engine.AvailabilityDrain, o)
+		"drain it": {do: func(ctx context.Context, targets []Target, o how) error {
+			ch, err := setAvailability(ctx, targets, []string{"n4"}, engine.AvailabilityDrain, o)
 			if !strings.Contains(strings.Join(ch.Warnings, "\n"), "what runs there may go on") {
 				return fmt.Errorf("it does not say what is not known: %v, %w", ch.Warnings, err)
 			}
 			return err
 		}, frozen: 3, max: 12 * time.Second},
-		"promote another": {do: func(ctx context.Context, targets []Target, o ChangeOptions) error {
-			_, err := Promote(ctx, targets, []string{"n4"}, o)
+		"promote another": {do: func(ctx context.Context, targets []Target, o how) error {
+			_, err := promote(ctx, targets, []string{"n4"}, o)
 			return err
 		}, frozen: 2, max: 12 * time.Second},
-		"demote another manager": {do: func(ctx context.Context, targets []Target, o ChangeOptions) error {
-			_, err := Demote(ctx, targets, []string{"n2"}, o)
+		"demote another manager": {do: func(ctx context.Context, targets []Target, o how) error {
+			_, err := demote(ctx, targets, []string{"n2"}, o)
 			return err
 		}, frozen: 2, min: 20 * time.Second, max: 45 * time.Second, err: "quorum-would-be-lost"},
-		"it is one of the two that are left": {do: func(ctx context.Context, targets []Target, o ChangeOptions) error {
-			_, err := Promote(ctx, targets, []string{"n4"}, o)
+		"it is one of the two that are left": {do: func(ctx context.Context, targets []Target, o how) error {
+			_, err := promote(ctx, targets, []string{"n4"}, o)
 			return err
 		}, halted: []int{1}, frozen: 2, min: 20 * time.Second, max: 45 * time.Second, err: "no-quorum"},
 	} {
@@ -686,7 +678,7 @@ func TestWhatAFrozenEngineCosts(t *testing.T) {
 				}
 				targets[c.frozen].Engine = returning{targets[c.frozen].Engine, time.Now().Add(time.Hour)}
 				began := time.Now()
-				err := c.do(t.Context(), targets, ChangeOptions{})
+				err := c.do(t.Context(), targets, how{})
 				took := time.Since(began)
 				var tr *trouble.Error
 				if errors.As(err, &tr); (err == nil) != (c.err == "") || tr != nil && tr.ID != c.err {
@@ -736,20 +728,20 @@ func (u unsettled) Nodes(ctx context.Context) ([]engine.Node, error) {
 // is over when it answers.
 func TestAChangeOfRoleEndsWhenTheNodeAnswers(t *testing.T) {
 	for what, change := range map[string]struct {
-		do func(context.Context, []Target, []string, ChangeOptions) (Change, error)
+		do func(context.Context, []Target, []string, how) (Result, error)
 		at int
-	}{"promote": {Promote, 3}, "demote": {Demote, 2}} {
+	}{"promote": {promote, 3}, "demote": {demote, 2}} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(testLab("mmmw"))
 				formed(w)
 				targets := w.targets()
-				v := Observe(t.Context(), targets)
+				v := observe(t.Context(), targets)
 				calls := new(atomic.Int32)
 				calls.Store(3)
 				changed := &targets[change.at]
 				changed.Engine = unsettled{changed.Engine, calls}
-				ch, err := change.do(t.Context(), targets, []string{changed.Name}, ChangeOptions{View: &v})
+				ch, err := change.do(t.Context(), targets, []string{changed.Name}, how{View: &v})
 				if n, _ := ch.View.Node(changed.Name); err != nil || !n.State.Answered() || ch.After.Reachable != ch.After.Managers {
 					t.Errorf("%s, %v: %+v", ch.After, err, n)
 				}
@@ -765,9 +757,9 @@ func TestANodeFreezesWhileItsRoleChanges(t *testing.T) {
 		w := newWorld(testLab("mmmmmw"))
 		formed(w)
 		targets := w.targets()
-		v := Observe(t.Context(), targets)
+		v := observe(t.Context(), targets)
 		targets[1].Engine = returning{targets[1].Engine, time.Now().Add(time.Hour)}
-		ch, err := Demote(t.Context(), targets, []string{"n2", "n3"}, ChangeOptions{View: &v})
+		ch, err := demote(t.Context(), targets, []string{"n2", "n3"}, how{View: &v})
 		if err != nil || ch.After.Managers != 3 {
 			t.Errorf("%s: %v", ch.After, err)
 		}

@@ -33,7 +33,7 @@ func TestSettingsByHandStay(t *testing.T) {
 				w.lab.Swarm.Unsaid = all
 				w.lab.Swarm.DefaultAddrPool = []netip.Prefix{netip.MustParsePrefix("10.100.0.0/16")}
 				tt.say(&w.lab.Swarm.Unsaid)
-				p, err := MakePlan(w.lab, Observe(t.Context(), w.targets()), Options{})
+				p, err := PlanBootstrap(w.lab, observe(t.Context(), w.targets()), PlanOptions{})
 				got := ""
 				for _, s := range p.Steps() {
 					if s.Kind() == KindConfigure {

@@ -35,12 +35,12 @@ func TestTheManagerIsAStray(t *testing.T) {
 				targets := w.targets()
 				targets[0].Role, targets[0].Stray = lab.RoleNone, true
 				targets[1].Role = tt.want
-				v := Observe(t.Context(), targets)
+				v := observe(t.Context(), targets)
 				if v.Cluster == "" || !v.Quorum.HasQuorum || v.Nodes[2].State != StateMember {
 					t.Fatalf("the lab does not know its swarm: %+v", v.Nodes)
 				}
 				for _, dry := range []bool{true, false} {
-					_, err := Remove(t.Context(), targets, []string{"n1"}, ChangeOptions{Gone: true, DryRun: dry})
+					_, err := remove(t.Context(), targets, []string{"n1"}, how{Gone: true, DryRun: dry})
 					var tr *trouble.Error
 					if errors.As(err, &tr); (err == nil) != (tt.id == "") || err != nil && (tr == nil || tr.ID != tt.id) {
 						t.Errorf("dry %v: got %v, want %q", dry, err, tt.id)

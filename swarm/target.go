@@ -33,8 +33,8 @@ type Engine interface {
 // not exist: what does not exist holds no swarm.
 var ErrAbsent = errors.New("the machine does not exist")
 
-// Target is one node of the lab and the way to its engine.
-type Target struct {
+// Node is one node of the lab.
+type Node struct {
 	// Name is the short name, Hostname the full one; a swarm's list may show
 	// either.
 	Name     string
@@ -48,6 +48,11 @@ type Target struct {
 	// Dissolved are the ids of swarms that were the lab's and were dissolved: a
 	// node that comes back into one of them takes itself for a member.
 	Dissolved []string
+}
+
+// Target is one node of the lab and the way to its engine.
+type Target struct {
+	Node
 	// Engine is nil where the node cannot be asked; Unreachable says why
 	// (halted, not created, SSH refused).
 	Engine      Engine
@@ -64,5 +69,13 @@ type Target struct {
 // TargetFor gives the target of a node of a lab, without a way to its engine:
 // the caller sets Engine and Certificate, or Unreachable.
 func TargetFor(l *lab.Lab, n lab.Node) Target {
-	return Target{Name: n.Name, Hostname: l.Hostname(n), Addr: n.IP, Role: n.Role}
+	return Target{Node: Node{Name: n.Name, Hostname: l.Hostname(n), Addr: n.IP, Role: n.Role}}
+}
+
+func labNodes(targets []Target) []Node {
+	out := make([]Node, len(targets))
+	for i, t := range targets {
+		out[i] = t.Node
+	}
+	return out
 }

@@ -1,7 +1,6 @@
 package swarm
 
 import (
-	"context"
 	"net/netip"
 
 	"github.com/dcalab/dcalab/engine"
@@ -82,15 +81,15 @@ type Entry struct {
 	Lab string
 }
 
-// Half is one of several swarms that nodes of the lab are in.
-type Half struct {
+// SwarmMembers are the nodes of the lab that are in one swarm.
+type SwarmMembers struct {
 	Cluster string
 	Nodes   []string
 }
 
-// View is what all the engines said at one time.
+// View is what all the engines said at one time. It is plain data.
 type View struct {
-	// Nodes in the order of the targets.
+	// Nodes in the order of the lab's.
 	Nodes []NodeView
 	// Cluster is the id of the lab's swarm: the one in which a node that
 	// labs.yaml calls manager is a member; where there is none, that of the nodes
@@ -98,10 +97,10 @@ type View struct {
 	Cluster string
 	// Swarms are all the swarms that nodes of the lab are in, the lab's
 	// included, ordered by id.
-	Swarms []Half
-	// Rivals are those of Swarms that could be the lab's, where there are two
+	Swarms []SwarmMembers
+	// CandidateSwarms are those of Swarms that could be the lab's, where there are two
 	// or more.
-	Rivals []Half
+	CandidateSwarms []SwarmMembers
 	// Leader is the short name of the leader, or its host name where it is not
 	// a node of the lab.
 	Leader   string
@@ -116,8 +115,8 @@ type View struct {
 	// Warnings are sentences for the user.
 	Warnings []string
 
-	targets []Target
-	facts   []fact
+	labNodes []Node
+	facts    []fact
 }
 
 // Node finds a node of the lab by its short or full name.
@@ -128,12 +127,4 @@ func (v View) Node(name string) (NodeView, bool) {
 		}
 	}
 	return NodeView{}, false
-}
-
-// Observe asks every target at once what it is, each manager for its list too,
-// and puts the answers together. It takes as long as the slowest, a few
-// seconds where a manager has no quorum or an engine hangs, and never fails:
-// what could not be asked is in the view.
-func Observe(ctx context.Context, targets []Target) View {
-	return assemble(targets, probeAll(ctx, targets), nil)
 }

@@ -69,7 +69,7 @@ func (w *Watch) Look(ctx context.Context, targets []Target, patience time.Durati
 		}
 	}
 	facts, old = w.gather(targets)
-	return assemble(targets, facts, nil), old
+	return classify(labNodes(targets), facts, nil), old
 }
 
 // ask begins to ask those of the targets that which wants, and gives what

@@ -73,7 +73,7 @@ func TestElection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			targets := w.targets()
 			targets[1].Engine, targets[2].Engine = c.second, c.third
-			v := Observe(t.Context(), targets)
+			v := observe(t.Context(), targets)
 			if v.Election() != c.election || v.Quorum.Managers != 3 {
 				t.Errorf("election %v, voters %v of %+v", v.Election(), nodeNames(v.Voters()), v.Quorum)
 			}
@@ -104,12 +104,12 @@ func TestWhoElectsIsNotMissing(t *testing.T) {
 	w.halt(0)
 	targets := w.targets()
 	targets[1].Engine, targets[2].Engine = hangs{}, hangs{}
-	err := Observe(t.Context(), targets).needManager(false)
+	err := observe(t.Context(), targets).needManager(false)
 	if !errors.Is(err, errElection) {
 		t.Errorf("got %v", err)
 	}
 	targets[1].Engine = hanging{} // it does not answer a ping either
-	if err = Observe(t.Context(), targets).needManager(false); errors.Is(err, errElection) || err == nil {
+	if err = observe(t.Context(), targets).needManager(false); errors.Is(err, errElection) || err == nil {
 		t.Errorf("got %v", err)
 	}
 }

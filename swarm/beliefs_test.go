@@ -88,7 +88,7 @@ func asked(roles string, engines ...Engine) []Target {
 	return out
 }
 
-func TestLookFromEach(t *testing.T) {
+func TestManagerViews(t *testing.T) {
 	worker := saying{info: at(4, false, 3)}
 	for _, tt := range []struct {
 		name    string
@@ -119,7 +119,7 @@ func TestLookFromEach(t *testing.T) {
 		{"nothing runs", asked("mw", nil, nil), nil, nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			v := LookFromEach(t.Context(), tt.targets, func(_ context.Context, node string) uint64 { return tt.terms[node] })
+			v := New(tt.targets, Options{}).ManagerViews(t.Context(), func(_ context.Context, node string) uint64 { return tt.terms[node] })
 			var answers, about []string
 			for _, m := range v.Managers {
 				answers = append(answers, fmt.Sprintf("%s %s %s", m.Manager, m.Answer, m.LeaderText()))
@@ -144,7 +144,7 @@ func TestLookFromEach(t *testing.T) {
 }
 
 func TestBothSidesOfAPartition(t *testing.T) {
-	v := LookFromEach(t.Context(), asked("mmmw", lonely(1), listing(2, "uLmw"), listing(3, "uLmw"), saying{info: at(4, false, 3)}), nil)
+	v := New(asked("mmmw", lonely(1), listing(2, "uLmw"), listing(3, "uLmw"), saying{info: at(4, false, 3)}), Options{}).ManagerViews(t.Context(), nil)
 	minority, majority := v.Managers[0], v.Managers[1]
 	if want := []string{"n1", "n2", "n3"}; !reflect.DeepEqual(minority.Knows, want) {
 		t.Errorf("the minority knows %q", minority.Knows)
@@ -168,7 +168,7 @@ func TestMembersHaveNamesOfTheirOwn(t *testing.T) {
 	e.nodes = append([]engine.Node{stranger, old}, e.nodes...)
 	want := func(what string, targets []Target, names ...string) {
 		t.Helper()
-		if got := MemberNames(LookFromEach(t.Context(), targets, nil).Managers); !reflect.DeepEqual(got, names) {
+		if got := MemberNames(New(targets, Options{}).ManagerViews(t.Context(), nil).Managers); !reflect.DeepEqual(got, names) {
 			t.Errorf("%s: %q, want %q", what, got, names)
 		}
 	}
@@ -181,8 +181,8 @@ func TestEachManagerHasItsOwnDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		slow := func(ctx context.Context, _ string) uint64 { <-ctx.Done(); return 0 }
-		v := LookFromEach(t.Context(), asked("mmm", listing(1, "Lmm"), saying{hangs: true}, saying{hangs: true}), slow)
-		if took := time.Since(began); took != viewPatience {
+		v := New(asked("mmm", listing(1, "Lmm"), saying{hangs: true}, saying{hangs: true}), Options{}).ManagerViews(t.Context(), slow)
+		if took := time.Since(began); took != beliefTimeout {
 			t.Errorf("it took %v", took)
 		}
 		if v.Managers[0].Answer != AnswerList || v.Managers[1].Answer != AnswerSilent || !strings.Contains(v.Managers[1].Error, "waits for a leader") {
@@ -194,11 +194,11 @@ func TestEachManagerHasItsOwnDeadline(t *testing.T) {
 func TestTasksComeFromAManagerThatListed(t *testing.T) {
 	w := newWorld(testLab("mmw"))
 	formed(w)
-	if _, err := Observe(t.Context(), w.targets()).Tasks(t.Context()); err != nil {
+	if _, err := New(w.targets(), Options{}).Tasks(t.Context(), observe(t.Context(), w.targets())); err != nil {
 		t.Error(err)
 	}
 	w.halt(0)
-	if _, err := Observe(t.Context(), w.targets()).Tasks(t.Context()); !errors.Is(err, ErrNoManager) {
+	if _, err := New(w.targets(), Options{}).Tasks(t.Context(), observe(t.Context(), w.targets())); !errors.Is(err, ErrNoManager) {
 		t.Errorf("without a quorum: %v", err)
 	}
 }

@@ -38,6 +38,8 @@ func typed(l lesson.Lesson) string {
 	return b.String()
 }
 
+func unlocking(v View) []Step { return PlanUnlock(v, "").Steps() }
+
 // Every kind of step has its commands: a kind that is new here comes without.
 func TestEveryKindIsTaught(t *testing.T) {
 	expiry, history, lock := 36*time.Hour, 3, true
@@ -52,15 +54,15 @@ func TestEveryKindIsTaught(t *testing.T) {
 			n1$ docker node ls --format '{{.ManagerStatus}}' -> Leader`},
 		{name: "wait", roles: "mw", play: formed, steps: func(View) []Step { return []Step{waitStep{on: "n2"}} }, want: `
 			n2$ docker info --format '{{.Swarm.LocalNodeState}}' -> active`},
-		{name: "unlock", roles: "mmm", play: func(w *world) { formed(w); w.autolock(0); w.restart(2) }, steps: PlanUnlock, want: `
+		{name: "unlock", roles: "mmm", play: func(w *world) { formed(w); w.autolock(0); w.restart(2) }, steps: unlocking, want: `
 			n1$ docker swarm unlock-key --quiet -> <unlock-key>
 			n3$ docker swarm unlock -> <unlock-key>`},
-		{name: "unlock, and nobody has the key", roles: "m", play: func(w *world) { formed(w); w.autolock(0); w.restart(0) }, steps: PlanUnlock, want: `
+		{name: "unlock, and nobody has the key", roles: "m", play: func(w *world) { formed(w); w.autolock(0); w.restart(0) }, steps: unlocking, want: `
 			n1$ docker swarm unlock -> <unlock-key>`},
-		{name: "drop-entry", roles: "mw", play: formed, steps: func(v View) []Step { return []Step{dropStep{"n2", v.Nodes[1].NodeID, false}} }, want: `
+		{name: "drop-entry", roles: "mw", play: formed, steps: func(v View) []Step { return []Step{removeEntryStep{"n2", v.Nodes[1].NodeID, false}} }, want: `
 			n1$ docker node rm --force n2.lab.example`},
 		{name: "drop-entry of a manager that is no more", roles: "mmm", play: func(w *world) { formed(w); _ = w.engines[2].Leave(context.Background(), true) },
-			steps: func(v View) []Step { return []Step{dropStep{"n3", v.Stale[0].ID, true}} }, want: `
+			steps: func(v View) []Step { return []Step{removeEntryStep{"n3", v.Stale[0].ID, true}} }, want: `
 			n1$ docker node demote n3.lab.example
 			n1$ docker node inspect --format '{{.ManagerStatus}}' n3.lab.example -> <nil>
 			n1$ docker node rm --force n3.lab.example`},
@@ -82,7 +84,7 @@ func TestEveryKindIsTaught(t *testing.T) {
 			n1$ docker swarm join-token --quiet manager -> <manager-token>
 			n2$ docker swarm join --token <worker-token> --advertise-addr 10.20.20.12 --availability pause 10.20.20.11:2377
 			n3$ docker swarm join --token <manager-token> --advertise-addr 10.20.20.13 10.20.20.11:2377`},
-		{name: "promote", roles: "mw", play: formed, steps: func(v View) []Step { return []Step{promoteStep{"n2", v.Nodes[1].NodeID}} }, want: `
+		{name: "promote", roles: "mw", play: formed, steps: func(v View) []Step { return []Step{promoteStep{on: "n2", ID: v.Nodes[1].NodeID}} }, want: `
 			n1$ docker node promote n2.lab.example
 			n1$ docker node inspect --format '{{.Status.State}} {{.ManagerStatus.Reachability}}' n2.lab.example -> ready reachable`},
 		{name: "demote the leader: somebody else is asked", roles: "mmm", play: formed, steps: func(v View) []Step {
@@ -136,7 +138,7 @@ func TestEveryKindIsTaught(t *testing.T) {
 			if tt.play != nil {
 				tt.play(w)
 			}
-			v := Observe(t.Context(), w.targets())
+			v := observe(t.Context(), w.targets())
 			steps := tt.steps(v)
 			if got, want := typed(v.Lesson(steps)), lines(tt.want); got != want {
 				t.Errorf("(-want +got):\n%s", cmp.Diff(want, got))
@@ -198,8 +200,8 @@ func TestLessonOfABootstrap(t *testing.T) {
 		gone[i].Engine, gone[i].Unreachable = nil, ErrAbsent
 		names = append(names, gone[i].Name)
 	}
-	for name, v := range map[string]View{"fresh": Observe(t.Context(), targets), "to be made": Observe(t.Context(), gone).Imagine(names...)} {
-		plan, err := MakePlan(l, v, Options{})
+	for name, v := range map[string]View{"fresh": observe(t.Context(), targets), "to be made": observe(t.Context(), gone).AssumeCreated(names...)} {
+		plan, err := PlanBootstrap(l, v, PlanOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,18 +235,18 @@ func TestLessonOfWhatWasDone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := Apply(t.Context(), w.lab, w.targets(), Options{})
+	res, err := bootstrap(t.Context(), w.lab, w.targets(), how{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(typed(plan.Lesson), typed(res.Lesson)); diff != "" {
 		t.Errorf("plan (-), done (+):\n%s", diff)
 	}
-	again, err := Apply(t.Context(), w.lab, w.targets(), Options{})
+	again, err := bootstrap(t.Context(), w.lab, w.targets(), how{})
 	if err != nil || len(again.Lesson) > 0 {
 		t.Errorf("%v, nothing to do is taught as\n%s", err, typed(again.Lesson))
 	}
-	dissolved, err := Dissolve(t.Context(), w.targets(), DissolveOptions{})
+	dissolved, err := dissolve(t.Context(), w.targets(), how{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,20 +9,20 @@ import (
 	"github.com/dcalab/dcalab/lab"
 )
 
-// grow plans for a swarm that can be changed.
-func (p *planner) grow() {
+// planMembers plans for a swarm that can be changed.
+func (p *planner) planMembers() {
 	var settle []Step
 	for _, n := range p.v.Nodes {
 		if n.Want == lab.RoleNone {
 			continue
 		}
 		switch {
-		case p.leaves(n):
+		case p.mustRejoin(n):
 		case n.State == StateLocked:
 			settle = append(settle, unlockStep{on: on(n.Name)})
 		case n.State == StatePending:
 			settle = append(settle, waitStep{on: on(n.Name)})
-		case n.Hangs() && !slices.Contains(p.frozen, n.Name) && (n.Cluster == p.v.Cluster || n.Cluster == ""): // what it is, the next plan knows
+		case n.Hangs() && !slices.Contains(p.ignoreHung, n.Name) && (n.Cluster == p.v.Cluster || n.Cluster == ""): // what it is, the next plan knows
 			settle = append(settle, waitStep{on(n.Name), true})
 		}
 	}
@@ -32,7 +32,7 @@ func (p *planner) grow() {
 	var promote []Step
 	for _, n := range p.v.Nodes {
 		if n.Want == lab.RoleManager && n.State == StateMember && n.Listed && n.Role == lab.RoleWorker && n.WantedRole != lab.RoleManager {
-			promote = append(promote, promoteStep{on(n.Name), n.NodeID})
+			promote = append(promote, promoteStep{on: on(n.Name), ID: n.NodeID})
 		}
 	}
 	p.out.stage("settle", settle)
@@ -51,13 +51,13 @@ func (p *planner) grow() {
 // what their nodes, which never came into raft, are to have again.
 func (p *planner) drop() (steps, late []Step) {
 	hold := p.late()
-	var drops []dropStep
+	var drops []removeEntryStep
 	for _, e := range p.v.Stale {
-		drops = append(drops, dropStep{on(e.Lab), e.ID, e.IsManager() || e.Role == engine.RoleManager})
+		drops = append(drops, removeEntryStep{on(e.Lab), e.ID, e.IsManager() || e.Role == engine.RoleManager})
 	}
 	for _, n := range p.v.Nodes {
-		if n.State != StateForeign && n.Listed && p.leaves(n) {
-			drops = append(drops, dropStep{on(n.Name), n.NodeID, n.Role == lab.RoleManager || n.WantedRole == lab.RoleManager})
+		if n.State != StateForeign && n.Listed && p.mustRejoin(n) {
+			drops = append(drops, removeEntryStep{on(n.Name), n.NodeID, n.Role == lab.RoleManager || n.WantedRole == lab.RoleManager})
 		}
 	}
 	// What the swarm itself would refuse is left out, one entry at a time.
@@ -81,7 +81,7 @@ func (p *planner) drop() (steps, late []Step) {
 func (p *planner) leave() []Step {
 	var steps []Step
 	for _, n := range p.v.Nodes {
-		if !p.leaves(n) {
+		if !p.mustRejoin(n) {
 			continue
 		}
 		why := "taken over"
@@ -99,7 +99,7 @@ func (p *planner) leave() []Step {
 	return steps
 }
 
-func (p *planner) leaves(n NodeView) bool {
+func (p *planner) mustRejoin(n NodeView) bool {
 	if n.Want == lab.RoleNone {
 		return false
 	}
@@ -127,7 +127,7 @@ func (p *planner) leaves(n NodeView) bool {
 func (p *planner) join(except string) []Step {
 	var steps []Step
 	for _, n := range p.v.Nodes {
-		if n.Name == except || n.Want == lab.RoleNone || n.State != StateInactive && !p.leaves(n) {
+		if n.Name == except || n.Want == lab.RoleNone || n.State != StateInactive && !p.mustRejoin(n) {
 			continue
 		}
 		steps = append(steps, joinStep{on(n.Name), engine.Role(n.Want), n.Addr.String(), engine.Availability(p.node(n).Availability)})
@@ -231,13 +231,13 @@ func (p *planner) await(arriving []string) {
 			continue
 		}
 		s.Ready = append(s.Ready, n.Name)
-		lacking = lacking || n.Status != engine.NodeReady
+		lacking = lacking || n.unready() != ""
 		// A node that is only coming in may come as a worker; then the next plan
 		// promotes it.
 		coming := settles && n.Role != lab.RoleManager && n.WantedRole != lab.RoleManager
 		if n.Want == lab.RoleManager && !coming {
 			s.Reachable = append(s.Reachable, n.Name)
-			lacking = lacking || n.Reachability != engine.ReachabilityReachable
+			lacking = lacking || n.unreachable() != ""
 		}
 	}
 	if len(s.Ready) > 0 && (!p.out.Empty() || lacking) {

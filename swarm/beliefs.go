@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
@@ -78,20 +77,17 @@ type Views struct {
 	Disagreements []Disagreement `json:"disagreements" yaml:"disagreements"`
 }
 
-// viewPatience bounds what one manager may take, beside the limits that each
-// call has.
-const viewPatience = 12 * time.Second
-
-// LookFromEach asks every manager at once what it believes. term tells the
+// ManagerViews asks every manager at once what it believes. term tells the
 // raft term that a node was last in, 0 where that is not known (the Engine API
 // does not have it; see TermReader), and may be nil. It takes as long as the
 // slowest, some seconds where a manager waits for a leader, and never fails:
 // what could not be asked is in the view.
-func LookFromEach(ctx context.Context, targets []Target, term func(ctx context.Context, node string) uint64) Views {
+func (c *Cluster) ManagerViews(ctx context.Context, term func(ctx context.Context, node string) uint64) Views {
+	targets := c.targets
 	facts := make([]fact, len(targets))
 	terms := make([]uint64, len(targets))
 	each(2*len(targets), func(i int) {
-		ctx, cancel := context.WithTimeout(ctx, viewPatience)
+		ctx, cancel := context.WithTimeout(ctx, beliefTimeout)
 		defer cancel()
 		at := i / 2
 		switch {
@@ -101,7 +97,7 @@ func LookFromEach(ctx context.Context, targets []Target, term func(ctx context.C
 			terms[at] = term(ctx, targets[at].Name)
 		}
 	})
-	w := witnesses{targets, facts}
+	w := observations{targets, facts}
 	v := Views{Managers: []Belief{}}
 	for i := range targets {
 		if w.manages(i) {
@@ -112,15 +108,15 @@ func LookFromEach(ctx context.Context, targets []Target, term func(ctx context.C
 	return v
 }
 
-// witnesses are nodes and what each said.
-type witnesses struct {
+// observations are nodes and what each said.
+type observations struct {
 	targets []Target
 	facts   []fact
 }
 
 // manages tells whether a node is a manager: by its own word, by a list, or,
 // for one that cannot tell, by labs.yaml.
-func (w witnesses) manages(i int) bool {
+func (w observations) manages(i int) bool {
 	f := w.facts[i]
 	switch {
 	case f.info.Control || f.info.State == engine.StateLocked:
@@ -145,7 +141,7 @@ func (w witnesses) manages(i int) bool {
 
 // named tells whether an entry of a list is a node: by id where its engine
 // told it, else by host name.
-func (w witnesses) named(i int, n engine.Node) bool {
+func (w observations) named(i int, n engine.Node) bool {
 	if id := w.facts[i].info.NodeID; id != "" {
 		return id == n.ID
 	}
@@ -153,7 +149,7 @@ func (w witnesses) named(i int, n engine.Node) bool {
 	return !w.facts[i].answered() && (strings.EqualFold(n.Hostname, t.Hostname) || strings.EqualFold(n.Hostname, t.Name))
 }
 
-func (w witnesses) belief(i int, term uint64) Belief {
+func (w observations) belief(i int, term uint64) Belief {
 	f := w.facts[i]
 	b := Belief{
 		Manager: w.targets[i].Name, State: f.info.State, ID: f.info.NodeID, Cluster: f.info.ClusterID, Term: term,
@@ -197,7 +193,7 @@ func (w witnesses) belief(i int, term uint64) Belief {
 }
 
 // place is where a member stands: the lab's nodes first, in their order.
-func (w witnesses) place(name string) int {
+func (w observations) place(name string) int {
 	name, _, _ = strings.Cut(name, " ")
 	at := slices.IndexFunc(w.targets, func(t Target) bool { return t.Name == name })
 	if at < 0 {
@@ -207,7 +203,7 @@ func (w witnesses) place(name string) int {
 }
 
 // memberNames gives each entry of a list a name of its own.
-func (w witnesses) memberNames(list []engine.Node) []string {
+func (w observations) memberNames(list []engine.Node) []string {
 	out := make([]string, len(list))
 	for at, n := range list {
 		out[at] = n.Hostname
@@ -231,7 +227,7 @@ func (w witnesses) memberNames(list []engine.Node) []string {
 	return out
 }
 
-func (w witnesses) peerName(p engine.Peer) string {
+func (w observations) peerName(p engine.Peer) string {
 	host, _, _ := net.SplitHostPort(p.Addr)
 	for i, t := range w.targets {
 		if p.ID != "" && p.ID == w.facts[i].info.NodeID || host == t.Addr.String() {
@@ -340,28 +336,6 @@ func (m Member) String() string {
 	}
 	return fmt.Sprintf("%s, %s, %s", role, m.Status, m.Availability)
 }
-
-// Tasks asks a manager of the lab's swarm for the tasks of all services. The
-// error is ErrNoManager where none of them gave its list when it was observed.
-func (v View) Tasks(ctx context.Context) ([]engine.Task, error) {
-	var errs []error
-	for i, n := range v.Nodes {
-		if v.facts[i].listed && n.Cluster == v.Cluster {
-			tasks, err := v.targets[i].Engine.Tasks(ctx)
-			if err == nil {
-				return tasks, nil
-			}
-			errs = append(errs, err)
-		}
-	}
-	if len(errs) == 0 {
-		return nil, ErrNoManager
-	}
-	return nil, errors.Join(errs...)
-}
-
-// ErrNoManager tells that no manager of the swarm answers with a leader behind it.
-var ErrNoManager = errors.New("no manager answers for the swarm")
 
 // TermReader finds the raft term in an engine's log, which is written to it.
 // The engine tells each change of it, at its usual level of detail (swarmkit,

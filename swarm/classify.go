@@ -17,38 +17,38 @@ import (
 // unknownCluster stands for a swarm whose id nobody could tell.
 const unknownCluster = "(unknown)"
 
-// assemble puts together what the nodes said. Nodes in taken are not counted
+// classify puts together what the nodes said. Nodes in taken are not counted
 // when it is decided which swarm is the lab's: they are to leave theirs.
-func assemble(targets []Target, facts []fact, taken []string) View {
-	v := View{Nodes: make([]NodeView, len(targets)), targets: targets, facts: facts}
-	for i, t := range targets {
+func classify(labNodes []Node, facts []fact, taken []string) View {
+	v := View{Nodes: make([]NodeView, len(labNodes)), labNodes: labNodes, facts: facts}
+	for i, t := range labNodes {
 		v.Nodes[i] = identify(t, facts[i], facts)
 		v.Nodes[i].dissolved = slices.Contains(t.Dissolved, v.Nodes[i].Cluster) && !listedBy(v.Nodes[i].Cluster, facts)
 	}
-	v.Swarms = halves(v.Nodes, func(NodeView) bool { return true })
-	v.Cluster, v.Rivals = choose(v.Nodes, nil)
-	if v.Cluster == "" && len(v.Rivals) == 0 {
+	v.Swarms = groupBySwarm(v.Nodes, func(NodeView) bool { return true })
+	v.Cluster, v.CandidateSwarms = choose(v.Nodes, nil)
+	if v.Cluster == "" && len(v.CandidateSwarms) == 0 {
 		v.Cluster = v.managedBySilent()
 	}
-	if v.Cluster == "" && len(v.Rivals) == 0 {
+	if v.Cluster == "" && len(v.CandidateSwarms) == 0 {
 		// What was the lab's is the lab's still, whatever its nodes are called now.
-		if left := halves(v.Nodes, func(n NodeView) bool { return n.Stray && !n.dissolved }); len(left) == 1 {
+		if left := groupBySwarm(v.Nodes, func(n NodeView) bool { return n.Stray && !n.dissolved }); len(left) == 1 {
 			v.Cluster = left[0].Cluster
 		}
 	}
 	// Which of several swarms is kept is decided by who is taken over, and so is
 	// whether to stay in one that strangers manage. A swarm that is plainly the
 	// lab's own is never given up that way.
-	if len(taken) > 0 && (len(v.Rivals) > 0 || !slices.ContainsFunc(v.Nodes, func(n NodeView) bool {
+	if len(taken) > 0 && (len(v.CandidateSwarms) > 0 || !slices.ContainsFunc(v.Nodes, func(n NodeView) bool {
 		return n.Cluster == v.Cluster && n.Role == lab.RoleManager
 	})) {
-		v.Cluster, v.Rivals = choose(v.Nodes, taken)
+		v.Cluster, v.CandidateSwarms = choose(v.Nodes, taken)
 	}
 
 	list, haveList := v.list()
 	for i := range v.Nodes {
 		n := &v.Nodes[i]
-		n.State = judge(*n, facts[i], v, list, haveList)
+		n.State = nodeState(*n, facts[i], v, list, haveList)
 	}
 	v.readList(list)
 	v.Quorum = v.quorum(haveList)
@@ -63,7 +63,7 @@ func assemble(targets []Target, facts []fact, taken []string) View {
 
 // identify finds the node's id, swarm and role: from its own engine, from the
 // managers' lists, from its certificate, from the managers that it knows.
-func identify(t Target, f fact, all []fact) NodeView {
+func identify(t Node, f fact, all []fact) NodeView {
 	n := NodeView{Name: t.Name, Hostname: t.Hostname, Addr: t.Addr, Want: t.Role, Stray: t.Stray, Err: f.err}
 	if own, err := netip.ParseAddr(f.info.Addr); err == nil && !n.Addr.IsValid() {
 		n.Addr = own
@@ -125,13 +125,13 @@ func clusterOfPeers(peers []engine.Peer, all []fact) string {
 // choose finds the lab's swarm: the one in which a node that labs.yaml calls
 // manager is a member, whatever its role there. An engine that gave up on its
 // swarm (error) counts only where no other does.
-func choose(nodes []NodeView, taken []string) (cluster string, rivals []Half) {
+func choose(nodes []NodeView, taken []string) (cluster string, candidates []SwarmMembers) {
 	candidate := func(n NodeView) bool {
 		return n.Want == lab.RoleManager && n.Cluster != "" && !n.dissolved && !slices.Contains(taken, n.Name)
 	}
-	found := halves(nodes, func(n NodeView) bool { return candidate(n) && !n.failed() })
+	found := groupBySwarm(nodes, func(n NodeView) bool { return candidate(n) && !n.failed() })
 	if len(found) == 0 {
-		found = halves(nodes, candidate)
+		found = groupBySwarm(nodes, candidate)
 	}
 	switch len(found) {
 	case 0:
@@ -140,9 +140,9 @@ func choose(nodes []NodeView, taken []string) (cluster string, rivals []Half) {
 		return found[0].Cluster, nil
 	}
 	for _, f := range found {
-		rivals = append(rivals, halves(nodes, func(n NodeView) bool { return n.Cluster == f.Cluster })...)
+		candidates = append(candidates, groupBySwarm(nodes, func(n NodeView) bool { return n.Cluster == f.Cluster })...)
 	}
-	return "", rivals
+	return "", candidates
 }
 
 // managedBySilent finds the swarm, if it is one, that nodes of the lab are in
@@ -151,7 +151,7 @@ func choose(nodes []NodeView, taken []string) (cluster string, rivals []Half) {
 func (v View) managedBySilent() string {
 	silent := func(addr string) bool {
 		return slices.ContainsFunc(v.Nodes, func(n NodeView) bool {
-			at := slices.IndexFunc(v.targets, func(t Target) bool { return t.Name == n.Name })
+			at := slices.IndexFunc(v.labNodes, func(t Node) bool { return t.Name == n.Name })
 			return n.Want == lab.RoleManager && n.Cluster == "" && n.Addr.String() == addr && (!v.facts[at].answered() || n.failed())
 		})
 	}
@@ -184,16 +184,16 @@ func (n NodeView) hung() bool { return n.Hangs() && n.Role == lab.RoleManager &&
 // its swarm had no leader, and says more when it is asked again.
 func (v View) Hanging() bool { return slices.ContainsFunc(v.Nodes, NodeView.hung) }
 
-func halves(nodes []NodeView, keep func(NodeView) bool) []Half {
+func groupBySwarm(nodes []NodeView, keep func(NodeView) bool) []SwarmMembers {
 	by := map[string][]string{}
 	for _, n := range nodes {
 		if n.Cluster != "" && keep(n) {
 			by[n.Cluster] = append(by[n.Cluster], n.Name)
 		}
 	}
-	var out []Half
+	var out []SwarmMembers
 	for _, c := range slices.Sorted(maps.Keys(by)) {
-		out = append(out, Half{Cluster: c, Nodes: by[c]})
+		out = append(out, SwarmMembers{Cluster: c, Nodes: by[c]})
 	}
 	return out
 }
@@ -221,7 +221,7 @@ func (v View) list() (list []engine.Node, ok bool) {
 	return list, ok
 }
 
-func judge(n NodeView, f fact, v View, list []engine.Node, haveList bool) State {
+func nodeState(n NodeView, f fact, v View, list []engine.Node, haveList bool) State {
 	switch {
 	case !f.answered() && !f.reached:
 		return StateUnreachable
@@ -234,7 +234,7 @@ func judge(n NodeView, f fact, v View, list []engine.Node, haveList bool) State 
 	}
 	ours := n.Cluster == v.Cluster || n.Cluster == ""
 	if v.Cluster == "" && n.Cluster != "" {
-		ours = slices.ContainsFunc(v.Rivals, func(h Half) bool { return h.Cluster == n.Cluster })
+		ours = slices.ContainsFunc(v.CandidateSwarms, func(h SwarmMembers) bool { return h.Cluster == n.Cluster })
 	}
 	if !ours {
 		return StateForeign
@@ -445,14 +445,14 @@ func (v View) entries() []engine.Node {
 
 func (v View) warnings() []string {
 	out := v.Quorum.Warnings()
-	if len(v.Rivals) > 0 {
-		out = append(out, "split: nodes of the lab are in two different swarms: "+describeHalves(v.Rivals))
+	if len(v.CandidateSwarms) > 0 {
+		out = append(out, "split: nodes of the lab are in two different swarms: "+describeSwarms(v.CandidateSwarms))
 	}
 	for _, n := range v.Nodes {
 		switch {
 		case n.State == StateForeign && n.Want != lab.RoleNone:
 			what := "that is not the lab's"
-			if left := v.deserters(n.Cluster); len(left) > 0 {
+			if left := v.formerManagers(n.Cluster); len(left) > 0 {
 				what = "that its managers have left: " + strings.Join(left, ", ")
 			}
 			out = append(out, fmt.Sprintf("%s is in a swarm %s (%s)", n.Name, what, n.Cluster))
@@ -483,10 +483,10 @@ func (n NodeView) outOfRaft() bool {
 	return n.Listed && n.WantedRole == lab.RoleManager && n.Role != lab.RoleManager && !errors.Is(n.Err, ErrAbsent)
 }
 
-// deserters are the managers of a swarm as its nodes remember them, where all
+// formerManagers are the managers of a swarm as its nodes remember them, where all
 // of them are nodes of the lab that are not in it any more (docker swarm leave
 // --force): nobody can change that swarm again.
-func (v View) deserters(cluster string) []string {
+func (v View) formerManagers(cluster string) []string {
 	left := map[string]bool{}
 	for i, n := range v.Nodes {
 		if n.Cluster != cluster {
@@ -507,7 +507,7 @@ func (v View) deserters(cluster string) []string {
 	return slices.Sorted(maps.Keys(left))
 }
 
-func describeHalves(hs []Half) string {
+func describeSwarms(hs []SwarmMembers) string {
 	var parts []string
 	for _, h := range hs {
 		parts = append(parts, fmt.Sprintf("%s in swarm %s", strings.Join(h.Nodes, ", "), h.Cluster))

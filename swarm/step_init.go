@@ -1,0 +1,76 @@
+package swarm
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lesson"
+)
+
+type initStep struct {
+	on
+	Options engine.InitOptions
+}
+
+func (initStep) Kind() Kind       { return KindInit }
+func (s initStep) String() string { return "start a new swarm, advertising " + s.Options.Advertise }
+
+func (s initStep) Do(ctx context.Context, r *Run) error {
+	defer r.ask(ctx, s.Node())
+	e, err := r.engine(s.Node())
+	if err != nil {
+		return err
+	}
+	if _, err := e.Init(ctx, s.Options); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.via = []string{s.Node()}
+	return nil
+}
+
+func (s initStep) Runbook(w *RunbookWriter) {
+	o := s.Options
+	line := []string{"docker", "swarm", "init", "--advertise-addr", o.Advertise}
+	option := func(given bool, flag string, value any) {
+		if given {
+			line = append(line, flag, fmt.Sprint(value))
+		}
+	}
+	for _, p := range o.Pools {
+		option(true, "--default-addr-pool", p)
+	}
+	// What Docker does by itself is not written.
+	option(o.SubnetSize != 0 && o.SubnetSize != dockerSubnetSize, "--default-addr-pool-mask-length", o.SubnetSize)
+	option(o.DataPathPort != 0 && o.DataPathPort != dockerDataPathPort, "--data-path-port", o.DataPathPort)
+	option(o.CertExpiry != 0 && o.CertExpiry != dockerCertExpiry, "--cert-expiry", inHours(o.CertExpiry))
+	option(o.TaskHistory >= 0 && o.TaskHistory != dockerTaskHistory, "--task-history-limit", o.TaskHistory)
+	option(o.Availability != "" && o.Availability != engine.AvailabilityActive, "--availability", o.Availability)
+	why := "start the swarm"
+	if o.Autolock {
+		line = append(line, "--autolock")
+		why += ", and keep the unlock key that it shows"
+	}
+	w.add(lesson.Command{Node: s.Node(), Text: lesson.Template(line...), Why: why})
+	w.arrive(s.Node(), engine.RoleManager)
+}
+
+// Docker's own defaults of docker swarm init.
+const (
+	dockerSubnetSize   = 24
+	dockerDataPathPort = 4789
+	dockerCertExpiry   = 90 * 24 * time.Hour
+	dockerTaskHistory  = 5
+)
+
+// inHours writes a time as docker takes it.
+func inHours(d time.Duration) string {
+	if d%time.Hour == 0 {
+		return strconv.FormatInt(int64(d/time.Hour), 10) + "h"
+	}
+	return d.String()
+}
