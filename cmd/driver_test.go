@@ -19,6 +19,11 @@ type standIn struct {
 
 func (standIn) Name() string { return lab.DriverVagrant }
 
+func (standIn) Traits() machine.Traits {
+	login := func(node string) string { return "cd lab && vagrant ssh " + node }
+	return machine.Traits{PerUser: true, Systemd: true, Boxes: true, Login: login}
+}
+
 func (d standIn) Status(context.Context) (map[string]machine.Status, error) {
 	if d.look != nil {
 		d.look()

@@ -90,7 +90,7 @@ func byNode(l lesson.Lesson) lesson.Lesson {
 
 // systemd tells whether the engines of the lab's nodes are started by systemd,
 // as far as it can be told without asking them.
-func (s *session) systemd() bool { return s.driver.Name() != lab.DriverSandbox }
+func (s *session) systemd() bool { return s.driver.Traits().Systemd }
 
 // sshLine runs a command line on a node from this machine. ssh joins its words
 // with spaces, and the node's shell reads them.
@@ -171,7 +171,7 @@ func (s *session) rehearsePower(ctx context.Context, r *rehearsal, nodes []lab.N
 			absent = append(absent, n.Name)
 			up = append(up, n.Name)
 			box := n.Box
-			if s.driver.Name() == lab.DriverSandbox {
+			if !s.driver.Traits().Boxes {
 				box = ""
 			}
 			works[n.Name] = provision.Imagine(box, s.want(n))
@@ -189,7 +189,7 @@ func (s *session) rehearsePower(ctx context.Context, r *rehearsal, nodes []lab.N
 	}
 	for _, n := range nodes {
 		switch status := machines[n.Name]; {
-		case status == machine.StatusAbsent && s.driver.Name() == lab.DriverVagrant:
+		case status == machine.StatusAbsent && s.driver.Traits().Boxes:
 			r.add("%s: make its machine, of the box %s", n.Name, n.Box)
 		case status == machine.StatusAbsent:
 			r.add("%s: make its machine", n.Name)

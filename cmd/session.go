@@ -714,10 +714,10 @@ func certificateOf(c *node.Conn) func(context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) { return provision.Certificate(ctx, c) }
 }
 
-// asRoot tells whether this command must be run again as root: the sandbox
-// driver makes and removes machines with rights that only root has.
+// asRoot tells whether this command must be run again as root: the driver makes
+// and removes machines with rights that only root has.
 func (s *session) asRoot() bool {
-	return s.driver.Name() == lab.DriverSandbox && runtime.GOOS == "linux" && os.Geteuid() != 0
+	return s.driver.Traits().NeedsRoot && os.Geteuid() != 0
 }
 
 // sudo runs this same command again through sudo, and gives its outcome.

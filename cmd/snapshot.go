@@ -16,7 +16,6 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
-	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/swarm"
@@ -555,7 +554,9 @@ func (s *session) fitting(ctx context.Context, name string) (machine.Snapshotter
 // taken with Vagrant itself. Where Vagrant cannot be asked, nothing is added.
 func (s *session) vagrantsOwn(ctx context.Context, err error, name string) {
 	var t *trouble.Error
-	d, ok := s.driver.(*vagrant.Driver)
+	d, ok := s.driver.(interface {
+		OwnSnapshot(ctx context.Context, name string) (nodes []string, err error)
+	})
 	if !ok || !errors.As(err, &t) || s.owner != (lab.Owner{}) { // under sudo, not as root
 		return
 	}

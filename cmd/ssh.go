@@ -9,7 +9,6 @@ import (
 
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
-	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -118,7 +117,7 @@ folder, so that this works too:
 				return err
 			}
 			typed := here(lesson.Line("cat", s.state.SSHConfig()))
-			if d, ok := s.driver.(*vagrant.Driver); ok {
+			if d, ok := s.driver.(ownProgram); ok {
 				typed = d.ExplainCommand("ssh-config")
 			}
 			if stop, err := s.announce(typed); stop || err != nil {

@@ -99,7 +99,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune, yes bool)
 	if s.asRoot() && !a.dryRun() {
 		return s.sudo(ctx)
 	}
-	if s.driver.Name() == lab.DriverVagrant && s.owner != (lab.Owner{}) {
+	if s.driver.Traits().PerUser && s.owner != (lab.Owner{}) {
 		return &trouble.Error{
 			ID: "vagrant-under-sudo", What: "up", Why: "Vagrant would run as root, and the machines and their keys be root's, not yours",
 			Next: []string{"the same without sudo: what needs root, Vagrant asks for itself"}, Exit: trouble.ExitRefused,
@@ -199,7 +199,7 @@ func (s *session) otherwise(err error) error {
 		// One that labs.yaml calls otherwise now may be what is in the way.
 		t.Next = append(t.Next, s.forgotten()...)
 	}
-	if s.driver.Name() != lab.DriverVagrant {
+	if !s.driver.Traits().Boxes {
 		return err
 	}
 	if t.ID == "provider" && s.record.Provider != "" {
