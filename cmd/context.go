@@ -22,6 +22,7 @@ import (
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -119,22 +120,22 @@ func (s *session) contextName(args []string) string {
 	if len(args) > 0 {
 		return args[0]
 	}
-	return "dcalab-" + s.lab.Name
+	return "dcalab-" + s.Lab().Name
 }
 
 // sshAlias is the name of a node in every ssh_config of this user's.
-func (s *session) sshAlias(node string) string { return "dcalab-" + s.lab.Name + "-" + node }
+func (s *session) sshAlias(node string) string { return "dcalab-" + s.Lab().Name + "-" + node }
 
 // contextMark is what the description of a context says whose it is by.
 func (s *session) contextMark() string {
-	return fmt.Sprintf("dcalab: lab %s in %s", s.lab.Name, s.place().Root)
+	return fmt.Sprintf("dcalab: lab %s in %s", s.Lab().Name, s.Place().Root)
 }
 
 // ownContext tells whether a context is this lab's by its description, through
 // whatever link its folder was reached.
 func (s *session) ownContext(c dockerContext) bool {
-	root, ok := strings.CutPrefix(c.description, fmt.Sprintf("dcalab: lab %s in ", s.lab.Name))
-	return ok && (lab.Place{Root: root}).Real().Root == s.place().Real().Root
+	root, ok := strings.CutPrefix(c.description, fmt.Sprintf("dcalab: lab %s in ", s.Lab().Name))
+	return ok && (lab.Place{Root: root}).Real().Root == s.Place().Real().Root
 }
 
 func (s *session) createContext(ctx context.Context, name string, o contextOptions) error {
@@ -171,7 +172,7 @@ func (s *session) createContext(ctx context.Context, name string, o contextOptio
 	if err != nil {
 		return err
 	}
-	put := func(text string) string { return withBlock(text, block, s.lab.Name) }
+	put := func(text string) string { return withBlock(text, block, s.Lab().Name) }
 	missing := put(text) != text
 	verb := "create"
 	if exists {
@@ -222,7 +223,7 @@ func (s *session) createContext(ctx context.Context, name string, o contextOptio
 		return errors.Join(err, undone)
 	}
 	try := "node ls"
-	if n, ok := s.lab.Node(node); ok && n.Role != lab.RoleManager {
+	if n, ok := s.Lab().Node(node); ok && n.Role != lab.RoleManager {
 		try = "ps" // only a manager lists nodes
 	}
 	s.note("context %s reaches %s: docker --context %s %s", name, node, name, try)
@@ -284,13 +285,13 @@ func (s *session) removeContext(ctx context.Context, name string, o contextOptio
 	if err != nil {
 		return err
 	}
-	if block, err := s.sshBlock(); err == nil && !needed && hasBlock(text, block, s.lab.Name) {
+	if block, err := s.sshBlock(); err == nil && !needed && hasBlock(text, block, s.Lab().Name) {
 		r.add("take %s out of %s", plural(strings.Count(block, "\n"), "line"), path)
-		r.types(here(lesson.Line("sed", "-i.bak", "/^# dcalab "+s.lab.Name+": begin/,/^# dcalab "+s.lab.Name+": end/d", path)))
+		r.types(here(lesson.Line("sed", "-i.bak", "/^# dcalab "+s.Lab().Name+": begin/,/^# dcalab "+s.Lab().Name+": end/d", path)))
 		if s.app.dryRun() {
 			return s.rehearse(r.plan, r.lesson)
 		}
-		if _, _, err := editText(path, func(text string) string { return withoutBlock(text, s.lab.Name) }); err != nil {
+		if _, _, err := editText(path, func(text string) string { return withoutBlock(text, s.Lab().Name) }); err != nil {
 			return err
 		}
 		removed = true
@@ -300,14 +301,14 @@ func (s *session) removeContext(ctx context.Context, name string, o contextOptio
 		return s.rehearse(r.plan, r.lesson)
 	}
 	if !removed {
-		s.note("there is no context %s of lab %s: nothing to remove", name, s.lab.Name)
+		s.note("there is no context %s of lab %s: nothing to remove", name, s.Lab().Name)
 	}
 	return s.recount(r.lesson)
 }
 
 // ownHome refuses to write into root's home what is meant for the user's.
 func (s *session) ownHome() error {
-	if s.owner.UID == 0 {
+	if s.Owner().UID == 0 {
 		return nil
 	}
 	return &trouble.Error{
@@ -318,7 +319,7 @@ func (s *session) ownHome() error {
 
 // contextNode is the node that a context reaches.
 func (s *session) contextNode(ctx context.Context, name string) (string, error) {
-	machines, err := s.driver.Status(ctx)
+	machines, err := s.Driver().Status(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -327,10 +328,10 @@ func (s *session) contextNode(ctx context.Context, name string) (string, error) 
 		if err != nil {
 			return "", err
 		}
-		return nodes[0].Name, notRunning(nodes[0].Name, machines[nodes[0].Name])
+		return nodes[0].Name, labsession.NotRunning(nodes[0].Name, machines[nodes[0].Name])
 	}
 	first := ""
-	for _, n := range s.lab.Nodes {
+	for _, n := range s.Lab().Nodes {
 		if n.Role != lab.RoleManager {
 			continue
 		}
@@ -341,7 +342,7 @@ func (s *session) contextNode(ctx context.Context, name string) (string, error) 
 			first = n.Name
 		}
 	}
-	return "", notRunning(first, machines[first])
+	return "", labsession.NotRunning(first, machines[first])
 }
 
 func foreignContext(name string, c dockerContext) error {
@@ -368,13 +369,13 @@ func blockEnd(labName string) string { return "# dcalab " + labName + ": end\n" 
 // names. An Include within a Host holds for that Host alone (ssh_config(5));
 // Match all ends it, so that what follows means what it meant before.
 func (s *session) sshBlock() (string, error) {
-	path := filepath.ToSlash(s.state.SSHConfig())
+	path := filepath.ToSlash(s.State().SSHConfig())
 	// Include expands patterns and, in newer versions, tokens and variables.
 	if node.CheckPath(path) != nil || strings.ContainsAny(path, `*?[]%$`) {
 		return "", &trouble.Error{ID: "ssh-config-path", What: "context", Why: fmt.Sprintf("ssh's configuration cannot carry the path %q", path),
 			Next: []string{"keep the lab in a folder with a plainer name"}, Exit: trouble.ExitRefused}
 	}
-	return blockBegin(s.lab.Name) + "Host " + s.sshAlias("*") + "\n  Include \"" + path + "\"\nMatch all\n" + blockEnd(s.lab.Name), nil
+	return blockBegin(s.Lab().Name) + "Host " + s.sshAlias("*") + "\n  Include \"" + path + "\"\nMatch all\n" + blockEnd(s.Lab().Name), nil
 }
 
 // withoutBlock takes the lab's lines out of a configuration.
@@ -413,17 +414,17 @@ func hasBlock(text, block, labName string) bool {
 // otherBlock refuses to replace the lines of a lab of the same name in another
 // folder, if that one still exists: its names would lead to this one.
 func (s *session) otherBlock(path, text string) error {
-	at, end, ok := findBlock(text, s.lab.Name)
+	at, end, ok := findBlock(text, s.Lab().Name)
 	if !ok {
 		return nil
 	}
 	_, rest, _ := strings.Cut(text[at:end], `Include "`)
 	config, _, _ := strings.Cut(rest, `"`)
 	dir := filepath.Dir(filepath.FromSlash(config))
-	if (lab.Place{Root: dir}).Real() == (lab.Place{Root: s.state.Dir()}).Real() {
+	if (lab.Place{Root: dir}).Real() == (lab.Place{Root: s.State().Dir()}).Real() {
 		return nil
 	}
-	state, err := lab.OpenState(filepath.Dir(filepath.Dir(dir)), s.lab.Name, s.owner)
+	state, err := lab.OpenState(filepath.Dir(filepath.Dir(dir)), s.Lab().Name, s.Owner())
 	if err != nil {
 		return nil //nolint:nilerr // a lab that is not there, or nobody's
 	}
@@ -433,8 +434,8 @@ func (s *session) otherBlock(path, text string) error {
 	place := filepath.Dir(filepath.Dir(dir))
 	return &trouble.Error{
 		ID: "context-other-lab", What: "context create", Exit: trouble.ExitRefused,
-		Why:  fmt.Sprintf("in %s, the names %s lead to the lab %s of another folder, %s", path, s.sshAlias("*"), s.lab.Name, place),
-		Next: []string{lesson.Line("cd", place) + " && dcalab --lab " + s.lab.Name + " context rm", "or give this lab another name in labs.yaml"},
+		Why:  fmt.Sprintf("in %s, the names %s lead to the lab %s of another folder, %s", path, s.sshAlias("*"), s.Lab().Name, place),
+		Next: []string{lesson.Line("cd", place) + " && dcalab --lab " + s.Lab().Name + " context rm", "or give this lab another name in labs.yaml"},
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/ui"
 )
 
@@ -27,7 +28,7 @@ func contextSession(t *testing.T, name string) *session {
 	if err := state.WriteRecord(lab.Record{Format: 1, ID: "0123456789ab", Lab: name, Driver: lab.DriverSandbox}); err != nil {
 		t.Fatal(err)
 	}
-	return &session{lab: l, state: state, created: true}
+	return &session{Session: labsession.Of(labsession.Settings{}, labsession.Parts{Lab: l, State: state, Created: true})}
 }
 
 func TestTheLinesInSSHsConfigurationComeAndGo(t *testing.T) {
@@ -85,10 +86,10 @@ func TestTheLinesOfAnotherFoldersLabStay(t *testing.T) {
 	if err := one.otherBlock("config", block); err != nil {
 		t.Errorf("its own: %v", err)
 	}
-	if err := two.otherBlock("config", block); err == nil || !strings.Contains(err.Error(), one.place().Root) {
+	if err := two.otherBlock("config", block); err == nil || !strings.Contains(err.Error(), one.Place().Root) {
 		t.Errorf("another folder's: %v", err)
 	}
-	if err := one.state.Forget(); err != nil {
+	if err := one.State().Forget(); err != nil {
 		t.Fatal(err)
 	}
 	if err := two.otherBlock("config", block); err != nil {
@@ -100,14 +101,14 @@ func TestTheLinesOfAnotherFoldersLabStay(t *testing.T) {
 func TestAContextThroughALinkIsTheLabs(t *testing.T) {
 	direct, other := contextSession(t, "dca"), contextSession(t, "dca")
 	link := filepath.Join(t.TempDir(), "link")
-	if err := os.Symlink(direct.place().Root, link); err != nil {
+	if err := os.Symlink(direct.Place().Root, link); err != nil {
 		t.Skip(err)
 	}
 	state, err := lab.OpenState(link, "dca", lab.Owner{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	linked := &session{lab: direct.lab, state: state, created: true}
+	linked := &session{Session: labsession.Of(labsession.Settings{}, labsession.Parts{Lab: direct.Lab(), State: state, Created: true})}
 	block, err := linked.sshBlock()
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +134,7 @@ func TestAPathThatSSHCannotCarryIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (&session{lab: &lab.Lab{Name: "dca"}, state: state}).sshBlock(); err == nil {
+	if _, err := (&session{Session: labsession.Of(labsession.Settings{}, labsession.Parts{Lab: &lab.Lab{Name: "dca"}, State: state})}).sshBlock(); err == nil {
 		t.Error("Include would take it for a pattern")
 	}
 }
@@ -203,12 +204,12 @@ func TestWhatWasEditedMeanwhileStays(t *testing.T) {
 			}
 			s := contextSession(t, "dca")
 			s.app = &app{streams: ui.Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, settings: viper.New()}
-			s.lab.Nodes = []lab.Node{{Name: "master", Role: lab.RoleManager}}
-			s.driver = standIn{status: map[string]machine.Status{"master": machine.StatusRunning}, look: sync.OnceFunc(func() {
+			s.Lab().Nodes = []lab.Node{{Name: "master", Role: lab.RoleManager}}
+			s.drive(standIn{status: map[string]machine.Status{"master": machine.StatusRunning}, look: sync.OnceFunc(func() {
 				if err := os.WriteFile(config, []byte("Host mine\nHost edited\n"), 0o600); err != nil {
 					t.Error(err)
 				}
-			})}
+			})})
 			if err := s.createContext(t.Context(), "dcalab-dca", contextOptions{sshConfig: config, yes: true}); (err != nil) != fails {
 				t.Fatal(err)
 			}

@@ -50,7 +50,7 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 			return err
 		}
 		defer crew.Close()
-		if err := crew.nobody(); err != nil {
+		if err := crew.NoneReachable(); err != nil {
 			return err
 		}
 		plan := swarm.PlanDissolve(v)
@@ -62,14 +62,14 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 		return err
 	}
 	defer release()
-	p := s.progress(s.lab.NodeNames())
+	p := s.progress(s.Lab().NodeNames())
 	defer p.Close()
 	v, crew, err := s.observeElected(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer crew.Close()
-	if err := crew.nobody(); err != nil {
+	if err := crew.NoneReachable(); err != nil {
 		return err
 	}
 	plan := swarm.PlanDissolve(v)
@@ -85,7 +85,7 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 		}
 	}
 	s.warn(plan.Warnings...)
-	d, err := swarm.Dissolve(ctx, crew.targets, swarm.DissolveOptions{View: &v, Progress: tell(p)})
+	d, err := swarm.Dissolve(ctx, crew.Targets, swarm.DissolveOptions{View: &v, Progress: tell(p)})
 	for _, n := range d.View.Nodes {
 		if before, ok := v.Node(n.Name); ok && n.State == swarm.StateInactive && before.State != swarm.StateInactive {
 			p.Done(n.Name, "in no swarm")
@@ -93,8 +93,7 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 	}
 	p.Close()
 	if len(d.Left) > 0 {
-		s.record.Dissolve(d.Left...)
-		err = errors.Join(err, s.state.WriteRecord(s.record))
+		err = errors.Join(err, s.Dissolved(d.Left...))
 	}
 	if err != nil {
 		return err
@@ -126,7 +125,7 @@ func (s *session) observeElected(ctx context.Context, p *ui.Progress) (swarm.Vie
 				continue
 			}
 			hanging = hanging || n.Hangs() && patient
-			if n.Role == lab.RoleManager && n.State != swarm.StateLocked && c.machines[n.Name] == machine.StatusRunning && (!n.Hangs() || patient) {
+			if n.Role == lab.RoleManager && n.State != swarm.StateLocked && c.Machines[n.Name] == machine.StatusRunning && (!n.Hangs() || patient) {
 				alive++
 			}
 		}
@@ -155,7 +154,7 @@ func (s *session) dissolveQuestion(ctx context.Context, v swarm.View, c *crew) s
 		}
 	}
 	what := "what is in it cannot be told, because it has no quorum"
-	if holdings, err := v.Holdings(ctx, c.targets); err == nil {
+	if holdings, err := v.Holdings(ctx, c.Targets); err == nil {
 		what = lost(holdings)
 	}
 	return fmt.Sprintf("dissolve the swarm of %s? %s; the machines stay", strings.Join(members, ", "), what)

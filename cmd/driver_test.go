@@ -6,7 +6,15 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
+	labsession "github.com/dcalab/dcalab/session"
 )
+
+// drive gives a session of a test another driver.
+func (s *session) drive(d machine.Driver) {
+	parts := s.Parts()
+	parts.Driver = d
+	s.Session = labsession.Of(labsession.Settings{}, parts)
+}
 
 // standIn is a driver of which a test says what it does.
 type standIn struct {

@@ -112,10 +112,10 @@ func (s *session) login(node string) string {
 	if node == lesson.Here {
 		return ""
 	}
-	if login := s.driver.Traits().Login; login != nil {
+	if login := s.Driver().Traits().Login; login != nil {
 		return login(node)
 	}
-	return lesson.Line("ssh", "-F", s.state.SSHConfig(), node)
+	return lesson.Line("ssh", "-F", s.State().SSHConfig(), node)
 }
 
 // planLines are steps as a dry run prints them.

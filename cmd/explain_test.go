@@ -13,6 +13,7 @@ import (
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/sandbox"
 	"github.com/dcalab/dcalab/machine/vagrant"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -61,7 +62,7 @@ func taughtSession(t *testing.T, driver string, dry, explain bool) (s *session, 
 		}
 		d = vagrant.New(vagrant.Config{State: state, Index: index, ID: "0123456789ab"})
 	}
-	return &session{app: a, state: state, driver: d}, out, story
+	return &session{app: a, Session: labsession.Of(a.lab(), labsession.Parts{State: state, Driver: d})}, out, story
 }
 
 func TestWhereALessonIsPrinted(t *testing.T) {

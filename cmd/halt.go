@@ -37,9 +37,9 @@ be no quorum: the swarm would stand still. --force does it all the same.`,
 			if err != nil {
 				return err
 			}
-			if !s.created {
-				s.note("lab %s does not exist here: nothing to halt", s.lab.Name)
-				for _, line := range s.neighbours() {
+			if !s.Created() {
+				s.note("lab %s does not exist here: nothing to halt", s.Lab().Name)
+				for _, line := range s.Neighbours() {
 					s.note("%s", line)
 				}
 				if a.dryRun() {
@@ -61,15 +61,15 @@ be no quorum: the swarm would stand still. --force does it all the same.`,
 			p := s.progress(names(nodes))
 			defer p.Close()
 			if !force {
-				if err := s.beforeStopping(ctx, p, nodes, len(nodes) < len(s.lab.Nodes)); err != nil {
+				if err := s.beforeStopping(ctx, p, nodes, len(nodes) < len(s.Lab().Nodes)); err != nil {
 					return err
 				}
 			}
-			before, err := s.driver.Status(ctx)
+			before, err := s.Driver().Status(ctx)
 			if err != nil {
 				return err
 			}
-			if err := s.driver.Halt(ctx, machine.Observer{Step: p.Step}, names(nodes)...); err != nil {
+			if err := s.Driver().Halt(ctx, machine.Observer{Step: p.Step}, names(nodes)...); err != nil {
 				return err
 			}
 			for _, n := range nodes {
@@ -89,7 +89,7 @@ be no quorum: the swarm would stand still. --force does it all the same.`,
 
 // rehearseHalt is the dry run of halt.
 func (s *session) rehearseHalt(ctx context.Context, nodes []lab.Node, force bool) error {
-	if !force && len(nodes) < len(s.lab.Nodes) {
+	if !force && len(nodes) < len(s.Lab().Nodes) {
 		p := s.progress(names(nodes))
 		defer p.Close()
 		v, c, err := s.observeSettled(ctx, p)
@@ -102,7 +102,7 @@ func (s *session) rehearseHalt(ctx context.Context, nodes []lab.Node, force bool
 		}
 		p.Close()
 	}
-	machines, err := s.driver.Status(ctx)
+	machines, err := s.Driver().Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (s *session) observeSettled(ctx context.Context, p *ui.Progress) (swarm.Vie
 			outside := n.State == swarm.StateInactive || n.State == swarm.StateForeign
 			if n.Role == lab.RoleManager || n.Role == "" && n.Want == lab.RoleManager && !outside {
 				managers++
-				if c.machines[n.Name] == machine.StatusRunning && (!n.Hangs() || patient) {
+				if c.Machines[n.Name] == machine.StatusRunning && (!n.Hangs() || patient) {
 					alive++
 				}
 			}
@@ -235,7 +235,7 @@ func (s *session) beforeStopping(ctx context.Context, p *ui.Progress, nodes []la
 			return err
 		}
 	}
-	return swarm.Settle(ctx, c.targets, v, names(nodes), settlePatience, func(node string) {
+	return swarm.Settle(ctx, c.Targets, v, names(nodes), settlePatience, func(node string) {
 		p.Step(node, "waiting for its certificate as a worker")
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/ui"
 )
 
@@ -112,7 +113,7 @@ func (a *app) statesHere() string {
 		return lab.StateFolder
 	}
 	if file, err := a.load(); err == nil {
-		if root, err := lab.StateRoot(file, dir, owner()); err == nil {
+		if root, err := a.lab().Root(file); err == nil {
 			dir = root
 		}
 	}
@@ -123,10 +124,6 @@ func (a *app) statesHere() string {
 // those of other places.
 func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
 	l := &labList{Labs: []labEntry{}, Notes: []string{}}
-	dir, err := os.Getwd()
-	if err != nil {
-		return nil, err
-	}
 	o := owner()
 	note := func(err error) {
 		if err != nil {
@@ -147,7 +144,7 @@ func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
 	file, err := a.load()
 	note(err) // labs of other folders are listed all the same
 	if file != nil {
-		root, err := lab.StateRoot(file, dir, o)
+		root, err := a.lab().Root(file)
 		if err != nil {
 			return nil, err
 		}
@@ -169,14 +166,14 @@ func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
 			if path := a.settings.GetString("config"); path != "" {
 				e.Command = lesson.Line(a.calledAs(), "--config", path) + strings.TrimPrefix(e.Command, lesson.Line(a.calledAs()))
 			}
-			if s.state == nil { // not ours to open, as the entry says
+			if s.Session == nil { // not ours to open, as the entry says
 				sessions, l.Labs = append(sessions, s), append(l.Labs, e)
 				continue
 			}
-			here := s.place().Real()
+			here := s.Place().Real()
 			if i := slices.IndexFunc(places, func(p lab.Place) bool { return p.Root == here.Root && p.Lab == here.Lab }); i >= 0 {
 				places = slices.Delete(places, i, i+1)
-			} else if s.created && index != nil {
+			} else if s.Created() && index != nil {
 				note(index.Add(here))
 			}
 			sessions, l.Labs = append(sessions, s), append(l.Labs, e)
@@ -184,7 +181,7 @@ func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
 	}
 	for _, p := range places {
 		s, e := a.glance(p, nil)
-		e.Command = strings.TrimSuffix(a.hint(elsewhere(p)+" status"), " status")
+		e.Command = strings.TrimSuffix(a.hint(labsession.CommandFor(p)+" status"), " status")
 		sessions, l.Labs = append(sessions, s), append(l.Labs, e)
 	}
 
@@ -195,7 +192,7 @@ func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
 		}
 		s := &session{app: a} // there is nothing of it to open
 		if one, err := a.orphan(p); err == nil {
-			if left, err := one.strays(ctx); err == nil {
+			if left, err := one.Orphans(ctx); err == nil {
 				_, e.Running = sumUp(left)
 				e.Nodes = len(left)
 			}
@@ -217,75 +214,66 @@ func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
 	return l, ctx.Err()
 }
 
-// elsewhere is how a command reaches a lab of another folder.
-func elsewhere(p lab.Place) string {
-	if p.Config == "" {
-		return lesson.Line("cd", p.Root) + " && " + lesson.Line("dcalab", "--lab", p.Lab)
-	}
-	return lesson.Line("dcalab", "--config", p.Config, "--lab", p.Lab)
-}
-
 // glance opens a lab that may be another folder's as far as the disk tells.
 // file is its labs.yaml where that is known already.
 func (a *app) glance(p lab.Place, file *lab.File) (*session, labEntry) {
 	e := labEntry{Lab: p.Lab, State: labUnknown, Nodes: -1, Running: -1, Place: p.Root, Config: p.Config}
-	s := &session{app: a, file: file, owner: owner(), overrides: map[string]string{}}
-	var err error
-	if err = s.hold(p.Root, p.Lab); err != nil {
+	o := owner()
+	opened, err := a.lab().Hold(labsession.Wanted{File: file}, p.Root, p.Lab)
+	s := &session{app: a, Session: opened}
+	if err != nil {
 		e.Note = oneLine(err)
 	}
-	if s.created {
-		e.Driver, e.Provider, e.Created = s.record.Driver, s.record.Provider, s.record.Created.UTC().Format(time.RFC3339)
+	if opened != nil {
+		o = s.Owner()
+	}
+	if opened != nil && s.Created() {
+		e.Driver, e.Provider, e.Created = s.Record().Driver, s.Record().Provider, s.Record().Created.UTC().Format(time.RFC3339)
 	}
 	switch {
 	case file != nil:
 	case p.Config != "":
-		file, err = lab.Load(p.Config, s.owner)
+		file, err = lab.Load(p.Config, o)
 	default:
 		file, err = lab.Parse("labs.yaml (built in)", a.embedded.Labs)
 	}
-	if err == nil {
-		s.file = file
-		if s.lab, err = file.Lab(p.Lab); err != nil && s.state != nil {
-			if kept, ok := keptIn(s.state, p.Lab); ok {
-				s.lab, err = kept, nil
-				e.Note = place(file) + " no longer has it: it is shown as it was when it was last brought up"
-			}
+	var l *lab.Lab
+	switch {
+	case err != nil:
+	case opened == nil:
+		l, err = file.Lab(p.Lab)
+	default:
+		var kept bool
+		if kept, err = s.Assume(file); kept {
+			e.Note = labsession.FileName(file) + " no longer has it: it is shown as it was when it was last brought up"
 		}
+		l = s.Lab()
 	}
 	switch {
 	case err != nil && e.Note == "":
 		e.Note = "its labs.yaml: " + oneLine(err)
-	case s.lab != nil:
-		e.Nodes = len(s.lab.Nodes)
-		if !s.created && e.Note == "" {
-			e.Driver, e.State, e.Running = s.lab.Driver, labAbsent, 0
+	case l != nil:
+		e.Nodes = len(l.Nodes)
+		if e.Note == "" && !s.Created() {
+			e.Driver, e.State, e.Running = l.Driver, labAbsent, 0
 		}
 	}
 	return s, e
 }
 
-// place is where the session's lab is kept.
-func (s *session) place() lab.Place {
-	p := lab.Place{Root: filepath.Dir(filepath.Dir(s.state.Dir())), Lab: filepath.Base(s.state.Dir()), ID: s.record.ID}
-	if s.file != nil {
-		p.Config = s.file.Path
-	}
-	return p
-}
-
 // tellState asks the driver which nodes run, where that costs nothing.
 func (s *session) tellState(ctx context.Context, e *labEntry, refresh bool) {
-	if !s.created || s.lab == nil || s.record.Driver == lab.DriverVagrant && !refresh {
+	if s.Session == nil || !s.Created() || s.Lab() == nil {
 		return
 	}
-	machines, err := func() (map[string]machine.Status, error) {
-		driver, err := s.newDriver(s.record.Driver)
-		if err != nil {
-			return nil, err
-		}
-		return driver.Status(ctx)
-	}()
+	driver, err := s.NewDriver()
+	if err == nil && driver.Traits().SlowStatus && !refresh {
+		return
+	}
+	var machines map[string]machine.Status
+	if err == nil {
+		machines, err = driver.Status(ctx)
+	}
 	if err != nil {
 		e.Note = oneLine(err)
 		return
@@ -316,26 +304,13 @@ func sumUp(machines map[string]machine.Status) (state string, running int) {
 
 // remember puts the lab into the index of labs, and forget takes it out. The
 // index is a convenience: what is wrong with it is only told.
-func (s *session) remember() { s.index((*lab.Index).Add) }
-func (s *session) forget()   { s.index((*lab.Index).Remove) }
+func (s *session) remember() { s.warnOf(s.Remember()) }
+func (s *session) forget()   { s.warnOf(s.Forget()) }
 
-func (s *session) index(do func(*lab.Index, lab.Place) error) {
-	x, err := lab.OpenIndex(os.Getenv, s.owner)
-	if err == nil {
-		err = do(x, s.place())
-	}
+func (s *session) warnOf(err error) {
 	if err != nil {
 		s.warn(err.Error())
 	}
-}
-
-// enter is remember for a lab that is about to be made.
-func (s *session) enter() error {
-	x, err := lab.OpenIndex(os.Getenv, s.owner)
-	if err != nil {
-		return err
-	}
-	return x.Add(s.place())
 }
 
 func (a *app) writeList(l *labList, format string) error {

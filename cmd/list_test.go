@@ -8,6 +8,7 @@ import (
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
 )
 
@@ -45,7 +46,7 @@ func TestElsewhereIsACommandThatCanBePasted(t *testing.T) {
 		{lab.Place{Root: "/home/u/my labs", Lab: "ha", Config: "/home/u/my labs/labs.yaml"}, "dcalab --config '/home/u/my labs/labs.yaml' --lab ha"},
 		{lab.Place{Root: "/home/u/my labs", Lab: "dca"}, "cd '/home/u/my labs' && dcalab --lab dca"},
 	} {
-		if got := elsewhere(c.place); got != c.want {
+		if got := labsession.CommandFor(c.place); got != c.want {
 			t.Errorf("%s, want %s", got, c.want)
 		}
 	}

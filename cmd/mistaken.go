@@ -134,11 +134,11 @@ func allCommands(c *cobra.Command) []*cobra.Command {
 
 // labOrNil is the lab that is meant, for advice; nil where labs.yaml is broken.
 func (a *app) labOrNil() *lab.Lab {
-	_, l, _, err := a.choice()
+	wanted, err := a.choice()
 	if err != nil {
 		return nil
 	}
-	return l
+	return wanted.Lab
 }
 
 // theNodes says what the lab's nodes are called; empty where it is not known.

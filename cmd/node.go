@@ -47,10 +47,10 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 		return err
 	}
 	defer crew.Close()
-	p := s.progress(s.lab.NodeNames())
+	p := s.progress(s.Lab().NodeNames())
 	defer p.Close()
 	c.o.Progress = tell(p)
-	result, err := c.do(ctx, crew.targets, c.nodes, c.o)
+	result, err := c.do(ctx, crew.Targets, c.nodes, c.o)
 	err = s.namesFirst(c.nodes, err)
 	if err == nil && c.o.DryRun {
 		p.Close()
@@ -66,7 +66,7 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 		if v, ok := result.View.Node(n.Name); err == nil && (ok || !c.quorum) {
 			p.Done(n.Name, c.done(v))
 		}
-		if in, ok := s.lab.Node(n.Name); ok {
+		if in, ok := s.Lab().Node(n.Name); ok {
 			changed = append(changed, in)
 		}
 	}
@@ -215,7 +215,7 @@ func (a *app) joinNodes(ctx context.Context, args []string) error {
 			return usage(n.Name+" has no role in the swarm: labs.yaml says role: none", "write role: worker, or role: manager, for it in labs.yaml")
 		}
 	}
-	if err := s.unchanged(); err != nil {
+	if err := s.SameSubnet(); err != nil {
 		return err
 	}
 	options := swarm.Options{Only: names(nodes)}

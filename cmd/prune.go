@@ -15,14 +15,15 @@ import (
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/sandbox"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 )
 
 // orphans are the sandbox labs of this user, or for root of all users, that no
 // folder holds any more: their .dcalab was removed while machines existed.
 func (a *app) orphans() []sandbox.Place {
-	s := &session{app: a, owner: owner()}
-	index, err := lab.OpenIndex(os.Getenv, s.owner)
+	s := labsession.Of(a.lab(), labsession.Parts{Owner: owner()})
+	index, err := lab.OpenIndex(os.Getenv, s.Owner())
 	if err != nil {
 		index = nil
 	}
@@ -30,11 +31,11 @@ func (a *app) orphans() []sandbox.Place {
 	maps.Copy(places, sandbox.Leftovers(places))
 	var out []sandbox.Place
 	for _, p := range places {
-		if p.UID != s.uid() && s.uid() != 0 {
+		if p.UID != s.UID() && s.UID() != 0 {
 			continue
 		}
-		o := s.owner
-		if s.uid() == 0 && p.UID != 0 {
+		o := s.Owner()
+		if s.UID() == 0 && p.UID != 0 {
 			o = lab.Owner{UID: p.UID, GID: p.UID} // it is only read
 		}
 		at := lab.Place{Root: p.Root, Lab: p.Lab}
@@ -46,7 +47,7 @@ func (a *app) orphans() []sandbox.Place {
 			}
 			candidates = append(candidates, known...)
 		}
-		if !slices.ContainsFunc(candidates, func(c lab.Place) bool { return holds(c, p.ID, o) }) {
+		if !slices.ContainsFunc(candidates, func(c lab.Place) bool { return labsession.Holds(c, p.ID, o) }) {
 			out = append(out, p)
 		}
 	}
@@ -66,20 +67,21 @@ func (a *app) orphan(p sandbox.Place) (*session, error) {
 	if subnet, err := netip.ParsePrefix(p.Subnet); err == nil {
 		l.Subnet = subnet
 	}
-	s := &session{app: a, file: &lab.File{Default: p.Lab}, lab: l, owner: lab.Owner{UID: p.UID}, created: true}
-	s.driver = sandbox.New(sandbox.Config{
-		Lab: l, ID: p.ID, Dir: sandbox.Dir(p.ID), Root: p.Root, Config: p.Config, Executable: self, UID: p.UID,
-		ForgetHostKey: func(string) error { return nil }, Log: s,
-	})
-	return s, nil
+	return &session{app: a, Session: labsession.Of(a.lab(), labsession.Parts{
+		File: &lab.File{Default: p.Lab}, Lab: l, Owner: lab.Owner{UID: p.UID}, Created: true,
+		Driver: sandbox.New(sandbox.Config{
+			Lab: l, ID: p.ID, Dir: sandbox.Dir(p.ID), Root: p.Root, Config: p.Config, Executable: self, UID: p.UID,
+			ForgetHostKey: func(string) error { return nil },
+		}),
+	})}, nil
 }
 
 // orphanHere is an orphan that was made in the folder of the session's lab,
 // under its name.
 func (s *session) orphanHere() (sandbox.Place, bool) {
-	here := s.place().Real()
+	here := s.Place().Real()
 	for _, p := range s.app.orphans() {
-		if p.Root == here.Root && p.Lab == here.Lab && p.UID == s.uid() {
+		if p.Root == here.Root && p.Lab == here.Lab && p.UID == s.UID() {
 			return p, true
 		}
 	}
@@ -89,7 +91,7 @@ func (s *session) orphanHere() (sandbox.Place, bool) {
 // notOrphaned refuses to make a lab beside the machines of one whose state was
 // removed here.
 func (s *session) notOrphaned() error {
-	if s.created {
+	if s.Created() {
 		return nil
 	}
 	p, ok := s.orphanHere()
@@ -97,8 +99,8 @@ func (s *session) notOrphaned() error {
 		return nil
 	}
 	return &trouble.Error{
-		ID: "lab-orphaned", What: "lab " + s.lab.Name, Exit: trouble.ExitRefused,
-		Why:  "its machines are still there, and the folder that led to them, " + s.state.Dir() + ", was removed" + since(p),
+		ID: "lab-orphaned", What: "lab " + s.Lab().Name, Exit: trouble.ExitRefused,
+		Why:  "its machines are still there, and the folder that led to them, " + s.State().Dir() + ", was removed" + since(p),
 		Next: []string{"remove them, with all that is on them: dcalab prune", "or put that folder back, from a backup, and go on"},
 	}
 }
@@ -146,7 +148,7 @@ driver are found by vagrant global-status, and removed by vagrant destroy ID.`,
 				if err != nil {
 					return err
 				}
-				left, err := one.strays(ctx)
+				left, err := one.Orphans(ctx)
 				if err != nil {
 					return err
 				}
@@ -177,7 +179,7 @@ driver are found by vagrant global-status, and removed by vagrant destroy ID.`,
 			for i, one := range sessions {
 				p := one.progress([]string{list[i].Lab})
 				typed = append(typed, one.deed(machine.Deed{Act: machine.ActDestroy})...)
-				err := one.driver.Destroy(ctx, machine.Observer{Step: func(node, what string) { p.Step(list[i].Lab, node+": "+what) }})
+				err := one.Driver().Destroy(ctx, machine.Observer{Step: func(node, what string) { p.Step(list[i].Lab, node+": "+what) }})
 				if err == nil {
 					p.Done(list[i].Lab, "removed")
 				}

@@ -95,7 +95,7 @@ func (s *session) restartEngine(ctx context.Context, p *ui.Progress, v swarm.Vie
 			return err
 		}
 	}
-	ep, err := s.driver.Endpoint(ctx, name)
+	ep, err := s.Driver().Endpoint(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -115,12 +115,12 @@ func (s *session) restartEngine(ctx context.Context, p *ui.Progress, v swarm.Vie
 // and gives a manager that is locked the key that another one has.
 func (s *session) standAgain(ctx context.Context, p *ui.Progress, c *crew, name string) error {
 	stand := func() (swarm.View, error) {
-		return swarm.Stand(ctx, c.targets, []string{name}, standPatience, func(missing string) { p.Step(name, missing) })
+		return swarm.Stand(ctx, c.Targets, []string{name}, standPatience, func(missing string) { p.Step(name, missing) })
 	}
 	v, err := stand()
 	var t *trouble.Error
 	if errors.As(err, &t) && t.ID == "swarm-locked" {
-		if _, keyless := swarm.Unlock(ctx, c.targets, v, ""); keyless != nil {
+		if _, keyless := swarm.Unlock(ctx, c.Targets, v, ""); keyless != nil {
 			t.Next = append(t.Next, "then go on: dcalab up --yes")
 			return t
 		}

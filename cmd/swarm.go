@@ -32,21 +32,21 @@ beside it: dcalab promote, demote, join, remove, drain, pause, activate, label.`
 // observe connects to the nodes, also to those that labs.yaml no longer has, and
 // asks every engine.
 func (s *session) observe(ctx context.Context) (swarm.View, *crew, error) {
-	c, err := s.musterAll(ctx, nil)
-	if err != nil {
-		return swarm.View{}, nil, err
-	}
-	return swarm.Observe(ctx, c.targets), c, nil
+	return s.Observe(ctx)
 }
 
-// musterAll is gather for what is asked about the swarm: machines that labs.yaml
-// no longer has may be in it, and manage it.
+// musterAll connects to the nodes for what is asked about the swarm: machines
+// that labs.yaml no longer has may be in it, and manage it. It takes over what is
+// connected already.
 func (s *session) musterAll(ctx context.Context, have *connected) (*crew, error) {
-	whole, err := s.whole(ctx)
+	orphans, err := s.Orphans(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return whole.gather(ctx, have)
+	if have == nil {
+		have = s.connected()
+	}
+	return s.Engines(ctx, have.Pool, orphans)
 }
 
 type bootstrapOptions struct {
@@ -84,10 +84,10 @@ and never takes a node out of another swarm unless --take-over names it.`,
 // bootstrap brings the lab's engines into one swarm. Nodes that are connected
 // already need not be dialled.
 func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *connected) error {
-	if err := s.needCreated(); err != nil {
+	if err := s.MustExist(); err != nil {
 		return err
 	}
-	if err := s.unchanged(); err != nil {
+	if err := s.SameSubnet(); err != nil {
 		return err
 	}
 	taken, err := s.pick(o.takeOver)
@@ -121,7 +121,7 @@ func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *conne
 		s.note("nothing to do: the swarm is as labs.yaml wants it")
 	}
 	s.note("swarm %s: %s", result.View.Cluster, result.View.Quorum)
-	if done > 0 && s.lab.Swarm.Autolock {
+	if done > 0 && s.Lab().Swarm.Autolock {
 		s.note("autolock is on: keep the key that dcalab swarm unlock-key shows; without it a restart of all managers ends the swarm")
 	}
 	return s.recount(typed)
@@ -134,7 +134,7 @@ func (s *session) rehearseSwarm(ctx context.Context, o swarm.Options) error {
 		return err
 	}
 	defer c.Close()
-	plan, err := swarm.MakePlan(s.lab, v, o)
+	plan, err := swarm.MakePlan(s.Lab(), v, o)
 	if err != nil {
 		return err
 	}
@@ -158,10 +158,10 @@ func (s *session) apply(ctx context.Context, o swarm.Options, have *connected, t
 		return swarm.Result{}, err
 	}
 	defer c.Close()
-	p := s.progress(s.lab.NodeNames())
+	p := s.progress(s.Lab().NodeNames())
 	defer p.Close()
 	o.Progress = tell(p)
-	result, err := swarm.Apply(ctx, s.lab, c.targets, o)
+	result, err := swarm.Apply(ctx, s.Lab(), c.Targets, o)
 	for _, n := range result.View.Nodes {
 		if n.State != swarm.StateMember || !n.Listed {
 			continue
@@ -240,7 +240,7 @@ are in the swarm already are not concerned.`,
 				return err
 			}
 			defer crew.Close()
-			token, err := get(c.Context(), crew.targets, role)
+			token, err := get(c.Context(), crew.Targets, role)
 			if err != nil {
 				return err
 			}
@@ -306,21 +306,21 @@ or read from standard input.`,
 				}
 			}
 			defer crew.Close()
-			if err := crew.nobody(); err != nil {
+			if err := crew.NoneReachable(); err != nil {
 				return err
 			}
 			steps := swarm.PlanUnlock(v)
 			if a.dryRun() {
 				return s.rehearse(planLines(steps), v.Lesson(steps))
 			}
-			done, err := swarm.Unlock(ctx, crew.targets, v, "")
+			done, err := swarm.Unlock(ctx, crew.Targets, v, "")
 			var t *trouble.Error
 			if errors.As(err, &t) && t.ID == "no-key" && ctx.Err() == nil {
 				var key engine.Secret
 				if key, err = a.readKey(ctx); err != nil {
 					return err
 				}
-				done, err = swarm.Unlock(ctx, crew.targets, v, key)
+				done, err = swarm.Unlock(ctx, crew.Targets, v, key)
 			}
 			if err != nil {
 				return withoutKey(err)
@@ -361,7 +361,7 @@ same time, nobody else can unlock them.`,
 				return err
 			}
 			defer crew.Close()
-			key, err := swarm.UnlockKey(c.Context(), crew.targets)
+			key, err := swarm.UnlockKey(c.Context(), crew.Targets)
 			if err != nil {
 				return withoutKey(err)
 			}

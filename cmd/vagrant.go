@@ -34,10 +34,10 @@ sees: status tells what is, and up makes ready what was made.`,
 			if err != nil {
 				return err
 			}
-			d, ok := s.driver.(ownProgram)
+			d, ok := s.Driver().(ownProgram)
 			if !ok {
 				return &trouble.Error{
-					ID: "not-vagrant", What: "vagrant " + args[0], Why: "lab " + s.lab.Name + " was made by the " + s.driver.Name() + " driver",
+					ID: "not-vagrant", What: "vagrant " + args[0], Why: "lab " + s.Lab().Name + " was made by the " + s.Driver().Name() + " driver",
 					Next: []string{"what its machines do: dcalab status", "on one of them: dcalab ssh NODE -- COMMAND"}, Exit: trouble.ExitUsage,
 				}
 			}
