@@ -49,11 +49,11 @@ lint: ## go vet and the linters; also holds the arrows between packages
 
 # What needs root is compiled as the user and only run as root, so that the
 # build cache stays the user's.
-ROOTED := ./machine/sandbox ./node ./provision
+ROOTED := ./machine/sandbox ./node ./provision ./session
 
 .PHONY: unit
 unit: ## Unit, property and contract tests, and the seeds of the fuzz targets
-	go test -race $$(go list ./... | grep -v -e /e2e$$ -e /machine/sandbox$$ -e /node$$ -e /provision$$)
+	go test -race $$(go list ./... | grep -v -e /e2e$$ -e /machine/sandbox$$ -e /node$$ -e /provision$$ -e /session$$)
 	@mkdir -p $(CACHE)
 	@for p in $(ROOTED); do \
 		echo "go test -race $$p (as root)"; \
