@@ -41,7 +41,7 @@ goes. That is refused when the managers that are left would be no quorum.
 				return err
 			}
 			if !s.Created() {
-				if _, ok := s.orphanHere(); ok {
+				if _, ok := s.OrphanedHere(); ok {
 					s.warn("the folder that led to its machines was removed, and they are still there: dcalab prune")
 				}
 				s.note("lab %s does not exist here: nothing to destroy", s.Lab().Name)

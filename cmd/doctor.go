@@ -358,7 +358,7 @@ func otherLabs(root string, l *lab.Lab, o lab.Owner) machine.Check {
 func (a *app) checkOrphans() machine.Check {
 	c := machine.Check{ID: "orphaned-labs", What: "labs without a folder"}
 	var words []string
-	for _, p := range a.orphans() {
+	for _, p := range a.lab().OrphanedLabs() {
 		words = append(words, fmt.Sprintf("the folder of lab %s, %s, is gone or holds it no more, and its machines are still there", p.Lab, p.Root))
 	}
 	if len(words) == 0 {

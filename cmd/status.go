@@ -389,11 +389,4 @@ func (s *session) reportOn(ctx context.Context, v swarm.View, machines map[strin
 }
 
 // oneLine is an error with the first thing to do about it.
-func oneLine(err error) string {
-	text := err.Error()
-	var t *trouble.Error
-	if errors.As(err, &t) && len(t.Next) > 0 {
-		text += " (" + t.Next[0] + ")"
-	}
-	return text
-}
+func oneLine(err error) string { return trouble.OneLine(err) }

@@ -93,7 +93,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune, yes bool)
 	if _, err := s.pick(args); err != nil {
 		return notYet(err)
 	}
-	if err := s.notOrphaned(); err != nil {
+	if err := s.NotOrphaned(); err != nil {
 		return err
 	}
 	if s.asRoot() && !a.dryRun() {

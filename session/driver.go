@@ -50,14 +50,13 @@ func (s *Session) AsIfNew(driver string) {
 // UseDriver makes the driver that the record names the session's. After Open
 // it is.
 func (s *Session) UseDriver() (err error) {
-	s.driver, err = s.NewDriver()
+	s.driver, err = s.newDriver()
 	return err
 }
 
-// NewDriver makes the driver that the record names.
-func (s *Session) NewDriver() (machine.Driver, error) {
+func (s *Session) newDriver() (machine.Driver, error) {
 	return drivers.Find(s.record.Driver).New(drivers.Config{
-		Lab: s.lab, ID: s.record.ID, Provider: s.record.Provider, State: s.state, Place: s.Place(),
+		Lab: s.lab, ID: s.record.ID, Provider: s.record.Provider, State: s.state, Place: s.Place().Real(),
 		Owner: s.owner, UID: s.UID(), Template: s.settings.Template, Getenv: s.settings.getenv, Log: s, ReadLog: readLog{s},
 	})
 }

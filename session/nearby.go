@@ -51,10 +51,10 @@ func keptIn(state *lab.State, name string) (*lab.Lab, bool) {
 	return l, err == nil
 }
 
-// Assume gives a session that Hold opened its labs.yaml, which it is looked up
+// assume gives a session that Hold opened its labs.yaml, which it is looked up
 // in. kept is true where it no longer has the lab: it is then as it was when it
 // was last brought up.
-func (s *Session) Assume(file *lab.File) (kept bool, err error) {
+func (s *Session) assume(file *lab.File) (kept bool, err error) {
 	s.file = file
 	name := filepath.Base(s.state.Dir())
 	if s.lab, err = file.Lab(name); err != nil {

@@ -10,7 +10,7 @@ import (
 
 // Hold opens the state of a lab below root, as far as it may be trusted, and
 // reads its record. Neither a driver is chosen, nor need anything of w be known
-// yet (see Assume). A lab whose folder is root's is root's, also for those who
+// yet. A lab whose folder is root's is root's, also for those who
 // come through sudo. With an error it gives the session too, where there is a
 // state to speak of.
 func (set Settings) Hold(w Wanted, root, name string) (_ *Session, err error) {
@@ -70,9 +70,9 @@ func (s *Session) vouch(r lab.Record) error {
 	return nil
 }
 
-// Holds tells whether the lab with that id is still in the folder of a place.
+// holds tells whether the lab with that id is still in the folder of a place.
 // What cannot be looked into may hold it.
-func Holds(p lab.Place, id string, o lab.Owner) bool {
+func holds(p lab.Place, id string, o lab.Owner) bool {
 	state, err := lab.OpenState(p.Root, p.Lab, o)
 	if err != nil {
 		return !gone(p.Root)

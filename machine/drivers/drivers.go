@@ -5,10 +5,12 @@ package drivers
 
 import (
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -25,7 +27,7 @@ type Config struct {
 	// its driver has providers.
 	ID, Provider string
 	State        *lab.State
-	// Place is where the lab is kept.
+	// Place is where the lab is kept, without links in it.
 	Place lab.Place
 	// Owner is the user behind sudo, UID the one whom the lab belongs to.
 	Owner lab.Owner
@@ -52,8 +54,34 @@ type Kind struct {
 	// and where it is; nil where it keeps no record of its own. Only what was made by
 	// the user with that uid counts.
 	Knows func(id, name string, uid int) (lab.Place, bool)
-	// New makes the driver for one lab. It changes nothing.
+	// Remembered are all labs that the driver remembers, whoever's they are; nil
+	// where it keeps no record of its own.
+	Remembered func() []Remembered
+	// New makes the driver for one lab. It changes nothing. Of one that no folder
+	// holds any more there is no State: it can be looked at and destroyed.
 	New func(Config) (machine.Driver, error)
+}
+
+// Remembered is a lab as its driver remembers it.
+type Remembered struct {
+	lab.Place
+	Driver string
+	// UID of the user who made it; -1 where that is not known.
+	UID    int
+	Subnet string
+	// Created is zero where that is not known.
+	Created time.Time
+}
+
+// AllRemembered are the labs that any driver remembers, in no order.
+func AllRemembered() []Remembered {
+	var out []Remembered
+	for _, k := range All() {
+		if k.Remembered != nil {
+			out = append(out, k.Remembered()...)
+		}
+	}
+	return out
 }
 
 // All gives the drivers, the one first that auto prefers.
@@ -72,7 +100,7 @@ func All() []Kind {
 			},
 		},
 		{
-			Name: sandbox.Name, New: newSandbox, Knows: knownToSandbox,
+			Name: sandbox.Name, New: newSandbox, Knows: knownToSandbox, Remembered: rememberedBySandbox,
 			Usable: func(func(string) string, *lab.Lab) (bool, string) {
 				return runtime.GOOS == "linux", "its nodes are made of Linux namespaces, and this is " + runtime.GOOS
 			},
@@ -128,6 +156,19 @@ func knownToSandbox(id, name string, uid int) (lab.Place, bool) {
 	return lab.Place{Root: p.Root, Lab: p.Lab, Config: p.Config, ID: p.ID}, true
 }
 
+func rememberedBySandbox() []Remembered {
+	places := sandbox.Places()
+	maps.Copy(places, sandbox.Leftovers(places))
+	var out []Remembered
+	for _, p := range places {
+		out = append(out, Remembered{
+			Place:  lab.Place{Root: p.Root, Lab: p.Lab, Config: p.Config, ID: p.ID},
+			Driver: sandbox.Name, UID: p.UID, Subnet: p.Subnet, Created: p.Created,
+		})
+	}
+	return out
+}
+
 func newVagrant(c Config) (machine.Driver, error) {
 	index, err := lab.OpenIndex(c.Getenv, c.Owner)
 	if err != nil {
@@ -143,19 +184,23 @@ func newSandbox(c Config) (machine.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	here := c.Place.Real()
-	return sandbox.New(sandbox.Config{
-		Lab: c.Lab, ID: c.ID, Dir: sandbox.Dir(c.ID), Root: here.Root, Config: here.Config, Executable: self,
-		AuthorizedKey: func() (ssh.PublicKey, error) {
-			line, err := c.State.EnsureIdentity()
-			if err != nil {
-				return nil, err
-			}
-			key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
-			return key, err
-		},
-		IdentityFile: c.State.Identity(), PinHostKey: c.State.PinHost, ForgetHostKey: c.State.ForgetHost,
-		UID: c.UID, GID: c.Owner.GID,
-		Hidden: []string{sandbox.Ground, filepath.Dir(c.State.Dir())}, Log: c.Log,
-	}), nil
+	config := sandbox.Config{
+		Lab: c.Lab, ID: c.ID, Dir: sandbox.Dir(c.ID), Root: c.Place.Root, Config: c.Place.Config, Executable: self,
+		ForgetHostKey: func(string) error { return nil },
+		UID:           c.UID, GID: c.Owner.GID, Log: c.Log,
+	}
+	if c.State == nil {
+		return sandbox.New(config), nil
+	}
+	config.AuthorizedKey = func() (ssh.PublicKey, error) {
+		line, err := c.State.EnsureIdentity()
+		if err != nil {
+			return nil, err
+		}
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+		return key, err
+	}
+	config.IdentityFile, config.PinHostKey, config.ForgetHostKey = c.State.Identity(), c.State.PinHost, c.State.ForgetHost
+	config.Hidden = []string{sandbox.Ground, filepath.Dir(c.State.Dir())}
+	return sandbox.New(config), nil
 }
