@@ -35,7 +35,7 @@ func (s *Session) ChooseDriver() (drivers.Kind, error) {
 	return drivers.Find(s.record.Driver), nil
 }
 
-// OtherDriverAsked: the settings name another driver than made the lab.
+// OtherDriverAsked tells whether the settings name another driver than made the lab.
 func (s *Session) OtherDriverAsked() bool {
 	_, asked := s.overrides["driver"]
 	return asked && s.created && s.lab.Driver != lab.DriverAuto && s.lab.Driver != s.record.Driver

@@ -19,7 +19,7 @@ type Selector struct {
 	Names                     []string
 }
 
-// ByRole: the swarm has to be asked.
+// ByRole tells whether the swarm has to be asked.
 func (o Selector) ByRole() bool { return !o.All && (o.Managers || o.Workers || o.Leader) }
 
 // Selection are the nodes that a selector means, in the lab's order.

@@ -125,7 +125,7 @@ func (s *Session) Owner() lab.Owner { return s.owner }
 // be. Created tells the two apart.
 func (s *Session) Record() lab.Record { return s.record }
 
-// Created: the lab has a record, so that something of it may exist.
+// Created tells whether the lab has a record, so that something of it may exist.
 func (s *Session) Created() bool { return s.created }
 
 // Overridden tells what a setting of labs.yaml ("driver", "provider") was
