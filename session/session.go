@@ -9,6 +9,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -224,12 +225,19 @@ func (s *Session) index(do func(*lab.Index, lab.Place) error) error {
 	return do(x, s.Place())
 }
 
-// Close ends the connections of Conn and Each.
+// Close ends the connections of Conn and Each, and the log of what only read.
 func (s *Session) Close() error {
-	if s.pool == nil {
-		return nil
+	var errs []error
+	if s.pool != nil {
+		errs = append(errs, s.pool.Close())
 	}
-	return s.pool.Close()
+	s.late.Lock()
+	defer s.late.Unlock()
+	if f, ok := s.read.(io.Closer); ok {
+		errs = append(errs, f.Close())
+	}
+	s.read = nil
+	return errors.Join(errs...)
 }
 
 func (s *Session) newRecord(k drivers.Kind) lab.Record {
