@@ -43,7 +43,7 @@ func onGroundOfItsOwn(m *testing.M) (int, error) {
 	if os.Geteuid() != 0 {
 		return m.Run(), nil
 	}
-	own, err := os.MkdirTemp("", "dcalab-ground-")
+	own, err := os.MkdirTemp("", "dcalab-session-test-")
 	if err != nil {
 		return 1, err
 	}
