@@ -51,11 +51,11 @@ lint: ## go vet and the linters; also holds the arrows between packages
 # build cache stays the user's. The sandbox driver's tests are also PID 1 of the
 # nodes that they make: under the race detector they take twice as long, and the
 # scenarios that are under it do the same at once.
-ROOTED := ./machine/sandbox ./node ./provision
+ROOTED := ./machine/sandbox ./node ./provision ./session
 
 .PHONY: unit
 unit: ## Unit, property and contract tests, and the seeds of the fuzz targets
-	go test -race $$(go list ./... | grep -v -e /e2e$$ -e /machine/sandbox$$ -e /node$$ -e /provision$$)
+	go test -race $$(go list ./... | grep -v -e /e2e$$ -e /machine/sandbox$$ -e /node$$ -e /provision$$ -e /session$$)
 	@mkdir -p $(CACHE)
 	@for p in $(ROOTED); do \
 		race=-race; \

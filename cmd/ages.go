@@ -59,12 +59,12 @@ func (s *session) swarmChecks(ctx context.Context) []machine.Check {
 		return []machine.Check{managers.Unknown(err.Error())}
 	}
 	defer c.Close()
-	if !slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return c.machines[n.Name] == machine.StatusRunning }) || ctx.Err() != nil {
+	if !slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return c.Machines[n.Name] == machine.StatusRunning }) || ctx.Err() != nil {
 		return nil // nothing runs: up and start come first
 	}
 	now := time.Now()
-	ages := c.cluster(swarm.Options{}).Ages(ctx)
-	v = settle(v, c.machines)
+	ages := c.Cluster(swarm.Options{}).Ages(ctx)
+	v = settle(v, c.Machines)
 	var ailments []ailment
 	for _, a := range swarm.Diagnose(v, ages, now) {
 		ailments = append(ailments, ailment(a))

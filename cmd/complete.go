@@ -6,8 +6,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/machine/vagrant"
+	"github.com/dcalab/dcalab/machine/drivers"
 )
 
 // What TAB offers. Nothing here asks a node or starts a program. Files are
@@ -25,8 +24,8 @@ func (a *app) complete(root *cobra.Command) {
 	known := map[string]cobra.CompletionFunc{
 		"config":   cobra.FixedCompletions([]string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt),
 		"lab":      a.completeLabs,
-		"driver":   fixed(drivers()...),
-		"provider": fixed(vagrant.Providers()...),
+		"driver":   fixed(drivers.Names()...),
+		"provider": fixed(drivers.Providers()...),
 		"output":   fixed(formats()...),
 		"shell":    fixed(shells()...),
 		"lines":    fixed("all"),
@@ -49,9 +48,6 @@ func (a *app) complete(root *cobra.Command) {
 	}
 	visit(root)
 }
-
-// drivers are the values of --driver.
-func drivers() []string { return []string{lab.DriverAuto, lab.DriverSandbox, lab.DriverVagrant} }
 
 func (a *app) completeLabs(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	var out []cobra.Completion
@@ -82,12 +78,12 @@ func (a *app) completeOne(_ *cobra.Command, args []string, _ string) ([]cobra.Co
 
 // otherNodes are the lab's nodes that were not named yet.
 func (a *app) otherNodes(named []string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	_, l, _, err := a.choice()
+	wanted, err := a.choice()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var out []cobra.Completion
-	for _, n := range l.Nodes {
+	for _, n := range wanted.Lab.Nodes {
 		if !slices.Contains(named, n.Name) {
 			out = append(out, cobra.CompletionWithDesc(n.Name, describe(n)))
 		}

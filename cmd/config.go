@@ -12,6 +12,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -47,7 +48,7 @@ manager. The exit status is 3 where there are any.`,
 				for i, l := range file.Labs {
 					labs[i] = fmt.Sprintf("%s (%d nodes)", l.Name, len(l.Nodes))
 				}
-				fmt.Fprintf(a.streams.Out, "%s is valid: %s\n", place(file), strings.Join(labs, ", "))
+				fmt.Fprintf(a.streams.Out, "%s is valid: %s\n", labsession.FileName(file), strings.Join(labs, ", "))
 				return nil
 			},
 		}),
@@ -59,18 +60,19 @@ where it says nothing, and what flags and DCALAB_ variables override. Behind
 each setting stands where it comes from. What is shown is a valid labs.yaml.`,
 			Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
-				file, l, overrides, err := a.choice()
+				wanted, err := a.choice()
 				if err != nil {
 					return err
 				}
 				read, why := "# cat labs.yaml", "there is none here: the built-in one is in force"
+				file := wanted.File
 				if file.Path != "" {
 					read, why = lesson.Line("cat", file.Path), "without what flags and the environment put in"
 				}
 				if stop, err := a.announceOwn(read, why); stop || err != nil {
 					return err
 				}
-				fmt.Fprintf(a.streams.Out, "# lab %s of %s\n%s", l.Name, place(file), file.View(l, overrides))
+				fmt.Fprintf(a.streams.Out, "# lab %s of %s\n%s", wanted.Lab.Name, labsession.FileName(file), file.View(wanted.Lab, wanted.Overrides))
 				return nil
 			},
 		}),
@@ -93,14 +95,6 @@ the top of the file:
 		}),
 	)
 	return c
-}
-
-// place is where a labs.yaml is.
-func place(f *lab.File) string {
-	if f.Path == "" {
-		return "the built-in labs.yaml"
-	}
-	return f.Path
 }
 
 func (a *app) init() *cobra.Command {
@@ -139,14 +133,14 @@ nor any of your other labs has.`,
 			if err != nil {
 				return err
 			}
-			if here := made(lab.StateFolder); len(here) > 0 && a.settings.GetString("config") == "" {
+			if here := labsession.Made(lab.StateFolder); len(here) > 0 && a.settings.GetString("config") == "" {
 				if _, err := os.Stat(lab.FileName); errors.Is(err, fs.ErrNotExist) {
 					e := &trouble.Error{
 						ID: "labs-would-be-hidden", What: "write " + lab.FileName,
 						Why:  "lab " + strings.Join(here, ", ") + ", made from the built-in file, lives in this folder, and a file here would hide it",
 						Next: []string{"write it into another folder, or remove the lab first: dcalab --lab " + here[0] + " destroy"}, Exit: trouble.ExitRefused,
 					}
-					if !a.builtIn(here[0]) {
+					if !a.lab().BuiltIn(here[0]) {
 						e.Why = "lab " + strings.Join(here, ", ") + " lives in this folder, made from another file"
 						e.Next = []string{"write it into another folder", "or remove the lab first, with the file that it was made from: dcalab --config FILE --lab " + here[0] + " destroy"}
 					}

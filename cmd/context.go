@@ -9,6 +9,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/session/dockercontext"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -103,14 +104,14 @@ func (s *session) contextName(args []string) string {
 	if len(args) > 0 {
 		return args[0]
 	}
-	return dockercontext.Name(s.lab.Name)
+	return dockercontext.Name(s.Lab().Name)
 }
 
 // contexts are Docker's contexts of the lab; sshConfig is ssh's configuration
 // file, where the user names one.
 func (s *session) contexts(sshConfig string) dockercontext.Contexts {
 	return dockercontext.Contexts{
-		Lab: s.lab.Name, State: s.state, Owner: s.owner, SSHConfig: sshConfig, Docker: dockercontext.FindDocker,
+		Lab: s.Lab().Name, State: s.State(), Owner: s.Owner(), SSHConfig: sshConfig, Docker: dockercontext.FindDocker,
 		Note: func(text string) { s.note("%s", text) }, Warn: func(text string) { s.warn(text) },
 	}
 }
@@ -144,7 +145,7 @@ func (s *session) createContext(ctx context.Context, name string, o contextOptio
 		return err
 	}
 	try := "node ls"
-	if n, ok := s.lab.Node(node); ok && n.Role != lab.RoleManager {
+	if n, ok := s.Lab().Node(node); ok && n.Role != lab.RoleManager {
 		try = "ps" // only a manager lists nodes
 	}
 	s.note("context %s reaches %s: docker --context %s %s", name, node, name, try)
@@ -164,7 +165,7 @@ func (s *session) removeContext(ctx context.Context, name string, o contextOptio
 
 // contextNode is the node that a context reaches.
 func (s *session) contextNode(ctx context.Context, name string) (string, error) {
-	machines, err := s.driver.Status(ctx)
+	machines, err := s.Driver().Status(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -173,10 +174,10 @@ func (s *session) contextNode(ctx context.Context, name string) (string, error) 
 		if err != nil {
 			return "", err
 		}
-		return nodes[0].Name, notRunning(nodes[0].Name, machines[nodes[0].Name])
+		return nodes[0].Name, labsession.NotRunning(nodes[0].Name, machines[nodes[0].Name])
 	}
 	first := ""
-	for _, n := range s.lab.Nodes {
+	for _, n := range s.Lab().Nodes {
 		if n.Role != lab.RoleManager {
 			continue
 		}
@@ -187,5 +188,5 @@ func (s *session) contextNode(ctx context.Context, name string) (string, error) 
 			first = n.Name
 		}
 	}
-	return "", notRunning(first, machines[first])
+	return "", labsession.NotRunning(first, machines[first])
 }

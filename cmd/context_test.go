@@ -13,6 +13,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/ui"
 )
 
@@ -27,7 +28,7 @@ func contextSession(t *testing.T, name string) *session {
 	if err := state.WriteRecord(lab.Record{Format: 1, ID: "0123456789ab", Lab: name, Driver: lab.DriverSandbox}); err != nil {
 		t.Fatal(err)
 	}
-	return &session{lab: l, state: state, created: true}
+	return &session{Session: labsession.Of(labsession.Settings{}, labsession.Parts{Lab: l, State: state, Created: true})}
 }
 
 // The whole command, with a stand-in for docker; and its user has edited the file
@@ -53,12 +54,12 @@ func TestContextCreate(t *testing.T) {
 			}
 			s := contextSession(t, "ha")
 			s.app = &app{streams: ui.Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, settings: viper.New()}
-			s.lab.Nodes = []lab.Node{{Name: "master", Role: lab.RoleManager}}
-			s.driver = standIn{status: map[string]machine.Status{"master": machine.StatusRunning}, look: sync.OnceFunc(func() {
+			s.Lab().Nodes = []lab.Node{{Name: "master", Role: lab.RoleManager}}
+			s.drive(standIn{status: map[string]machine.Status{"master": machine.StatusRunning}, look: sync.OnceFunc(func() {
 				if err := os.WriteFile(config, []byte("Host mine\nHost edited\n"), 0o600); err != nil {
 					t.Error(err)
 				}
-			})}
+			})})
 			plan, err := s.contexts(config).PlanCreate(t.Context(), "dcalab-ha", func() (string, error) { return "master", nil })
 			if err != nil {
 				t.Fatal(err)

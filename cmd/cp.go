@@ -117,7 +117,7 @@ type errand struct {
 // after another.
 func (s *session) copy(ctx context.Context, which selection, spots []spot, recursive bool) error {
 	var selected []lab.Node
-	have := &connected{}
+	have := s.connected()
 	if !which.none() {
 		var err error
 		if selected, have, err = s.chosen(ctx, which, nil); err != nil {
@@ -164,7 +164,7 @@ func (s *session) copy(ctx context.Context, which selection, spots []spot, recur
 	places := map[string]*node.Place{"": node.Here()}
 	unreached := map[string]error{}
 	var mu sync.Mutex
-	s.connect(ctx, nodes, have, func(i int, n *node.Conn, err error) {
+	have.Reach(ctx, nodes, func(i int, n *node.Conn, err error) {
 		var place *node.Place
 		if err == nil {
 			place, err = n.Files(ctx)

@@ -46,7 +46,7 @@ func (s *session) cutOff(ctx context.Context, v swarm.View, c *crew) []ailment {
 	failed := make([]error, len(ask))
 	var all sync.WaitGroup
 	for i, n := range ask {
-		conn := c.nodes[n.Name]
+		conn := c.Pool.Held(n.Name)
 		if conn == nil {
 			failed[i] = fmt.Errorf("%s is not connected", n.Name)
 			continue

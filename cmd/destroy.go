@@ -40,12 +40,12 @@ goes. That is refused when the managers that are left would be no quorum.
 			if err != nil {
 				return err
 			}
-			if !s.created {
-				if _, ok := s.orphanHere(); ok {
+			if !s.Created() {
+				if _, ok := s.OrphanedHere(); ok {
 					s.warn("the folder that led to its machines was removed, and they are still there: dcalab prune")
 				}
-				s.note("lab %s does not exist here: nothing to destroy", s.lab.Name)
-				for _, line := range s.neighbours() {
+				s.note("lab %s does not exist here: nothing to destroy", s.Lab().Name)
+				for _, line := range s.Neighbours() {
 					s.note("%s", line)
 				}
 				if a.dryRun() {
@@ -62,14 +62,14 @@ goes. That is refused when the managers that are left would be no quorum.
 			whole := len(args) == 0
 			going := names(nodes)
 			if whole {
-				strays, err := s.strays(ctx)
+				strays, err := s.Orphans(ctx)
 				if err != nil {
 					return err
 				}
 				going = slices.Concat(going, slices.Sorted(maps.Keys(strays)))
 			}
 			if !yes && !force {
-				if err := s.confirm(ctx, "destroy", fmt.Sprintf("destroy %s of lab %s, with all that is on them%s?", strings.Join(going, ", "), s.lab.Name, s.andSnapshots(ctx, whole))); err != nil {
+				if err := s.confirm(ctx, "destroy", fmt.Sprintf("destroy %s of lab %s, with all that is on them%s?", strings.Join(going, ", "), s.Lab().Name, s.andSnapshots(ctx, whole))); err != nil {
 					return err
 				}
 			}
@@ -94,7 +94,7 @@ goes. That is refused when the managers that are left would be no quorum.
 				gone = nil
 			}
 			typed = append(typed, s.destroying(gone)...)
-			if err := s.driver.Destroy(ctx, machine.Observer{Step: p.Step}, args...); err != nil {
+			if err := s.Driver().Destroy(ctx, machine.Observer{Step: p.Step}, args...); err != nil {
 				return err
 			}
 			for _, name := range going {
@@ -103,7 +103,7 @@ goes. That is refused when the managers that are left would be no quorum.
 			p.Close()
 			if whole {
 				s.forget()
-				err = s.state.Forget()
+				err = s.State().Forget()
 			} else {
 				err = s.writeSSHConfig(ctx, nil)
 			}
@@ -133,7 +133,7 @@ func (s *session) rehearseDestroy(ctx context.Context, nodes []lab.Node, whole, 
 		r.plan = planLines(change.Steps)
 		r.types(change.Lesson)
 	}
-	machines, err := s.driver.Status(ctx)
+	machines, err := s.Driver().Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (s *session) rehearseDestroy(ctx context.Context, nodes []lab.Node, whole, 
 		}
 	}
 	if whole {
-		strays, err := s.strays(ctx)
+		strays, err := s.Orphans(ctx)
 		if err != nil {
 			return err
 		}
@@ -181,5 +181,5 @@ func (s *session) leaveSwarm(ctx context.Context, p *ui.Progress, nodes []lab.No
 	if err != nil || s.app.dryRun() {
 		return plan.Result(), err
 	}
-	return c.cluster(swarm.Options{Progress: tell(p)}).Run(ctx, plan)
+	return c.Cluster(swarm.Options{Progress: tell(p)}).Run(ctx, plan)
 }

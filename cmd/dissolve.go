@@ -47,7 +47,7 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 			return err
 		}
 		defer crew.Close()
-		if err := crew.nobody(); err != nil {
+		if err := crew.NoneReachable(); err != nil {
 			return err
 		}
 		plan := swarm.PlanDissolve(v)
@@ -59,14 +59,14 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 		return err
 	}
 	defer release()
-	p := s.progress(s.lab.NodeNames())
+	p := s.progress(s.Lab().NodeNames())
 	defer p.Close()
 	v, crew, err := s.observeElected(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer crew.Close()
-	if err := crew.nobody(); err != nil {
+	if err := crew.NoneReachable(); err != nil {
 		return err
 	}
 	plan := swarm.PlanDissolve(v)
@@ -82,7 +82,7 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 		}
 	}
 	s.warn(plan.Warnings...)
-	d, err := crew.cluster(swarm.Options{Progress: tell(p)}).Run(ctx, plan)
+	d, err := crew.Cluster(swarm.Options{Progress: tell(p)}).Run(ctx, plan)
 	for _, n := range d.View.Nodes {
 		if before, ok := v.Node(n.Name); ok && n.State == swarm.StateInactive && before.State != swarm.StateInactive {
 			p.Done(n.Name, "in no swarm")
@@ -90,8 +90,7 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 	}
 	p.Close()
 	if len(d.Dissolved) > 0 {
-		s.record.Dissolve(d.Dissolved...)
-		err = errors.Join(err, s.state.WriteRecord(s.record))
+		err = errors.Join(err, s.Dissolved(d.Dissolved...))
 	}
 	if err != nil {
 		return err
@@ -128,7 +127,7 @@ func (s *session) dissolveQuestion(ctx context.Context, v swarm.View, c *crew) s
 		}
 	}
 	what := "what is in it cannot be told, because it has no quorum"
-	if holdings, err := c.cluster(swarm.Options{}).Holdings(ctx, v); err == nil {
+	if holdings, err := c.Cluster(swarm.Options{}).Holdings(ctx, v); err == nil {
 		what = lost(holdings)
 	}
 	return fmt.Sprintf("dissolve the swarm of %s? %s; the machines stay", strings.Join(members, ", "), what)

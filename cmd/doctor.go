@@ -19,6 +19,7 @@ import (
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/vagrant"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -110,7 +111,7 @@ Whatever else there is to do is left to you.`,
 func (a *app) doctorLesson() lesson.Lesson {
 	driver := lab.DriverVagrant
 	if s, err := a.identify(); err == nil {
-		driver = s.record.Driver
+		driver = s.Record().Driver
 	}
 	l := lesson.Lesson{{Text: "free -m", Why: "memory for the nodes"}, {Text: "df -h .", Why: "room for their disks"}, {Text: "ip addr", Why: "is the lab's subnet in use"}}
 	if driver == lab.DriverSandbox {
@@ -177,7 +178,7 @@ const labsCheck = "labs-yaml"
 func (a *app) diagnose(ctx context.Context) (*diagnosis, error) {
 	d := &diagnosis{Checks: []machine.Check{}}
 	labs := machine.Check{ID: labsCheck, What: "labs.yaml"}
-	file, l, overrides, err := a.choice()
+	wanted, err := a.choice()
 	var invalid *lab.InvalidError
 	switch {
 	case errors.As(err, &invalid):
@@ -186,9 +187,10 @@ func (a *app) diagnose(ctx context.Context) (*diagnosis, error) {
 	case err != nil:
 		return nil, err
 	}
+	file, l := wanted.File, wanted.Lab
 	d.Lab = l.Name
 	if len(file.Warnings) == 0 {
-		d.add(labs.OK(place(file) + " is valid"))
+		d.add(labs.OK(labsession.FileName(file) + " is valid"))
 	} else {
 		var words []string
 		for _, w := range file.Warnings {
@@ -197,37 +199,35 @@ func (a *app) diagnose(ctx context.Context) (*diagnosis, error) {
 		d.add(labs.Warning(strings.Join(words, "; ")))
 	}
 
-	dir, err := os.Getwd()
-	if err != nil {
-		return nil, err
-	}
-	s := &session{app: a, file: file, lab: l, overrides: overrides, owner: owner()}
-	root, err := lab.StateRoot(file, dir, s.owner)
+	set := a.lab()
+	root, err := set.Root(file)
 	if err != nil {
 		return nil, err
 	}
 	state := machine.Check{ID: "state-folder", What: "state folder"}
-	if err = s.hold(root, l.Name); err == nil {
-		err = canWrite(s.state.Dir())
+	opened, err := set.Hold(wanted, root, l.Name)
+	s := &session{app: a, Session: opened}
+	if err == nil {
+		err = canWrite(s.State().Dir())
 	}
 	if err != nil {
 		d.add(state.Failure(err.Error(), stateFixes(root, l.Name, err)...))
 		return d, nil
 	}
-	d.add(state.OK(s.state.Dir()), otherLabs(root, l, s.owner), a.checkOrphans())
+	d.add(state.OK(s.State().Dir()), otherLabs(root, l, s.Owner()), a.checkOrphans())
 
 	driver, err := s.diagnoseDriver()
 	d.add(driver)
 	if err != nil {
 		return d, nil //nolint:nilerr // the check says it
 	}
-	d.Driver = s.record.Driver
-	if s.record.Driver == lab.DriverVagrant {
+	d.Driver = s.Record().Driver
+	if s.Record().Driver == lab.DriverVagrant {
 		e := vagrant.Examination{
-			Lab: l, Flag: a.settings.GetString("provider"), ID: s.record.ID, Dir: s.state.Dir(), Created: s.created, Full: true,
+			Lab: l, Flag: a.settings.GetString("provider"), ID: s.Record().ID, Dir: s.State().Dir(), Created: s.Created(), Full: true,
 		}
-		if s.created {
-			e.Provider = s.record.Provider
+		if s.Created() {
+			e.Provider = s.Record().Provider
 		}
 		d.Provider = e.Provider
 		if d.Provider == "" {
@@ -235,13 +235,13 @@ func (a *app) diagnose(ctx context.Context) (*diagnosis, error) {
 		}
 		d.add(vagrant.Examine(ctx, e)...)
 	}
-	if s.driver, err = s.newDriver(s.record.Driver); err != nil {
+	if err := s.UseDriver(); err != nil {
 		return nil, err
 	}
-	if examiner, ok := s.driver.(machine.Examiner); ok && s.record.Driver != lab.DriverVagrant {
+	if examiner, ok := s.Driver().(machine.Examiner); ok && s.Record().Driver != lab.DriverVagrant {
 		d.add(examiner.Examine(ctx)...)
 	}
-	if s.created {
+	if s.Created() {
 		d.add(s.swarmChecks(ctx)...)
 	}
 	return d, ctx.Err()
@@ -251,16 +251,17 @@ func (a *app) diagnose(ctx context.Context) (*diagnosis, error) {
 // or the environment names even if the lab was made by the other.
 func (s *session) diagnoseDriver() (machine.Check, error) {
 	c := machine.Check{ID: "driver", What: "driver"}
-	want, from := s.lab.Driver, "labs.yaml says so"
-	if origin, ok := s.overrides["driver"]; ok {
+	want, from := s.Lab().Driver, "labs.yaml says so"
+	if origin, ok := s.Overridden("driver"); ok {
 		from = origin
 	}
-	if _, asked := s.overrides["driver"]; asked && want != lab.DriverAuto && s.created && want != s.record.Driver {
-		made := s.record.Driver
-		s.created, s.record = false, lab.NewRecord(s.lab, want, "", time.Now())
+	if s.OtherDriverAsked() {
+		made := s.Record().Driver
+		s.AsIfNew(want)
 		return c.Warning(fmt.Sprintf("%s (%s), though the lab was made by the %s driver", want, from, made)), nil
 	}
-	driver, err := s.choose()
+	kind, err := s.ChooseDriver()
+	driver := kind.Name
 	if err != nil {
 		var fixes []machine.Fix
 		for _, next := range trouble.Advice(err) {
@@ -268,14 +269,14 @@ func (s *session) diagnoseDriver() (machine.Check, error) {
 		}
 		return c.Failure(err.Error(), fixes...), err
 	}
-	if s.created {
+	if s.Created() {
 		return c.OK(driver + ": the lab was made by it"), nil
 	}
-	s.record = lab.NewRecord(s.lab, driver, "", time.Now())
+	s.AsIfNew(driver)
 	if want != lab.DriverAuto {
 		return c.OK(driver + ": " + from), nil
 	}
-	_, usable, why := vagrant.Usable(os.Getenv, s.lab.Provider)
+	_, usable, why := vagrant.Usable(os.Getenv, s.Lab().Provider)
 	if usable && driver != lab.DriverVagrant {
 		why = "it is what auto takes here"
 	}
@@ -357,7 +358,7 @@ func otherLabs(root string, l *lab.Lab, o lab.Owner) machine.Check {
 func (a *app) checkOrphans() machine.Check {
 	c := machine.Check{ID: "orphaned-labs", What: "labs without a folder"}
 	var words []string
-	for _, p := range a.orphans() {
+	for _, p := range a.lab().OrphanedLabs() {
 		words = append(words, fmt.Sprintf("the folder of lab %s, %s, is gone or holds it no more, and its machines are still there", p.Lab, p.Root))
 	}
 	if len(words) == 0 {

@@ -6,7 +6,15 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
+	labsession "github.com/dcalab/dcalab/session"
 )
+
+// drive gives a session of a test another driver.
+func (s *session) drive(d machine.Driver) {
+	parts := s.Parts()
+	parts.Driver = d
+	s.Session = labsession.Of(labsession.Settings{}, parts)
+}
 
 // standIn is a driver of which a test says what it does.
 type standIn struct {
@@ -18,6 +26,11 @@ type standIn struct {
 }
 
 func (standIn) Name() string { return lab.DriverVagrant }
+
+func (standIn) Traits() machine.Traits {
+	login := func(node string) string { return "cd lab && vagrant ssh " + node }
+	return machine.Traits{PerUser: true, Systemd: true, Boxes: true, Login: login}
+}
 
 func (d standIn) Status(context.Context) (map[string]machine.Status, error) {
 	if d.look != nil {

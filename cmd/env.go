@@ -81,13 +81,13 @@ type setting struct{ name, value, comment string }
 
 // environment is what points programs at the lab.
 func (s *session) environment(ctx context.Context) []setting {
-	out := []setting{{name: "DCALAB_LAB", value: s.lab.Name}}
-	if s.file.Path != "" {
-		out = append(out, setting{name: "DCALAB_CONFIG", value: s.file.Path})
+	out := []setting{{name: "DCALAB_LAB", value: s.Lab().Name}}
+	if s.File().Path != "" {
+		out = append(out, setting{name: "DCALAB_CONFIG", value: s.File().Path})
 	} else {
-		out = append(out, setting{comment: "labs.yaml is the built-in one: dcalab finds this lab in " + s.place().Root + " and below"})
+		out = append(out, setting{comment: "labs.yaml is the built-in one: dcalab finds this lab in " + s.Place().Root + " and below"})
 	}
-	out = append(out, setting{name: "DCALAB_SSH_CONFIG", value: s.state.SSHConfig()})
+	out = append(out, setting{name: "DCALAB_SSH_CONFIG", value: s.State().SSHConfig()})
 	name := s.contextName(nil)
 	exists, err := s.contexts("").Exists(ctx, name)
 	if err == nil && exists {

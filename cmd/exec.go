@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"sync"
 
@@ -14,9 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
-	"github.com/dcalab/dcalab/swarm"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -134,7 +132,7 @@ func (s *session) exec(ctx context.Context, which selection, args []string, comm
 			}
 		}
 	}
-	s.connect(ctx, nodes, have, func(i int, n *node.Conn, err error) {
+	have.Reach(ctx, nodes, func(i int, n *node.Conn, err error) {
 		r := &results[i]
 		if err == nil {
 			var out, errw io.Writer = speech.voice(i, false), speech.voice(i, true)
@@ -175,7 +173,7 @@ func (s *session) exec(ctx context.Context, which selection, args []string, comm
 func (s *session) writeExec(results []execResult, command, format string) error {
 	var text []byte
 	var err error
-	switch r := (execReport{Lab: s.lab.Name, Command: command, Nodes: results}); format {
+	switch r := (execReport{Lab: s.Lab().Name, Command: command, Nodes: results}); format {
 	case "json", "yaml":
 		text, err = encode(format, r)
 	default:
@@ -228,108 +226,16 @@ func (o selection) none() bool { return o == selection{} }
 // chosen gives the nodes that are named or selected, in the lab's order, and
 // the connections that were made to find out, for the caller to close.
 func (s *session) chosen(ctx context.Context, o selection, args []string) ([]lab.Node, *connected, error) {
-	take := map[string]bool{}
-	if len(args) > 0 {
-		named, err := s.pick(args)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, n := range named {
-			take[n.Name] = true
-		}
+	have := s.connected()
+	chosen, err := have.Select(ctx, labsession.Selector{All: o.all, Managers: o.managers, Workers: o.workers, Names: args})
+	if len(chosen.Guessed) > 0 {
+		s.warn("the swarm does not say what " + strings.Join(chosen.Guessed, ", ") + " is: taken for what labs.yaml says")
 	}
-	have := &connected{}
-	roles := map[string]lab.Role{}
-	if !o.all && (o.managers || o.workers) {
-		v, crew, err := s.observe(ctx)
-		if err != nil {
-			return nil, nil, err
-		}
-		crew.closeEngines()
-		have = &crew.connected
-		var guessed []string
-		roles, guessed = rolesNow(v)
-		if len(guessed) > 0 {
-			s.warn("the swarm does not say what " + strings.Join(guessed, ", ") + " is: taken for what labs.yaml says")
-		}
+	if err != nil {
+		_ = have.Close()
+		return nil, nil, s.notAll(args, err)
 	}
-	var nodes []lab.Node
-	for _, n := range s.lab.Nodes {
-		role := roles[n.Name]
-		if take[n.Name] || o.all || o.managers && role == lab.RoleManager || o.workers && role == lab.RoleWorker {
-			nodes = append(nodes, n)
-		}
-	}
-	if len(nodes) == 0 {
-		have.Close()
-		what := "manager"
-		if o.workers {
-			what = "worker"
-		}
-		return nil, nil, &trouble.Error{ID: "no-such-nodes", Why: fmt.Sprintf("lab %s has no %s", s.lab.Name, what), Next: []string{"who is what: dcalab status"}}
-	}
-	return nodes, have, nil
-}
-
-// rolesNow is the role of each node that the swarm says, else labs.yaml; and
-// the nodes of which it is only labs.yaml that does.
-func rolesNow(v swarm.View) (roles map[string]lab.Role, guessed []string) {
-	roles = map[string]lab.Role{}
-	for _, n := range v.Nodes {
-		roles[n.Name] = n.Role
-		// What a node is in somebody else's swarm says nothing about this one.
-		if n.Role == "" || n.State == swarm.StateForeign || n.State == swarm.StateRemoved {
-			roles[n.Name] = n.Want
-			if n.Want == lab.RoleManager || n.Want == lab.RoleWorker {
-				guessed = append(guessed, n.Name)
-			}
-		}
-	}
-	return roles, guessed
-}
-
-// connect reaches each of the nodes at once, over the connection that there is
-// already or a new one, which have keeps for the caller to close. then is
-// called for each as soon as it is reached, or is known not to be; connect
-// waits for all these calls.
-func (s *session) connect(ctx context.Context, nodes []lab.Node, have *connected, then func(i int, n *node.Conn, err error)) {
-	reached := make([]*node.Conn, len(nodes))
-	for i, n := range nodes {
-		reached[i] = have.nodes[n.Name]
-	}
-	var machines map[string]machine.Status
-	var unknown error
-	if slices.Contains(reached, nil) {
-		machines, unknown = s.driver.Status(ctx)
-	}
-	var mu sync.Mutex
-	dial := func(n lab.Node) (*node.Conn, error) {
-		if unknown != nil {
-			return nil, unknown
-		}
-		conn, err := s.dial(ctx, n.Name, machines[n.Name])
-		if err != nil {
-			return nil, err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if have.nodes == nil {
-			have.nodes = map[string]*node.Conn{}
-		}
-		have.nodes[n.Name] = conn
-		return conn, nil
-	}
-	var all sync.WaitGroup
-	for i, n := range nodes {
-		all.Go(func() {
-			conn, err := reached[i], error(nil)
-			if conn == nil {
-				conn, err = dial(n)
-			}
-			then(i, conn, err)
-		})
-	}
-	all.Wait()
+	return chosen.Nodes, have, nil
 }
 
 // maxLine is how much of a line that does not end is kept, in bytes: a longer

@@ -4,13 +4,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
-	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/swarm"
 )
 
@@ -112,17 +109,13 @@ func (s *session) shown(l lesson.Lesson) lesson.Lesson {
 // login is what a person types to get onto a node. It works from every folder.
 // Lessons for this machine lead by themselves where they have to be typed.
 func (s *session) login(node string) string {
-	switch {
-	case node == lesson.Here:
+	if node == lesson.Here {
 		return ""
-	case s.driver.Name() == lab.DriverVagrant:
-		shell := lesson.Line("vagrant", "ssh", node)
-		if d, ok := s.driver.(*vagrant.Driver); ok {
-			shell = strings.TrimSpace(d.Dotfile() + " " + shell)
-		}
-		return lesson.Line("cd", s.state.Dir()) + " && " + shell
 	}
-	return lesson.Line("ssh", "-F", s.state.SSHConfig(), node)
+	if login := s.Driver().Traits().Login; login != nil {
+		return login(node)
+	}
+	return lesson.Line("ssh", "-F", s.State().SSHConfig(), node)
 }
 
 // planLines are steps as a dry run prints them.

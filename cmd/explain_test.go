@@ -11,6 +11,9 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/machine/sandbox"
+	"github.com/dcalab/dcalab/machine/vagrant"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -39,14 +42,6 @@ func TestWhatIsNotExplainedRefuses(t *testing.T) {
 	}
 }
 
-// named is a driver of which only the name is asked.
-type named struct {
-	machine.Driver
-	name string
-}
-
-func (n named) Name() string { return n.name }
-
 func taughtSession(t *testing.T, driver string, dry, explain bool) (s *session, out, story *bytes.Buffer) {
 	t.Helper()
 	state, err := lab.OpenState("/home/ana maria/labs", "dca", lab.Owner{})
@@ -58,7 +53,16 @@ func taughtSession(t *testing.T, driver string, dry, explain bool) (s *session, 
 	a.settings.Set("dry-run", dry)
 	a.settings.Set("explain", explain)
 	a.settings.Set("quiet", true) // a lesson was asked for
-	return &session{app: a, state: state, driver: named{name: driver}}, out, story
+	var d machine.Driver = sandbox.New(sandbox.Config{})
+	if driver == lab.DriverVagrant {
+		// A folder that is absent: there is no Dotfile to lead Vagrant to.
+		index, err := lab.OpenIndex(func(key string) string { return map[string]string{"XDG_STATE_HOME": "/home/ana maria/state"}[key] }, lab.Owner{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d = vagrant.New(vagrant.Config{State: state, Index: index, ID: "0123456789ab"})
+	}
+	return &session{app: a, Session: labsession.Of(a.lab(), labsession.Parts{State: state, Driver: d})}, out, story
 }
 
 func TestWhereALessonIsPrinted(t *testing.T) {

@@ -70,7 +70,7 @@ func (f *formation) pass(ctx context.Context) {
 	f.mu.Unlock()
 	machines := map[string]machine.Status{}
 	begun := false
-	for _, n := range f.session.lab.Nodes {
+	for _, n := range f.session.Lab().Nodes {
 		machines[n.Name] = machine.StatusAbsent
 		if ready[n.Name] != nil {
 			machines[n.Name] = machine.StatusRunning
@@ -80,13 +80,17 @@ func (f *formation) pass(ctx context.Context) {
 	if !begun {
 		return // workers wait for a manager
 	}
-	c, err := f.session.assemble(machines, ready, nil)
+	connected := f.session.NewPool() // of connections that are not its own
+	for _, conn := range ready {
+		connected.Keep(conn)
+	}
+	c, err := f.session.EnginesOf(connected, machines)
 	if err != nil {
 		return
 	}
-	defer c.closeEngines()
+	defer c.Release()
 	// It says that nodes are missing, which is known, or fails as bootstrap will.
-	result, _ := c.cluster(swarm.Options{Progress: tell(f.progress)}).Converge(ctx, f.session.lab, swarm.PlanOptions{})
+	result, _ := c.Cluster(swarm.Options{Progress: tell(f.progress)}).Converge(ctx, f.session.Lab(), swarm.PlanOptions{})
 	f.steps += len(result.Steps)
 	f.typed = append(f.typed, result.Lesson...)
 	for _, n := range result.View.Nodes {

@@ -39,9 +39,9 @@ be no quorum: the swarm would stand still. --force does it all the same.`,
 			if err != nil {
 				return err
 			}
-			if !s.created {
-				s.note("lab %s does not exist here: nothing to halt", s.lab.Name)
-				for _, line := range s.neighbours() {
+			if !s.Created() {
+				s.note("lab %s does not exist here: nothing to halt", s.Lab().Name)
+				for _, line := range s.Neighbours() {
 					s.note("%s", line)
 				}
 				if a.dryRun() {
@@ -63,15 +63,15 @@ be no quorum: the swarm would stand still. --force does it all the same.`,
 			p := s.progress(names(nodes))
 			defer p.Close()
 			if !force {
-				if err := s.beforeStopping(ctx, p, nodes, len(nodes) < len(s.lab.Nodes)); err != nil {
+				if err := s.beforeStopping(ctx, p, nodes, len(nodes) < len(s.Lab().Nodes)); err != nil {
 					return err
 				}
 			}
-			before, err := s.driver.Status(ctx)
+			before, err := s.Driver().Status(ctx)
 			if err != nil {
 				return err
 			}
-			if err := s.driver.Halt(ctx, machine.Observer{Step: p.Step}, names(nodes)...); err != nil {
+			if err := s.Driver().Halt(ctx, machine.Observer{Step: p.Step}, names(nodes)...); err != nil {
 				return err
 			}
 			for _, n := range nodes {
@@ -91,7 +91,7 @@ be no quorum: the swarm would stand still. --force does it all the same.`,
 
 // rehearseHalt is the dry run of halt.
 func (s *session) rehearseHalt(ctx context.Context, nodes []lab.Node, force bool) error {
-	if !force && len(nodes) < len(s.lab.Nodes) {
+	if !force && len(nodes) < len(s.Lab().Nodes) {
 		p := s.progress(names(nodes))
 		defer p.Close()
 		v, c, err := s.observeSettled(ctx, p)
@@ -104,7 +104,7 @@ func (s *session) rehearseHalt(ctx context.Context, nodes []lab.Node, force bool
 		}
 		p.Close()
 	}
-	machines, err := s.driver.Status(ctx)
+	machines, err := s.Driver().Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -165,11 +165,11 @@ func (s *session) await(ctx context.Context, p *ui.Progress, condition func(runn
 			if c, err = s.musterAll(ctx, nil); err != nil {
 				return nil, err
 			}
-			return c.targets, nil
+			return c.Targets, nil
 		},
 		Waiting: func(missing []string) { p.Detail("", "waiting for "+strings.Join(missing, "; ")) },
 	})
-	v, err := cluster.Await(ctx, swarm.ElectionTimeout, condition(func(node string) bool { return c.machines[node] == machine.StatusRunning }))
+	v, err := cluster.Await(ctx, swarm.ElectionTimeout, condition(func(node string) bool { return c.Machines[node] == machine.StatusRunning }))
 	var unmet *swarm.UnmetError
 	if err != nil && !errors.As(err, &unmet) && c != nil {
 		c.Close()
@@ -228,7 +228,7 @@ func (s *session) beforeStopping(ctx context.Context, p *ui.Progress, nodes []la
 			return err
 		}
 	}
-	return c.cluster(swarm.Options{}).AwaitDemoted(ctx, v, names(nodes), settlePatience, func(node string) {
+	return c.Cluster(swarm.Options{}).AwaitDemoted(ctx, v, names(nodes), settlePatience, func(node string) {
 		p.Step(node, "waiting for its certificate as a worker")
 	})
 }

@@ -22,11 +22,11 @@ func (a *app) advisor() hint.Advisor {
 
 // labOrNil is the lab that is meant, for advice; nil where labs.yaml is broken.
 func (a *app) labOrNil() *lab.Lab {
-	_, l, _, err := a.choice()
+	wanted, err := a.choice()
 	if err != nil {
 		return nil
 	}
-	return l
+	return wanted.Lab
 }
 
 // labNames are the labs of labs.yaml, for advice; none where it is broken.

@@ -236,13 +236,13 @@ func (s *session) loadImages(ctx context.Context, archive *image.Archive, source
 	errs := make([]error, len(nodes))
 	var wg sync.WaitGroup
 	for i, n := range nodes {
-		at := slices.IndexFunc(crew.targets, func(t swarm.Target) bool { return t.Name == n.Name })
-		if unreachable := crew.targets[at].Unreachable; unreachable != nil {
+		at := slices.IndexFunc(crew.Targets, func(t swarm.Target) bool { return t.Name == n.Name })
+		if unreachable := crew.Targets[at].Unreachable; unreachable != nil {
 			errs[i] = unreachable
 			p.Fail(n.Name, unreachable)
 			continue
 		}
-		client := engineOf(crew, n.Name)
+		client := crew.Client(n.Name)
 		wg.Go(func() {
 			summary, err := s.loadInto(ctx, p, n.Name, client, archive, source)
 			if err != nil {
@@ -283,16 +283,6 @@ func (s *session) loadImages(ctx context.Context, archive *image.Archive, source
 		e.Exit = trouble.ExitUnfinished
 	}
 	return e
-}
-
-// engineOf is the engine of a node that was reached.
-func engineOf(c *crew, node string) *engine.Client {
-	for _, t := range c.targets {
-		if client, ok := t.Engine.(*engine.Client); ok && t.Name == node {
-			return client
-		}
-	}
-	return nil
 }
 
 // loadInto loads an archive into one node, and says how it went.
@@ -405,7 +395,7 @@ have it. A name that means another image on another node has a line for each.`,
 			if err != nil {
 				return err
 			}
-			if stop, err := s.announce(onEach(s.lab.Nodes, "docker image ls")); stop || err != nil {
+			if stop, err := s.announce(onEach(s.Lab().Nodes, "docker image ls")); stop || err != nil {
 				return err
 			}
 			r, err := s.listImages(c.Context())
@@ -420,27 +410,27 @@ have it. A name that means another image on another node has a line for each.`,
 }
 
 func (s *session) listImages(ctx context.Context) (imagesReport, error) {
-	r := imagesReport{Lab: s.lab.Name, Images: []imageReport{}, Unasked: []unaskedReport{}}
+	r := imagesReport{Lab: s.Lab().Name, Images: []imageReport{}, Unasked: []unaskedReport{}}
 	crew, err := s.muster(ctx)
 	if err != nil {
 		return r, err
 	}
 	defer crew.Close()
-	lists := make([][]engine.Image, len(crew.targets))
-	errs := make([]error, len(crew.targets))
+	lists := make([][]engine.Image, len(crew.Targets))
+	errs := make([]error, len(crew.Targets))
 	var wg sync.WaitGroup
-	for i, t := range crew.targets {
+	for i, t := range crew.Targets {
 		if errs[i] = t.Unreachable; errs[i] != nil {
 			continue
 		}
-		client := engineOf(crew, t.Name)
+		client := crew.Client(t.Name)
 		wg.Go(func() { lists[i], errs[i] = client.Images(ctx) })
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
 		return r, ctx.Err()
 	}
-	for i, t := range crew.targets {
+	for i, t := range crew.Targets {
 		if errs[i] != nil {
 			r.Unasked = append(r.Unasked, unaskedReport{t.Name, errs[i].Error()})
 			continue
@@ -457,7 +447,7 @@ func (s *session) listImages(ctx context.Context) (imagesReport, error) {
 		}
 	}
 	slices.SortStableFunc(r.Images, func(a, b imageReport) int { return strings.Compare(a.Name, b.Name) })
-	if len(r.Unasked) == len(crew.targets) {
+	if len(r.Unasked) == len(crew.Targets) {
 		return r, errors.Join(errs...)
 	}
 	return r, nil
@@ -483,7 +473,7 @@ func (s *session) showImages(r imagesReport, output string) error {
 	rows := make([][]string, len(r.Images))
 	for i, one := range r.Images {
 		nodes := strings.Join(one.Nodes, ", ")
-		if len(one.Nodes) == len(s.lab.Nodes) {
+		if len(one.Nodes) == len(s.Lab().Nodes) {
 			nodes = "all"
 		}
 		id := strings.TrimPrefix(one.ID, "sha256:")

@@ -12,6 +12,7 @@ import (
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/provision"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
 )
 
@@ -38,7 +39,7 @@ func onEach(nodes []lab.Node, lines ...string) lesson.Lesson {
 // deed is the driver's lesson for what it does to machines, one deed after the
 // other. What each begins with in the same way is said once.
 func (s *session) deed(deeds ...machine.Deed) lesson.Lesson {
-	e, ok := s.driver.(machine.Explainer)
+	e, ok := s.Driver().(machine.Explainer)
 	if !ok {
 		return nil
 	}
@@ -63,11 +64,11 @@ func (s *session) deed(deeds ...machine.Deed) lesson.Lesson {
 // finding are the flags with which dcalab finds the lab's settings from every
 // folder, beside --lab.
 func (s *session) finding() (flags []string) {
-	if s.file.Path != "" {
-		flags = append(flags, "--config", s.file.Path)
+	if s.File().Path != "" {
+		flags = append(flags, "--config", s.File().Path)
 	}
-	if _, asked := s.overrides["provider"]; asked {
-		flags = append(flags, "--provider", s.lab.Provider)
+	if _, asked := s.Overridden("provider"); asked {
+		flags = append(flags, "--provider", s.Lab().Provider)
 	}
 	return flags
 }
@@ -90,18 +91,18 @@ func byNode(l lesson.Lesson) lesson.Lesson {
 
 // systemd tells whether the engines of the lab's nodes are started by systemd,
 // as far as it can be told without asking them.
-func (s *session) systemd() bool { return s.driver.Name() != lab.DriverSandbox }
+func (s *session) systemd() bool { return s.Driver().Traits().Systemd }
 
 // sshLine runs a command line on a node from this machine. ssh joins its words
 // with spaces, and the node's shell reads them.
 func (s *session) sshLine(node, command string) string {
-	return lesson.Line("ssh", "-F", s.state.SSHConfig(), node, command)
+	return lesson.Line("ssh", "-F", s.State().SSHConfig(), node, command)
 }
 
 // manager is a node on which commands on the swarm can be typed, as labs.yaml
 // has it; nobody is asked.
 func (s *session) manager() []lab.Node {
-	for _, n := range s.lab.Nodes {
+	for _, n := range s.Lab().Nodes {
 		if n.Role == lab.RoleManager {
 			return []lab.Node{n}
 		}
@@ -111,7 +112,7 @@ func (s *session) manager() []lab.Node {
 
 // managersOf are the managers that labs.yaml wants.
 func (s *session) managersOf() []lab.Node {
-	return slices.DeleteFunc(slices.Clone(s.lab.Nodes), func(n lab.Node) bool { return n.Role != lab.RoleManager })
+	return slices.DeleteFunc(slices.Clone(s.Lab().Nodes), func(n lab.Node) bool { return n.Role != lab.RoleManager })
 }
 
 // runningOf are those of the nodes whose machines run.
@@ -143,7 +144,7 @@ func (r *rehearsal) types(l lesson.Lesson) { r.lesson = append(r.lesson, l...) }
 
 // want is what a node is to be like.
 func (s *session) want(n lab.Node) provision.Want {
-	return provision.Want{Engine: s.lab.Engine, EngineLabels: n.EngineLabels, Hostname: s.lab.Hostname(n), Address: n.IP}
+	return provision.Want{Engine: s.Lab().Engine, EngineLabels: n.EngineLabels, Hostname: s.Lab().Hostname(n), Address: n.IP}
 }
 
 // nodeUser is who logs in to nodes: the user of Vagrant's boxes, on every
@@ -153,7 +154,7 @@ const nodeUser = "vagrant"
 // rehearsePower adds what up, or start, would do to machines and their
 // engines. Nodes that run are looked at.
 func (s *session) rehearsePower(ctx context.Context, r *rehearsal, nodes []lab.Node, create bool) (machines map[string]machine.Status, err error) {
-	if machines, err = s.driver.Status(ctx); err != nil {
+	if machines, err = s.Driver().Status(ctx); err != nil {
 		return nil, err
 	}
 	works := map[string]provision.Work{}
@@ -166,12 +167,12 @@ func (s *session) rehearsePower(ctx context.Context, r *rehearsal, nodes []lab.N
 			running = append(running, n)
 		case machine.StatusAbsent:
 			if !create {
-				return nil, notRunning(n.Name, machine.StatusAbsent)
+				return nil, labsession.NotRunning(n.Name, machine.StatusAbsent)
 			}
 			absent = append(absent, n.Name)
 			up = append(up, n.Name)
 			box := n.Box
-			if s.driver.Name() == lab.DriverSandbox {
+			if !s.Driver().Traits().Boxes {
 				box = ""
 			}
 			works[n.Name] = provision.Imagine(box, s.want(n))
@@ -189,7 +190,7 @@ func (s *session) rehearsePower(ctx context.Context, r *rehearsal, nodes []lab.N
 	}
 	for _, n := range nodes {
 		switch status := machines[n.Name]; {
-		case status == machine.StatusAbsent && s.driver.Name() == lab.DriverVagrant:
+		case status == machine.StatusAbsent && s.Driver().Traits().Boxes:
 			r.add("%s: make its machine, of the box %s", n.Name, n.Box)
 		case status == machine.StatusAbsent:
 			r.add("%s: make its machine", n.Name)
@@ -222,9 +223,9 @@ func (s *session) look(ctx context.Context, nodes []lab.Node, works map[string]p
 	}
 	found := make([]provision.Work, len(nodes))
 	errs := make([]error, len(nodes))
-	have := &connected{}
+	have := s.connected()
 	defer have.Close()
-	s.connect(ctx, nodes, have, func(i int, n *node.Conn, err error) {
+	have.Reach(ctx, nodes, func(i int, n *node.Conn, err error) {
 		if err == nil {
 			found[i], err = provision.Foresee(ctx, n, s.want(nodes[i]))
 		}
@@ -259,7 +260,7 @@ func (s *session) rehearseForming(ctx context.Context, r *rehearsal, nodes []lab
 		return err
 	}
 	defer c.Close()
-	plan, err := swarm.PlanBootstrap(s.lab, v.AssumeCreated(absent...), swarm.PlanOptions{})
+	plan, err := swarm.PlanBootstrap(s.Lab(), v.AssumeCreated(absent...), swarm.PlanOptions{})
 	if err != nil {
 		return err
 	}
@@ -291,7 +292,7 @@ func (s *session) returning(booted []lab.Node, machines map[string]machine.Statu
 			if !up {
 				continue
 			}
-			if s.lab.Swarm.Autolock {
+			if s.Lab().Swarm.Autolock {
 				locked = append(locked, n.Name)
 			}
 		}
@@ -348,14 +349,14 @@ func (s *session) statusLesson(view bool) lesson.Lesson {
 			lesson.Command{Node: n.Name, Text: "docker node ls", Why: "on a manager: answers while there is a quorum"},
 			lesson.Command{Node: n.Name, Text: "docker service ls", Why: "on a manager: published ports"})
 	}
-	return append(l, onEach(s.lab.Nodes, "docker info -f '{{.Name}} {{.ServerVersion}} {{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}'")...)
+	return append(l, onEach(s.Lab().Nodes, "docker info -f '{{.Name}} {{.ServerVersion}} {{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}'")...)
 }
 
 // execLesson runs a command line on nodes.
 func (s *session) execLesson(nodes []lab.Node, command string) lesson.Lesson {
 	var lines []string
 	for _, n := range nodes {
-		lines = append(lines, lesson.Line("ssh", "-n", "-F", s.state.SSHConfig(), n.Name, command))
+		lines = append(lines, lesson.Line("ssh", "-n", "-F", s.State().SSHConfig(), n.Name, command))
 	}
 	return here(lines...)
 }
@@ -372,7 +373,7 @@ func (s *session) copyLesson(errands []errand, recursive bool) (r rehearsal) {
 		return path
 	}
 	for _, e := range errands {
-		words := []string{"scp", "-F", s.state.SSHConfig(), "-p"}
+		words := []string{"scp", "-F", s.State().SSHConfig(), "-p"}
 		if recursive {
 			words = append(words, "-r")
 		}
@@ -419,13 +420,13 @@ func (s *session) loadLesson(source string, file bool, nodes []lab.Node) lesson.
 
 // warnNotRunning tells of nodes of a dry run that could not be asked.
 func (s *session) warnNotRunning(ctx context.Context, nodes []lab.Node) error {
-	machines, err := s.driver.Status(ctx)
+	machines, err := s.Driver().Status(ctx)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, n := range nodes {
-		if err := notRunning(n.Name, machines[n.Name]); err != nil {
+		if err := labsession.NotRunning(n.Name, machines[n.Name]); err != nil {
 			errs = append(errs, err)
 		}
 	}

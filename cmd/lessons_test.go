@@ -13,6 +13,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -51,7 +52,7 @@ func TestDryRunsTouchNothing(t *testing.T) {
 					if status == trouble.ExitOK && out == "" {
 						t.Errorf("it says nothing: %s", story)
 					}
-					if strings.Contains(story, errDryRun.Error()) {
+					if strings.Contains(story, labsession.ErrReadOnly.Error()) {
 						t.Error(story)
 					}
 					if left := files(t, "."); len(left) > 0 {
@@ -87,11 +88,11 @@ func TestDryRunNeverBeginsToChange(t *testing.T) {
 	}
 	a := &app{streams: ui.Streams{Out: os.Stdout, Err: os.Stderr}, settings: viper.New()}
 	a.settings.Set("dry-run", true)
-	s := &session{app: a, state: state}
-	if _, err := s.change(t.Context()); !errors.Is(err, errDryRun) {
+	s := &session{app: a, Session: labsession.Of(a.lab(), labsession.Parts{State: state})}
+	if _, err := s.change(t.Context()); !errors.Is(err, labsession.ErrReadOnly) {
 		t.Errorf("change: %v", err)
 	}
-	if err := s.sudo(t.Context()); !errors.Is(err, errDryRun) {
+	if err := s.sudo(t.Context()); !errors.Is(err, labsession.ErrReadOnly) {
 		t.Errorf("sudo: %v", err)
 	}
 	if exists, err := state.Exists(); err != nil || exists {
@@ -144,7 +145,7 @@ func TestCopiesAsALesson(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &session{state: state}
+	s := &session{Session: labsession.Of(labsession.Settings{}, labsession.Parts{State: state})}
 	const scp = "scp -F /home/ana/.dcalab/dca/ssh_config -p "
 	for name, c := range map[string]struct {
 		errands   []errand

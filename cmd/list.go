@@ -6,17 +6,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
-	"github.com/dcalab/dcalab/machine"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/ui"
 )
 
@@ -52,17 +50,6 @@ type labEntry struct {
 	// Note says what is wrong with the entry; empty when nothing is.
 	Note string `json:"note" yaml:"note"`
 }
-
-// The states of a lab in the list.
-const (
-	labUp     = "up"     // every node runs
-	labPartly = "partly" // some nodes run, or some were never made
-	labHalted = "halted" // nodes exist, none runs
-	labAbsent = "absent" // not created, or destroyed
-	// labOrphaned: machines are there, and no folder holds the lab any more.
-	labOrphaned = "orphaned"
-	labUnknown  = "unknown" // not asked, or it could not be told
-)
 
 func (a *app) list() *cobra.Command {
 	var output string
@@ -112,230 +99,59 @@ func (a *app) statesHere() string {
 		return lab.StateFolder
 	}
 	if file, err := a.load(); err == nil {
-		if root, err := lab.StateRoot(file, dir, owner()); err == nil {
+		if root, err := a.lab().Root(file); err == nil {
 			dir = root
 		}
 	}
 	return filepath.Join(dir, lab.StateFolder)
 }
 
-// listLabs gives the labs of the labs.yaml that is in force, in its order, then
-// those of other places.
+// listLabs gives the inventory as it is printed, with the command that reaches
+// each lab.
 func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
-	l := &labList{Labs: []labEntry{}, Notes: []string{}}
-	dir, err := os.Getwd()
-	if err != nil {
+	labs, notes, err := labsession.Inventory(ctx, a.lab(), refresh)
+	if labs == nil && err != nil {
 		return nil, err
 	}
-	o := owner()
-	note := func(err error) {
-		if err != nil {
-			l.Notes = append(l.Notes, oneLine(err))
+	l := &labList{Labs: []labEntry{}, Notes: []string{}}
+	for _, e := range labs {
+		entry := labEntry{
+			Lab: e.Lab, Driver: e.Driver, Provider: e.Provider, State: string(e.State), Nodes: e.Nodes, Running: e.Running,
+			Place: e.Root, Config: e.Config, Current: e.Current, Note: e.Note,
 		}
-	}
-	index, err := lab.OpenIndex(os.Getenv, o)
-	note(err)
-	var places []lab.Place
-	if index != nil {
-		var notes []string
-		places, notes, err = index.Places()
-		note(err)
-		l.Notes = append(l.Notes, notes...)
-	}
-
-	var sessions []*session
-	file, err := a.load()
-	note(err) // labs of other folders are listed all the same
-	if file != nil {
-		root, err := lab.StateRoot(file, dir, o)
-		if err != nil {
-			return nil, err
+		if !e.Created.IsZero() {
+			entry.Created = e.Created.UTC().Format(time.RFC3339)
 		}
-		current := file.Default
-		if name := a.settings.GetString("lab"); name != "" {
-			_, err := file.Lab(name)
-			if err != nil { // all labs are listed all the same
-				l.Notes = append(l.Notes, err.Error())
-			}
-			current = name
-		}
-		for _, one := range file.Labs {
-			s, e := a.glance(lab.Place{Root: root, Lab: one.Name, Config: file.Path}, file)
-			e.Current = one.Name == current
-			e.Command = lesson.Line(a.calledAs())
-			if one.Name != file.Default {
-				e.Command += " --lab " + one.Name
-			}
+		switch {
+		case e.State == labsession.LabOrphaned: // no command reaches it but prune
+		case e.Here:
+			entry.Command = lesson.Line(a.calledAs())
 			if path := a.settings.GetString("config"); path != "" {
-				e.Command = lesson.Line(a.calledAs(), "--config", path) + strings.TrimPrefix(e.Command, lesson.Line(a.calledAs()))
+				entry.Command = lesson.Line(a.calledAs(), "--config", path)
 			}
-			if s.state == nil { // not ours to open, as the entry says
-				sessions, l.Labs = append(sessions, s), append(l.Labs, e)
-				continue
+			if !e.Default {
+				entry.Command += " --lab " + e.Lab
 			}
-			here := s.place().Real()
-			if i := slices.IndexFunc(places, func(p lab.Place) bool { return p.Root == here.Root && p.Lab == here.Lab }); i >= 0 {
-				places = slices.Delete(places, i, i+1)
-			} else if s.created && index != nil {
-				note(index.Add(here))
-			}
-			sessions, l.Labs = append(sessions, s), append(l.Labs, e)
+		default:
+			entry.Command = strings.TrimSuffix(a.hint(labsession.CommandFor(e.Place)+" status"), " status")
 		}
+		l.Labs = append(l.Labs, entry)
 	}
-	for _, p := range places {
-		s, e := a.glance(p, nil)
-		e.Command = strings.TrimSuffix(a.hint(elsewhere(p)+" status"), " status")
-		sessions, l.Labs = append(sessions, s), append(l.Labs, e)
+	for _, n := range notes {
+		l.Notes = append(l.Notes, a.hint(n))
 	}
-
-	for _, p := range a.orphans() {
-		e := labEntry{
-			Lab: p.Lab, Driver: lab.DriverSandbox, State: labOrphaned, Nodes: -1, Running: -1, Place: p.Root, Config: p.Config,
-			Note: "no folder holds it any more, and its machines are still there: dcalab prune",
-		}
-		s := &session{app: a} // there is nothing of it to open
-		if one, err := a.orphan(p); err == nil {
-			if left, err := one.strays(ctx); err == nil {
-				_, e.Running = sumUp(left)
-				e.Nodes = len(left)
-			}
-		}
-		if !p.Created.IsZero() {
-			e.Created = p.Created.UTC().Format(time.RFC3339)
-		}
-		sessions, l.Labs = append(sessions, s), append(l.Labs, e)
-	}
-
-	var wg sync.WaitGroup
-	for i, s := range sessions {
-		wg.Go(func() { s.tellState(ctx, &l.Labs[i], refresh) })
-	}
-	wg.Wait()
-	for i, n := range l.Notes {
-		l.Notes[i] = a.hint(n)
-	}
-	return l, ctx.Err()
-}
-
-// elsewhere is how a command reaches a lab of another folder.
-func elsewhere(p lab.Place) string {
-	if p.Config == "" {
-		return lesson.Line("cd", p.Root) + " && " + lesson.Line("dcalab", "--lab", p.Lab)
-	}
-	return lesson.Line("dcalab", "--config", p.Config, "--lab", p.Lab)
-}
-
-// glance opens a lab that may be another folder's as far as the disk tells.
-// file is its labs.yaml where that is known already.
-func (a *app) glance(p lab.Place, file *lab.File) (*session, labEntry) {
-	e := labEntry{Lab: p.Lab, State: labUnknown, Nodes: -1, Running: -1, Place: p.Root, Config: p.Config}
-	s := &session{app: a, file: file, owner: owner(), overrides: map[string]string{}}
-	var err error
-	if err = s.hold(p.Root, p.Lab); err != nil {
-		e.Note = oneLine(err)
-	}
-	if s.created {
-		e.Driver, e.Provider, e.Created = s.record.Driver, s.record.Provider, s.record.Created.UTC().Format(time.RFC3339)
-	}
-	switch {
-	case file != nil:
-	case p.Config != "":
-		file, err = lab.Load(p.Config, s.owner)
-	default:
-		file, err = lab.Parse("labs.yaml (built in)", a.embedded.Labs)
-	}
-	if err == nil {
-		s.file = file
-		if s.lab, err = file.Lab(p.Lab); err != nil && s.state != nil {
-			if kept, ok := keptIn(s.state, p.Lab); ok {
-				s.lab, err = kept, nil
-				e.Note = place(file) + " no longer has it: it is shown as it was when it was last brought up"
-			}
-		}
-	}
-	switch {
-	case err != nil && e.Note == "":
-		e.Note = "its labs.yaml: " + oneLine(err)
-	case s.lab != nil:
-		e.Nodes = len(s.lab.Nodes)
-		if !s.created && e.Note == "" {
-			e.Driver, e.State, e.Running = s.lab.Driver, labAbsent, 0
-		}
-	}
-	return s, e
-}
-
-// place is where the session's lab is kept.
-func (s *session) place() lab.Place {
-	p := lab.Place{Root: filepath.Dir(filepath.Dir(s.state.Dir())), Lab: filepath.Base(s.state.Dir()), ID: s.record.ID}
-	if s.file != nil {
-		p.Config = s.file.Path
-	}
-	return p
-}
-
-// tellState asks the driver which nodes run, where that costs nothing.
-func (s *session) tellState(ctx context.Context, e *labEntry, refresh bool) {
-	if !s.created || s.lab == nil || s.record.Driver == lab.DriverVagrant && !refresh {
-		return
-	}
-	machines, err := func() (map[string]machine.Status, error) {
-		driver, err := s.newDriver(s.record.Driver)
-		if err != nil {
-			return nil, err
-		}
-		return driver.Status(ctx)
-	}()
-	if err != nil {
-		e.Note = oneLine(err)
-		return
-	}
-	e.State, e.Running = sumUp(machines)
-}
-
-// sumUp makes one state of those of all machines.
-func sumUp(machines map[string]machine.Status) (state string, running int) {
-	count := map[machine.Status]int{}
-	for _, status := range machines {
-		count[status]++
-	}
-	running = count[machine.StatusRunning]
-	switch {
-	case count[machine.StatusUnknown] > 0:
-		return labUnknown, running
-	case running == len(machines):
-		return labUp, running
-	case running > 0:
-		return labPartly, running
-	case count[machine.StatusHalted] > 0:
-		return labHalted, 0
-	default:
-		return labAbsent, 0
-	}
+	return l, err
 }
 
 // remember puts the lab into the index of labs, and forget takes it out. The
 // index is a convenience: what is wrong with it is only told.
-func (s *session) remember() { s.index((*lab.Index).Add) }
-func (s *session) forget()   { s.index((*lab.Index).Remove) }
+func (s *session) remember() { s.warnOf(s.Remember()) }
+func (s *session) forget()   { s.warnOf(s.Forget()) }
 
-func (s *session) index(do func(*lab.Index, lab.Place) error) {
-	x, err := lab.OpenIndex(os.Getenv, s.owner)
-	if err == nil {
-		err = do(x, s.place())
-	}
+func (s *session) warnOf(err error) {
 	if err != nil {
 		s.warn(err.Error())
 	}
-}
-
-// enter is remember for a lab that is about to be made.
-func (s *session) enter() error {
-	x, err := lab.OpenIndex(os.Getenv, s.owner)
-	if err != nil {
-		return err
-	}
-	return x.Add(s.place())
 }
 
 func (a *app) writeList(l *labList, format string) error {
@@ -368,7 +184,7 @@ func (l *labList) table(color bool) ([]byte, error) {
 			name += " *"
 		}
 		state := e.State
-		if state == labUnknown {
+		if state == string(labsession.LabUnknown) {
 			state = "?"
 			if e.Note == "" {
 				state = "not asked"
@@ -376,7 +192,7 @@ func (l *labList) table(color bool) ([]byte, error) {
 		}
 		nodes := "?"
 		switch {
-		case e.Nodes >= 0 && e.State == labPartly:
+		case e.Nodes >= 0 && e.State == string(labsession.LabPartly):
 			nodes = fmt.Sprintf("%d of %d", e.Running, e.Nodes)
 		case e.Nodes >= 0:
 			nodes = strconv.Itoa(e.Nodes)

@@ -6,50 +6,8 @@ import (
 	"testing"
 
 	"github.com/dcalab/dcalab/engine"
-	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm"
 )
-
-func TestSumUp(t *testing.T) {
-	const run, halt, gone, what = machine.StatusRunning, machine.StatusHalted, machine.StatusAbsent, machine.StatusUnknown
-	for name, c := range map[string]struct {
-		machines []machine.Status
-		state    string
-		running  int
-	}{
-		"all run":               {[]machine.Status{run, run}, labUp, 2},
-		"one runs":              {[]machine.Status{run, halt, gone}, labPartly, 1},
-		"none runs":             {[]machine.Status{halt, halt}, labHalted, 0},
-		"some were never made":  {[]machine.Status{halt, gone}, labHalted, 0},
-		"none was made":         {[]machine.Status{gone, gone}, labAbsent, 0},
-		"one cannot be told of": {[]machine.Status{run, what}, labUnknown, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			machines := map[string]machine.Status{}
-			for i, m := range c.machines {
-				machines[string(rune('a'+i))] = m
-			}
-			if state, running := sumUp(machines); state != c.state || running != c.running {
-				t.Errorf("%s, %d; want %s, %d", state, running, c.state, c.running)
-			}
-		})
-	}
-}
-
-func TestElsewhereIsACommandThatCanBePasted(t *testing.T) {
-	for _, c := range []struct {
-		place lab.Place
-		want  string
-	}{
-		{lab.Place{Root: "/home/u/my labs", Lab: "ha", Config: "/home/u/my labs/labs.yaml"}, "dcalab --config '/home/u/my labs/labs.yaml' --lab ha"},
-		{lab.Place{Root: "/home/u/my labs", Lab: "dca"}, "cd '/home/u/my labs' && dcalab --lab dca"},
-	} {
-		if got := elsewhere(c.place); got != c.want {
-			t.Errorf("%s, want %s", got, c.want)
-		}
-	}
-}
 
 func TestWhereAPortAnswers(t *testing.T) {
 	node := func(name string, last byte, change func(*swarm.NodeView)) swarm.NodeView {

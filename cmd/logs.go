@@ -87,7 +87,7 @@ masked. What was packed is listed; a file that is there is never overwritten.`,
 			if stop, err := s.announce(provision.ExplainLog(nodes[0].Name, o, s.systemd())); stop || err != nil {
 				return err
 			}
-			conn, err := s.reach(c.Context(), nodes[0])
+			conn, err := s.Conn(c.Context(), nodes[0].Name)
 			if err != nil {
 				return err
 			}
@@ -218,7 +218,7 @@ func (a *app) bundle(ctx context.Context, file string) (err error) {
 			_ = os.Remove(file)
 		}
 	}()
-	if o := s.owner; o.UID != 0 {
+	if o := s.Owner(); o.UID != 0 {
 		if err := f.Chown(o.UID, o.GID); err != nil {
 			return fmt.Errorf("make the bundle: %w", err)
 		}
@@ -240,7 +240,7 @@ func (a *app) bundle(ctx context.Context, file string) (err error) {
 	}
 	all.Go(func() {
 		log := tail{limit: bundleBytes}
-		if err := endOf(s.state.Log(), bundleBytes, &log); err != nil {
+		if err := endOf(s.State().Log(), bundleBytes, &log); err != nil {
 			p.note("dcalab.log is missing: %v", err)
 			return
 		}
@@ -269,7 +269,7 @@ func (a *app) bundle(ctx context.Context, file string) (err error) {
 
 // bundleLesson is what the bundle asks of the nodes.
 func (s *session) bundleLesson() (r rehearsal) {
-	for _, n := range s.lab.Nodes {
+	for _, n := range s.Lab().Nodes {
 		for _, q := range questions() {
 			r.add("%s: ask %s", n.Name, q.command)
 			r.types(onEach([]lab.Node{n}, q.command))
@@ -300,10 +300,10 @@ func (a *app) packAnswer(ctx context.Context, p *parcel, file string, args []str
 
 // packNodes asks every node of the lab at once.
 func (s *session) packNodes(ctx context.Context, p *parcel) {
-	have := &connected{}
+	have := s.connected()
 	defer func() { have.Close() }()
-	nodes := s.lab.Nodes
-	s.connect(ctx, nodes, have, func(i int, n *node.Conn, err error) {
+	nodes := s.Lab().Nodes
+	have.Reach(ctx, nodes, func(i int, n *node.Conn, err error) {
 		name := nodes[i].Name
 		if err != nil {
 			p.note("%s did not answer: %s", name, strings.TrimPrefix(err.Error(), name+": "))
@@ -398,7 +398,7 @@ func (l *locked) Write(p []byte) (int, error) {
 // bundleReadme tells the helper what this is.
 func (s *session) bundleReadme(notes []string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Lab %s (driver %s), packed by dcalab at %s.\n", s.lab.Name, s.driver.Name(), time.Now().UTC().Format(time.RFC3339))
+	fmt.Fprintf(&b, "Lab %s (driver %s), packed by dcalab at %s.\n", s.Lab().Name, s.Driver().Name(), time.Now().UTC().Format(time.RFC3339))
 	b.WriteString("Join tokens, unlock keys, private keys and passwords in addresses are masked.\n")
 	b.WriteString("nodes/NODE/ holds what each node said; the first line of a file is the command.\n")
 	if len(notes) > 0 {

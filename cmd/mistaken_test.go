@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/lab"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -65,7 +66,7 @@ func TestVariablesPassWhatTheyMeanNothingTo(t *testing.T) {
 // reason.
 func TestNamesFirst(t *testing.T) {
 	l := &lab.Lab{Name: "t", Nodes: []lab.Node{{Name: "m1"}, {Name: "m2"}}}
-	s := &session{app: &app{}, lab: l}
+	s := &session{app: &app{}, Session: labsession.Of(labsession.Settings{}, labsession.Parts{Lab: l})}
 	for id, first := range map[string]bool{
 		"no-swarm": true, "no-quorum": true, "two-swarms": true, "nobody-answers": true,
 		"quorum-would-be-lost": false, "node-not-answering": false, "last-manager": false, "change-unfinished": false,
@@ -139,7 +140,7 @@ func TestMadeInAFolderWithAPattern(t *testing.T) {
 		t.Fatal(err)
 	}
 	keep(t, root, "dca", "10.20.20.0/24")
-	if got := made(filepath.Join(root, lab.StateFolder)); len(got) != 1 || got[0] != "dca" {
+	if got := labsession.Made(filepath.Join(root, lab.StateFolder)); len(got) != 1 || got[0] != "dca" {
 		t.Errorf("made = %q", got)
 	}
 }

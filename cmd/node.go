@@ -47,9 +47,9 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 		return err
 	}
 	defer crew.Close()
-	p := s.progress(s.lab.NodeNames())
+	p := s.progress(s.Lab().NodeNames())
 	defer p.Close()
-	cluster := crew.cluster(swarm.Options{Progress: tell(p)})
+	cluster := crew.Cluster(swarm.Options{Progress: tell(p)})
 	v, err := cluster.Changeable(ctx, c.nodes, c.awaits, a.dryRun())
 	var plan swarm.Plan
 	if err == nil {
@@ -74,7 +74,7 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 		if v, ok := result.View.Node(n.Name); err == nil && (ok || !c.quorum) {
 			p.Done(n.Name, c.done(v))
 		}
-		if in, ok := s.lab.Node(n.Name); ok {
+		if in, ok := s.Lab().Node(n.Name); ok {
 			changed = append(changed, in)
 		}
 	}
@@ -224,7 +224,7 @@ func (a *app) joinNodes(ctx context.Context, args []string) error {
 			return usage(n.Name+" has no role in the swarm: labs.yaml says role: none", "write role: worker, or role: manager, for it in labs.yaml")
 		}
 	}
-	if err := s.unchanged(); err != nil {
+	if err := s.SameSubnet(); err != nil {
 		return err
 	}
 	options := swarm.PlanOptions{Only: names(nodes)}

@@ -21,10 +21,10 @@ func (a *app) logOutcome(began time.Time, err error, status int) {
 	if s == nil || a.delegated || a.dryRun() || status == trouble.ExitOK && !s.changed {
 		return
 	}
-	if _, gone := os.Stat(s.state.Log()); gone != nil {
+	if _, gone := os.Stat(s.State().Log()); gone != nil {
 		return
 	}
-	f, failed := s.state.OpenLog()
+	f, failed := s.State().OpenLog()
 	if failed != nil {
 		return // what there is to say has been said on the terminal
 	}

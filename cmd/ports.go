@@ -49,7 +49,7 @@ func (s *session) ports(ctx context.Context, v swarm.View, targets []swarm.Targe
 
 // meshMissing says why the routing mesh does not work here; empty where it may.
 func (s *session) meshMissing(ctx context.Context) string {
-	if limited, ok := s.driver.(machine.Limited); ok {
+	if limited, ok := s.Driver().(machine.Limited); ok {
 		for _, l := range limited.Limits(ctx) {
 			if strings.Contains(l, "ip_vs") {
 				return "this kernel has no ip_vs, so the routing mesh does not answer; publish with mode=host"

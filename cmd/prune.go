@@ -1,10 +1,8 @@
 package cmd
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -14,101 +12,7 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
-	"github.com/dcalab/dcalab/machine/sandbox"
-	"github.com/dcalab/dcalab/trouble"
 )
-
-// orphans are the sandbox labs of this user, or for root of all users, that no
-// folder holds any more: their .dcalab was removed while machines existed.
-func (a *app) orphans() []sandbox.Place {
-	s := &session{app: a, owner: owner()}
-	index, err := lab.OpenIndex(os.Getenv, s.owner)
-	if err != nil {
-		index = nil
-	}
-	places := sandbox.Places()
-	maps.Copy(places, sandbox.Leftovers(places))
-	var out []sandbox.Place
-	for _, p := range places {
-		if p.UID != s.uid() && s.uid() != 0 {
-			continue
-		}
-		o := s.owner
-		if s.uid() == 0 && p.UID != 0 {
-			o = lab.Owner{UID: p.UID, GID: p.UID} // it is only read
-		}
-		at := lab.Place{Root: p.Root, Lab: p.Lab}
-		candidates := []lab.Place{at}
-		if index != nil {
-			known, _ := index.Known(p.ID, at)
-			for _, k := range known {
-				p.Root, p.Config = k.Root, k.Config // root has not met a moved one yet
-			}
-			candidates = append(candidates, known...)
-		}
-		if !slices.ContainsFunc(candidates, func(c lab.Place) bool { return holds(c, p.ID, o) }) {
-			out = append(out, p)
-		}
-	}
-	slices.SortFunc(out, func(x, y sandbox.Place) int {
-		return cmp.Or(strings.Compare(x.Root, y.Root), strings.Compare(x.Lab, y.Lab), strings.Compare(x.ID, y.ID))
-	})
-	return out
-}
-
-// orphan is the session of a lab that no folder holds.
-func (a *app) orphan(p sandbox.Place) (*session, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	l := &lab.Lab{Name: p.Lab}
-	if subnet, err := netip.ParsePrefix(p.Subnet); err == nil {
-		l.Subnet = subnet
-	}
-	s := &session{app: a, file: &lab.File{Default: p.Lab}, lab: l, owner: lab.Owner{UID: p.UID}, created: true}
-	s.driver = sandbox.New(sandbox.Config{
-		Lab: l, ID: p.ID, Dir: sandbox.Dir(p.ID), Root: p.Root, Config: p.Config, Executable: self, UID: p.UID,
-		ForgetHostKey: func(string) error { return nil }, Log: s,
-	})
-	return s, nil
-}
-
-// orphanHere is an orphan that was made in the folder of the session's lab,
-// under its name.
-func (s *session) orphanHere() (sandbox.Place, bool) {
-	here := s.place().Real()
-	for _, p := range s.app.orphans() {
-		if p.Root == here.Root && p.Lab == here.Lab && p.UID == s.uid() {
-			return p, true
-		}
-	}
-	return sandbox.Place{}, false
-}
-
-// notOrphaned refuses to make a lab beside the machines of one whose state was
-// removed here.
-func (s *session) notOrphaned() error {
-	if s.created {
-		return nil
-	}
-	p, ok := s.orphanHere()
-	if !ok {
-		return nil
-	}
-	return &trouble.Error{
-		ID: "lab-orphaned", What: "lab " + s.lab.Name, Exit: trouble.ExitRefused,
-		Why:  "its machines are still there, and the folder that led to them, " + s.state.Dir() + ", was removed" + since(p),
-		Next: []string{"remove them, with all that is on them: dcalab prune", "or put that folder back, from a backup, and go on"},
-	}
-}
-
-func since(p sandbox.Place) string {
-	if p.Created.IsZero() {
-		return ""
-	}
-	return "; they were made on " + p.Created.Local().Format("2006-01-02")
-}
 
 func (a *app) prune() *cobra.Command {
 	var yes bool
@@ -130,7 +34,7 @@ driver are found by vagrant global-status, and removed by vagrant destroy ID.`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
-			list := a.orphans()
+			list := a.lab().OrphanedLabs()
 			s := &session{app: a}
 			if len(list) == 0 {
 				if a.dryRun() {
@@ -142,11 +46,12 @@ driver are found by vagrant global-status, and removed by vagrant destroy ID.`,
 			var r rehearsal
 			var sessions []*session
 			for _, p := range list {
-				one, err := a.orphan(p)
+				opened, err := a.lab().OpenOrphaned(p)
 				if err != nil {
 					return err
 				}
-				left, err := one.strays(ctx)
+				one := &session{app: a, Session: opened}
+				left, err := one.Orphans(ctx)
 				if err != nil {
 					return err
 				}
@@ -177,7 +82,7 @@ driver are found by vagrant global-status, and removed by vagrant destroy ID.`,
 			for i, one := range sessions {
 				p := one.progress([]string{list[i].Lab})
 				typed = append(typed, one.deed(machine.Deed{Act: machine.ActDestroy})...)
-				err := one.driver.Destroy(ctx, machine.Observer{Step: func(node, what string) { p.Step(list[i].Lab, node+": "+what) }})
+				err := one.Driver().Destroy(ctx, machine.Observer{Step: func(node, what string) { p.Step(list[i].Lab, node+": "+what) }})
 				if err == nil {
 					p.Done(list[i].Lab, "removed")
 				}

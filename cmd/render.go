@@ -25,13 +25,13 @@ this one.`,
 				return err
 			}
 			typed := here("# a lab of the vagrant driver has it in its folder, once it was brought up")
-			if s.record.Driver == lab.DriverVagrant {
-				typed = lesson.Lesson{{Text: lesson.Line("cat", s.state.Vagrantfile()), Why: "the lab's own, once it was brought up"}}
+			if s.Record().Driver == lab.DriverVagrant {
+				typed = lesson.Lesson{{Text: lesson.Line("cat", s.State().Vagrantfile()), Why: "the lab's own, once it was brought up"}}
 			}
 			if stop, err := s.announce(typed); stop || err != nil {
 				return err
 			}
-			text, err := vagrant.Render(a.embedded.Vagrantfile, s.lab, vagrant.Options{LabID: s.record.ID, Provider: s.lab.Provider})
+			text, err := vagrant.Render(a.embedded.Vagrantfile, s.Lab(), vagrant.Options{LabID: s.Record().ID, Provider: s.Lab().Provider})
 			if err != nil {
 				return err
 			}

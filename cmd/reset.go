@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/provision"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -46,7 +47,7 @@ func (a *app) resetLab(ctx context.Context, yes bool) error {
 		return err
 	}
 	var r rehearsal
-	for _, n := range s.lab.Nodes {
+	for _, n := range s.Lab().Nodes {
 		r.add("%s: empty its engine of swarm, containers, images and volumes, and start it again", n.Name)
 		r.types(provision.ExplainReset(n.Name))
 	}
@@ -55,7 +56,7 @@ func (a *app) resetLab(ctx context.Context, yes bool) error {
 	}
 	if !yes {
 		if err := s.confirm(ctx, "reset", fmt.Sprintf(
-			"empty the engines of %s: swarm, containers, images and volumes go, files elsewhere on the nodes stay?", strings.Join(s.lab.NodeNames(), ", "))); err != nil {
+			"empty the engines of %s: swarm, containers, images and volumes go, files elsewhere on the nodes stay?", strings.Join(s.Lab().NodeNames(), ", "))); err != nil {
 			return err
 		}
 	}
@@ -68,7 +69,7 @@ func (a *app) resetLab(ctx context.Context, yes bool) error {
 		return err
 	}
 	began := time.Now()
-	p := s.progress(s.lab.NodeNames())
+	p := s.progress(s.Lab().NodeNames())
 	defer p.Close()
 	crew, err := s.muster(ctx)
 	if err != nil {
@@ -76,17 +77,17 @@ func (a *app) resetLab(ctx context.Context, yes bool) error {
 	}
 	defer crew.Close()
 	var unreachable []error
-	for _, t := range crew.targets {
+	for _, t := range crew.Targets {
 		unreachable = append(unreachable, t.Unreachable)
 	}
 	if err := errors.Join(unreachable...); err != nil {
 		return err
 	}
-	errs := make([]error, len(crew.targets))
+	errs := make([]error, len(crew.Targets))
 	var wg sync.WaitGroup
-	for i, t := range crew.targets {
+	for i, t := range crew.Targets {
 		wg.Go(func() {
-			errs[i] = provision.Reset(ctx, crew.nodes[t.Name], func(step string) { p.Step(t.Name, step) })
+			errs[i] = provision.Reset(ctx, crew.Pool.Held(t.Name), func(step string) { p.Step(t.Name, step) })
 			if errs[i] != nil {
 				p.Fail(t.Name, errs[i])
 			} else {
@@ -105,21 +106,21 @@ func (a *app) resetLab(ctx context.Context, yes bool) error {
 	if err := errors.Join(errs...); err != nil {
 		return &trouble.Error{Err: err, Next: append(trouble.Advice(err), "then finish it: dcalab reset --yes")}
 	}
-	s.note("lab %s is clean, in %s; next: dcalab swarm bootstrap", s.lab.Name, ui.Duration(time.Since(began)))
+	s.note("lab %s is clean, in %s; next: dcalab swarm bootstrap", s.Lab().Name, ui.Duration(time.Since(began)))
 	return s.recount(r.lesson)
 }
 
 // allRun refuses what is done to all machines of a lab while one does not run.
 func (s *session) allRun(ctx context.Context, what string) error {
-	if err := s.needCreated(); err != nil {
+	if err := s.MustExist(); err != nil {
 		return err
 	}
-	machines, err := s.driver.Status(ctx)
+	machines, err := s.Driver().Status(ctx)
 	if err != nil {
 		return err
 	}
-	for _, n := range s.lab.Nodes {
-		if err := notRunning(n.Name, machines[n.Name]); err != nil {
+	for _, n := range s.Lab().Nodes {
+		if err := labsession.NotRunning(n.Name, machines[n.Name]); err != nil {
 			return &trouble.Error{
 				What: "refused to " + what, Next: trouble.Advice(err), Exit: trouble.ExitRefused, Err: err,
 			}

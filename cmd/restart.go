@@ -95,7 +95,7 @@ func (s *session) restartEngine(ctx context.Context, p *ui.Progress, v swarm.Vie
 			return err
 		}
 	}
-	ep, err := s.driver.Endpoint(ctx, name)
+	ep, err := s.Driver().Endpoint(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -115,12 +115,12 @@ func (s *session) restartEngine(ctx context.Context, p *ui.Progress, v swarm.Vie
 // and gives a manager that is locked the key that another one has.
 func (s *session) standAgain(ctx context.Context, p *ui.Progress, c *crew, name string) error {
 	stand := func() (swarm.View, error) {
-		return c.cluster(swarm.Options{Waiting: func(missing []string) { p.Step(name, strings.Join(missing, "; ")) }}).AwaitHealthy(ctx, standPatience, name)
+		return c.Cluster(swarm.Options{Waiting: func(missing []string) { p.Step(name, strings.Join(missing, "; ")) }}).AwaitHealthy(ctx, standPatience, name)
 	}
 	v, err := stand()
 	var t *trouble.Error
 	if errors.As(err, &t) && t.ID == "swarm-locked" {
-		if _, keyless := c.cluster(swarm.Options{}).Run(ctx, swarm.PlanUnlock(v, "")); keyless != nil {
+		if _, keyless := c.Cluster(swarm.Options{}).Run(ctx, swarm.PlanUnlock(v, "")); keyless != nil {
 			t.Next = append(t.Next, "then go on: dcalab up --yes")
 			return t
 		}

@@ -17,9 +17,9 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
-	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/provision"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -178,7 +178,7 @@ One that was cut short while it was taken is no snapshot, and not listed.`,
 			if err != nil {
 				return err
 			}
-			r := snapshotsReport{Lab: s.lab.Name, Snapshots: list}
+			r := snapshotsReport{Lab: s.Lab().Name, Snapshots: list}
 			if err := checkFormat(output); err != nil {
 				return err
 			}
@@ -191,7 +191,7 @@ One that was cut short while it was taken is no snapshot, and not listed.`,
 				return err
 			}
 			if len(list) == 0 {
-				s.note("lab %s has no snapshots; take one: dcalab snapshot save NAME", s.lab.Name)
+				s.note("lab %s has no snapshots; take one: dcalab snapshot save NAME", s.Lab().Name)
 				return nil
 			}
 			rows := make([][]string, len(list))
@@ -218,13 +218,13 @@ func (a *app) completeSnapshots(c *cobra.Command, args []string, _ string) ([]co
 
 // snapshots lists the lab's snapshots; a lab that was never made has none.
 func (s *session) snapshots(ctx context.Context) (machine.Snapshotter, []machine.Snapshot, error) {
-	if !s.created {
+	if !s.Created() {
 		return nil, []machine.Snapshot{}, nil
 	}
-	keeper, ok := s.driver.(machine.Snapshotter)
+	keeper, ok := s.Driver().(machine.Snapshotter)
 	if !ok {
 		return nil, nil, &trouble.Error{
-			ID: "no-snapshots", What: "snapshots", Why: "the " + s.driver.Name() + " driver keeps none", Exit: trouble.ExitRequirement,
+			ID: "no-snapshots", What: "snapshots", Why: "the " + s.Driver().Name() + " driver keeps none", Exit: trouble.ExitRequirement,
 		}
 	}
 	list, err := keeper.Snapshots(ctx)
@@ -263,12 +263,12 @@ func (s *session) unseen(name string) bool {
 // find gives a snapshot of the lab; where a dry run cannot look for it, one
 // without a time.
 func (s *session) find(ctx context.Context, name string) (machine.Snapshotter, machine.Snapshot, error) {
-	if err := s.needCreated(); err != nil {
+	if err := s.MustExist(); err != nil {
 		return nil, machine.Snapshot{}, err
 	}
 	if s.unseen(name) {
-		keeper, _ := s.driver.(machine.Snapshotter)
-		return keeper, machine.Snapshot{Name: name, Nodes: s.lab.NodeNames()}, nil
+		keeper, _ := s.Driver().(machine.Snapshotter)
+		return keeper, machine.Snapshot{Name: name, Nodes: s.Lab().NodeNames()}, nil
 	}
 	keeper, list, err := s.snapshots(ctx)
 	if err != nil {
@@ -282,7 +282,7 @@ func (s *session) find(ctx context.Context, name string) (machine.Snapshotter, m
 		have = append(have, one.Name)
 	}
 	e := &trouble.Error{
-		ID: "unknown-snapshot", Why: fmt.Sprintf("lab %s has no snapshot %q", s.lab.Name, name),
+		ID: "unknown-snapshot", Why: fmt.Sprintf("lab %s has no snapshot %q", s.Lab().Name, name),
 		Next: []string{"its snapshots are " + strings.Join(have, ", ")}, Exit: trouble.ExitUsage, Err: machine.ErrNoSnapshot,
 	}
 	if len(have) == 0 {
@@ -296,12 +296,12 @@ func (s *session) find(ctx context.Context, name string) (machine.Snapshotter, m
 // fresh refuses to keep the lab under a name that is taken, or while it is not
 // what labs.yaml says.
 func (s *session) fresh(ctx context.Context, name string) (machine.Snapshotter, error) {
-	if err := s.needCreated(); err != nil {
+	if err := s.MustExist(); err != nil {
 		return nil, err
 	}
 	if s.unseen(name) {
-		keeper, _ := s.driver.(machine.Snapshotter)
-		return keeper, s.unchanged()
+		keeper, _ := s.Driver().(machine.Snapshotter)
+		return keeper, s.SameSubnet()
 	}
 	keeper, list, err := s.snapshots(ctx)
 	if err != nil {
@@ -313,7 +313,7 @@ func (s *session) fresh(ctx context.Context, name string) (machine.Snapshotter, 
 			Next: []string{"take another name, or delete that one first: dcalab snapshot delete " + name}, Exit: trouble.ExitRefused, Err: machine.ErrSnapshotExists,
 		}
 	}
-	return keeper, s.unchanged()
+	return keeper, s.SameSubnet()
 }
 
 // rehearseSave is the dry run of snapshot save.
@@ -322,7 +322,7 @@ func (s *session) rehearseSave(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	p := s.progress(s.lab.NodeNames())
+	p := s.progress(s.Lab().NodeNames())
 	defer p.Close()
 	stood, err := s.beforeSaving(ctx, p)
 	if err != nil {
@@ -338,7 +338,7 @@ func (s *session) rehearseSave(ctx context.Context, name string) error {
 	for _, node := range stood.ran {
 		r.add("%s: stop its engine, and power it off", node)
 	}
-	for _, n := range s.lab.Nodes {
+	for _, n := range s.Lab().Nodes {
 		r.add("%s: keep its disk as snapshot %s", n.Name, name)
 	}
 	for _, node := range stood.ran {
@@ -391,7 +391,7 @@ func (s *session) save(ctx context.Context, name string) error {
 		return err
 	}
 	began := time.Now()
-	p := s.progress(s.lab.NodeNames())
+	p := s.progress(s.Lab().NodeNames())
 	defer p.Close()
 	stood, err := s.beforeSaving(ctx, p)
 	if err != nil {
@@ -410,20 +410,20 @@ func (s *session) save(ctx context.Context, name string) error {
 		return &trouble.Error{ID: "interrupted", What: "interrupted", Why: why, Next: next, Exit: trouble.ExitInterrupted, Err: ctx.Err()}
 	}
 	const start = "start the machines that it halted: dcalab start"
-	saved := s.driver.Halt(ctx, machine.Observer{Step: p.Step})
+	saved := s.Driver().Halt(ctx, machine.Observer{Step: p.Step})
 	if saved == nil {
 		saved = keeper.SaveSnapshot(ctx, machine.Observer{Step: p.Step}, name)
 	}
 	if saved != nil && ctx.Err() != nil {
 		return cut(saved, "no snapshot was taken", start, "then take it: dcalab snapshot save "+name)
 	}
-	for _, n := range s.lab.Nodes {
+	for _, n := range s.Lab().Nodes {
 		if !slices.Contains(stood.ran, n.Name) {
 			p.Done(n.Name, "halted, as before")
 		}
 	}
 	if saved == nil {
-		p.Note(fmt.Sprintf("snapshot %s: %d nodes, in %s", name, len(s.lab.Nodes), ui.Duration(time.Since(began))))
+		p.Note(fmt.Sprintf("snapshot %s: %d nodes, in %s", name, len(s.Lab().Nodes), ui.Duration(time.Since(began))))
 	}
 	resumed := s.resume(ctx, p, stood)
 	switch {
@@ -470,17 +470,17 @@ func (s *session) beforeSaving(ctx context.Context, p *ui.Progress) (standing, e
 
 func (s *session) lookBeforeSaving(ctx context.Context, p *ui.Progress) (standing, error) {
 	var stood standing
-	machines, err := s.driver.Status(ctx)
+	machines, err := s.Driver().Status(ctx)
 	if err != nil {
 		return stood, err
 	}
-	for _, n := range s.lab.Nodes {
+	for _, n := range s.Lab().Nodes {
 		switch machines[n.Name] {
 		case machine.StatusRunning:
 			stood.ran = append(stood.ran, n.Name)
 		case machine.StatusHalted:
 		default:
-			err := notRunning(n.Name, machines[n.Name])
+			err := labsession.NotRunning(n.Name, machines[n.Name])
 			return stood, &trouble.Error{
 				What: "refused to save a snapshot: it is of all nodes", Next: trouble.Advice(err), Exit: trouble.ExitRefused, Err: err,
 			}
@@ -515,13 +515,13 @@ func (s *session) lookBeforeSaving(ctx context.Context, p *ui.Progress) (standin
 			}
 		}
 	}
-	if err := c.cluster(swarm.Options{}).AwaitDemoted(ctx, v, stood.ran, settlePatience, func(node string) {
+	if err := c.Cluster(swarm.Options{}).AwaitDemoted(ctx, v, stood.ran, settlePatience, func(node string) {
 		p.Step(node, "waiting for its certificate as a worker")
 	}); err != nil {
 		return stood, err
 	}
 	if v.Settings != nil && v.Settings.Autolock {
-		if stood.key, err = c.cluster(swarm.Options{}).UnlockKey(ctx); err != nil {
+		if stood.key, err = c.Cluster(swarm.Options{}).UnlockKey(ctx); err != nil {
 			return stood, err
 		}
 	}
@@ -542,7 +542,7 @@ func (s *session) fitting(ctx context.Context, name string) (machine.Snapshotter
 	keeper, one, err := s.find(ctx, name)
 	switch {
 	case err == nil:
-		err = errors.Join(one.Fits(s.lab), s.unchanged())
+		err = errors.Join(one.Fits(s.Lab()), s.SameSubnet())
 	case errors.Is(err, machine.ErrNoSnapshot):
 		s.vagrantsOwn(ctx, err, name)
 	}
@@ -556,8 +556,10 @@ func (s *session) fitting(ctx context.Context, name string) (machine.Snapshotter
 // taken with Vagrant itself. Where Vagrant cannot be asked, nothing is added.
 func (s *session) vagrantsOwn(ctx context.Context, err error, name string) {
 	var t *trouble.Error
-	d, ok := s.driver.(*vagrant.Driver)
-	if !ok || !errors.As(err, &t) || s.owner != (lab.Owner{}) { // under sudo, not as root
+	d, ok := s.Driver().(interface {
+		OwnSnapshot(ctx context.Context, name string) (nodes []string, err error)
+	})
+	if !ok || !errors.As(err, &t) || s.Owner() != (lab.Owner{}) { // under sudo, not as root
 		return
 	}
 	nodes, err := d.OwnSnapshot(ctx, name)
@@ -566,7 +568,7 @@ func (s *session) vagrantsOwn(ctx context.Context, err error, name string) {
 	}
 	words := []string{"dcalab", "vagrant", "--", "snapshot", "restore", name}
 	switch len(nodes) {
-	case len(s.lab.Nodes): // without a node it is of all
+	case len(s.Lab().Nodes): // without a node it is of all
 	case 1:
 		words = slices.Insert(words, 5, nodes[0])
 	default:
@@ -582,12 +584,12 @@ func (s *session) rehearseRestore(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	machines, err := s.driver.Status(ctx)
+	machines, err := s.Driver().Status(ctx)
 	if err != nil {
 		return err
 	}
 	var r rehearsal
-	running := runningOf(s.lab.Nodes, machines)
+	running := runningOf(s.Lab().Nodes, machines)
 	for _, node := range running {
 		r.add("%s: stop its engine, and power it off", node)
 	}
@@ -595,10 +597,10 @@ func (s *session) rehearseRestore(ctx context.Context, name string) error {
 	if !one.Time.IsZero() {
 		taken = ", taken " + one.Time.Local().Format(time.DateTime)
 	}
-	for _, n := range s.lab.Nodes {
+	for _, n := range s.Lab().Nodes {
 		r.add("%s: give it the disk of snapshot %s%s; what was done since is lost", n.Name, name, taken)
 	}
-	for _, n := range s.lab.Nodes {
+	for _, n := range s.Lab().Nodes {
 		r.add("%s: boot it", n.Name)
 	}
 	holder := s.keyHolder(ctx, running)
@@ -628,7 +630,7 @@ func (s *session) keyHolder(ctx context.Context, running []string) string {
 // restoring is the lesson of a restore. holder is a manager that shows the
 // unlock key before the halt, or empty.
 func (s *session) restoring(running []string, name, holder string) lesson.Lesson {
-	deeds := around(running, s.lab.NodeNames(), machine.Deed{Act: machine.ActRestore, Snapshot: name})
+	deeds := around(running, s.Lab().NodeNames(), machine.Deed{Act: machine.ActRestore, Snapshot: name})
 	l := s.deed(deeds...)
 	if holder != "" {
 		l = slices.Insert(l, 0, lesson.Command{
@@ -636,7 +638,7 @@ func (s *session) restoring(running []string, name, holder string) lesson.Lesson
 			Why: "before the halt, and the snapshot's unless it was changed since", Gives: lesson.UnlockKey,
 		})
 	}
-	if holder != "" || s.lab.Swarm.Autolock {
+	if holder != "" || s.Lab().Swarm.Autolock {
 		l = append(l, here("# "+lesson.UnlockKey+" is what docker swarm unlock-key showed before snapshot "+name+" was taken: dcalab keeps it nowhere")...)
 		l = append(l, unlocking(names(s.managersOf()), "where it is locked, with the key of the swarm in the snapshot")...)
 	}
@@ -665,7 +667,7 @@ func (s *session) restore(ctx context.Context, name string, yes bool) error {
 			return err
 		}
 		if err := s.confirm(ctx, "restore", fmt.Sprintf("restore lab %s to snapshot %s, taken %s ago? what was done on %s since is lost",
-			s.lab.Name, name, ui.Duration(time.Since(one.Time)), strings.Join(one.Nodes, ", "))); err != nil {
+			s.Lab().Name, name, ui.Duration(time.Since(one.Time)), strings.Join(one.Nodes, ", "))); err != nil {
 			return err
 		}
 	}
@@ -678,11 +680,11 @@ func (s *session) restore(ctx context.Context, name string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	machines, err := s.driver.Status(ctx)
+	machines, err := s.Driver().Status(ctx)
 	if err != nil {
 		return err
 	}
-	p := s.progress(s.lab.NodeNames())
+	p := s.progress(s.Lab().NodeNames())
 	defer p.Close()
 	cut := func(err error, why string) error {
 		if ctx.Err() == nil {
@@ -693,9 +695,9 @@ func (s *session) restore(ctx context.Context, name string, yes bool) error {
 			Next: []string{"the same command goes on from here: dcalab snapshot restore " + name},
 		}
 	}
-	stood := standing{ran: runningOf(s.lab.Nodes, machines)}
+	stood := standing{ran: runningOf(s.Lab().Nodes, machines)}
 	holder := s.keyHolder(ctx, stood.ran)
-	if err := s.driver.Halt(ctx, machine.Observer{Step: p.Step}); err != nil {
+	if err := s.Driver().Halt(ctx, machine.Observer{Step: p.Step}); err != nil {
 		if ctx.Err() != nil {
 			return cut(err, "nothing was restored; machines are halted")
 		}
@@ -707,7 +709,7 @@ func (s *session) restore(ctx context.Context, name string, yes bool) error {
 		}
 		return errors.Join(err, s.resume(ctx, p, stood))
 	}
-	if err := s.wake(ctx, p, s.lab.NodeNames(), s.lab.NodeNames(), ""); err != nil {
+	if err := s.wake(ctx, p, s.Lab().NodeNames(), s.Lab().NodeNames(), ""); err != nil {
 		return cut(err, "all nodes are restored; machines may be halted")
 	}
 	p.Close()
@@ -734,21 +736,21 @@ func (s *session) wake(ctx context.Context, p *ui.Progress, nodes, standing []st
 	}
 	defer s.warnUnwritten()
 	p.Step("", "starting the lab") // its time runs until the end
-	have := &connected{nodes: map[string]*node.Conn{}}
+	have := s.connected()
 	defer have.Close()
 	if _, err := s.boot(ctx, p, picked, machine.ActStart, have, nil); err != nil {
 		return err
 	}
-	for _, w := range setClocks(ctx, have.nodes) {
+	for _, w := range setClocks(ctx, have.All()) {
 		p.Note(w)
 	}
-	c, err := s.gather(ctx, have)
+	c, err := s.Engines(ctx, have.Pool, nil)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	if key != "" {
-		cluster := c.cluster(swarm.Options{})
+		cluster := c.Cluster(swarm.Options{})
 		if _, err := cluster.Run(ctx, swarm.PlanUnlock(cluster.Observe(ctx), key)); err != nil {
 			return err
 		}
@@ -756,7 +758,7 @@ func (s *session) wake(ctx context.Context, p *ui.Progress, nodes, standing []st
 	if len(standing) > 0 {
 		p.Step("", "waiting for the swarm")
 	}
-	v, err := c.cluster(swarm.Options{Waiting: func(missing []string) { p.Detail("", strings.Join(missing, "; ")) }}).AwaitHealthy(ctx, standPatience, standing...)
+	v, err := c.Cluster(swarm.Options{Waiting: func(missing []string) { p.Detail("", strings.Join(missing, "; ")) }}).AwaitHealthy(ctx, standPatience, standing...)
 	switch {
 	case err != nil:
 		return err
@@ -766,7 +768,7 @@ func (s *session) wake(ctx context.Context, p *ui.Progress, nodes, standing []st
 		p.Done("", "started, in no swarm")
 	default:
 		who := ", all"
-		if len(standing) < len(s.lab.Nodes) {
+		if len(standing) < len(s.Lab().Nodes) {
 			who = "; " + strings.Join(standing, ", ")
 		}
 		p.Done("", fmt.Sprintf("swarm %s: %s, leader %s%s Ready", v.Cluster, plural(v.Quorum.Managers, "manager"), v.Leader, who))

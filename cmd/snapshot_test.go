@@ -12,6 +12,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -53,17 +54,19 @@ func TestALabThatWasNeverMadeHasNoSnapshots(t *testing.T) {
 func TestARestoreThatCannotHaltStartsWhatItHalted(t *testing.T) {
 	s := contextSession(t, "dca")
 	s.app = &app{streams: ui.Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, settings: viper.New()}
-	s.lab.Nodes = []lab.Node{{Name: "master", Role: lab.RoleManager}, {Name: "node01", Role: lab.RoleWorker}}
-	s.record, _, _ = s.state.ReadRecord()
-	s.record.Subnet = s.lab.Subnet.String()
+	s.Lab().Nodes = []lab.Node{{Name: "master", Role: lab.RoleManager}, {Name: "node01", Role: lab.RoleWorker}}
+	parts := s.Parts()
+	parts.Record, _, _ = s.State().ReadRecord()
+	parts.Record.Subnet = s.Lab().Subnet.String()
+	s.Session = labsession.Of(labsession.Settings{}, parts)
 	stuck, weak := errors.New("node01 does not halt"), errors.New("it is started")
 	var started []string
-	s.driver = standIn{
+	s.drive(standIn{
 		Snapshotter: album{{Name: "clean", Nodes: []string{"master", "node01"}}},
 		status:      map[string]machine.Status{"master": machine.StatusRunning, "node01": machine.StatusRunning},
 		halt:        func([]string) error { return stuck },
 		start:       func(nodes []string) error { started = nodes; return weak },
-	}
+	})
 	err := s.restore(t.Context(), "clean", true)
 	if !errors.Is(err, stuck) || !slices.Equal(started, []string{"master", "node01"}) {
 		t.Errorf("started %q: %v", started, err)
@@ -86,9 +89,9 @@ func TestTheLessonOfARestoreTellsOfTheKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := contextSession(t, "dca")
-			s.lab.Nodes = []lab.Node{{Name: "master", Role: lab.RoleManager}, {Name: "node01", Role: lab.RoleWorker}}
-			s.lab.Swarm.Autolock = c.autolock
-			s.driver = standIn{}
+			s.Lab().Nodes = []lab.Node{{Name: "master", Role: lab.RoleManager}, {Name: "node01", Role: lab.RoleWorker}}
+			s.Lab().Swarm.Autolock = c.autolock
+			s.drive(standIn{})
 			var b strings.Builder
 			if err := s.restoring([]string{"master"}, "clean", c.holder).Write(&b, s.login); err != nil {
 				t.Fatal(err)
@@ -115,12 +118,12 @@ func TestTheLessonOfBootedManagersTellsOfTheKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := contextSession(t, "dca")
-			s.lab.Nodes = []lab.Node{{Name: "m1", Role: lab.RoleManager}, {Name: "m2", Role: lab.RoleManager}, {Name: "m3", Role: lab.RoleManager}}
-			s.lab.Swarm.Autolock = c.autolock
-			s.driver = standIn{}
+			s.Lab().Nodes = []lab.Node{{Name: "m1", Role: lab.RoleManager}, {Name: "m2", Role: lab.RoleManager}, {Name: "m3", Role: lab.RoleManager}}
+			s.Lab().Swarm.Autolock = c.autolock
+			s.drive(standIn{})
 			var b strings.Builder
 			machines := map[string]machine.Status{"m1": machine.StatusRunning, "m2": c.booted, "m3": c.booted}
-			if err := s.returning(s.lab.Nodes, machines).Write(&b, s.login); err != nil {
+			if err := s.returning(s.Lab().Nodes, machines).Write(&b, s.login); err != nil {
 				t.Fatal(err)
 			}
 			origin := strings.Index(b.String(), "# <unlock-key> is what docker swarm unlock-key shows on a manager that is not locked, or showed before: dcalab keeps it nowhere\n")

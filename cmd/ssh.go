@@ -9,7 +9,6 @@ import (
 
 	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
-	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/session/dockercontext"
 	"github.com/dcalab/dcalab/trouble"
@@ -52,7 +51,7 @@ in front of it may be left out.`,
 				typed, what = here(s.sshLine(nodes[0].Name, command)), "run "+command
 			}
 			if a.dryRun() {
-				if err := s.needCreated(); err != nil {
+				if err := s.MustExist(); err != nil {
 					return err
 				}
 				if err := s.warnNotRunning(ctx, nodes); err != nil {
@@ -60,7 +59,7 @@ in front of it may be left out.`,
 				}
 				return s.rehearse([]string{nodes[0].Name + ": " + what}, typed)
 			}
-			conn, err := s.reach(ctx, nodes[0])
+			conn, err := s.Conn(ctx, nodes[0].Name)
 			if err == nil {
 				_, err = s.announce(typed)
 			}
@@ -118,8 +117,8 @@ folder, so that this works too:
 			if err != nil {
 				return err
 			}
-			typed := here(lesson.Line("cat", s.state.SSHConfig()))
-			if d, ok := s.driver.(*vagrant.Driver); ok {
+			typed := here(lesson.Line("cat", s.State().SSHConfig()))
+			if d, ok := s.Driver().(ownProgram); ok {
 				typed = d.ExplainCommand("ssh-config")
 			}
 			if stop, err := s.announce(typed); stop || err != nil {
@@ -139,30 +138,30 @@ folder, so that this works too:
 // be known already how they are reached.
 func (s *session) renderSSHConfig(ctx context.Context, known map[string]node.Endpoint) ([]byte, error) {
 	var machines map[string]machine.Status
-	if len(known) < len(s.lab.Nodes) {
+	if len(known) < len(s.Lab().Nodes) {
 		var err error
-		if machines, err = s.driver.Status(ctx); err != nil {
+		if machines, err = s.Driver().Status(ctx); err != nil {
 			return nil, err
 		}
 	}
 	var hosts []node.HostEntry
-	for _, n := range s.lab.Nodes {
+	for _, n := range s.Lab().Nodes {
 		ep, ok := known[n.Name]
 		if !ok && machines[n.Name] != machine.StatusRunning {
 			continue
 		}
 		if !ok {
 			var err error
-			if ep, err = s.driver.Endpoint(ctx, n.Name); err != nil {
+			if ep, err = s.Driver().Endpoint(ctx, n.Name); err != nil {
 				return nil, err
 			}
 		}
 		entry := node.HostEntry{Names: []string{n.Name}, Endpoint: ep}
-		if full := s.lab.Hostname(n); full != n.Name {
+		if full := s.Lab().Hostname(n); full != n.Name {
 			entry.Names = append(entry.Names, full)
 		}
 		// By this name a node is found from ~/.ssh/config too (dcalab context).
-		entry.Names = append(entry.Names, dockercontext.SSHAlias(s.lab.Name, n.Name))
+		entry.Names = append(entry.Names, dockercontext.SSHAlias(s.Lab().Name, n.Name))
 		hosts = append(hosts, entry)
 	}
 	self, err := os.Executable()
@@ -170,7 +169,7 @@ func (s *session) renderSSHConfig(ctx context.Context, known map[string]node.End
 		return nil, err
 	}
 	var b bytes.Buffer
-	err = node.WriteSSHConfig(&b, hosts, node.SSHConfigOptions{KnownHosts: s.state.KnownHosts(), Dcalab: self})
+	err = node.WriteSSHConfig(&b, hosts, node.SSHConfigOptions{KnownHosts: s.State().KnownHosts(), Dcalab: self})
 	return b.Bytes(), err
 }
 

@@ -333,24 +333,24 @@ func (s *session) examine(ctx context.Context) (report, swarm.View, error) {
 	if err := ctx.Err(); err != nil {
 		return report{}, v, err
 	}
-	v = settle(v, c.machines)
-	r, err := s.reportOn(ctx, v, c.machines)
+	v = settle(v, c.Machines)
+	r, err := s.reportOn(ctx, v, c.Machines)
 	if err == nil {
-		r.age(ctx, v, c.targets, time.Now())
+		r.age(ctx, v, c.Targets, time.Now())
 		r.Ailments = append(r.Ailments, s.cutOff(ctx, v, c)...)
 		for _, a := range r.Ailments {
 			for i, line := range a.Mend {
 				a.Mend[i] = s.app.hint(line)
 			}
 		}
-		r.Ports = append(r.Ports, s.ports(ctx, v, c.targets)...)
+		r.Ports = append(r.Ports, s.ports(ctx, v, c.Targets)...)
 	}
 	return r, v, err
 }
 
 // reportOn puts what the engines said beside what runs.
 func (s *session) reportOn(ctx context.Context, v swarm.View, machines map[string]machine.Status) (report, error) {
-	r := report{Lab: s.lab.Name, Driver: s.driver.Name(), Nodes: []nodeReport{}, Ports: []portReport{}, Ailments: []ailment{}, Warnings: []string{}}
+	r := report{Lab: s.Lab().Name, Driver: s.Driver().Name(), Nodes: []nodeReport{}, Ports: []portReport{}, Ailments: []ailment{}, Warnings: []string{}}
 	for _, n := range v.Nodes {
 		nr := nodeReport{
 			Name: n.Name, Hostname: n.Hostname, IP: n.Addr.String(),
@@ -374,7 +374,7 @@ func (s *session) reportOn(ctx context.Context, v swarm.View, machines map[strin
 		r.Nodes = append(r.Nodes, nr)
 	}
 	r.Quorum = v.Quorum
-	if err := s.unchanged(); err != nil {
+	if err := s.SameSubnet(); err != nil {
 		r.Warnings = append(r.Warnings, oneLine(err))
 	}
 	strays, err := s.strayWarnings(ctx)
@@ -389,11 +389,4 @@ func (s *session) reportOn(ctx context.Context, v swarm.View, machines map[strin
 }
 
 // oneLine is an error with the first thing to do about it.
-func oneLine(err error) string {
-	text := err.Error()
-	var t *trouble.Error
-	if errors.As(err, &t) && len(t.Next) > 0 {
-		text += " (" + t.Next[0] + ")"
-	}
-	return text
-}
+func oneLine(err error) string { return trouble.OneLine(err) }

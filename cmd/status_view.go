@@ -32,16 +32,16 @@ func (s *session) viewText(ctx context.Context, format string) ([]byte, error) {
 		return nil, err
 	}
 	defer c.Close()
-	views := c.cluster(swarm.Options{}).ManagerViews(ctx, func(ctx context.Context, name string) uint64 {
+	views := c.Cluster(swarm.Options{}).ManagerViews(ctx, func(ctx context.Context, name string) uint64 {
 		// Without its log a manager has no term, and all else.
 		var r swarm.TermReader
-		_ = provision.EngineLog(ctx, c.nodes[name], provision.LogOptions{Lines: termLines}, &r)
+		_ = provision.EngineLog(ctx, c.Pool.Held(name), provision.LogOptions{Lines: termLines}, &r)
 		return r.Term()
 	})
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	r := viewReport{Lab: s.lab.Name, Driver: s.driver.Name(), Views: views}
+	r := viewReport{Lab: s.Lab().Name, Driver: s.Driver().Name(), Views: views}
 	if format != "" {
 		return encode(format, r)
 	}

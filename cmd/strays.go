@@ -8,25 +8,15 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
 
-// strays are the machines of the lab that labs.yaml no longer has.
-func (s *session) strays(ctx context.Context) (map[string]machine.Status, error) {
-	keeper, ok := s.driver.(machine.Keeper)
-	if !ok || !s.created {
-		return nil, nil
-	}
-	return keeper.Strays(ctx)
-}
-
 // strayWarnings is a line for each machine that labs.yaml no longer has.
 func (s *session) strayWarnings(ctx context.Context) ([]string, error) {
-	strays, err := s.strays(ctx)
+	strays, err := s.Orphans(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +41,7 @@ func strayState(status machine.Status) string {
 // rehearseStrays adds what settleStrays would do. It asks nobody: where it
 // would, that is said.
 func (s *session) rehearseStrays(ctx context.Context, r *rehearsal, args []string, prune bool) error {
-	strays, err := s.strays(ctx)
+	strays, err := s.Orphans(ctx)
 	if err != nil || len(strays) == 0 {
 		return err
 	}
@@ -85,16 +75,16 @@ func (s *session) rehearseStrays(ctx context.Context, r *rehearsal, args []strin
 func (s *session) strayRefusal(ctx context.Context, list []string) error {
 	e := &trouble.Error{
 		ID: "stray-machines", What: "refused to go on with machines that labs.yaml no longer has",
-		Why:  strings.Join(list, ", ") + " of lab " + s.lab.Name + " would stay beside the others, in the swarm and with their addresses",
+		Why:  strings.Join(list, ", ") + " of lab " + s.Lab().Name + " would stay beside the others, in the swarm and with their addresses",
 		Next: []string{"remove them, in order: dcalab up --prune", "or put them back in labs.yaml"},
 		Exit: trouble.ExitRefused,
 	}
-	machines, err := s.driver.Status(ctx)
+	machines, err := s.Driver().Status(ctx)
 	if err != nil {
 		return err
 	}
 	// One that is yet to be made may have the address of one of these.
-	made := slices.DeleteFunc(s.lab.NodeNames(), func(name string) bool { return machines[name] == machine.StatusAbsent })
+	made := slices.DeleteFunc(s.Lab().NodeNames(), func(name string) bool { return machines[name] == machine.StatusAbsent })
 	if len(made) > 0 {
 		e.Next = append(e.Next, "or name the nodes to bring up: dcalab up "+strings.Join(made, " "))
 	}
@@ -120,7 +110,7 @@ func (s *session) besideStrays(ctx context.Context, args []string) error {
 	defer c.Close()
 	for _, n := range nodes {
 		at := slices.IndexFunc(v.Nodes, func(m swarm.NodeView) bool { return m.Stray && m.Addr == n.IP })
-		if at < 0 || c.machines[n.Name] != machine.StatusAbsent {
+		if at < 0 || c.Machines[n.Name] != machine.StatusAbsent {
 			continue
 		}
 		stray := v.Nodes[at].Name
@@ -139,7 +129,7 @@ func (s *session) besideStrays(ctx context.Context, args []string) error {
 // prune removes them without asking. Where only some nodes are to be brought
 // up, they stay, and are told of.
 func (s *session) settleStrays(ctx context.Context, args []string, prune bool) error {
-	strays, err := s.strays(ctx)
+	strays, err := s.Orphans(ctx)
 	if err != nil || len(strays) == 0 {
 		return err
 	}
@@ -165,7 +155,7 @@ func (s *session) prune(ctx context.Context) error {
 		return err
 	}
 	defer release()
-	strays, err := s.strays(ctx) // again, now that nobody else can change them
+	strays, err := s.Orphans(ctx) // again, now that nobody else can change them
 	if err != nil || len(strays) == 0 {
 		return err
 	}
@@ -177,7 +167,7 @@ func (s *session) prune(ctx context.Context) error {
 		return err
 	}
 	s.warn(change.Warnings...)
-	if err := s.driver.Destroy(ctx, machine.Observer{Step: p.Step}, list...); err != nil {
+	if err := s.Driver().Destroy(ctx, machine.Observer{Step: p.Step}, list...); err != nil {
 		return err
 	}
 	for _, name := range list {
@@ -233,38 +223,5 @@ func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[st
 	if err != nil || s.app.dryRun() {
 		return plan.Result(), err
 	}
-	return c.cluster(swarm.Options{Progress: tell(p)}).Run(ctx, plan)
-}
-
-// whole is the session of the lab with the machines that labs.yaml no longer
-// has, as nodes without a role: they may be in its swarm, and manage it.
-func (s *session) whole(ctx context.Context) (*session, error) {
-	strays, err := s.strays(ctx)
-	if err != nil || len(strays) == 0 {
-		return s, err
-	}
-	whole := *s
-	l := *s.lab
-	l.Nodes = slices.Clone(l.Nodes)
-	for _, name := range slices.Sorted(maps.Keys(strays)) {
-		l.Nodes = append(l.Nodes, lab.Node{Name: name, Role: lab.RoleNone})
-	}
-	whole.lab, whole.driver, whole.gone = &l, withStrays{s.driver, strays}, strays
-	return &whole, nil
-}
-
-// withStrays is a driver whose Status tells of strays as if they were nodes.
-type withStrays struct {
-	machine.Driver
-	strays map[string]machine.Status
-}
-
-func (d withStrays) Status(ctx context.Context) (map[string]machine.Status, error) {
-	status, err := d.Driver.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	status = maps.Clone(status)
-	maps.Copy(status, d.strays)
-	return status, nil
+	return c.Cluster(swarm.Options{Progress: tell(p)}).Run(ctx, plan)
 }

@@ -32,21 +32,21 @@ beside it: dcalab promote, demote, join, remove, drain, pause, activate, label.`
 // observe connects to the nodes, also to those that labs.yaml no longer has, and
 // asks every engine.
 func (s *session) observe(ctx context.Context) (swarm.View, *crew, error) {
-	c, err := s.musterAll(ctx, nil)
-	if err != nil {
-		return swarm.View{}, nil, err
-	}
-	return c.cluster(swarm.Options{}).Observe(ctx), c, nil
+	return s.Observe(ctx)
 }
 
-// musterAll is gather for what is asked about the swarm: machines that labs.yaml
-// no longer has may be in it, and manage it.
+// musterAll connects to the nodes for what is asked about the swarm: machines
+// that labs.yaml no longer has may be in it, and manage it. It takes over what is
+// connected already.
 func (s *session) musterAll(ctx context.Context, have *connected) (*crew, error) {
-	whole, err := s.whole(ctx)
+	orphans, err := s.Orphans(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return whole.gather(ctx, have)
+	if have == nil {
+		have = s.connected()
+	}
+	return s.Engines(ctx, have.Pool, orphans)
 }
 
 type bootstrapOptions struct {
@@ -84,10 +84,10 @@ and never takes a node out of another swarm unless --take-over names it.`,
 // bootstrap brings the lab's engines into one swarm. Nodes that are connected
 // already need not be dialled.
 func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *connected) error {
-	if err := s.needCreated(); err != nil {
+	if err := s.MustExist(); err != nil {
 		return err
 	}
-	if err := s.unchanged(); err != nil {
+	if err := s.SameSubnet(); err != nil {
 		return err
 	}
 	taken, err := s.pick(o.takeOver)
@@ -121,7 +121,7 @@ func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *conne
 		s.note("nothing to do: the swarm is as labs.yaml wants it")
 	}
 	s.note("swarm %s: %s", result.View.Cluster, result.View.Quorum)
-	if done > 0 && s.lab.Swarm.Autolock {
+	if done > 0 && s.Lab().Swarm.Autolock {
 		s.note("autolock is on: keep the key that dcalab swarm unlock-key shows; without it a restart of all managers ends the swarm")
 	}
 	return s.recount(typed)
@@ -134,7 +134,7 @@ func (s *session) rehearseSwarm(ctx context.Context, o swarm.PlanOptions) error 
 		return err
 	}
 	defer c.Close()
-	plan, err := swarm.PlanBootstrap(s.lab, v, o)
+	plan, err := swarm.PlanBootstrap(s.Lab(), v, o)
 	if err != nil {
 		return err
 	}
@@ -158,9 +158,9 @@ func (s *session) apply(ctx context.Context, o swarm.PlanOptions, have *connecte
 		return swarm.Result{}, err
 	}
 	defer c.Close()
-	p := s.progress(s.lab.NodeNames())
+	p := s.progress(s.Lab().NodeNames())
 	defer p.Close()
-	result, err := c.cluster(swarm.Options{Progress: tell(p)}).Converge(ctx, s.lab, o)
+	result, err := c.Cluster(swarm.Options{Progress: tell(p)}).Converge(ctx, s.Lab(), o)
 	for _, n := range result.View.Nodes {
 		if n.State != swarm.StateMember || !n.Listed {
 			continue
@@ -239,7 +239,7 @@ are in the swarm already are not concerned.`,
 				return err
 			}
 			defer crew.Close()
-			token, err := get(crew.cluster(swarm.Options{}), c.Context(), role)
+			token, err := get(crew.Cluster(swarm.Options{}), c.Context(), role)
 			if err != nil {
 				return err
 			}
@@ -305,14 +305,14 @@ or read from standard input.`,
 				}
 			}
 			defer crew.Close()
-			if err := crew.nobody(); err != nil {
+			if err := crew.NoneReachable(); err != nil {
 				return err
 			}
 			plan := swarm.PlanUnlock(v, "")
 			if a.dryRun() {
 				return s.rehearse(planLines(plan.Steps()), plan.Lesson)
 			}
-			cluster := crew.cluster(swarm.Options{})
+			cluster := crew.Cluster(swarm.Options{})
 			result, err := cluster.Run(ctx, plan)
 			var t *trouble.Error
 			if errors.As(err, &t) && t.ID == "no-key" && ctx.Err() == nil {
@@ -365,7 +365,7 @@ same time, nobody else can unlock them.`,
 				return err
 			}
 			defer crew.Close()
-			key, err := crew.cluster(swarm.Options{}).UnlockKey(c.Context())
+			key, err := crew.Cluster(swarm.Options{}).UnlockKey(c.Context())
 			if err != nil {
 				return withoutKey(err)
 			}

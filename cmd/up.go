@@ -93,52 +93,52 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune, yes bool)
 	if _, err := s.pick(args); err != nil {
 		return notYet(err)
 	}
-	if err := s.notOrphaned(); err != nil {
+	if err := s.NotOrphaned(); err != nil {
 		return err
 	}
 	if s.asRoot() && !a.dryRun() {
 		return s.sudo(ctx)
 	}
-	if s.driver.Name() == lab.DriverVagrant && s.owner != (lab.Owner{}) {
+	if s.Driver().Traits().PerUser && s.Owner() != (lab.Owner{}) {
 		return &trouble.Error{
 			ID: "vagrant-under-sudo", What: "up", Why: "Vagrant would run as root, and the machines and their keys be root's, not yours",
 			Next: []string{"the same without sudo: what needs root, Vagrant asks for itself"}, Exit: trouble.ExitRefused,
 		}
 	}
-	if err := node.CheckPath(filepath.ToSlash(s.state.SSHConfig())); err != nil {
+	if err := node.CheckPath(filepath.ToSlash(s.State().SSHConfig())); err != nil {
 		return &trouble.Error{
 			ID: "ssh-config-path", What: "up", Why: err.Error(), Next: []string{"keep the lab in a folder with a plainer name"}, Exit: trouble.ExitRefused,
 		}
 	}
-	s.warn(warningsOf(s.file)...)
+	s.warn(warningsOf(s.File())...)
 	if a.dryRun() {
 		return s.rehearseUp(ctx, args, form, prune, yes)
 	}
 	// Before anything is written: what would stop it, stops it here.
-	if err := s.driver.Preflight(ctx); err != nil {
+	if err := s.Driver().Preflight(ctx); err != nil {
 		// Another dcalab may be making this very lab: then it is no stranger.
-		if again := s.refresh(); again != nil || !s.created {
+		if again := s.Refresh(); again != nil || !s.Created() {
 			return s.otherwise(err)
 		}
 	}
 	if err := s.settleStrays(ctx, args, prune); err != nil {
 		return err
 	}
-	fresh := !s.created
+	fresh := !s.Created()
 	arriving, err := s.neverMade(args)
 	if err != nil {
 		return err
 	}
 	// A first up that failed before it made a machine has left no more than a record.
-	wanted := slices.DeleteFunc(slices.Clone(s.lab.Nodes), func(n lab.Node) bool { return n.Role == lab.RoleNone })
+	wanted := slices.DeleteFunc(slices.Clone(s.Lab().Nodes), func(n lab.Node) bool { return n.Role == lab.RoleNone })
 	fresh = fresh || len(args) == 0 && len(arriving) > 0 && len(arriving) == len(wanted)
 	if fresh {
-		s.note("lab %s: %d nodes, driver %s, state in %s", s.lab.Name, len(s.lab.Nodes), s.madeBy(), s.state.Dir())
+		s.note("lab %s: %d nodes, driver %s, state in %s", s.Lab().Name, len(s.Lab().Nodes), s.MadeBy(), s.State().Dir())
 	}
 	// What is connected already for making it ready, the swarm goes on with.
 	var ready *connected
 	if form {
-		ready = &connected{nodes: map[string]*node.Conn{}}
+		ready = s.connected()
 		defer ready.Close()
 		defer s.warnUnwritten()
 	}
@@ -148,7 +148,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune, yes bool)
 	if err := s.restartEngines(ctx, yes); err != nil {
 		return err
 	}
-	if limited, ok := s.driver.(machine.Limited); ok {
+	if limited, ok := s.Driver().(machine.Limited); ok {
 		s.warn(limited.Limits(ctx)...)
 	}
 	if !form {
@@ -192,17 +192,17 @@ func (s *session) tellNext(ctx context.Context, fresh bool, arriving []string) e
 // Vagrant, with what else it may be.
 func (s *session) otherwise(err error) error {
 	var t *trouble.Error
-	if !errors.As(err, &t) || s.created {
+	if !errors.As(err, &t) || s.Created() {
 		return err
 	}
 	if t.ID == "preflight" || t.ID == "subnet" {
 		// One that labs.yaml calls otherwise now may be what is in the way.
-		t.Next = append(t.Next, s.forgotten()...)
+		t.Next = append(t.Next, s.Forgotten()...)
 	}
-	if s.driver.Name() != lab.DriverVagrant {
+	if !s.Driver().Traits().Boxes {
 		return err
 	}
-	if t.ID == "provider" && s.record.Provider != "" {
+	if t.ID == "provider" && s.Record().Provider != "" {
 		t.Next = append(t.Next, "which other providers this machine has: dcalab doctor")
 	}
 	if runtime.GOOS == "linux" && slices.Contains([]string{"vagrant", "provider", "virtualbox", "virtualization", "preflight"}, t.ID) {
@@ -220,7 +220,7 @@ func (s *session) neverMade(args []string) ([]string, error) {
 	}
 	var out []string
 	for _, n := range nodes {
-		keys, err := s.state.HostKeys(s.lab.Hostname(n))
+		keys, err := s.State().HostKeys(s.Lab().Hostname(n))
 		if err != nil {
 			return nil, err
 		}
@@ -235,11 +235,11 @@ func (s *session) neverMade(args []string) ([]string, error) {
 // for the requirements of a lesson: there are none.
 func (s *session) rehearseUp(ctx context.Context, args []string, form, prune, yes bool) error {
 	if !s.app.explains() && !s.asRoot() {
-		if err := s.driver.Preflight(ctx); err != nil {
+		if err := s.Driver().Preflight(ctx); err != nil {
 			return s.otherwise(err)
 		}
 	}
-	if err := s.unchanged(); err != nil {
+	if err := s.SameSubnet(); err != nil {
 		return err
 	}
 	var r rehearsal
@@ -277,7 +277,7 @@ func (s *session) rehearseStart(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.unchanged(); err != nil {
+	if err := s.SameSubnet(); err != nil {
 		return err
 	}
 	var r rehearsal
@@ -312,28 +312,22 @@ func (s *session) power(ctx context.Context, args []string, act machine.Act, kee
 		return err
 	}
 	defer release()
-	if err := s.unchanged(); err != nil {
+	if err := s.SameSubnet(); err != nil {
 		return err
 	}
 	var before map[string]machine.Status
 	if s.app.explains() {
-		if before, err = s.driver.Status(ctx); err != nil {
+		if before, err = s.Driver().Status(ctx); err != nil {
 			return err
 		}
 	}
-	fresh := !s.created
+	fresh := !s.Created()
 	if fresh {
-		// The id is known before the folder has it: a record whose id nobody
-		// knows is not trusted. Root knows the sandbox's labs as well.
-		if err := s.enter(); err != nil && s.driver.Name() != lab.DriverSandbox {
+		if err := s.Enter(); err != nil {
 			return err
 		}
-		if err := s.state.WriteRecord(s.record); err != nil {
-			return err
-		}
-		s.created = true
 	}
-	if err := s.keep(); err != nil {
+	if err := s.Keep(); err != nil {
 		return err
 	}
 	s.remember()
@@ -385,9 +379,9 @@ func (s *session) ofThoseMade(nodes []lab.Node, start func([]lab.Node) error) er
 // boot is power for a lab that is locked already. It gives what was done to
 // each node that is ready.
 func (s *session) boot(ctx context.Context, p *ui.Progress, nodes []lab.Node, act machine.Act, keep *connected, f *formation) (map[string]provision.Work, error) {
-	run := s.driver.Up
+	run := s.Driver().Up
 	if act == machine.ActStart {
-		run = s.driver.Start
+		run = s.Driver().Start
 	}
 	works := map[string]provision.Work{}
 	var mu sync.Mutex
@@ -409,7 +403,7 @@ func (s *session) boot(ctx context.Context, p *ui.Progress, nodes []lab.Node, ac
 				p.Fail(ep.Node, err)
 				failed = append(failed, err)
 			case keep != nil:
-				keep.nodes[ep.Node] = conn
+				keep.Keep(conn)
 				if f != nil {
 					f.add(ep.Node, conn)
 				}
@@ -437,7 +431,7 @@ func (s *session) interrupted(ctx context.Context, nodes []lab.Node) error {
 		ID: "interrupted", What: "interrupted", Why: "what was done stays",
 		Next: []string{"the same command, run again, goes on from there", "or remove it all: dcalab destroy"}, Exit: trouble.ExitInterrupted,
 	}
-	machines, err := s.driver.Status(ctx)
+	machines, err := s.Driver().Status(ctx)
 	if err != nil {
 		return e
 	}
@@ -458,9 +452,9 @@ const bootPatience = 3 * time.Minute
 // prepare makes one node ready for the swarm; gently, without a restart of an
 // engine that is in one already.
 func (s *session) prepare(ctx context.Context, ep node.Endpoint, p *ui.Progress, gently bool) (*node.Conn, provision.Work, error) {
-	n, _ := s.lab.Node(ep.Node)
+	n, _ := s.Lab().Node(ep.Node)
 	p.Step(ep.Node, "connecting")
-	dial := s.dialOptions()
+	dial := s.DialOptions()
 	dial.Wait = bootPatience
 	want := s.want(n)
 	want.Gently = gently
@@ -478,8 +472,8 @@ func (s *session) prepare(ctx context.Context, ep node.Endpoint, p *ui.Progress,
 			Next: []string{"if labs.yaml gave it another one since it was created: dcalab destroy " + ep.Node + ", then dcalab up " + ep.Node},
 		}
 	}
-	if facts.Interface != s.lab.Interface {
-		p.Note(fmt.Sprintf("%s: the lab's interface is %s there, not %s", ep.Node, facts.Interface, s.lab.Interface))
+	if facts.Interface != s.Lab().Interface {
+		p.Note(fmt.Sprintf("%s: the lab's interface is %s there, not %s", ep.Node, facts.Interface, s.Lab().Interface))
 	}
 	done := "ready: Docker " + facts.Version + ", " + n.IP.String()
 	if facts.Work.Deferred() {
@@ -503,7 +497,7 @@ func (s *session) writeSSHConfig(ctx context.Context, known map[string]node.Endp
 	if err != nil {
 		return err
 	}
-	return s.state.WriteFile("ssh_config", text, 0o600)
+	return s.State().WriteFile("ssh_config", text, 0o600)
 }
 
 func describe(n lab.Node) string { return string(n.Role) + " at " + n.IP.String() }

@@ -7,9 +7,18 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dcalab/dcalab/machine/vagrant"
+	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/trouble"
 )
+
+// ownProgram is a driver whose machines are those of a program that a person
+// can use beside dcalab.
+type ownProgram interface {
+	// Command is the program with these arguments, where the lab's machines are.
+	Command(ctx context.Context, args ...string) (*exec.Cmd, error)
+	// ExplainCommand is what a person types for the same.
+	ExplainCommand(args ...string) lesson.Lesson
+}
 
 func (a *app) vagrant() *cobra.Command {
 	return explained(&cobra.Command{
@@ -25,10 +34,10 @@ sees: status tells what is, and up makes ready what was made.`,
 			if err != nil {
 				return err
 			}
-			d, ok := s.driver.(*vagrant.Driver)
+			d, ok := s.Driver().(ownProgram)
 			if !ok {
 				return &trouble.Error{
-					ID: "not-vagrant", What: "vagrant " + args[0], Why: "lab " + s.lab.Name + " was made by the " + s.driver.Name() + " driver",
+					ID: "not-vagrant", What: "vagrant " + args[0], Why: "lab " + s.Lab().Name + " was made by the " + s.Driver().Name() + " driver",
 					Next: []string{"what its machines do: dcalab status", "on one of them: dcalab ssh NODE -- COMMAND"}, Exit: trouble.ExitUsage,
 				}
 			}

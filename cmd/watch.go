@@ -15,6 +15,7 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -128,13 +129,13 @@ func (w *watcher) look(ctx context.Context) (ui.Picture, error) {
 	if err != nil {
 		return ui.Picture{}, err
 	}
-	if s.record.ID != w.id {
+	if s.Record().ID != w.id {
 		_, _, _ = w.machines.take(ctx)
 		_, _, _ = w.tasks.take(ctx)
 		for name := range w.held {
 			w.drop(name)
 		}
-		w.id, w.known, w.told, w.since = s.record.ID, nil, nil, time.Time{}
+		w.id, w.known, w.told, w.since = s.Record().ID, nil, nil, time.Time{}
 	}
 	soon, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
@@ -180,7 +181,7 @@ func (w *watcher) look(ctx context.Context) (ui.Picture, error) {
 // its end tells of the machine's; the driver is asked where one is missing.
 func (w *watcher) lookAtMachines(ctx, soon context.Context, s *session) (map[string]machine.Status, error) {
 	for name, h := range w.held {
-		_, ok := s.lab.Node(name)
+		_, ok := s.Lab().Node(name)
 		if gone := h.node != nil && ended(h.node); !ok || gone {
 			w.drop(name)
 			if w.known != nil && gone {
@@ -188,8 +189,8 @@ func (w *watcher) lookAtMachines(ctx, soon context.Context, s *session) (map[str
 			}
 		}
 	}
-	if slices.ContainsFunc(s.lab.Nodes, func(n lab.Node) bool { h := w.held[n.Name]; return h == nil || h.node == nil }) {
-		w.machines.begin(func() (map[string]machine.Status, error) { return s.driver.Status(ctx) })
+	if slices.ContainsFunc(s.Lab().Nodes, func(n lab.Node) bool { h := w.held[n.Name]; return h == nil || h.node == nil }) {
+		w.machines.begin(func() (map[string]machine.Status, error) { return s.Driver().Status(ctx) })
 	}
 	wait := soon
 	if w.known == nil { // the first look has nothing to show without it
@@ -213,7 +214,7 @@ func (w *watcher) lookAtMachines(ctx, soon context.Context, s *session) (map[str
 // connect makes the connections that are missing, and gives the way to each
 // engine.
 func (w *watcher) connect(ctx, soon context.Context, s *session, machines map[string]machine.Status) []swarm.Target {
-	for _, n := range s.lab.Nodes {
+	for _, n := range s.Lab().Nodes {
 		if machines[n.Name] != machine.StatusRunning {
 			if h := w.held[n.Name]; h != nil && h.node == nil && h.dialing.done == nil {
 				w.drop(n.Name)
@@ -226,13 +227,13 @@ func (w *watcher) connect(ctx, soon context.Context, s *session, machines map[st
 			w.held[n.Name] = h
 		}
 		if h.node == nil {
-			h.dialing.begin(func() (*node.Conn, error) { return s.dial(ctx, n.Name, machine.StatusRunning) })
+			h.dialing.begin(func() (*node.Conn, error) { return s.Dial(ctx, n.Name, machine.StatusRunning) })
 		}
 	}
 	var targets []swarm.Target
-	for _, n := range s.lab.Nodes {
-		t := swarm.TargetFor(s.lab, n)
-		t.Unreachable = notRunning(n.Name, machines[n.Name])
+	for _, n := range s.Lab().Nodes {
+		t := swarm.TargetFor(s.Lab(), n)
+		t.Unreachable = labsession.NotRunning(n.Name, machines[n.Name])
 		if h := w.held[n.Name]; h != nil {
 			conn, err, ok := h.dialing.take(soon)
 			switch {
@@ -249,7 +250,7 @@ func (w *watcher) connect(ctx, soon context.Context, s *session, machines map[st
 				t.Unreachable = fmt.Errorf("connecting: %w", swarm.ErrNotYet)
 			}
 			if h.node != nil {
-				t.Engine, t.Certificate, t.Unreachable = h.client, certificateOf(h.node), nil
+				t.Engine, t.Certificate, t.Unreachable = h.client, labsession.CertificateOf(h.node), nil
 			}
 		}
 		targets = append(targets, t)

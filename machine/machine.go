@@ -41,6 +41,8 @@ type Observer struct {
 type Driver interface {
 	// Name of the driver, as in labs.yaml.
 	Name() string
+	// Traits of the driver on this machine.
+	Traits() Traits
 	// Preflight finds everything that would stop Up on this machine and
 	// returns it as one error with the commands that mend it. It changes
 	// nothing.

@@ -107,3 +107,13 @@ func Advice(err error) []string {
 	}
 	return out
 }
+
+// OneLine is an error with the first thing to do about it, for a list.
+func OneLine(err error) string {
+	text := err.Error()
+	var e *Error
+	if errors.As(err, &e) && len(e.Next) > 0 {
+		text += " (" + e.Next[0] + ")"
+	}
+	return text
+}

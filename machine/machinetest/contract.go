@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -65,6 +67,7 @@ func Run(t *testing.T, s Setup) {
 	t.Run("a fresh node is what the lessons expect", c.fresh)
 	t.Run("nodes reach each other", c.network)
 	t.Run("two drivers see the same truth", c.twoDrivers)
+	t.Run("a driver is what its traits say", c.traits)
 	t.Run("halt keeps the disk, start brings the node back", c.haltStart)
 	t.Run("up after a halt that was cut short", c.haltCancelled)
 	t.Run("destroy of one node leaves the others", c.destroyOne)
@@ -429,6 +432,7 @@ func (c *contract) twoDrivers(t *testing.T) {
 	if one.Name() != two.Name() || one.Name() == "" {
 		t.Errorf("names are %q and %q", one.Name(), two.Name())
 	}
+	sameTraits(t, one.Traits(), two.Traits())
 	if err := two.Halt(ctx, machine.Observer{}, c.first()); err != nil {
 		t.Fatal(err)
 	}
@@ -437,6 +441,36 @@ func (c *contract) twoDrivers(t *testing.T) {
 		t.Errorf("after the other's halt: %v (%v), want %v", now, err, seen)
 	}
 	c.upWith(t, one, c.first())
+}
+
+func sameTraits(t *testing.T, a, b machine.Traits) {
+	t.Helper()
+	if (a.Login == nil) != (b.Login == nil) {
+		t.Error("one has a login of its own, the other has none")
+	}
+	a.Login, b.Login = nil, nil
+	if !reflect.DeepEqual(a, b) {
+		t.Errorf("traits are %+v and %+v", a, b)
+	}
+}
+
+// traits holds what the driver declares against the node that it made.
+func (c *contract) traits(t *testing.T) {
+	d := c.up(t, c.first())
+	traits := d.Traits()
+	if traits.NeedsRoot && traits.PerUser {
+		t.Error("a driver that needs root cannot belong to whoever runs it")
+	}
+	if traits.NeedsRoot && os.Geteuid() > 0 {
+		t.Error("it needs root, and did without")
+	}
+	init := c.sh(t, d, c.first(), "test -d /run/systemd/system && echo systemd || echo another")
+	if (init == "systemd") != traits.Systemd {
+		t.Errorf("the init of a node is %s, and Systemd is %v", init, traits.Systemd)
+	}
+	if traits.Login != nil && !strings.Contains(traits.Login(c.first()), c.first()) {
+		t.Errorf("the login of %s is %q", c.first(), traits.Login(c.first()))
+	}
 }
 
 func (c *contract) haltStart(t *testing.T) {

@@ -56,6 +56,9 @@ func New(cfg Config) *Driver {
 // Name is "sandbox".
 func (d *Driver) Name() string { return Name }
 
+// Traits of a driver whose nodes are made of what only root may make.
+func (d *Driver) Traits() machine.Traits { return machine.Traits{NeedsRoot: true} }
+
 func (d *Driver) disk(node string) disk { return disk{filepath.Join(d.storage(), node)} }
 func (d *Driver) runtime(elem ...string) string {
 	return filepath.Join(append([]string{runtimeRoot, d.cfg.ID}, elem...)...)

@@ -29,6 +29,7 @@ func needsLinux() error {
 }
 
 func (*Driver) Name() string                                               { return Name }
+func (*Driver) Traits() machine.Traits                                     { return machine.Traits{} }
 func (*Driver) Preflight(context.Context) error                            { return needsLinux() }
 func (*Driver) Up(context.Context, machine.Observer, ...string) error      { return needsLinux() }
 func (*Driver) Start(context.Context, machine.Observer, ...string) error   { return needsLinux() }

@@ -73,6 +73,12 @@ func New(cfg Config) *Driver {
 // Name is "vagrant".
 func (d *Driver) Name() string { return Name }
 
+// Traits of a driver that starts another program, which keeps its machines for
+// the user who runs it.
+func (d *Driver) Traits() machine.Traits {
+	return machine.Traits{PerUser: true, Systemd: true, Boxes: true, SlowStatus: true, Login: d.loginLine}
+}
+
 func shortNames(nodes []lab.Node) []string {
 	names := make([]string, len(nodes))
 	for i, n := range nodes {

@@ -110,6 +110,12 @@ func (d *Driver) Dotfile() string {
 	return "VAGRANT_DOTFILE_PATH=" + lesson.Line(d.dotfile())
 }
 
+// loginLine is how a person gets onto a node with Vagrant.
+func (d *Driver) loginLine(node string) string {
+	shell := strings.TrimSpace(d.Dotfile() + " " + vagrantLine("ssh", node))
+	return lesson.Line("cd", d.cfg.State.Dir()) + " && " + shell
+}
+
 // names is what setNames does to a new machine.
 func (d *Driver) names(n lab.Node) lesson.Lesson {
 	full := d.cfg.Lab.Hostname(n)

@@ -1,59 +1,62 @@
-package cmd
+package session
 
 import (
 	"os"
 	"path/filepath"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/machine/sandbox"
+	"github.com/dcalab/dcalab/machine/drivers"
 )
 
-// hold opens the lab's state, as far as it may be trusted, and reads its
-// record. A lab whose folder is root's is root's, also for those who come
-// through sudo.
-func (s *session) hold(root, name string) (err error) {
+// Hold opens the state of a lab below root, as far as it may be trusted, and
+// reads its record. Neither a driver is chosen, nor need anything of w be known
+// yet. A lab whose folder is root's is root's, also for those who
+// come through sudo. With an error it gives the session too, where there is a
+// state to speak of.
+func (set Settings) Hold(w Wanted, root, name string) (_ *Session, err error) {
+	s := &Session{settings: set, owner: set.User, file: w.File, lab: w.Lab, overrides: w.Overrides}
 	if s.state, err = lab.OpenState(root, name, s.owner); err != nil {
-		return err
+		return nil, err
 	}
 	if s.owner != (lab.Owner{}) && s.state.RootOwned() {
 		s.owner = lab.Owner{}
 		if s.state, err = lab.OpenState(root, name, s.owner); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := s.state.Check(); err != nil {
-		return err
+		return s, err
 	}
 	record, created, err := s.state.ReadRecord()
 	if err == nil && created {
 		err = s.vouch(record)
 	}
 	if err != nil {
-		return err
+		return s, err
 	}
 	s.record, s.created = record, created
-	return nil
+	return s, nil
 }
 
 // vouch refuses a lab that this machine did not make. What was moved is
 // followed.
-func (s *session) vouch(r lab.Record) error {
-	here := s.place()
+func (s *Session) vouch(r lab.Record) error {
+	here := s.Place()
 	here.ID = r.ID
-	// Without an index, root's record is left: it knows the sandbox's labs.
-	index, err := lab.OpenIndex(os.Getenv, s.owner)
+	// Without an index, the driver's own record is left, where it has one.
+	index, err := lab.OpenIndex(s.settings.getenv, s.owner)
 	var known []lab.Place
 	if err == nil {
 		known, _ = index.Known(r.ID, here)
 	}
 	remembered := known
-	if r.Driver == lab.DriverSandbox {
-		if p, ok := sandbox.Places()[r.ID]; ok && p.UID == s.uid() && p.Lab == r.Lab {
-			known = append(known, lab.Place{Root: p.Root, Lab: p.Lab, Config: p.Config, ID: p.ID})
+	if knows := drivers.Find(r.Driver).Knows; knows != nil {
+		if p, ok := knows(r.ID, r.Lab, s.UID()); ok {
+			known = append(known, p)
 		}
 	}
 	moved, err := s.state.Vouch(r, known)
-	if err != nil || index == nil || s.app.dryRun() {
+	if err != nil || index == nil || s.settings.ReadOnly {
 		return err
 	}
 	// The index is mended on the way; where that fails, up tells of it.
@@ -65,14 +68,6 @@ func (s *session) vouch(r lab.Record) error {
 		}
 	}
 	return nil
-}
-
-// uid is that of the user whom labs belong to.
-func (s *session) uid() int {
-	if s.owner != (lab.Owner{}) {
-		return s.owner.UID
-	}
-	return os.Geteuid()
 }
 
 // holds tells whether the lab with that id is still in the folder of a place.

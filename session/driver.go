@@ -1,0 +1,62 @@
+package session
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/machine/drivers"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// ChooseDriver picks the driver: the one that made the lab, else the one asked
+// for, else the first that this machine can run. It refuses another one than
+// made the lab.
+func (s *Session) ChooseDriver() (drivers.Kind, error) {
+	_, provider := s.overrides["provider"]
+	if !s.created {
+		return drivers.Choose(s.settings.getenv, s.lab, s.lab.Driver, provider), nil
+	}
+	if want := s.lab.Driver; s.OtherDriverAsked() {
+		return drivers.Kind{}, &trouble.Error{
+			ID: "driver-differs", What: "--driver " + want,
+			Why:  fmt.Sprintf("lab %s was made by the %s driver", s.lab.Name, s.record.Driver),
+			Next: []string{"leave --driver out, or remove the lab first: dcalab destroy"}, Exit: trouble.ExitRefused,
+		}
+	}
+	if provider && s.record.Provider != s.lab.Provider {
+		return drivers.Kind{}, &trouble.Error{
+			ID: "provider-differs", What: "--provider " + s.lab.Provider,
+			Why:  fmt.Sprintf("lab %s was made by %s", s.lab.Name, s.MadeBy()),
+			Next: []string{"leave --provider out, or remove the lab first: dcalab destroy"}, Exit: trouble.ExitRefused,
+		}
+	}
+	return drivers.Find(s.record.Driver), nil
+}
+
+// OtherDriverAsked tells whether the settings name another driver than made the lab.
+func (s *Session) OtherDriverAsked() bool {
+	_, asked := s.overrides["driver"]
+	return asked && s.created && s.lab.Driver != lab.DriverAuto && s.lab.Driver != s.record.Driver
+}
+
+// AsIfNew makes the session one of a lab that does not exist, and that this
+// driver would make: to look at the one driver where the other made the lab.
+func (s *Session) AsIfNew(driver string) {
+	s.created, s.record = false, lab.NewRecord(s.lab, driver, "", time.Now())
+}
+
+// UseDriver makes the driver that the record names the session's. After Open
+// it is.
+func (s *Session) UseDriver() (err error) {
+	s.driver, err = s.newDriver()
+	return err
+}
+
+func (s *Session) newDriver() (machine.Driver, error) {
+	return drivers.Find(s.record.Driver).New(drivers.Config{
+		Lab: s.lab, ID: s.record.ID, Provider: s.record.Provider, State: s.state, Place: s.Place().Real(),
+		Owner: s.owner, UID: s.UID(), Template: s.settings.Template, Getenv: s.settings.getenv, Log: s, ReadLog: readLog{s},
+	})
+}

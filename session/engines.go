@@ -1,0 +1,185 @@
+package session
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// Engines are the engines of a lab's nodes, connected where they can be.
+type Engines struct {
+	// Pool has the connections that they are reached over.
+	Pool *Pool
+	// Machines is the status of each, where it was asked for; nil where all were
+	// connected already.
+	Machines map[string]machine.Status
+	// Targets are the nodes as swarm wants them, in the lab's order. One that
+	// cannot be reached carries the reason.
+	Targets []swarm.Target
+
+	clients map[string]*engine.Client
+}
+
+// Engines connects to every node of the lab at once, and to orphans, which may
+// be in its swarm, and manage it. Nodes that the pool is connected to are not
+// dialled. The engines take the pool over: Close closes it.
+func (s *Session) Engines(ctx context.Context, p *Pool, orphans map[string]machine.Status) (*Engines, error) {
+	nodes := s.with(orphans)
+	var missing []lab.Node
+	for _, n := range nodes {
+		if p.live(n.Name) == nil {
+			missing = append(missing, n)
+		}
+	}
+	var machines map[string]machine.Status
+	if len(missing) > 0 {
+		status, err := s.driver.Status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		machines = map[string]machine.Status{}
+		maps.Copy(machines, status)
+		maps.Copy(machines, orphans)
+	}
+	failed := map[string]error{}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for _, n := range missing {
+		all.Go(func() {
+			if _, err := p.dial(ctx, n.Name, machines[n.Name]); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed[n.Name] = err
+			}
+		})
+	}
+	all.Wait()
+	e, err := s.connectedEngines(p, machines, orphans, failed)
+	if err != nil {
+		_ = p.Close()
+	}
+	return e, err
+}
+
+// EnginesOf gives the engines of the nodes that a pool is connected to, without
+// connecting to any other: machines says what is known of these. The pool stays
+// the caller's, who calls Release in place of Close.
+func (s *Session) EnginesOf(p *Pool, machines map[string]machine.Status) (*Engines, error) {
+	return s.connectedEngines(p, machines, nil, nil)
+}
+
+func (s *Session) connectedEngines(p *Pool, machines, orphans map[string]machine.Status, failed map[string]error) (*Engines, error) {
+	e := &Engines{Pool: p, Machines: machines, clients: map[string]*engine.Client{}}
+	for _, n := range s.with(orphans) {
+		t := swarm.TargetFor(s.lab, n)
+		_, t.Stray = orphans[n.Name]
+		t.Dissolved = s.record.Dissolved
+		switch conn := p.Held(n.Name); {
+		case failed[n.Name] != nil:
+			t.Unreachable = failed[n.Name]
+		case conn == nil:
+			t.Unreachable = NotRunning(n.Name, machines[n.Name])
+		default:
+			client, err := engine.New(n.Name, conn.DialEngine)
+			if err != nil {
+				e.Release()
+				return nil, err
+			}
+			e.clients[n.Name] = client
+			t.Engine, t.Certificate = client, CertificateOf(conn)
+		}
+		e.Targets = append(e.Targets, t)
+	}
+	return e, nil
+}
+
+// Observe connects to the nodes, also to orphans, and asks every engine. The
+// caller closes the engines.
+func (s *Session) Observe(ctx context.Context) (swarm.View, *Engines, error) {
+	return s.observeOver(ctx, s.NewPool())
+}
+
+func (s *Session) observeOver(ctx context.Context, p *Pool) (swarm.View, *Engines, error) {
+	orphans, err := s.Orphans(ctx)
+	if err != nil {
+		return swarm.View{}, nil, err
+	}
+	e, err := s.Engines(ctx, p, orphans)
+	if err != nil {
+		return swarm.View{}, nil, err
+	}
+	return e.Cluster(swarm.Options{}).Observe(ctx), e, nil
+}
+
+// Cluster is the lab's swarm, by way of these engines.
+func (e *Engines) Cluster(o swarm.Options) *swarm.Cluster { return swarm.New(e.Targets, o) }
+
+// Client is that of a node's engine; nil where the node was not reached.
+func (e *Engines) Client(name string) *engine.Client { return e.clients[name] }
+
+// Close lets go of the engines, and ends the connections.
+func (e *Engines) Close() {
+	e.Release()
+	if e.Pool != nil {
+		_ = e.Pool.Close()
+	}
+}
+
+// Release lets go of the engines, and leaves the connections.
+func (e *Engines) Release() {
+	for _, c := range e.clients {
+		_ = c.Close()
+	}
+}
+
+// NoneReachable is an error where no node at all could be reached: nothing is
+// known then of what there would be to do.
+func (e *Engines) NoneReachable() error {
+	var why []string
+	for _, t := range e.Targets {
+		if t.Unreachable == nil {
+			return nil
+		}
+		why = append(why, t.Unreachable.Error())
+	}
+	return &trouble.Error{ID: "nobody-answers", What: "no node answers", Why: strings.Join(why, "; "), Next: []string{"bring the machines up: dcalab up"}}
+}
+
+// CertificateOf reads a node's own certificate, as swarm.Target wants it.
+func CertificateOf(c *node.Conn) func(context.Context) ([]byte, error) {
+	return func(ctx context.Context) ([]byte, error) { return provision.Certificate(ctx, c) }
+}
+
+// Machines is the status of every machine of labs.yaml's nodes.
+func (s *Session) Machines(ctx context.Context) (map[string]machine.Status, error) {
+	return s.driver.Status(ctx)
+}
+
+// Orphans are the machines of the lab that labs.yaml no longer has: a node was
+// taken out of it, or has another name now.
+func (s *Session) Orphans(ctx context.Context) (map[string]machine.Status, error) {
+	keeper, ok := s.driver.(machine.Keeper)
+	if !ok || !s.created {
+		return nil, nil
+	}
+	return keeper.Strays(ctx)
+}
+
+// with are the lab's nodes, and orphans as nodes without a role.
+func (s *Session) with(orphans map[string]machine.Status) []lab.Node {
+	nodes := slices.Clone(s.lab.Nodes)
+	for _, name := range slices.Sorted(maps.Keys(orphans)) {
+		nodes = append(nodes, lab.Node{Name: name, Role: lab.RoleNone})
+	}
+	return nodes
+}
