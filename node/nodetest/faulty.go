@@ -62,6 +62,13 @@ func NewFaulty(t *testing.T) *Faulty {
 // Start lets it listen.
 func (f *Faulty) Start(t *testing.T) {
 	t.Helper()
+	f.listen(t, f.serve)
+}
+
+// listen serves every connection until the test ends, and closes each one that
+// serve is done with. What serve starts runs in the group that it is given.
+func (f *Faulty) listen(t *testing.T, serve func(net.Conn, *sync.WaitGroup)) {
+	t.Helper()
 	l, err := net.Listen("unix", f.Address)
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +83,10 @@ func (f *Faulty) Start(t *testing.T) {
 			f.mu.Lock()
 			f.conns = append(f.conns, c)
 			f.mu.Unlock()
-			running.Go(func() { f.serve(c, &running) })
+			running.Go(func() {
+				defer c.Close()
+				serve(c, &running)
+			})
 		}
 	})
 	t.Cleanup(func() {
@@ -96,7 +106,6 @@ func (f *Faulty) Cut() {
 }
 
 func (f *Faulty) serve(c net.Conn, running *sync.WaitGroup) {
-	defer c.Close()
 	if f.Greet != nil && !f.Greet(c) {
 		return
 	}

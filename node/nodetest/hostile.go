@@ -47,39 +47,15 @@ func NewHostile(t *testing.T) *Hostile {
 // Start lets it listen.
 func (h *Hostile) Start(t *testing.T) {
 	t.Helper()
-	l, err := net.Listen("unix", h.Address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			h.mu.Lock()
-			h.conns = append(h.conns, c)
-			h.mu.Unlock()
-			running.Go(func() {
-				defer c.Close()
-				if h.Wire != nil {
-					h.Wire(c)
-					return
-				}
-				h.serve(c, &running)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		close(h.Over)
-		h.Cut()
-		running.Wait()
-	})
+	h.listen(t, h.serve)
+	t.Cleanup(func() { close(h.Over) })
 }
 
 func (h *Hostile) serve(c net.Conn, running *sync.WaitGroup) {
+	if h.Wire != nil {
+		h.Wire(c)
+		return
+	}
 	conn, chans, reqs, err := ssh.NewServerConn(c, h.Config)
 	if err != nil {
 		return
