@@ -38,22 +38,27 @@ stop() {
 }
 
 own=$(cat /proc/self/cgroup)
-# What an orderly end would save is thrown away: nobody waits for it. The
-# engine first, which would start again what ends.
-strike() {
-	for comm in /proc/[0-9]*/comm; do
-		read -r name <"$comm" || continue # ended meanwhile
-		pid=${comm#/proc/}
-		pid=${pid%/comm}
-		case $name in
-		dockerd | containerd | containerd-shim* | docker-proxy | docker-containe*) kill -9 "$pid" || : ;;
-		esac
-	done 2>/dev/null
+# The tasks (/proc/PID/task/TID) that run a program of the engine. The engine
+# also runs itself under other names, to make a network namespace for example,
+# and what such a child mounts would outlive it; so the program is asked for and
+# not the name. A process that has ended and waits for its parent has none.
+running() {
+	find /proc -mindepth 4 -maxdepth 4 -path '/proc/[0-9]*/task/*/exe' \( -lname '*/dockerd*' \
+		-o -lname '*/containerd*' -o -lname '*/docker-proxy*' -o -lname '*/docker-containe*' \
+		-o -lname '*/runc*' -o -lname '/memfd:runc*' \) 2>/dev/null || : # those that end meanwhile
 	# Those of containers, whatever drives the cgroups: /docker/ID, docker-ID.scope.
 	# The node itself may be in such a one.
-	grep -l -E '/docker[-/][0-9a-f]{64}' /proc/[0-9]*/cgroup 2>/dev/null | while IFS=/ read -r _ _ pid _; do
-		[ "$(cat "/proc/$pid/cgroup")" = "$own" ] || kill -9 "$pid" || :
+	grep -l -E '/docker[-/][0-9a-f]{64}' /proc/[0-9]*/task/*/cgroup 2>/dev/null | while IFS= read -r group; do
+		task=${group%/cgroup}
+		if readlink "$task/exe" >/dev/null && [ "$(cat "$group")" != "$own" ]; then echo "$task"; fi
 	done 2>/dev/null
+}
+
+# What an orderly end would save is thrown away: nobody waits for it.
+strike() {
+	running | cut -d/ -f3 | sort -u | while read -r pid; do
+		kill -9 "$pid" 2>/dev/null || :
+	done
 }
 
 stop &
@@ -63,7 +68,16 @@ while kill -0 "$stopping" 2>/dev/null; do
 	sleep 0.05 2>/dev/null || sleep 1
 done
 wait "$stopping"
-strike
+look=0
+while [ -n "$(running)" ]; do
+	strike
+	look=$((look + 1))
+	if [ "$look" -ge 200 ]; then
+		echo "still running: $(running | cut -d/ -f3 | sort -u | tr '\n' ' ')" >&2
+		exit 1
+	fi
+	sleep 0.05 2>/dev/null || sleep 1
+done
 
 # From here on nothing may be mounted below a folder that is emptied: rm would
 # reach what volumes and containers had mounted from elsewhere.
