@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -67,7 +67,7 @@ each setting stands where it comes from. What is shown is a valid labs.yaml.`,
 				read, why := "# cat labs.yaml", "there is none here: the built-in one is in force"
 				file := wanted.File
 				if file.Path != "" {
-					read, why = lesson.Line("cat", file.Path), "without what flags and the environment put in"
+					read, why = runbook.Line("cat", file.Path), "without what flags and the environment put in"
 				}
 				if stop, err := a.announceOwn(read, why); stop || err != nil {
 					return err
@@ -151,7 +151,7 @@ nor any of your other labs has.`,
 			for _, w := range file.Warnings {
 				s.warn(w.String())
 			}
-			typed := lesson.Lesson{{Text: "vagrant init bento/ubuntu-24.04", Why: "writes a Vagrantfile to start from, which labs.yaml stands for"}}
+			typed := runbook.Runbook{{Text: "vagrant init bento/ubuntu-24.04", Why: "writes a Vagrantfile to start from, which labs.yaml stands for"}}
 			if a.dryRun() {
 				if _, err := os.Lstat(lab.FileName); err == nil {
 					return lab.WriteNew(lab.FileName, text) // refuses
@@ -208,5 +208,5 @@ func chooseSubnet(asked string) (subnet netip.Prefix, taken string, err error) {
 // announceOwn announces one line of a command that reads no more than dcalab's
 // own files.
 func (a *app) announceOwn(text, why string) (stop bool, err error) {
-	return (&session{app: a}).announce(lesson.Lesson{{Text: text, Why: why}})
+	return (&session{app: a}).announce(runbook.Runbook{{Text: text, Why: why}})
 }

@@ -123,7 +123,7 @@ func (s *session) createContext(ctx context.Context, name string, o contextOptio
 		return err
 	}
 	if s.app.dryRun() {
-		return s.rehearse(plan.Lines, plan.Lesson)
+		return s.rehearse(plan.Lines, plan.Runbook)
 	}
 	node := plan.Node
 	if plan.Block != "" && !o.yes {
@@ -149,7 +149,7 @@ func (s *session) createContext(ctx context.Context, name string, o contextOptio
 		try = "ps" // only a manager lists nodes
 	}
 	s.note("context %s reaches %s: docker --context %s %s", name, node, name, try)
-	return s.recount(plan.Lesson)
+	return s.recount(plan.Runbook)
 }
 
 func (s *session) removeContext(ctx context.Context, name string, o contextOptions) error {
@@ -158,9 +158,9 @@ func (s *session) removeContext(ctx context.Context, name string, o contextOptio
 	case err != nil:
 		return err
 	case s.app.dryRun():
-		return s.rehearse(plan.Lines, plan.Lesson)
+		return s.rehearse(plan.Lines, plan.Runbook)
 	}
-	return s.recount(plan.Lesson)
+	return s.recount(plan.Runbook)
 }
 
 // contextNode is the node that a context reaches.

@@ -129,7 +129,7 @@ func (s *session) copy(ctx context.Context, which selection, spots []spot, recur
 	if err != nil {
 		return err
 	}
-	r := s.copyLesson(errands, recursive)
+	r := s.copyRunbook(errands, recursive)
 	// Who is needed, and whose errand each is.
 	var needed []string
 	lanes := map[string][]errand{}
@@ -149,7 +149,7 @@ func (s *session) copy(ctx context.Context, which selection, spots []spot, recur
 		if err := s.warnNotRunning(ctx, nodes); err != nil {
 			return err
 		}
-		return s.rehearse(r.plan, r.lesson)
+		return s.rehearse(r.plan, r.runbook)
 	}
 	var busy []string
 	for _, n := range nodes {
@@ -198,7 +198,7 @@ func (s *session) copy(ctx context.Context, which selection, spots []spot, recur
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return s.recount(r.lesson)
+	return s.recount(r.runbook)
 }
 
 func unique(list []string) []string {

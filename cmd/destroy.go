@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -80,14 +80,14 @@ goes. That is refused when the managers that are left would be no quorum.
 			defer release()
 			p := s.progress(going)
 			defer p.Close()
-			var typed lesson.Lesson
+			var typed runbook.Runbook
 			if !whole && !force {
 				change, err := s.leaveSwarm(ctx, p, nodes)
 				if err != nil {
 					return err
 				}
 				s.warn(change.Warnings...)
-				typed = change.Lesson
+				typed = change.Runbook
 			}
 			gone := names(nodes)
 			if whole {
@@ -131,7 +131,7 @@ func (s *session) rehearseDestroy(ctx context.Context, nodes []lab.Node, whole, 
 		p.Close()
 		s.warn(change.Warnings...)
 		r.plan = planLines(change.Steps)
-		r.types(change.Lesson)
+		r.types(change.Runbook)
 	}
 	machines, err := s.Driver().Status(ctx)
 	if err != nil {
@@ -156,11 +156,11 @@ func (s *session) rehearseDestroy(ctx context.Context, nodes []lab.Node, whole, 
 		args = names(nodes)
 	}
 	r.types(s.destroying(args))
-	return s.rehearse(r.plan, r.lesson)
+	return s.rehearse(r.plan, r.runbook)
 }
 
-// destroying is the lesson of destroying nodes, or with none, of the whole lab.
-func (s *session) destroying(nodes []string) lesson.Lesson {
+// destroying is the runbook of destroying nodes, or with none, of the whole lab.
+func (s *session) destroying(nodes []string) runbook.Runbook {
 	return s.deed(machine.Deed{Act: machine.ActDestroy, Nodes: nodes})
 }
 

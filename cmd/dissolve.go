@@ -52,7 +52,7 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 		}
 		plan := swarm.PlanDissolve(v)
 		s.warnDissolve(plan)
-		return s.rehearse(planLines(plan.Steps()), plan.Lesson)
+		return s.rehearse(planLines(plan.Steps()), plan.Runbook)
 	}
 	release, err := s.change(ctx)
 	if err != nil {
@@ -74,7 +74,7 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 		p.Close()
 		s.warn(plan.Warnings...)
 		s.note("nothing to do: no node that answers is in the lab's swarm")
-		return s.recount(plan.Lesson)
+		return s.recount(plan.Runbook)
 	}
 	if !yes {
 		if err := s.confirm(ctx, "dissolve", s.dissolveQuestion(ctx, v, crew)); err != nil {
@@ -96,7 +96,7 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 		return err
 	}
 	s.note("the swarm is dissolved; a new one: dcalab swarm bootstrap")
-	return s.recount(d.Lesson)
+	return s.recount(d.Runbook)
 }
 
 func (s *session) warnDissolve(plan swarm.Plan) {

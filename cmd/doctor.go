@@ -16,9 +16,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/vagrant"
+	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -76,7 +76,7 @@ Whatever else there is to do is left to you.`,
 			if fix && a.dryRun() {
 				return a.rehearseMending(c.Context())
 			}
-			if stop, err := (&session{app: a}).announce(a.doctorLesson()); stop || err != nil {
+			if stop, err := (&session{app: a}).announce(a.doctorRunbook()); stop || err != nil {
 				return err
 			}
 			d, err := a.diagnose(c.Context())
@@ -106,25 +106,25 @@ Whatever else there is to do is left to you.`,
 	return explained(c)
 }
 
-// doctorLesson is how a person looks at this machine. The checks look at more
+// doctorRunbook is how a person looks at this machine. The checks look at more
 // than a few lines can say.
-func (a *app) doctorLesson() lesson.Lesson {
+func (a *app) doctorRunbook() runbook.Runbook {
 	driver := lab.DriverVagrant
 	if s, err := a.identify(); err == nil {
 		driver = s.Record().Driver
 	}
-	l := lesson.Lesson{{Text: "free -m", Why: "memory for the nodes"}, {Text: "df -h .", Why: "room for their disks"}, {Text: "ip addr", Why: "is the lab's subnet in use"}}
+	l := runbook.Runbook{{Text: "free -m", Why: "memory for the nodes"}, {Text: "df -h .", Why: "room for their disks"}, {Text: "ip addr", Why: "is the lab's subnet in use"}}
 	if driver == lab.DriverSandbox {
 		return append(l,
-			lesson.Command{Text: "command -v runc dockerd docker containerd iptables sshd sudo", Why: "what the nodes run"},
-			lesson.Command{Text: "grep -w -e overlay /proc/filesystems", Why: "their root file system"},
-			lesson.Command{Text: "lsmod | grep -w -e ip_vs -e vxlan", Why: "the routing mesh, overlay networks"})
+			runbook.Command{Text: "command -v runc dockerd docker containerd iptables sshd sudo", Why: "what the nodes run"},
+			runbook.Command{Text: "grep -w -e overlay /proc/filesystems", Why: "their root file system"},
+			runbook.Command{Text: "lsmod | grep -w -e ip_vs -e vxlan", Why: "the routing mesh, overlay networks"})
 	}
 	return append(l,
-		lesson.Command{Text: "vagrant --version"},
-		lesson.Command{Text: "vagrant plugin list", Why: "a provider may be a plugin"},
-		lesson.Command{Text: "VBoxManage --version", Why: "VirtualBox (of libvirt: virsh --connect qemu:///system version)"},
-		lesson.Command{Text: "grep -E -o -m 1 'vmx|svm' /proc/cpuinfo", Why: "hardware virtualization"})
+		runbook.Command{Text: "vagrant --version"},
+		runbook.Command{Text: "vagrant plugin list", Why: "a provider may be a plugin"},
+		runbook.Command{Text: "VBoxManage --version", Why: "VirtualBox (of libvirt: virsh --connect qemu:///system version)"},
+		runbook.Command{Text: "grep -E -o -m 1 'vmx|svm' /proc/cpuinfo", Why: "hardware virtualization"})
 }
 
 // rehearseMending is the dry run of doctor --fix: what it would run first. A
@@ -153,7 +153,7 @@ func (a *app) rehearseMending(ctx context.Context) error {
 func shellLines(runs [][]string) []string {
 	out := make([]string, len(runs))
 	for i, run := range runs {
-		out[i] = lesson.Line(run...)
+		out[i] = runbook.Line(run...)
 	}
 	return out
 }
@@ -378,7 +378,7 @@ func (a *app) mend(ctx context.Context, d *diagnosis) (*diagnosis, error) {
 		if run == nil {
 			break
 		}
-		s.note("fix %s: %s", c.What, lesson.Line(run...))
+		s.note("fix %s: %s", c.What, runbook.Line(run...))
 		f := fixed{Check: c.ID, Run: run}
 		cmd := exec.CommandContext(ctx, run[0], run[1:]...)
 		cmd.WaitDelay = time.Second

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 // shells that env speaks; bash stands for every POSIX shell.
@@ -140,5 +140,5 @@ func quoteFor(shell, value string) string {
 	case "powershell":
 		return "'" + strings.ReplaceAll(value, "'", "''") + "'"
 	}
-	return lesson.Line(value)
+	return runbook.Line(value)
 }

@@ -103,7 +103,7 @@ func (s *session) exec(ctx context.Context, which selection, args []string, comm
 	}
 	defer have.Close()
 	a := s.app
-	typed := s.execLesson(nodes, command)
+	typed := s.execRunbook(nodes, command)
 	if a.dryRun() {
 		if err := s.warnNotRunning(ctx, nodes); err != nil {
 			return err

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/swarm"
 )
 
@@ -15,8 +15,8 @@ import (
 //
 //	                      a command that changes            one that only reads
 //	--dry-run             the plan                          a line that it only reads
-//	--dry-run --explain   the lesson                        the lesson
-//	--explain             does it; the lesson on stderr     the lesson on stderr; reads
+//	--dry-run --explain   the runbook                        the runbook
+//	--explain             does it; the runbook on stderr     the runbook on stderr; reads
 //
 // A dry run prints on stdout and does nothing. A command that knows them is
 // marked by explained; every other one refuses the flags, so that --dry-run
@@ -41,9 +41,9 @@ func (a *app) dryRun() bool { return a.settings.GetBool("dry-run") }
 func (a *app) explains() bool { return a.settings.GetBool("explain") }
 
 // rehearse is the end of a dry run of a command that changes something: it
-// prints the plan, a line each, or the lesson where that is asked for. One
+// prints the plan, a line each, or the runbook where that is asked for. One
 // that is empty is "nothing to do".
-func (s *session) rehearse(plan []string, l lesson.Lesson) error {
+func (s *session) rehearse(plan []string, l runbook.Runbook) error {
 	out := s.app.streams.Out
 	if s.app.explains() {
 		return s.shown(l).Write(out, s.login)
@@ -59,9 +59,9 @@ func (s *session) rehearse(plan []string, l lesson.Lesson) error {
 	return nil
 }
 
-// recount prints, with --explain, the lesson of what a command has done: on
+// recount prints, with --explain, the runbook of what a command has done: on
 // stderr, after everything else that it says. --quiet does not silence it.
-func (s *session) recount(l lesson.Lesson) error {
+func (s *session) recount(l runbook.Runbook) error {
 	if !s.app.explains() {
 		return nil
 	}
@@ -69,10 +69,10 @@ func (s *session) recount(l lesson.Lesson) error {
 }
 
 // announce is for commands that only read, before they do: with --explain it
-// prints the lesson on stderr. In a dry run (stop is true) it prints the
-// lesson on stdout, or without --explain a line that nothing would change; then
+// prints the runbook on stderr. In a dry run (stop is true) it prints the
+// runbook on stdout, or without --explain a line that nothing would change; then
 // the command is over.
-func (s *session) announce(l lesson.Lesson) (stop bool, err error) {
+func (s *session) announce(l runbook.Runbook) (stop bool, err error) {
 	switch {
 	case s.app.dryRun() && !s.app.explains():
 		_, err := fmt.Fprintln(s.app.streams.Out, "read-only command: nothing would change")
@@ -85,21 +85,21 @@ func (s *session) announce(l lesson.Lesson) (stop bool, err error) {
 	return false, nil
 }
 
-func (s *session) aside(head string, l lesson.Lesson) error {
+func (s *session) aside(head string, l runbook.Runbook) error {
 	if _, err := io.WriteString(s.app.streams.Err, "\n"+head+"\n\n"); err != nil {
 		return err
 	}
 	return s.shown(l).Write(s.app.streams.Err, s.login)
 }
 
-// shown is a lesson with the commands of dcalab in it as they are typed here.
+// shown is a runbook with the commands of dcalab in it as they are typed here.
 // Its lines may lead into another folder.
-func (s *session) shown(l lesson.Lesson) lesson.Lesson {
+func (s *session) shown(l runbook.Runbook) runbook.Runbook {
 	h := s.app.hints()
 	h.Program = h.Absolute
 	out := slices.Clone(l)
 	for i := range out {
-		if out[i].Node == lesson.Here {
+		if out[i].Node == runbook.Here {
 			out[i].Text = h.Rewrite(out[i].Text)
 		}
 	}
@@ -107,15 +107,15 @@ func (s *session) shown(l lesson.Lesson) lesson.Lesson {
 }
 
 // login is what a person types to get onto a node. It works from every folder.
-// Lessons for this machine lead by themselves where they have to be typed.
+// Runbooks for this machine lead by themselves where they have to be typed.
 func (s *session) login(node string) string {
-	if node == lesson.Here {
+	if node == runbook.Here {
 		return ""
 	}
 	if login := s.Driver().Traits().Login; login != nil {
 		return login(node)
 	}
-	return lesson.Line("ssh", "-F", s.State().SSHConfig(), node)
+	return runbook.Line("ssh", "-F", s.State().SSHConfig(), node)
 }
 
 // planLines are steps as a dry run prints them.

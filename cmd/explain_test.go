@@ -9,10 +9,10 @@ import (
 	"github.com/spf13/viper"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/sandbox"
 	"github.com/dcalab/dcalab/machine/vagrant"
+	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -52,7 +52,7 @@ func taughtSession(t *testing.T, driver string, dry, explain bool) (s *session, 
 	a := &app{streams: ui.Streams{Out: out, Err: story}, settings: viper.New()}
 	a.settings.Set("dry-run", dry)
 	a.settings.Set("explain", explain)
-	a.settings.Set("quiet", true) // a lesson was asked for
+	a.settings.Set("quiet", true) // a runbook was asked for
 	var d machine.Driver = sandbox.New(sandbox.Config{})
 	if driver == lab.DriverVagrant {
 		// A folder that is absent: there is no Dotfile to lead Vagrant to.
@@ -65,8 +65,8 @@ func taughtSession(t *testing.T, driver string, dry, explain bool) (s *session, 
 	return &session{app: a, Session: labsession.Of(a.lab(), labsession.Parts{State: state, Driver: d})}, out, story
 }
 
-func TestWhereALessonIsPrinted(t *testing.T) {
-	l := lesson.Lesson{{Node: "master", Text: "docker node ls"}}
+func TestWhereARunbookIsPrinted(t *testing.T) {
+	l := runbook.Runbook{{Node: "master", Text: "docker node ls"}}
 	text := "# on master: ssh -F '/home/ana maria/labs/.dcalab/dca/ssh_config' master\ndocker node ls\n"
 	aside := "\nthe same by hand:\n\n" + text
 	rehearse := func(s *session) (bool, error) { return true, s.rehearse([]string{"look"}, l) }
@@ -80,13 +80,13 @@ func TestWhereALessonIsPrinted(t *testing.T) {
 		stop         bool
 	}{
 		{name: "the plan", do: rehearse, dry: true, out: "look\n", stop: true},
-		{name: "the lesson instead of the plan", do: rehearse, dry: true, explain: true, out: text, stop: true},
-		{name: "done, and no lesson", do: recount},
-		{name: "done, and the lesson", do: recount, explain: true, story: aside},
+		{name: "the runbook instead of the plan", do: rehearse, dry: true, explain: true, out: text, stop: true},
+		{name: "done, and no runbook", do: recount},
+		{name: "done, and the runbook", do: recount, explain: true, story: aside},
 		{name: "read", do: announce},
-		{name: "the lesson, and read", do: announce, explain: true, story: aside},
+		{name: "the runbook, and read", do: announce, explain: true, story: aside},
 		{name: "not read", do: announce, dry: true, out: "read-only command: nothing would change\n", stop: true},
-		{name: "the lesson, and not read", do: announce, dry: true, explain: true, out: text, stop: true},
+		{name: "the runbook, and not read", do: announce, dry: true, explain: true, out: text, stop: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, out, story := taughtSession(t, lab.DriverSandbox, tt.dry, tt.explain)
@@ -104,7 +104,7 @@ func TestLogin(t *testing.T) {
 		lab.DriverVagrant: {"", "cd '/home/ana maria/labs/.dcalab/dca' && vagrant ssh node01"},
 	} {
 		s, _, _ := taughtSession(t, driver, false, true)
-		if got := [2]string{s.login(lesson.Here), s.login("node01")}; got != want {
+		if got := [2]string{s.login(runbook.Here), s.login("node01")}; got != want {
 			t.Errorf("%s: got %q, want %q", driver, got, want)
 		}
 	}

@@ -6,9 +6,9 @@ import (
 	"sync"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -27,7 +27,7 @@ type formation struct {
 	mu    sync.Mutex
 	ready map[string]*node.Conn
 	steps int
-	typed lesson.Lesson
+	typed runbook.Runbook
 }
 
 // form starts a formation. The caller adds nodes to it, and ends it.
@@ -57,7 +57,7 @@ func (f *formation) add(name string, conn *node.Conn) {
 
 // end waits for what was begun, and gives the number of steps, and what a
 // person would have typed for them.
-func (f *formation) end() (int, lesson.Lesson) {
+func (f *formation) end() (int, runbook.Runbook) {
 	close(f.wake)
 	<-f.done
 	return f.steps, f.typed
@@ -92,7 +92,7 @@ func (f *formation) pass(ctx context.Context) {
 	// It says that nodes are missing, which is known, or fails as bootstrap will.
 	result, _ := c.Cluster(swarm.Options{Progress: tell(f.progress)}).Converge(ctx, f.session.Lab(), swarm.PlanOptions{})
 	f.steps += len(result.Steps)
-	f.typed = append(f.typed, result.Lesson...)
+	f.typed = append(f.typed, result.Runbook...)
 	for _, n := range result.View.Nodes {
 		joined := n.State == swarm.StateMember && n.Listed
 		for _, step := range result.Steps {

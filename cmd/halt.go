@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -116,8 +116,8 @@ func (s *session) rehearseHalt(ctx context.Context, nodes []lab.Node, force bool
 	return s.rehearse(r.plan, s.halting(running))
 }
 
-// halting is the lesson of a halt of these nodes, which run.
-func (s *session) halting(running []string) lesson.Lesson {
+// halting is the runbook of a halt of these nodes, which run.
+func (s *session) halting(running []string) runbook.Runbook {
 	if len(running) == 0 {
 		return nil
 	}

@@ -7,8 +7,8 @@ import (
 
 	"github.com/dcalab/dcalab/cmd/hint"
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine/vagrant"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 // What package hint is given: the words that were typed, and the names that
@@ -16,7 +16,7 @@ import (
 
 func (a *app) advisor() hint.Advisor {
 	return hint.Advisor{
-		Args: a.args, Lab: a.labOrNil, Labs: a.labNames, Shells: shells(), Providers: vagrant.Providers(), Quote: lesson.Line,
+		Args: a.args, Lab: a.labOrNil, Labs: a.labNames, Shells: shells(), Providers: vagrant.Providers(), Quote: runbook.Line,
 	}
 }
 
@@ -63,7 +63,7 @@ func (a *app) hint(text string) string {
 }
 
 func (a *app) hints() hint.Rewriter {
-	return hint.NewRewriter(a.calledAs(), a.flags, a.commands, lesson.Line)
+	return hint.NewRewriter(a.calledAs(), a.flags, a.commands, runbook.Line)
 }
 
 // calledAs is the program as its user typed it.

@@ -98,7 +98,7 @@ mesh); without it, add mode=host to --publish and ask a node that has a task.`,
 			if err := s.loadImages(ctx, f.Archive, args[0], nodes); err != nil {
 				return err
 			}
-			return s.recount(s.loadLesson(args[0], isImageFile(args[0]), nodes))
+			return s.recount(s.loadRunbook(args[0], isImageFile(args[0]), nodes))
 		},
 	}
 	c.Flags().StringVar(&binary, "binary", "", "demo only: the dcalab to put into the image, a static program for the nodes' Linux (default: this one; also DCALAB_DEMO_BINARY)")
@@ -125,7 +125,7 @@ func (s *session) rehearseLoad(ctx context.Context, source string, nodes []lab.N
 	for _, n := range nodes {
 		r.add("%s: load %s, where it is not there", n.Name, source)
 	}
-	return s.rehearse(r.plan, s.loadLesson(source, file, nodes))
+	return s.rehearse(r.plan, s.loadRunbook(source, file, nodes))
 }
 
 // isImageFile tells whether an argument of image load means a file.

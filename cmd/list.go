@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -73,8 +73,8 @@ and a lab that is met here comes back into it.`,
 			if err := checkFormat(output); err != nil {
 				return err
 			}
-			typed := lesson.Lesson{
-				{Text: lesson.Line("ls", a.statesHere()), Why: "the labs of this folder"},
+			typed := runbook.Runbook{
+				{Text: runbook.Line("ls", a.statesHere()), Why: "the labs of this folder"},
 				{Text: "vagrant global-status", Why: "every machine that Vagrant has made, in whatever folder"},
 			}
 			if stop, err := (&session{app: a}).announce(typed); stop || err != nil {
@@ -125,9 +125,9 @@ func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
 		switch {
 		case e.State == labsession.LabOrphaned: // no command reaches it but prune
 		case e.Here:
-			entry.Command = lesson.Line(a.calledAs())
+			entry.Command = runbook.Line(a.calledAs())
 			if path := a.settings.GetString("config"); path != "" {
-				entry.Command = lesson.Line(a.calledAs(), "--config", path)
+				entry.Command = runbook.Line(a.calledAs(), "--config", path)
 			}
 			if !e.Default {
 				entry.Command += " --lab " + e.Lab

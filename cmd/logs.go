@@ -192,8 +192,8 @@ func (a *app) bundle(ctx context.Context, file string) (err error) {
 		if _, err := os.Lstat(file); err == nil {
 			return exists(fs.ErrExist)
 		}
-		r := s.bundleLesson()
-		return s.rehearse(append(r.plan, "pack it into "+file), r.lesson)
+		r := s.bundleRunbook()
+		return s.rehearse(append(r.plan, "pack it into "+file), r.runbook)
 	}
 	// Made now, so that nobody waits for a file that cannot be.
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -264,11 +264,11 @@ func (a *app) bundle(ctx context.Context, file string) (err error) {
 		return err
 	}
 	s.note("packed into %s; secrets are masked, but look into it before you send it: tar xzf %s", file, file)
-	return s.recount(s.bundleLesson().lesson)
+	return s.recount(s.bundleRunbook().runbook)
 }
 
-// bundleLesson is what the bundle asks of the nodes.
-func (s *session) bundleLesson() (r rehearsal) {
+// bundleRunbook is what the bundle asks of the nodes.
+func (s *session) bundleRunbook() (r rehearsal) {
 	for _, n := range s.Lab().Nodes {
 		for _, q := range questions() {
 			r.add("%s: ask %s", n.Name, q.command)

@@ -58,7 +58,7 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 	if err == nil && a.dryRun() {
 		p.Close()
 		s.warn(plan.Warnings...)
-		return s.rehearse(planLines(plan.Steps()), plan.Lesson)
+		return s.rehearse(planLines(plan.Steps()), plan.Runbook)
 	}
 	result := plan.Result()
 	if err == nil {
@@ -90,7 +90,7 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 	if c.after != nil && len(changed) > 0 {
 		c.after(s, changed)
 	}
-	return s.recount(result.Lesson)
+	return s.recount(result.Runbook)
 }
 
 func (a *app) drain() *cobra.Command {
@@ -244,7 +244,7 @@ func (a *app) joinNodes(ctx context.Context, args []string) error {
 		return err
 	}
 	s.note("swarm %s: %s", result.View.Cluster, result.View.Quorum)
-	return s.recount(result.Lesson)
+	return s.recount(result.Runbook)
 }
 
 func (a *app) label() *cobra.Command {

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 func (a *app) prune() *cobra.Command {
@@ -67,7 +67,7 @@ driver are found by vagrant global-status, and removed by vagrant destroy ID.`,
 				sessions = append(sessions, one)
 			}
 			if a.dryRun() {
-				return s.rehearse(r.plan, r.lesson)
+				return s.rehearse(r.plan, r.runbook)
 			}
 			if sessions[0].asRoot() {
 				return sessions[0].sudo(ctx)
@@ -78,7 +78,7 @@ driver are found by vagrant global-status, and removed by vagrant destroy ID.`,
 				}
 			}
 			index, _ := lab.OpenIndex(os.Getenv, owner()) // a convenience
-			var typed lesson.Lesson
+			var typed runbook.Runbook
 			for i, one := range sessions {
 				p := one.progress([]string{list[i].Lab})
 				typed = append(typed, one.deed(machine.Deed{Act: machine.ActDestroy})...)

@@ -4,8 +4,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine/vagrant"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 func (a *app) render() *cobra.Command {
@@ -26,7 +26,7 @@ this one.`,
 			}
 			typed := here("# a lab of the vagrant driver has it in its folder, once it was brought up")
 			if s.Record().Driver == lab.DriverVagrant {
-				typed = lesson.Lesson{{Text: lesson.Line("cat", s.State().Vagrantfile()), Why: "the lab's own, once it was brought up"}}
+				typed = runbook.Runbook{{Text: runbook.Line("cat", s.State().Vagrantfile()), Why: "the lab's own, once it was brought up"}}
 			}
 			if stop, err := s.announce(typed); stop || err != nil {
 				return err

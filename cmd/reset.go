@@ -52,7 +52,7 @@ func (a *app) resetLab(ctx context.Context, yes bool) error {
 		r.types(provision.ExplainReset(n.Name))
 	}
 	if a.dryRun() {
-		return s.rehearse(r.plan, r.lesson)
+		return s.rehearse(r.plan, r.runbook)
 	}
 	if !yes {
 		if err := s.confirm(ctx, "reset", fmt.Sprintf(
@@ -107,7 +107,7 @@ func (a *app) resetLab(ctx context.Context, yes bool) error {
 		return &trouble.Error{Err: err, Next: append(trouble.Advice(err), "then finish it: dcalab reset --yes")}
 	}
 	s.note("lab %s is clean, in %s; next: dcalab swarm bootstrap", s.Lab().Name, ui.Duration(time.Since(began)))
-	return s.recount(r.lesson)
+	return s.recount(r.runbook)
 }
 
 // allRun refuses what is done to all machines of a lab while one does not run.

@@ -106,7 +106,7 @@ func (s *session) restartEngine(ctx context.Context, p *ui.Progress, v swarm.Vie
 	}
 	_ = node.Close()
 	if s.app.explains() {
-		s.typed = append(s.typed, work.Lesson(name, nodeUser)...)
+		s.typed = append(s.typed, work.Runbook(name, nodeUser)...)
 	}
 	return s.standAgain(ctx, p, c, name)
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -26,7 +26,7 @@ type session struct {
 	changed bool
 	// typed is what a person would have typed for what was done to machines so
 	// far; kept with --explain only.
-	typed lesson.Lesson
+	typed runbook.Runbook
 	// deferred are nodes whose engines were not restarted for the settings of
 	// labs.yaml, because they are in a swarm.
 	deferred []string
@@ -241,9 +241,9 @@ type crew = labsession.Engines
 type connected struct {
 	*labsession.Pool
 	// formed is the number of steps that brought them into the swarm already,
-	// lesson what a person would have typed so far.
-	formed int
-	lesson lesson.Lesson
+	// runbook what a person would have typed so far.
+	formed  int
+	runbook runbook.Runbook
 }
 
 func (s *session) connected() *connected { return &connected{Pool: s.NewPool()} }
@@ -282,7 +282,7 @@ func (s *session) sudo(ctx context.Context) error {
 			keep = append(keep, key)
 		}
 	}
-	s.note("the sandbox driver needs root for this: %s", lesson.Line(append([]string{"sudo", s.app.calledAs()}, s.app.args...)...))
+	s.note("the sandbox driver needs root for this: %s", runbook.Line(append([]string{"sudo", s.app.calledAs()}, s.app.args...)...))
 	// Ctrl-C reaches sudo and its child by itself, from the terminal.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), sudo,
 		append([]string{"--preserve-env=" + strings.Join(keep, ","), "--", self}, s.app.args...)...)

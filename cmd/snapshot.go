@@ -15,10 +15,10 @@ import (
 	"github.com/dcalab/dcalab/cmd/hint"
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
@@ -144,8 +144,8 @@ other snapshots, stay as they are. There is no way back.`,
 	})
 }
 
-// forgetting is the lesson of deleting a snapshot.
-func (s *session) forgetting(one machine.Snapshot) lesson.Lesson {
+// forgetting is the runbook of deleting a snapshot.
+func (s *session) forgetting(one machine.Snapshot) runbook.Runbook {
 	return s.deed(machine.Deed{Act: machine.ActDelete, Nodes: one.Nodes, Snapshot: one.Name})
 }
 
@@ -347,12 +347,12 @@ func (s *session) rehearseSave(ctx context.Context, name string) error {
 	return s.rehearse(r.plan, s.saving(stood, name))
 }
 
-// saving is the lesson of a save.
-func (s *session) saving(stood standing, name string) lesson.Lesson {
+// saving is the runbook of a save.
+func (s *session) saving(stood standing, name string) runbook.Runbook {
 	l := s.deed(around(stood.ran, stood.ran, machine.Deed{Act: machine.ActSave, Snapshot: name})...)
 	if stood.key != "" && len(stood.managers) > 0 {
-		l = slices.Insert(l, 0, lesson.Command{
-			Node: stood.managers[0], Text: lesson.Line("docker", "swarm", "unlock-key", "--quiet"), Gives: lesson.UnlockKey,
+		l = slices.Insert(l, 0, runbook.Command{
+			Node: stood.managers[0], Text: runbook.Line("docker", "swarm", "unlock-key", "--quiet"), Gives: runbook.UnlockKey,
 		})
 		l = append(l, unlocking(stood.managers, "")...)
 	}
@@ -363,15 +363,15 @@ func (s *session) saving(stood standing, name string) lesson.Lesson {
 }
 
 // unlocking is how a person unlocks managers after a start.
-func unlocking(managers []string, why string) (l lesson.Lesson) {
+func unlocking(managers []string, why string) (l runbook.Runbook) {
 	for _, name := range managers {
-		l = append(l, lesson.Command{Node: name, Text: "docker swarm unlock", Why: why, Asks: lesson.UnlockKey})
+		l = append(l, runbook.Command{Node: name, Text: "docker swarm unlock", Why: why, Asks: runbook.UnlockKey})
 	}
 	return l
 }
 
 // lookingAgain is how a person sees that the swarm is back.
-func (s *session) lookingAgain() lesson.Lesson {
+func (s *session) lookingAgain() runbook.Runbook {
 	l := onEach(s.manager(), "docker node ls")
 	for i := range l {
 		l[i].Why = "on a manager: until all are Ready, with a Leader"
@@ -575,7 +575,7 @@ func (s *session) vagrantsOwn(ctx context.Context, err error, name string) {
 		words = slices.Insert(words, 5, "NODE")
 	}
 	t.Why += "; Vagrant has one of " + strings.Join(nodes, ", ") + " that dcalab did not take"
-	t.Next = append([]string{"that one, by Vagrant itself: " + lesson.Line(words...)}, t.Next...)
+	t.Next = append([]string{"that one, by Vagrant itself: " + runbook.Line(words...)}, t.Next...)
 }
 
 // rehearseRestore is the dry run of snapshot restore.
@@ -611,7 +611,7 @@ func (s *session) rehearseRestore(ctx context.Context, name string) error {
 }
 
 // keyHolder is a manager that shows the swarm's unlock key before the lab is
-// halted; empty where none does, and where no lesson is asked for.
+// halted; empty where none does, and where no runbook is asked for.
 func (s *session) keyHolder(ctx context.Context, running []string) string {
 	if !s.app.explains() || len(running) == 0 {
 		return ""
@@ -627,19 +627,19 @@ func (s *session) keyHolder(ctx context.Context, running []string) string {
 	return v.Manager()
 }
 
-// restoring is the lesson of a restore. holder is a manager that shows the
+// restoring is the runbook of a restore. holder is a manager that shows the
 // unlock key before the halt, or empty.
-func (s *session) restoring(running []string, name, holder string) lesson.Lesson {
+func (s *session) restoring(running []string, name, holder string) runbook.Runbook {
 	deeds := around(running, s.Lab().NodeNames(), machine.Deed{Act: machine.ActRestore, Snapshot: name})
 	l := s.deed(deeds...)
 	if holder != "" {
-		l = slices.Insert(l, 0, lesson.Command{
-			Node: holder, Text: lesson.Line("docker", "swarm", "unlock-key", "--quiet"),
-			Why: "before the halt, and the snapshot's unless it was changed since", Gives: lesson.UnlockKey,
+		l = slices.Insert(l, 0, runbook.Command{
+			Node: holder, Text: runbook.Line("docker", "swarm", "unlock-key", "--quiet"),
+			Why: "before the halt, and the snapshot's unless it was changed since", Gives: runbook.UnlockKey,
 		})
 	}
 	if holder != "" || s.Lab().Swarm.Autolock {
-		l = append(l, here("# "+lesson.UnlockKey+" is what docker swarm unlock-key showed before snapshot "+name+" was taken: dcalab keeps it nowhere")...)
+		l = append(l, here("# "+runbook.UnlockKey+" is what docker swarm unlock-key showed before snapshot "+name+" was taken: dcalab keeps it nowhere")...)
 		l = append(l, unlocking(names(s.managersOf()), "where it is locked, with the key of the swarm in the snapshot")...)
 	}
 	return append(l, s.lookingAgain()...)

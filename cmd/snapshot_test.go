@@ -73,8 +73,8 @@ func TestARestoreThatCannotHaltStartsWhatItHalted(t *testing.T) {
 	}
 }
 
-// What the lesson of a restore unlocks managers with has to come from somewhere.
-func TestTheLessonOfARestoreTellsOfTheKey(t *testing.T) {
+// What the runbook of a restore unlocks managers with has to come from somewhere.
+func TestTheRunbookOfARestoreTellsOfTheKey(t *testing.T) {
 	const origin = "# <unlock-key> is what docker swarm unlock-key showed before snapshot clean was taken: dcalab keeps it nowhere\n"
 	for name, c := range map[string]struct {
 		autolock bool
@@ -106,7 +106,7 @@ func TestTheLessonOfARestoreTellsOfTheKey(t *testing.T) {
 }
 
 // The same for managers that up --swarm boots: they come up locked.
-func TestTheLessonOfBootedManagersTellsOfTheKey(t *testing.T) {
+func TestTheRunbookOfBootedManagersTellsOfTheKey(t *testing.T) {
 	for name, c := range map[string]struct {
 		autolock bool
 		booted   machine.Status

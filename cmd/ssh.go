@@ -7,9 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/session/dockercontext"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -117,7 +117,7 @@ folder, so that this works too:
 			if err != nil {
 				return err
 			}
-			typed := here(lesson.Line("cat", s.State().SSHConfig()))
+			typed := here(runbook.Line("cat", s.State().SSHConfig()))
 			if d, ok := s.Driver().(ownProgram); ok {
 				typed = d.ExplainCommand("ssh-config")
 			}

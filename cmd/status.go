@@ -92,7 +92,7 @@ and what differs is marked with ≠.`,
 			if err != nil {
 				return err
 			}
-			if stop, err := s.announce(s.statusLesson(view)); stop || err != nil {
+			if stop, err := s.announce(s.statusRunbook(view)); stop || err != nil {
 				return err
 			}
 			text := s.statusText

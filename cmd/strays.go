@@ -64,7 +64,7 @@ func (s *session) rehearseStrays(ctx context.Context, r *rehearsal, args []strin
 	p.Close()
 	s.warn(change.Warnings...)
 	r.plan = append(r.plan, planLines(change.Steps)...)
-	r.types(change.Lesson)
+	r.types(change.Runbook)
 	for _, name := range list {
 		r.add("%s: destroy its machine, with all that is on it", name)
 	}
@@ -174,7 +174,7 @@ func (s *session) prune(ctx context.Context) error {
 		p.Done(name, "destroyed: labs.yaml no longer has it")
 	}
 	if s.app.explains() {
-		s.typed = slices.Concat(s.typed, change.Lesson, s.deed(machine.Deed{Act: machine.ActDestroy, Nodes: list}))
+		s.typed = slices.Concat(s.typed, change.Runbook, s.deed(machine.Deed{Act: machine.ActDestroy, Nodes: list}))
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/dcalab/dcalab/engine"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -110,9 +110,9 @@ func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *conne
 	if err != nil {
 		return err
 	}
-	done, typed := len(result.Steps), result.Lesson
+	done, typed := len(result.Steps), result.Runbook
 	if have != nil {
-		done, typed = done+have.formed, slices.Concat(have.lesson, typed)
+		done, typed = done+have.formed, slices.Concat(have.runbook, typed)
 	}
 	switch {
 	case done == 0 && len(result.Warnings) > 0:
@@ -142,7 +142,7 @@ func (s *session) rehearseSwarm(ctx context.Context, o swarm.PlanOptions) error 
 	for _, u := range plan.Unfinished {
 		s.warn(u.Node + ": " + u.Why)
 	}
-	return s.rehearse(planLines(plan.Steps()), plan.Lesson)
+	return s.rehearse(planLines(plan.Steps()), plan.Runbook)
 }
 
 // apply brings nodes into the swarm that labs.yaml wants. Of each that is a
@@ -215,7 +215,7 @@ are in the swarm already are not concerned.`,
 			if rotate {
 				line = slices.Insert(line, 3, "--rotate")
 			}
-			plain, err := s.onManager(c.Context(), map[engine.Role]string{engine.RoleWorker: lesson.WorkerToken, engine.RoleManager: lesson.ManagerToken}[role], line...)
+			plain, err := s.onManager(c.Context(), map[engine.Role]string{engine.RoleWorker: runbook.WorkerToken, engine.RoleManager: runbook.ManagerToken}[role], line...)
 			if err != nil {
 				return err
 			}
@@ -254,10 +254,10 @@ are in the swarm already are not concerned.`,
 	return explained(c)
 }
 
-// onManager is the lesson of one command that is typed on a manager of the
-// lab's swarm, and of what it prints. Where no lesson is asked for, and nothing
+// onManager is the runbook of one command that is typed on a manager of the
+// lab's swarm, and of what it prints. Where no runbook is asked for, and nothing
 // but a plan, it looks for no manager.
-func (s *session) onManager(ctx context.Context, gives string, words ...string) (lesson.Lesson, error) {
+func (s *session) onManager(ctx context.Context, gives string, words ...string) (runbook.Runbook, error) {
 	if !s.app.explains() {
 		return nil, nil
 	}
@@ -269,7 +269,7 @@ func (s *session) onManager(ctx context.Context, gives string, words ...string) 
 	if err := v.NeedManager(); err != nil {
 		return nil, err
 	}
-	return lesson.Lesson{{Node: v.Manager(), Text: lesson.Line(words...), Gives: gives}}, nil
+	return runbook.Runbook{{Node: v.Manager(), Text: runbook.Line(words...), Gives: gives}}, nil
 }
 
 func (a *app) unlock() *cobra.Command {
@@ -310,7 +310,7 @@ or read from standard input.`,
 			}
 			plan := swarm.PlanUnlock(v, "")
 			if a.dryRun() {
-				return s.rehearse(planLines(plan.Steps()), plan.Lesson)
+				return s.rehearse(planLines(plan.Steps()), plan.Runbook)
 			}
 			cluster := crew.Cluster(swarm.Options{})
 			result, err := cluster.Run(ctx, plan)
@@ -334,7 +334,7 @@ or read from standard input.`,
 			} else {
 				s.note("unlocked: %s", strings.Join(done, ", "))
 			}
-			return s.recount(plan.Lesson)
+			return s.recount(plan.Runbook)
 		},
 	})
 }
@@ -353,7 +353,7 @@ same time, nobody else can unlock them.`,
 			if err != nil {
 				return err
 			}
-			plain, err := s.onManager(c.Context(), lesson.UnlockKey, "docker", "swarm", "unlock-key", "--quiet")
+			plain, err := s.onManager(c.Context(), runbook.UnlockKey, "docker", "swarm", "unlock-key", "--quiet")
 			if err != nil {
 				return err
 			}

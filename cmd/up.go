@@ -159,7 +159,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune, yes bool)
 		}
 		return s.recount(s.typed)
 	}
-	ready.lesson = slices.Concat(s.typed, ready.lesson)
+	ready.runbook = slices.Concat(s.typed, ready.runbook)
 	return s.bootstrap(ctx, bootstrapOptions{}, ready)
 }
 
@@ -232,7 +232,7 @@ func (s *session) neverMade(args []string) ([]string, error) {
 }
 
 // rehearseUp is the dry run of up. What would stop it stops it here too, but
-// for the requirements of a lesson: there are none.
+// for the requirements of a runbook: there are none.
 func (s *session) rehearseUp(ctx context.Context, args []string, form, prune, yes bool) error {
 	if !s.app.explains() && !s.asRoot() {
 		if err := s.Driver().Preflight(ctx); err != nil {
@@ -259,13 +259,13 @@ func (s *session) rehearseUp(ctx context.Context, args []string, form, prune, ye
 		s.warn("up asks before it restarts the engines of " + strings.Join(power.turns, ", ") + ", which are in the swarm: tasks and containers there end; --yes does not ask")
 	}
 	r.plan = append(r.plan, power.plan...)
-	r.types(power.lesson)
+	r.types(power.runbook)
 	if form {
 		if err := s.rehearseForming(ctx, &r, nodes, machines); err != nil {
 			return err
 		}
 	}
-	if err := s.rehearse(r.plan, r.lesson); err != nil {
+	if err := s.rehearse(r.plan, r.runbook); err != nil {
 		return err
 	}
 	return r.refused
@@ -294,7 +294,7 @@ func (s *session) rehearseStart(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return s.rehearse(r.plan, r.lesson)
+	return s.rehearse(r.plan, r.runbook)
 }
 
 // power runs Up or Start of the driver and makes each node ready the moment
@@ -413,7 +413,7 @@ func (s *session) boot(ctx context.Context, p *ui.Progress, nodes []lab.Node, ac
 		},
 	}, names(nodes)...)
 	if f != nil {
-		keep.formed, keep.lesson = f.end()
+		keep.formed, keep.runbook = f.end()
 	}
 	if ctx.Err() != nil {
 		return works, s.interrupted(ctx, nodes)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -17,7 +17,7 @@ type ownProgram interface {
 	// Command is the program with these arguments, where the lab's machines are.
 	Command(ctx context.Context, args ...string) (*exec.Cmd, error)
 	// ExplainCommand is what a person types for the same.
-	ExplainCommand(args ...string) lesson.Lesson
+	ExplainCommand(args ...string) runbook.Runbook
 }
 
 func (a *app) vagrant() *cobra.Command {
@@ -45,7 +45,7 @@ sees: status tells what is, and up makes ready what was made.`,
 			if a.dryRun() {
 				return s.rehearse([]string{typed[len(typed)-1].Text}, typed)
 			}
-			// It may be a shell, or something that never ends: the lesson comes first.
+			// It may be a shell, or something that never ends: the runbook comes first.
 			if _, err := s.announce(typed); err != nil {
 				return err
 			}

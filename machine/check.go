@@ -4,7 +4,7 @@ import (
 	"context"
 	"strings"
 
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -64,7 +64,7 @@ type Fix struct {
 func Advise(text string) Fix { return Fix{Text: text} }
 
 // Command is a fix that dcalab may run when asked to.
-func Command(run ...string) Fix { return Fix{Text: lesson.Line(run...), Run: run} }
+func Command(run ...string) Fix { return Fix{Text: runbook.Line(run...), Run: run} }
 
 // Examiner is a Driver that can show each of its checks of this machine, not
 // only those that would stop Up. Its Preflight gives the failures among them.

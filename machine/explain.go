@@ -1,6 +1,6 @@
 package machine
 
-import "github.com/dcalab/dcalab/lesson"
+import "github.com/dcalab/dcalab/runbook"
 
 // Deed is one call of a driver's methods, as something to tell of.
 type Deed struct {
@@ -38,5 +38,5 @@ const (
 type Explainer interface {
 	// Explain gives the commands for one deed: those that are typed on this
 	// machine first, then those on each node, in the lab's order.
-	Explain(Deed) lesson.Lesson
+	Explain(Deed) runbook.Runbook
 }

@@ -3,10 +3,10 @@ package node
 import (
 	"strings"
 
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
-// Quote is lesson.Line for a shell that really reads the line: it sees exactly
+// Quote is runbook.Line for a shell that really reads the line: it sees exactly
 // these words. An argument with a NUL byte cannot be carried by any command
 // line, and loses it.
 func Quote(args ...string) string {
@@ -14,5 +14,5 @@ func Quote(args ...string) string {
 	for i, a := range args {
 		words[i] = strings.ReplaceAll(a, "\x00", "")
 	}
-	return lesson.Line(words...)
+	return runbook.Line(words...)
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 // Imagine is the work on a machine that does not exist yet, guessed by the
@@ -85,8 +85,8 @@ func (w Work) Steps() []string {
 	return out
 }
 
-// Lesson is the work as a person would type it on the node, logged in as user.
-func (w Work) Lesson(name, user string) lesson.Lesson {
+// Runbook is the work as a person would type it on the node, logged in as user.
+func (w Work) Runbook(name, user string) runbook.Runbook {
 	l := typed{node: name}
 	if w.Hostname != "" {
 		short, _, _ := strings.Cut(w.Hostname, ".")
@@ -108,14 +108,14 @@ func (w Work) Lesson(name, user string) lesson.Lesson {
 		l.add(node.Quote("printf", `%s\n`, withoutPasswords(w.Daemon.Config))+" | sudo tee /etc/docker/daemon.json", "labels and registries of the engine")
 	}
 	if w.Install != nil {
-		w.Install.lesson(&l, w.Packages)
+		w.Install.runbook(&l, w.Packages)
 	}
 	switch {
 	case w.Restart:
 		l.service(w.Systemd, "restart")
 		if w.Turn {
 			l.add("docker info -f '{{.Swarm.LocalNodeState}}'", "before the next one is restarted")
-			l.lesson[len(l.lesson)-1].Until = "active"
+			l.runbook[len(l.runbook)-1].Until = "active"
 		}
 	case w.Start:
 		l.service(w.Systemd, "start")
@@ -124,12 +124,12 @@ func (w Work) Lesson(name, user string) lesson.Lesson {
 		l.add(node.Quote("sudo", "usermod", "-aG", "docker", user), "docker without sudo")
 		l.add("exit", "and log in again: the group counts from then on")
 	}
-	return l.lesson
+	return l.runbook
 }
 
-// lesson is the recipe as it is typed. installed are the packages with their
+// runbook is the recipe as it is typed. installed are the packages with their
 // versions; without them, those that a person would ask for.
-func (r recipe) lesson(l *typed, installed []string) {
+func (r recipe) runbook(l *typed, installed []string) {
 	const repository = "https://download.docker.com/linux/"
 	packages := installed
 	if packages == nil {
@@ -176,19 +176,19 @@ func (r recipe) lesson(l *typed, installed []string) {
 
 // ExplainReset is what Reset comes to, as it is typed on a node whose engine
 // answers. (Reset itself needs none that does.)
-func ExplainReset(name string) lesson.Lesson {
+func ExplainReset(name string) runbook.Runbook {
 	l := typed{node: name}
 	l.add("docker swarm leave --force", "refused where it is in none")
 	l.add("docker ps -aq | xargs -r docker rm -f", "")
 	l.add("docker system prune --all --force", "images and networks")
 	l.add("docker volume ls -q | xargs -r docker volume rm", "")
 	l.add("docker info -f '{{.Swarm.LocalNodeState}}'", "")
-	l.lesson[len(l.lesson)-1].Until = "inactive"
-	return l.lesson
+	l.runbook[len(l.runbook)-1].Until = "inactive"
+	return l.runbook
 }
 
 // ExplainLog is EngineLog as it is typed on the node.
-func ExplainLog(name string, o LogOptions, systemd bool) lesson.Lesson {
+func ExplainLog(name string, o LogOptions, systemd bool) runbook.Runbook {
 	l := typed{node: name}
 	lines := "all"
 	if o.Lines >= 0 {
@@ -203,7 +203,7 @@ func ExplainLog(name string, o LogOptions, systemd bool) lesson.Lesson {
 			words = append(words, "-f")
 		}
 		l.add(node.Quote(words...), "")
-		return l.lesson
+		return l.runbook
 	}
 	if lines == "all" {
 		lines = "+1"
@@ -217,17 +217,17 @@ func ExplainLog(name string, o LogOptions, systemd bool) lesson.Lesson {
 		why = "look for the time yourself: each line begins with its own"
 	}
 	l.add(node.Quote(append(words, "/var/log/docker.log")...), why)
-	return l.lesson
+	return l.runbook
 }
 
-// typed is a lesson for one node, in the making.
+// typed is a runbook for one node, in the making.
 type typed struct {
-	node   string
-	lesson lesson.Lesson
+	node    string
+	runbook runbook.Runbook
 }
 
 func (t *typed) add(text, why string) {
-	t.lesson = append(t.lesson, lesson.Command{Node: t.node, Text: text, Why: why})
+	t.runbook = append(t.runbook, runbook.Command{Node: t.node, Text: text, Why: why})
 }
 
 func (t *typed) service(systemd bool, verb string) {

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -35,7 +35,7 @@ func golden(t *testing.T, name string, got []byte) {
 }
 
 // What a person would type for each kind of work, as it is printed.
-func TestWorkAsALesson(t *testing.T) {
+func TestWorkAsARunbook(t *testing.T) {
 	debian := distribution{ID: "debian", VersionID: "12", Codename: "bookworm"}
 	recipeOf := func(os distribution, want lab.Engine) *recipe {
 		r, err := chooseRecipe(os, want)
@@ -62,19 +62,19 @@ func TestWorkAsALesson(t *testing.T) {
 		"imagined-rpm": Imagine("almalinux/9", Want{}),
 		"imagined-box": Imagine("", Want{Hostname: "x"}),
 	} {
-		t.Run(name, func(t *testing.T) { goldenLesson(t, "lesson/"+name, w.Lesson("node01", "vagrant")) })
+		t.Run(name, func(t *testing.T) { goldenRunbook(t, "runbook/"+name, w.Runbook("node01", "vagrant")) })
 	}
 	for name, o := range map[string]LogOptions{
 		"log": {Lines: 100}, "log-all-since-follow": {Lines: -1, Since: 10 * time.Minute, Follow: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			goldenLesson(t, "lesson/"+name, append(ExplainLog("node01", o, true), ExplainLog("node02", o, false)...))
+			goldenRunbook(t, "runbook/"+name, append(ExplainLog("node01", o, true), ExplainLog("node02", o, false)...))
 		})
 	}
-	t.Run("reset", func(t *testing.T) { goldenLesson(t, "lesson/reset", ExplainReset("node01")) })
+	t.Run("reset", func(t *testing.T) { goldenRunbook(t, "runbook/reset", ExplainReset("node01")) })
 }
 
-func goldenLesson(t *testing.T, name string, l lesson.Lesson) {
+func goldenRunbook(t *testing.T, name string, l runbook.Runbook) {
 	t.Helper()
 	var b bytes.Buffer
 	if err := l.Write(&b, func(node string) string { return "ssh " + node }); err != nil {
@@ -83,13 +83,13 @@ func goldenLesson(t *testing.T, name string, l lesson.Lesson) {
 	if strings.Contains(b.String(), "secret") {
 		t.Errorf("a secret:\n%s", b.String())
 	}
-	if err := os.MkdirAll("testdata/lesson", 0o755); err != nil {
+	if err := os.MkdirAll("testdata/runbook", 0o755); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, name+".golden", b.Bytes())
 }
 
-// A dry run's lines and the lesson tell of the same work.
+// A dry run's lines and the runbook tell of the same work.
 func TestStepsOfWork(t *testing.T) {
 	w := Imagine("debian/bookworm64", Want{EngineLabels: map[string]string{"zone": "a"}, Engine: lab.Engine{Version: "20.10"}})
 	want := []string{"write /etc/docker/daemon.json", "install docker.io 20.10", "put the user into the docker group, and log in again"}

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 // keptLab is the file of a lab's folder that holds the lab as labs.yaml had it
@@ -149,7 +149,7 @@ func (s *Session) namesakes() []string {
 // follows.
 func CommandFor(p lab.Place) string {
 	if p.Config == "" {
-		return lesson.Line("cd", p.Root) + " && " + lesson.Line("dcalab", "--lab", p.Lab)
+		return runbook.Line("cd", p.Root) + " && " + runbook.Line("dcalab", "--lab", p.Lab)
 	}
-	return lesson.Line("dcalab", "--config", p.Config, "--lab", p.Lab)
+	return runbook.Line("dcalab", "--config", p.Config, "--lab", p.Lab)
 }

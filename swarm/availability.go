@@ -44,7 +44,7 @@ func PlanAvailability(v View, names []string, want engine.Availability) (Plan, e
 			p.Warnings = append(p.Warnings, m.name+"'s engine does not answer ("+reason(n)+"): the swarm wants no task there any more, and what runs there may go on until it does")
 		}
 	}
-	p.Lesson = v.Lesson(p.Steps())
+	p.Runbook = v.Runbook(p.Steps())
 	return p, nil
 }
 
@@ -105,7 +105,7 @@ func PlanLabels(v View, names []string, set map[string]string, drop []string) (P
 		}
 	}
 	p.stageThat(stopRun, "update", steps...)
-	p.Lesson = v.Lesson(p.Steps())
+	p.Runbook = v.Runbook(p.Steps())
 	return p, nil
 }
 

@@ -45,7 +45,7 @@ func (c *Cluster) Converge(ctx context.Context, l *lab.Lab, o PlanOptions) (Resu
 		round, _ := c.Run(ctx, plan)
 		res.View, res.After = round.View, round.After
 		res.Steps = append(res.Steps, round.Steps...)
-		res.Lesson = append(res.Lesson, round.Lesson...)
+		res.Runbook = append(res.Runbook, round.Runbook...)
 		if err := interrupted(ctx, o.command()); err != nil {
 			return res, err
 		}
@@ -74,7 +74,7 @@ func (c *Cluster) Converge(ctx context.Context, l *lab.Lab, o PlanOptions) (Resu
 
 // endBootstrap ends one round.
 func endBootstrap(ctx context.Context, r *Run, p Plan, failed []failure, res *Result) error {
-	res.Steps, res.Lesson = r.begun, p.View.Lesson(r.begun)
+	res.Steps, res.Runbook = r.begun, p.View.Runbook(r.begun)
 	for _, f := range failed {
 		s := f.step
 		u := Unfinished{Node: s.Node(), Why: s.String() + ": " + cause(s.Node(), f.err), Err: f.err}

@@ -88,7 +88,7 @@ func PlanDissolve(v View) Plan {
 	}
 	p.Unfinished = v.mayRemain()
 	p.Warnings = v.beyond()
-	p.Lesson = v.Lesson(p.Steps())
+	p.Runbook = v.Runbook(p.Steps())
 	return p
 }
 

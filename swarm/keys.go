@@ -73,7 +73,7 @@ func PlanUnlock(v View, key engine.Secret) Plan {
 		}
 	}
 	p.stageThat(goOn, "unlock", steps...)
-	p.Lesson = v.Lesson(p.Steps())
+	p.Runbook = v.Runbook(p.Steps())
 	return p
 }
 

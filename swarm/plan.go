@@ -7,7 +7,7 @@ import (
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 // RaftPort is where managers speak to each other and nodes join (TCP).
@@ -39,8 +39,8 @@ type Plan struct {
 	// now (halted, for example).
 	Unfinished []Unfinished
 	Warnings   []string
-	// Lesson is what a person would type for all of it.
-	Lesson lesson.Lesson
+	// Runbook is what a person would type for all of it.
+	Runbook runbook.Runbook
 	// Nodes are those that the plan was asked for by name, where it was.
 	Nodes []Changed
 	// View is what it was made from.
@@ -185,7 +185,7 @@ func PlanBootstrap(l *lab.Lab, v View, o PlanOptions) (Plan, error) {
 			p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("%s is a manager, and labs.yaml calls it a worker; it stays one (a worker again: dcalab demote %s)", n.Name, n.Name))
 		}
 	}
-	p.out.Lesson = p.v.Lesson(p.out.Steps())
+	p.out.Runbook = p.v.Runbook(p.out.Steps())
 	return p.out, nil
 }
 

@@ -85,7 +85,7 @@ func (r *Run) account(res *Result) {
 			steps = append(steps, s)
 		}
 	}
-	res.Steps, res.Lesson = steps, r.view.Lesson(steps)
+	res.Steps, res.Runbook = steps, r.view.Runbook(steps)
 	for i, n := range res.Nodes {
 		if now, ok := res.View.Node(n.Name); ok && r.again[n.Name] != nil && now.Listed {
 			res.Nodes[i].ID = now.NodeID

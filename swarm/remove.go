@@ -63,7 +63,7 @@ func PlanRemove(v View, names []string, gone bool) (Plan, error) {
 	for _, s := range steps {
 		p.stageThat(stopRun, "remove", s)
 	}
-	p.Lesson = v.Lesson(steps)
+	p.Runbook = v.Runbook(steps)
 	return p, nil
 }
 

@@ -50,7 +50,7 @@ func PlanPromote(v View, names []string) (Plan, error) {
 		}
 	}
 	p.stageThat(goOn, "promote", steps...)
-	p.Lesson = v.Lesson(p.Steps())
+	p.Runbook = v.Runbook(p.Steps())
 	return p, nil
 }
 
@@ -92,7 +92,7 @@ func PlanDemote(v View, names []string, force bool) (Plan, error) {
 			return p, err
 		}
 	}
-	p.Lesson = v.Lesson(p.Steps())
+	p.Runbook = v.Runbook(p.Steps())
 	return p, nil
 }
 

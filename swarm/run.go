@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 // Run is what steps work with: the engines, and what is known of them by now.
@@ -64,8 +64,8 @@ type Result struct {
 	// wants it; of other plans all, with what was done in their place. None where
 	// there was nothing to do.
 	Steps []Step
-	// Lesson is what a person would have typed for Steps.
-	Lesson lesson.Lesson
+	// Runbook is what a person would have typed for Steps.
+	Runbook runbook.Runbook
 	// Nodes are those that were named.
 	Nodes []Changed
 	// Unfinished are the nodes that the plan left as they were; Failed are those
@@ -80,7 +80,7 @@ type Result struct {
 // Result is what can be told of a plan before it is run.
 func (p Plan) Result() Result {
 	return Result{
-		View: p.View, Before: p.View.Quorum, After: p.View.Quorum, Steps: p.Steps(), Lesson: p.Lesson,
+		View: p.View, Before: p.View.Quorum, After: p.View.Quorum, Steps: p.Steps(), Runbook: p.Runbook,
 		Nodes: slices.Clone(p.Nodes), Unfinished: p.Unfinished, Warnings: slices.Clone(p.Warnings),
 	}
 }

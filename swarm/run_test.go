@@ -88,7 +88,7 @@ func TestPlansArePure(t *testing.T) {
 		"unlock":   func() (Plan, error) { return PlanUnlock(v, ""), nil },
 	} {
 		p, err := plan()
-		if err != nil || p.Empty() || len(p.Lesson) == 0 {
+		if err != nil || p.Empty() || len(p.Runbook) == 0 {
 			t.Errorf("%s: %v, %s", name, err, p)
 		}
 		if r := p.Result(); r.Before != v.Quorum || describe(r.Steps) != describe(p.Steps()) {

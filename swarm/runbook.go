@@ -6,12 +6,12 @@ import (
 	"strings"
 
 	"github.com/dcalab/dcalab/engine"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
-// Lesson gives the commands that a person would type for these steps, in
+// Runbook gives the commands that a person would type for these steps, in
 // order, where the nodes are as v shows them. It is pure.
-func (v View) Lesson(steps []Step) lesson.Lesson {
+func (v View) Runbook(steps []Step) runbook.Runbook {
 	t := newRunbookWriter(v, steps)
 	for _, s := range steps {
 		s.Runbook(t)
@@ -41,7 +41,7 @@ func (v View) AssumeCreated(names ...string) View {
 type RunbookWriter struct {
 	v    View
 	plan []Step
-	out  lesson.Lesson
+	out  runbook.Runbook
 	// managers are nodes that take commands on the swarm, the best first.
 	managers []string
 	// arrived are nodes that came into the swarm on the way, and their roles.
@@ -84,15 +84,15 @@ func (w *RunbookWriter) manager() string {
 	return w.managers[0]
 }
 
-func (w *RunbookWriter) add(c lesson.Command) { w.out = append(w.out, c) }
+func (w *RunbookWriter) add(c runbook.Command) { w.out = append(w.out, c) }
 
 // ask adds a command on the swarm.
 func (w *RunbookWriter) ask(why string, words ...string) {
-	w.add(lesson.Command{Node: w.manager(), Text: lesson.Template(words...), Why: why})
+	w.add(runbook.Command{Node: w.manager(), Text: runbook.Template(words...), Why: why})
 }
 
 // await adds a command that is typed until it says so; once.
-func (w *RunbookWriter) await(c lesson.Command) {
+func (w *RunbookWriter) await(c runbook.Command) {
 	if key := c.Node + " " + c.Text; !w.shown[key] {
 		w.shown[key] = true
 		w.add(c)
@@ -103,7 +103,7 @@ func (w *RunbookWriter) await(c lesson.Command) {
 func (w *RunbookWriter) give(placeholder string, words ...string) {
 	if !w.shown[placeholder] {
 		w.shown[placeholder] = true
-		w.add(lesson.Command{Node: w.manager(), Text: lesson.Template(words...), Gives: placeholder})
+		w.add(runbook.Command{Node: w.manager(), Text: runbook.Template(words...), Gives: placeholder})
 	}
 }
 
@@ -133,7 +133,7 @@ func (w *RunbookWriter) entry(node, id string) string {
 	placeholder := "<" + node + "-id>"
 	if !w.shown[placeholder] {
 		w.shown[placeholder] = true
-		w.add(lesson.Command{Node: node, Text: lesson.Template("docker", "info", "--format", "{{.Swarm.NodeID}}"), Why: "its host name is not unique in the swarm", Gives: placeholder})
+		w.add(runbook.Command{Node: node, Text: runbook.Template("docker", "info", "--format", "{{.Swarm.NodeID}}"), Why: "its host name is not unique in the swarm", Gives: placeholder})
 	}
 	return placeholder
 }
@@ -145,17 +145,17 @@ func (w *RunbookWriter) ready(node, id string, manager bool) {
 	if manager {
 		format, until = "{{.Status.State}} {{.ManagerStatus.Reachability}}", "ready reachable"
 	}
-	w.await(lesson.Command{Node: w.manager(), Text: lesson.Template("docker", "node", "inspect", "--format", format, name), Until: until})
+	w.await(runbook.Command{Node: w.manager(), Text: runbook.Template("docker", "node", "inspect", "--format", format, name), Until: until})
 }
 
 // outOfRaft waits until a manager takes no part in raft any more: by its own
 // word where it answers, else by the list's.
 func (w *RunbookWriter) outOfRaft(node, id, name string) {
 	if n, ok := w.v.Node(node); ok && n.NodeID == id && n.State.Answered() {
-		w.add(lesson.Command{Node: node, Text: lesson.Template("docker", "info", "--format", "{{.Swarm.ControlAvailable}}"), Why: "whether it is a manager still", Until: "false"})
+		w.add(runbook.Command{Node: node, Text: runbook.Template("docker", "info", "--format", "{{.Swarm.ControlAvailable}}"), Why: "whether it is a manager still", Until: "false"})
 		return
 	}
-	w.add(lesson.Command{Node: w.manager(), Text: lesson.Template("docker", "node", "inspect", "--format", "{{.ManagerStatus}}", name), Why: "whether it is a manager still", Until: "<nil>"})
+	w.add(runbook.Command{Node: w.manager(), Text: runbook.Template("docker", "node", "inspect", "--format", "{{.ManagerStatus}}", name), Why: "whether it is a manager still", Until: "<nil>"})
 }
 
 // gone follows that a node takes no commands on the swarm any more.

@@ -18,13 +18,13 @@ import (
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// typed is a lesson in short: where, what, and the remark's values.
-func typed(l lesson.Lesson) string {
+// typed is a runbook in short: where, what, and the remark's values.
+func typed(l runbook.Runbook) string {
 	var b strings.Builder
 	for _, c := range l {
 		b.WriteString(c.Node + "$ " + c.Text)
@@ -140,12 +140,12 @@ func TestEveryKindIsTaught(t *testing.T) {
 			}
 			v := observe(t.Context(), w.targets())
 			steps := tt.steps(v)
-			if got, want := typed(v.Lesson(steps)), lines(tt.want); got != want {
+			if got, want := typed(v.Runbook(steps)), lines(tt.want); got != want {
 				t.Errorf("(-want +got):\n%s", cmp.Diff(want, got))
 			}
 			for _, s := range steps {
 				// On its own, too, a step is nothing without a command.
-				taught[s.Kind()] = taught[s.Kind()] || len(v.Lesson([]Step{s})) > 0
+				taught[s.Kind()] = taught[s.Kind()] || len(v.Runbook([]Step{s})) > 0
 			}
 		})
 	}
@@ -185,9 +185,9 @@ func kinds(t *testing.T) []Kind {
 	return out
 }
 
-// The whole lesson of a fresh swarm, as it is printed; of machines that are
+// The whole runbook of a fresh swarm, as it is printed; of machines that are
 // only to be made it is the same.
-func TestLessonOfABootstrap(t *testing.T) {
+func TestRunbookOfABootstrap(t *testing.T) {
 	l := testLab("mmwmw-")
 	l.Nodes[2].Labels = map[string]string{"zone": "east", "rack": "A 1"}
 	l.Nodes[4].Availability = lab.AvailabilityDrain
@@ -206,10 +206,10 @@ func TestLessonOfABootstrap(t *testing.T) {
 			t.Fatal(err)
 		}
 		var b strings.Builder
-		if err := plan.Lesson.Write(&b, func(node string) string { return lesson.Line("vagrant", "ssh", node) }); err != nil {
+		if err := plan.Runbook.Write(&b, func(node string) string { return runbook.Line("vagrant", "ssh", node) }); err != nil {
 			t.Fatal(err)
 		}
-		golden := filepath.Join("testdata", "bootstrap.lesson")
+		golden := filepath.Join("testdata", "bootstrap.runbook")
 		if *update {
 			if err := os.MkdirAll("testdata", 0o755); err != nil {
 				t.Fatal(err)
@@ -228,9 +228,9 @@ func TestLessonOfABootstrap(t *testing.T) {
 	}
 }
 
-// What was done is what the plan said, in several rounds too; and no lesson
+// What was done is what the plan said, in several rounds too; and no runbook
 // has a secret in it.
-func TestLessonOfWhatWasDone(t *testing.T) {
+func TestRunbookOfWhatWasDone(t *testing.T) {
 	w, plan, err := planFor("mmww", nil, func(w *world) { w.init(0) })
 	if err != nil {
 		t.Fatal(err)
@@ -239,18 +239,18 @@ func TestLessonOfWhatWasDone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(typed(plan.Lesson), typed(res.Lesson)); diff != "" {
+	if diff := cmp.Diff(typed(plan.Runbook), typed(res.Runbook)); diff != "" {
 		t.Errorf("plan (-), done (+):\n%s", diff)
 	}
 	again, err := bootstrap(t.Context(), w.lab, w.targets(), how{})
-	if err != nil || len(again.Lesson) > 0 {
-		t.Errorf("%v, nothing to do is taught as\n%s", err, typed(again.Lesson))
+	if err != nil || len(again.Runbook) > 0 {
+		t.Errorf("%v, nothing to do is taught as\n%s", err, typed(again.Runbook))
 	}
 	dissolved, err := dissolve(t.Context(), w.targets(), how{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := typed(dissolved.Lesson), lines(`
+	if got, want := typed(dissolved.Runbook), lines(`
 		n3$ docker swarm leave
 		n4$ docker swarm leave
 		n1$ docker node demote n2.lab.example
@@ -259,8 +259,8 @@ func TestLessonOfWhatWasDone(t *testing.T) {
 		n1$ docker swarm leave --force`); got != want {
 		t.Errorf("(-want +got):\n%s", cmp.Diff(want, got))
 	}
-	for _, l := range []lesson.Lesson{plan.Lesson, res.Lesson, dissolved.Lesson} {
-		if slices.ContainsFunc(l, func(c lesson.Command) bool {
+	for _, l := range []runbook.Runbook{plan.Runbook, res.Runbook, dissolved.Runbook} {
+		if slices.ContainsFunc(l, func(c runbook.Command) bool {
 			return strings.Contains(c.Text, "SWMTKN") || strings.Contains(c.Text, "SWMKEY")
 		}) {
 			t.Errorf("a secret:\n%s", typed(l))

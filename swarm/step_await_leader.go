@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 type awaitQuorumStep struct{ on }
@@ -26,5 +26,5 @@ func (awaitQuorumStep) Do(ctx context.Context, r *Run) error {
 }
 
 func (s awaitQuorumStep) Runbook(w *RunbookWriter) {
-	w.await(lesson.Command{Node: w.manager(), Text: lesson.Template("docker", "node", "ls", "--format", "{{.ManagerStatus}}"), Until: "Leader"})
+	w.await(runbook.Command{Node: w.manager(), Text: runbook.Template("docker", "node", "ls", "--format", "{{.ManagerStatus}}"), Until: "Leader"})
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 // emptyStep waits until no task of a service runs on a node; on one that does
@@ -116,6 +116,6 @@ func (s emptyStep) Runbook(w *RunbookWriter) {
 	if n, ours := w.v.Node(s.Node()); ours && !n.State.Answered() {
 		line = append(line, "--filter", "desired-state=running")
 	}
-	text := lesson.Template(append(line, "--format", "{{.CurrentState}}", w.entry(s.Node(), s.ID))...) + " | grep -c Running"
-	w.await(lesson.Command{Node: w.manager(), Text: text, Why: "how many tasks run there", Until: "0"})
+	text := runbook.Template(append(line, "--format", "{{.CurrentState}}", w.entry(s.Node(), s.ID))...) + " | grep -c Running"
+	w.await(runbook.Command{Node: w.manager(), Text: text, Why: "how many tasks run there", Until: "0"})
 }

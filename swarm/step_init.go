@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 type initStep struct {
@@ -55,7 +55,7 @@ func (s initStep) Runbook(w *RunbookWriter) {
 		line = append(line, "--autolock")
 		why += ", and keep the unlock key that it shows"
 	}
-	w.add(lesson.Command{Node: s.Node(), Text: lesson.Template(line...), Why: why})
+	w.add(runbook.Command{Node: s.Node(), Text: runbook.Template(line...), Why: why})
 	w.arrive(s.Node(), engine.RoleManager)
 }
 

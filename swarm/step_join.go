@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	"github.com/dcalab/dcalab/engine"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 type joinStep struct {
@@ -108,15 +108,15 @@ func (s joinStep) Runbook(w *RunbookWriter) {
 	if s.Availability != "" && s.Availability != engine.AvailabilityActive {
 		line = append(line, "--availability", string(s.Availability))
 	}
-	w.add(lesson.Command{Node: s.Node(), Text: lesson.Template(append(line, w.address())...), Why: "join as " + string(s.Role)})
+	w.add(runbook.Command{Node: s.Node(), Text: runbook.Template(append(line, w.address())...), Why: "join as " + string(s.Role)})
 	w.arrive(s.Node(), s.Role)
 }
 
 func token(role engine.Role) string {
 	if role == engine.RoleManager {
-		return lesson.ManagerToken
+		return runbook.ManagerToken
 	}
-	return lesson.WorkerToken
+	return runbook.WorkerToken
 }
 
 // address is where nodes join.

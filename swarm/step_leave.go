@@ -7,7 +7,7 @@ import (
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 type leaveStep struct {
@@ -46,6 +46,6 @@ func (s leaveStep) Runbook(w *RunbookWriter) {
 	if manages || s.failed || n.State != StateMember && n.State != StateForeign {
 		line = append(line, "--force")
 	}
-	w.add(lesson.Command{Node: s.Node(), Text: lesson.Template(line...), Why: s.Why})
+	w.add(runbook.Command{Node: s.Node(), Text: runbook.Template(line...), Why: s.Why})
 	w.gone(s.Node())
 }

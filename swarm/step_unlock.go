@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/dcalab/dcalab/engine"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 type unlockStep struct {
@@ -94,7 +94,7 @@ func unlock(ctx context.Context, t Target, key engine.Secret) error {
 
 func (s unlockStep) Runbook(w *RunbookWriter) {
 	if !s.keyless {
-		w.give(lesson.UnlockKey, "docker", "swarm", "unlock-key", "--quiet")
+		w.give(runbook.UnlockKey, "docker", "swarm", "unlock-key", "--quiet")
 	}
-	w.add(lesson.Command{Node: s.Node(), Text: "docker swarm unlock", Asks: lesson.UnlockKey})
+	w.add(runbook.Command{Node: s.Node(), Text: "docker swarm unlock", Asks: runbook.UnlockKey})
 }

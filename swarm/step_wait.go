@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"github.com/dcalab/dcalab/engine"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 type waitStep struct {
@@ -61,8 +61,8 @@ func (r *Run) awaitJoined(ctx context.Context, node string) error {
 
 func (s waitStep) Runbook(w *RunbookWriter) {
 	if s.hung {
-		w.add(lesson.Command{Node: s.Node(), Text: lesson.Template("docker", "info", "--format", "{{.Swarm.LocalNodeState}}"), Why: "it answers once it knows its part in the swarm"})
+		w.add(runbook.Command{Node: s.Node(), Text: runbook.Template("docker", "info", "--format", "{{.Swarm.LocalNodeState}}"), Why: "it answers once it knows its part in the swarm"})
 		return
 	}
-	w.await(lesson.Command{Node: s.Node(), Text: lesson.Template("docker", "info", "--format", "{{.Swarm.LocalNodeState}}"), Until: "active"})
+	w.await(runbook.Command{Node: s.Node(), Text: runbook.Template("docker", "info", "--format", "{{.Swarm.LocalNodeState}}"), Until: "active"})
 }

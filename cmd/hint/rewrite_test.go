@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 // rewriter is that of a program that was called so, with these global flags.
@@ -22,7 +22,7 @@ func rewriter(t *testing.T, called string, args ...string) Rewriter {
 		t.Fatal(err)
 	}
 	commands := []string{"up", "start", "halt", "status", "list", "destroy", "demote", "env", "exec", "doctor", "config", "init", "snapshot", "swarm", "help"}
-	return NewRewriter(CalledAs(called), flags, commands, lesson.Line)
+	return NewRewriter(CalledAs(called), flags, commands, runbook.Line)
 }
 
 func TestAdviceRepeatsWhatWasTyped(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -19,7 +19,7 @@ func advise(t *testing.T, l *lab.Lab, args ...string) string {
 	t.Helper()
 	a := Advisor{
 		Args: args, Lab: func() *lab.Lab { return l }, Labs: func() []string { return []string{"dca", "ha"} },
-		Shells: []string{"bash", "fish"}, Providers: []string{"virtualbox", "libvirt"}, Quote: lesson.Line,
+		Shells: []string{"bash", "fish"}, Providers: []string{"virtualbox", "libvirt"}, Quote: runbook.Line,
 	}
 	var missing error
 	command := func(use string, args cobra.PositionalArgs) *cobra.Command {

@@ -64,7 +64,7 @@ func Run(t *testing.T, s Setup) {
 	t.Run("up of one node creates that one", c.upOne)
 	t.Run("up creates the rest, and every node is ready once", c.upAll)
 	t.Run("a node named twice is one node", c.twice)
-	t.Run("a fresh node is what the lessons expect", c.fresh)
+	t.Run("a fresh node is what the runbooks expect", c.fresh)
 	t.Run("nodes reach each other", c.network)
 	t.Run("two drivers see the same truth", c.twoDrivers)
 	t.Run("a driver is what its traits say", c.traits)

@@ -275,7 +275,7 @@ root ALL=(ALL:ALL) ALL
 
 // accounts gives the passwd and group files of a node from those of the host:
 // system entries without their human members, and vagrant. Vagrant is not in
-// the docker group: adding it is the lesson's first step, and provisioning's.
+// the docker group: adding it is the runbook's first step, and provisioning's.
 func accounts(hostPasswd, hostGroup string) (passwd, group string) {
 	system := func(id string) bool {
 		n, err := strconv.Atoi(id)

@@ -3,8 +3,8 @@ package sandbox
 import (
 	"strings"
 
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 var _ machine.Explainer = (*Driver)(nil)
@@ -12,17 +12,17 @@ var _ machine.Explainer = (*Driver)(nil)
 // Explain says, as comments of the shell, that no plain command does it, and
 // what Vagrant would be told where the nodes were virtual machines: a node of
 // this driver is made of namespaces, mounts, links and cgroups.
-func (d *Driver) Explain(deed machine.Deed) lesson.Lesson {
+func (d *Driver) Explain(deed machine.Deed) runbook.Runbook {
 	nodes := deed.Nodes
 	if len(nodes) == 0 {
 		nodes = d.cfg.Lab.NodeNames()
 	}
 	which := strings.Join(nodes, " ")
-	l := lesson.Lesson{
+	l := runbook.Runbook{
 		{Text: "# the nodes of the sandbox driver are namespaces on this machine, and no plain"},
 		{Text: "# command does this to them; where they are virtual machines, it is:"},
 	}
-	add := func(line string) { l = append(l, lesson.Command{Text: "#   vagrant " + line}) }
+	add := func(line string) { l = append(l, runbook.Command{Text: "#   vagrant " + line}) }
 	switch deed.Act {
 	case machine.ActUp, machine.ActStart:
 		add("up " + which)

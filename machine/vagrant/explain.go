@@ -7,15 +7,15 @@ import (
 	"strings"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 var _ machine.Explainer = (*Driver)(nil)
 
 // Explain gives the Vagrant commands for a deed, which are typed in the lab's
 // folder; where there is none yet, it is made first.
-func (d *Driver) Explain(deed machine.Deed) lesson.Lesson {
+func (d *Driver) Explain(deed machine.Deed) runbook.Runbook {
 	nodes := deed.Nodes
 	whole := len(nodes) == 0
 	if whole {
@@ -23,7 +23,7 @@ func (d *Driver) Explain(deed machine.Deed) lesson.Lesson {
 	}
 	named := func(words ...string) string { return vagrantLine(append(words, nodes...)...) }
 	l := d.enter(deed.Act == machine.ActUp, deed.Flags)
-	here := func(text, why string) { l = append(l, lesson.Command{Text: text, Why: why}) }
+	here := func(text, why string) { l = append(l, runbook.Command{Text: text, Why: why}) }
 	switch deed.Act {
 	case machine.ActUp, machine.ActStart:
 		up := []string{"up"}
@@ -64,24 +64,24 @@ func (d *Driver) Explain(deed machine.Deed) lesson.Lesson {
 }
 
 // ExplainCommand is for a person's own arguments to Vagrant.
-func (d *Driver) ExplainCommand(args ...string) lesson.Lesson {
-	return append(d.enter(false, nil), lesson.Command{Text: vagrantLine(args...)})
+func (d *Driver) ExplainCommand(args ...string) runbook.Runbook {
+	return append(d.enter(false, nil), runbook.Command{Text: vagrantLine(args...)})
 }
 
 func vagrantLine(args ...string) string {
-	return lesson.Line(append([]string{"vagrant"}, args...)...)
+	return runbook.Line(append([]string{"vagrant"}, args...)...)
 }
 
 // enter leads to the folder in which Vagrant knows the lab's machines, and
 // tells how to make it where that is wanted and there is none, with dcalab and
 // these flags.
-func (d *Driver) enter(first bool, flags []string) lesson.Lesson {
-	dir := lesson.Line(d.cfg.State.Dir())
-	l := lesson.Lesson{{Text: "cd " + dir, Why: "the folder of the lab's Vagrantfile"}}
+func (d *Driver) enter(first bool, flags []string) runbook.Runbook {
+	dir := runbook.Line(d.cfg.State.Dir())
+	l := runbook.Runbook{{Text: "cd " + dir, Why: "the folder of the lab's Vagrantfile"}}
 	if _, err := os.Stat(d.cfg.State.Vagrantfile()); err != nil && first {
-		l = lesson.Lesson{
+		l = runbook.Runbook{
 			{Text: "mkdir -p " + dir + " && cd " + dir, Why: "a folder for the Vagrantfile"},
-			{Text: lesson.Line(slices.Concat([]string{"dcalab"}, flags, []string{"--lab", d.cfg.Lab.Name, "render"})...) + " >Vagrantfile", Why: "or write one of your own"},
+			{Text: runbook.Line(slices.Concat([]string{"dcalab"}, flags, []string{"--lab", d.cfg.Lab.Name, "render"})...) + " >Vagrantfile", Why: "or write one of your own"},
 		}
 	}
 	// They would lead Vagrant elsewhere; dcalab sets them itself.
@@ -92,10 +92,10 @@ func (d *Driver) enter(first bool, flags []string) lesson.Lesson {
 		}
 	}
 	if len(astray) > 0 {
-		l = append(l, lesson.Command{Text: "unset " + strings.Join(astray, " "), Why: "they lead Vagrant to another folder"})
+		l = append(l, runbook.Command{Text: "unset " + strings.Join(astray, " "), Why: "they lead Vagrant to another folder"})
 	}
 	if set := d.Dotfile(); set != "" {
-		l = append(l, lesson.Command{Text: "export " + set, Why: "where Vagrant keeps its notes on the machines"})
+		l = append(l, runbook.Command{Text: "export " + set, Why: "where Vagrant keeps its notes on the machines"})
 	}
 	return l
 }
@@ -107,24 +107,24 @@ func (d *Driver) Dotfile() string {
 	if _, err := os.Stat(d.dotfile()); err != nil {
 		return ""
 	}
-	return "VAGRANT_DOTFILE_PATH=" + lesson.Line(d.dotfile())
+	return "VAGRANT_DOTFILE_PATH=" + runbook.Line(d.dotfile())
 }
 
 // loginLine is how a person gets onto a node with Vagrant.
 func (d *Driver) loginLine(node string) string {
 	shell := strings.TrimSpace(d.Dotfile() + " " + vagrantLine("ssh", node))
-	return lesson.Line("cd", d.cfg.State.Dir()) + " && " + shell
+	return runbook.Line("cd", d.cfg.State.Dir()) + " && " + shell
 }
 
 // names is what setNames does to a new machine.
-func (d *Driver) names(n lab.Node) lesson.Lesson {
+func (d *Driver) names(n lab.Node) runbook.Runbook {
 	full := d.cfg.Lab.Hostname(n)
 	_, lines, _ := strings.Cut(d.namesOf(n), "\n")
-	return lesson.Lesson{
-		{Node: n.Name, Text: lesson.Line("sudo", "hostnamectl", "set-hostname", full)},
+	return runbook.Runbook{
+		{Node: n.Name, Text: runbook.Line("sudo", "hostnamectl", "set-hostname", full)},
 		{
 			Node: n.Name, Why: "every node by its name",
-			Text: fmt.Sprintf("%s | sudo tee -a /etc/hosts", lesson.Line(append([]string{"printf", `%s\n`}, strings.Split(strings.TrimSpace(lines), "\n")...)...)),
+			Text: fmt.Sprintf("%s | sudo tee -a /etc/hosts", runbook.Line(append([]string{"printf", `%s\n`}, strings.Split(strings.TrimSpace(lines), "\n")...)...)),
 		},
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 // What a person types for each deed; telling of it makes nothing.
@@ -33,7 +33,7 @@ func TestExplain(t *testing.T) {
 	// Nothing is started for it: a program that is not there is not missed.
 	d := New(Config{Lab: l, ID: "0123456789ab", Provider: "libvirt", State: state, Index: indexBelow(t, root), Program: filepath.Join(root, "no-vagrant")})
 
-	check := func(name string, got lesson.Lesson) {
+	check := func(name string, got runbook.Runbook) {
 		t.Helper()
 		var b bytes.Buffer
 		if err := got.Write(&b, func(string) string { return "" }); err != nil {
@@ -41,7 +41,7 @@ func TestExplain(t *testing.T) {
 		}
 		text := strings.ReplaceAll(b.String(), root, "/home/ana")
 		text = regexp.MustCompile(" +# ").ReplaceAllString(text, "  # ") // aligned, by the length of the folder
-		file := filepath.Join("testdata", "lessons", name+".golden")
+		file := filepath.Join("testdata", "runbooks", name+".golden")
 		if *update {
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 				t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 // Box is a machine of its own, for what a test may not do to this one: its own
@@ -131,7 +131,7 @@ func (b *Box) DockerCommand() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.MustRoot("install -m 755 " + lesson.Line(self) + ` /usr/local/sbin/stand-in
+	b.MustRoot("install -m 755 " + runbook.Line(self) + ` /usr/local/sbin/stand-in
 cat >/usr/local/sbin/docker <<'END'
 #!/bin/sh
 [ "$*" = "system dial-stdio" ] && exec /usr/local/sbin/stand-in ssh-proxy /var/run/docker.sock

@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -90,17 +90,17 @@ func (c Contexts) refuseOtherLab(path, text string) error {
 	return &trouble.Error{
 		ID: "context-other-lab", What: "context create", Exit: trouble.ExitRefused,
 		Why:  fmt.Sprintf("in %s, the names %s lead to the lab %s of another folder, %s", path, SSHAlias(c.Lab, "*"), c.Lab, place),
-		Next: []string{lesson.Line("cd", place) + " && dcalab --lab " + c.Lab + " context rm", "or give this lab another name in labs.yaml"},
+		Next: []string{runbook.Line("cd", place) + " && dcalab --lab " + c.Lab + " context rm", "or give this lab another name in labs.yaml"},
 	}
 }
 
 // prependCommands are what a person types to put a block of lines in front of a
 // file; one that does not exist is made.
 func prependCommands(path, block string, exists bool) []string {
-	lines := lesson.Line(append([]string{"printf", `%s\n`}, strings.Split(strings.TrimSuffix(block, "\n"), "\n")...)...)
+	lines := runbook.Line(append([]string{"printf", `%s\n`}, strings.Split(strings.TrimSuffix(block, "\n"), "\n")...)...)
 	if !exists {
-		return []string{lesson.Line("mkdir", "-p", filepath.Dir(path)), lines + " >" + lesson.Line(path)}
+		return []string{runbook.Line("mkdir", "-p", filepath.Dir(path)), lines + " >" + runbook.Line(path)}
 	}
-	fresh := lesson.Line(path + ".new")
-	return []string{"{ " + lines + "; cat " + lesson.Line(path) + "; } >" + fresh, "mv " + fresh + " " + lesson.Line(path)}
+	fresh := runbook.Line(path + ".new")
+	return []string{"{ " + lines + "; cat " + runbook.Line(path) + "; } >" + fresh, "mv " + fresh + " " + runbook.Line(path)}
 }

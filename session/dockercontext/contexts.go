@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -35,8 +35,8 @@ type Contexts struct {
 
 // Plan is what is done, as a person reads it and as a person would type it.
 type Plan struct {
-	Lines  []string
-	Lesson lesson.Lesson
+	Lines   []string
+	Runbook runbook.Runbook
 	// Node is the node that the context reaches.
 	Node string
 	// Block are the lines that are put in front of the file SSHConfig, for
@@ -50,7 +50,7 @@ type Plan struct {
 func (p *Plan) add(line string, commands ...string) {
 	p.Lines = append(p.Lines, line)
 	for _, c := range commands {
-		p.Lesson = append(p.Lesson, lesson.Command{Node: lesson.Here, Text: c})
+		p.Runbook = append(p.Runbook, runbook.Command{Node: runbook.Here, Text: c})
 	}
 }
 
@@ -130,7 +130,7 @@ func (c Contexts) PlanCreate(ctx context.Context, name string, node func() (stri
 		p.add(fmt.Sprintf("put %d lines in front of %s", strings.Count(block, "\n"), path), prependCommands(path, block, text != "")...)
 	}
 	p.set = []string{"context", verb, name, "--description", c.description(), "--docker", "host=ssh://" + SSHAlias(c.Lab, p.Node)}
-	p.add(fmt.Sprintf("docker context %s %s, which reaches %s", verb, name, p.Node), lesson.Line(append([]string{"docker"}, p.set...)...))
+	p.add(fmt.Sprintf("docker context %s %s, which reaches %s", verb, name, p.Node), runbook.Line(append([]string{"docker"}, p.set...)...))
 	return p, nil
 }
 
@@ -191,7 +191,7 @@ func (c Contexts) Remove(ctx context.Context, name string, dryRun bool) (Plan, e
 	}
 	if block, err := c.block(); err == nil && !needed && hasBlock(text, block, c.Lab) {
 		p.add(fmt.Sprintf("take %d lines out of %s", strings.Count(block, "\n"), path),
-			lesson.Line("sed", "-i.bak", "/^# dcalab "+c.Lab+": begin/,/^# dcalab "+c.Lab+": end/d", path))
+			runbook.Line("sed", "-i.bak", "/^# dcalab "+c.Lab+": begin/,/^# dcalab "+c.Lab+": end/d", path))
 		if dryRun {
 			return p, nil
 		}
@@ -217,7 +217,7 @@ func (c Contexts) removeContext(ctx context.Context, docker CLI, name string, dr
 	case !c.owns(old):
 		return false, foreignContext(name, old)
 	}
-	p.add("docker context rm "+name, lesson.Line("docker", "context", "rm", name))
+	p.add("docker context rm "+name, runbook.Line("docker", "context", "rm", name))
 	if dryRun {
 		return false, nil
 	}

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -51,7 +51,7 @@ func runDocker(ctx context.Context, path string, args []string) ([]byte, error) 
 		if text := strings.TrimSpace(stderr.String()); text != "" {
 			err = errors.New(text)
 		}
-		return nil, fmt.Errorf("%s: %w", lesson.Line(append([]string{"docker"}, args[:min(2, len(args))]...)...), err)
+		return nil, fmt.Errorf("%s: %w", runbook.Line(append([]string{"docker"}, args[:min(2, len(args))]...)...), err)
 	}
 	return out.Bytes(), nil
 }

@@ -8,10 +8,10 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 )
 
-// types types a lesson that --dry-run --explain printed, as a person would
+// types types a runbook that --dry-run --explain printed, as a person would
 // who reads it: it goes where "# on NODE: LOGIN" says, types the lines there,
 // takes down what stands for a placeholder, and tries again what is to be
 // typed until it says something. A command that fails ends it.
@@ -37,11 +37,11 @@ func types(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	if lines == 0 {
-		ts.Fatalf("the lesson has nothing to type")
+		ts.Fatalf("the runbook has nothing to type")
 	}
 }
 
-// person is somebody with a lesson before them.
+// person is somebody with a runbook before them.
 type person struct {
 	ts *testscript.TestScript
 	// login is how the place is got onto where the next lines are typed; on
@@ -71,10 +71,10 @@ func (p *person) types(line string) {
 		input = strings.ReplaceAll(input, placeholder, value)
 	}
 	input += "\n"
-	if asked := said(lesson.Asks); asked != "" {
+	if asked := said(runbook.Asks); asked != "" {
 		input += p.knows[asked] + "\n"
 	}
-	until := said(lesson.Until)
+	until := said(runbook.Until)
 	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		out, err := p.enter(input)
 		lines := strings.Split(strings.TrimSpace(out), "\n")
@@ -86,7 +86,7 @@ func (p *person) types(line string) {
 			p.ts.Fatalf("typed %q on %q: %v\n%s", line, p.login, err, out)
 		}
 		p.ts.Logf("%s", line)
-		if gives := said(lesson.Gives); gives != "" {
+		if gives := said(runbook.Gives); gives != "" {
 			p.knows[gives] = lines[len(lines)-1]
 		}
 		return

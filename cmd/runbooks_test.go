@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/viper"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
+	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -100,9 +100,9 @@ func TestDryRunNeverBeginsToChange(t *testing.T) {
 	}
 }
 
-// Without Vagrant, a dry run refuses as up does; a lesson is for whoever has
+// Without Vagrant, a dry run refuses as up does; a runbook is for whoever has
 // to install it as well.
-func TestALessonNeedsNoVagrant(t *testing.T) {
+func TestARunbookNeedsNoVagrant(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	for _, key := range []string{"VAGRANT_CWD", "VAGRANT_VAGRANTFILE", "VAGRANT_DOTFILE_PATH"} {
 		t.Setenv(key, "")
@@ -124,7 +124,7 @@ func TestALessonNeedsNoVagrant(t *testing.T) {
 		text, _, _ := strings.Cut(strings.TrimSpace(line), "  ") // without the remark
 		lines = append(lines, text)
 	}
-	const file = "testdata/lesson-up.golden"
+	const file = "testdata/runbook-up.golden"
 	got := strings.Join(lines, "\n") + "\n"
 	if *update {
 		if err := os.WriteFile(repository+"/cmd/"+file, []byte(got), 0o644); err != nil {
@@ -140,7 +140,7 @@ func TestALessonNeedsNoVagrant(t *testing.T) {
 	}
 }
 
-func TestCopiesAsALesson(t *testing.T) {
+func TestCopiesAsARunbook(t *testing.T) {
 	state, err := lab.OpenState("/home/ana", "dca", lab.Owner{})
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +162,7 @@ func TestCopiesAsALesson(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, line := range s.copyLesson(c.errands, c.recursive).lesson {
+			for _, line := range s.copyRunbook(c.errands, c.recursive).runbook {
 				got = append(got, line.Text)
 			}
 			if d := cmp.Diff(c.want, got); d != "" {
@@ -173,8 +173,8 @@ func TestCopiesAsALesson(t *testing.T) {
 }
 
 func TestByNodeLogsInOnce(t *testing.T) {
-	l := lesson.Lesson{{Text: "vagrant up"}, {Node: "b", Text: "1"}, {Node: "a", Text: "2"}, {Node: "b", Text: "3"}, {Text: "last"}}
-	want := lesson.Lesson{{Text: "vagrant up"}, {Text: "last"}, {Node: "b", Text: "1"}, {Node: "b", Text: "3"}, {Node: "a", Text: "2"}}
+	l := runbook.Runbook{{Text: "vagrant up"}, {Node: "b", Text: "1"}, {Node: "a", Text: "2"}, {Node: "b", Text: "3"}, {Text: "last"}}
+	want := runbook.Runbook{{Text: "vagrant up"}, {Text: "last"}, {Node: "b", Text: "1"}, {Node: "b", Text: "3"}, {Node: "a", Text: "2"}}
 	if d := cmp.Diff(want, byNode(l)); d != "" {
 		t.Error(d)
 	}

@@ -1,4 +1,4 @@
-package lesson
+package runbook
 
 import (
 	"os/exec"
@@ -16,12 +16,12 @@ func TestWrite(t *testing.T) {
 		return "vagrant ssh " + node
 	}
 	for _, tt := range []struct {
-		name   string
-		lesson Lesson
-		want   string
+		name    string
+		runbook Runbook
+		want    string
 	}{
 		{name: "nothing to do", want: "# nothing to do\n"},
-		{name: "a place is named once, and again after another", lesson: Lesson{
+		{name: "a place is named once, and again after another", runbook: Runbook{
 			{Node: "master", Text: "docker node ls"}, {Node: "master", Text: "docker info"}, {Node: "node01", Text: "docker info"}, {Node: "master", Text: "docker ps"},
 		}, want: `# on master: vagrant ssh master
 docker node ls
@@ -33,8 +33,8 @@ docker info
 # on master: vagrant ssh master
 docker ps
 `},
-		{name: "on this machine", lesson: Lesson{{Text: "vagrant up"}}, want: "# on this machine\nvagrant up\n"},
-		{name: "remarks", lesson: Lesson{
+		{name: "on this machine", runbook: Runbook{{Text: "vagrant up"}}, want: "# on this machine\nvagrant up\n"},
+		{name: "remarks", runbook: Runbook{
 			{Text: "a", Why: "first"}, {Text: "b", Gives: WorkerToken}, {Text: "c", Why: "last", Asks: UnlockKey, Until: "active"},
 			{Text: strings.Repeat("x", 70), Until: "0"},
 		}, want: `# on this machine
@@ -46,13 +46,13 @@ c                                                            # last; asks for <u
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var b strings.Builder
-			if err := tt.lesson.Write(&b, login); err != nil || b.String() != tt.want {
+			if err := tt.runbook.Write(&b, login); err != nil || b.String() != tt.want {
 				t.Errorf("%v, got\n%s\nwant\n%s", err, b.String(), tt.want)
 			}
 		})
 	}
 	var b strings.Builder
-	if err := (Lesson{{Text: "vagrant up"}}).Write(&b, func(string) string { return "cd /lab" }); err != nil || b.String() != "# on this machine: cd /lab\nvagrant up\n" {
+	if err := (Runbook{{Text: "vagrant up"}}).Write(&b, func(string) string { return "cd /lab" }); err != nil || b.String() != "# on this machine: cd /lab\nvagrant up\n" {
 		t.Errorf("%v, got\n%s", err, b.String())
 	}
 }

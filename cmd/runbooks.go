@@ -8,42 +8,42 @@ import (
 	"strings"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/lesson"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
 )
 
-// here is a lesson of lines that are typed on this machine.
-func here(lines ...string) lesson.Lesson {
-	l := make(lesson.Lesson, len(lines))
+// here is a runbook of lines that are typed on this machine.
+func here(lines ...string) runbook.Runbook {
+	l := make(runbook.Runbook, len(lines))
 	for i, line := range lines {
 		l[i].Text = line
 	}
 	return l
 }
 
-// onEach is a lesson of the same lines on each of the nodes.
-func onEach(nodes []lab.Node, lines ...string) lesson.Lesson {
-	var l lesson.Lesson
+// onEach is a runbook of the same lines on each of the nodes.
+func onEach(nodes []lab.Node, lines ...string) runbook.Runbook {
+	var l runbook.Runbook
 	for _, n := range nodes {
 		for _, line := range lines {
-			l = append(l, lesson.Command{Node: n.Name, Text: line})
+			l = append(l, runbook.Command{Node: n.Name, Text: line})
 		}
 	}
 	return l
 }
 
-// deed is the driver's lesson for what it does to machines, one deed after the
+// deed is the driver's runbook for what it does to machines, one deed after the
 // other. What each begins with in the same way is said once.
-func (s *session) deed(deeds ...machine.Deed) lesson.Lesson {
+func (s *session) deed(deeds ...machine.Deed) runbook.Runbook {
 	e, ok := s.Driver().(machine.Explainer)
 	if !ok {
 		return nil
 	}
-	var all, first lesson.Lesson
+	var all, first runbook.Runbook
 	for i, d := range deeds {
 		d.Flags = s.finding()
 		l := e.Explain(d)
@@ -73,17 +73,17 @@ func (s *session) finding() (flags []string) {
 	return flags
 }
 
-// byNode orders a lesson so that a person logs in to each node once: what is
+// byNode orders a runbook so that a person logs in to each node once: what is
 // typed on this machine first, then on each node.
-func byNode(l lesson.Lesson) lesson.Lesson {
+func byNode(l runbook.Runbook) runbook.Runbook {
 	var order []string
 	for _, c := range l {
-		if !slices.Contains(order, c.Node) && c.Node != lesson.Here {
+		if !slices.Contains(order, c.Node) && c.Node != runbook.Here {
 			order = append(order, c.Node)
 		}
 	}
 	l = slices.Clone(l)
-	slices.SortStableFunc(l, func(a, b lesson.Command) int {
+	slices.SortStableFunc(l, func(a, b runbook.Command) int {
 		return slices.Index(order, a.Node) - slices.Index(order, b.Node)
 	})
 	return l
@@ -96,7 +96,7 @@ func (s *session) systemd() bool { return s.Driver().Traits().Systemd }
 // sshLine runs a command line on a node from this machine. ssh joins its words
 // with spaces, and the node's shell reads them.
 func (s *session) sshLine(node, command string) string {
-	return lesson.Line("ssh", "-F", s.State().SSHConfig(), node, command)
+	return runbook.Line("ssh", "-F", s.State().SSHConfig(), node, command)
 }
 
 // manager is a node on which commands on the swarm can be typed, as labs.yaml
@@ -126,10 +126,10 @@ func runningOf(nodes []lab.Node, machines map[string]machine.Status) []string {
 	return out
 }
 
-// rehearsal is a dry run in the making: its plan, and its lesson.
+// rehearsal is a dry run in the making: its plan, and its runbook.
 type rehearsal struct {
-	plan   []string
-	lesson lesson.Lesson
+	plan    []string
+	runbook runbook.Runbook
 	// turns are nodes whose engines would be restarted one after the other.
 	turns []string
 	// refused is why the command itself would not go on, told after the plan.
@@ -140,7 +140,7 @@ func (r *rehearsal) add(format string, args ...any) {
 	r.plan = append(r.plan, fmt.Sprintf(format, args...))
 }
 
-func (r *rehearsal) types(l lesson.Lesson) { r.lesson = append(r.lesson, l...) }
+func (r *rehearsal) types(l runbook.Runbook) { r.runbook = append(r.runbook, l...) }
 
 // want is what a node is to be like.
 func (s *session) want(n lab.Node) provision.Want {
@@ -210,9 +210,9 @@ func (s *session) rehearsePower(ctx context.Context, r *rehearsal, nodes []lab.N
 		if works[n.Name].Turn {
 			r.turns = append(r.turns, n.Name)
 		}
-		r.types(works[n.Name].Lesson(n.Name, nodeUser))
+		r.types(works[n.Name].Runbook(n.Name, nodeUser))
 	}
-	r.lesson = byNode(r.lesson)
+	r.runbook = byNode(r.runbook)
 	return machines, nil
 }
 
@@ -273,14 +273,14 @@ func (s *session) rehearseForming(ctx context.Context, r *rehearsal, nodes []lab
 			r.add("%s: take it into the swarm, when it answers", u.Node)
 		}
 	}
-	r.types(plan.Lesson)
+	r.types(plan.Runbook)
 	return nil
 }
 
 // returning is how a person sees to a swarm some of whose nodes were halted and
 // are booted now.
-func (s *session) returning(booted []lab.Node, machines map[string]machine.Status) lesson.Lesson {
-	var l, look lesson.Lesson
+func (s *session) returning(booted []lab.Node, machines map[string]machine.Status) runbook.Runbook {
+	var l, look runbook.Runbook
 	var locked []string
 	for _, n := range s.managersOf() {
 		up := slices.ContainsFunc(booted, func(b lab.Node) bool { return b.Name == n.Name })
@@ -297,20 +297,20 @@ func (s *session) returning(booted []lab.Node, machines map[string]machine.Statu
 			}
 		}
 		if look == nil {
-			look = lesson.Lesson{{Node: n.Name, Text: "docker node ls", Why: "whether the swarm is back, as it was"}}
+			look = runbook.Runbook{{Node: n.Name, Text: "docker node ls", Why: "whether the swarm is back, as it was"}}
 		}
 	}
 	if len(locked) > 0 {
-		l = append(l, here("# "+lesson.UnlockKey+" is what docker swarm unlock-key shows on a manager that is not locked, or showed before: dcalab keeps it nowhere")...)
+		l = append(l, here("# "+runbook.UnlockKey+" is what docker swarm unlock-key shows on a manager that is not locked, or showed before: dcalab keeps it nowhere")...)
 		l = append(l, unlocking(locked, "where it is locked")...)
 	}
 	l = append(l, look...)
 	return append(l, here("# anything else still missing is shown by: dcalab swarm bootstrap --dry-run --explain")...)
 }
 
-// powered is the lesson of what Up or Start has done, where machines were in
+// powered is the runbook of what Up or Start has done, where machines were in
 // these states before.
-func (s *session) powered(act machine.Act, nodes []lab.Node, before map[string]machine.Status, works map[string]provision.Work) lesson.Lesson {
+func (s *session) powered(act machine.Act, nodes []lab.Node, before map[string]machine.Status, works map[string]provision.Work) runbook.Runbook {
 	d := machine.Deed{Act: act}
 	for _, n := range nodes {
 		if before[n.Name] != machine.StatusRunning {
@@ -320,18 +320,18 @@ func (s *session) powered(act machine.Act, nodes []lab.Node, before map[string]m
 			d.New = append(d.New, n.Name)
 		}
 	}
-	var l lesson.Lesson
+	var l runbook.Runbook
 	if len(d.Nodes) > 0 {
 		l = s.deed(d)
 	}
 	for _, n := range nodes {
-		l = append(l, works[n.Name].Lesson(n.Name, nodeUser)...)
+		l = append(l, works[n.Name].Runbook(n.Name, nodeUser)...)
 	}
 	return byNode(l)
 }
 
-// statusLesson is how a person looks at the lab.
-func (s *session) statusLesson(view bool) lesson.Lesson {
+// statusRunbook is how a person looks at the lab.
+func (s *session) statusRunbook(view bool) runbook.Runbook {
 	if view {
 		l := onEach(s.managersOf(), "docker node ls")
 		for _, n := range s.managersOf() {
@@ -339,30 +339,30 @@ func (s *session) statusLesson(view bool) lesson.Lesson {
 			if !s.systemd() {
 				terms = "sudo grep -o 'term=[0-9]*\\|term [0-9]*' /var/log/docker.log | tail -n 1"
 			}
-			l = append(l, lesson.Command{Node: n.Name, Text: terms, Why: "the raft term that it knows"})
+			l = append(l, runbook.Command{Node: n.Name, Text: terms, Why: "the raft term that it knows"})
 		}
 		return byNode(l)
 	}
 	l := s.deed(machine.Deed{Act: machine.ActStatus})
 	for _, n := range s.manager() {
 		l = append(l,
-			lesson.Command{Node: n.Name, Text: "docker node ls", Why: "on a manager: answers while there is a quorum"},
-			lesson.Command{Node: n.Name, Text: "docker service ls", Why: "on a manager: published ports"})
+			runbook.Command{Node: n.Name, Text: "docker node ls", Why: "on a manager: answers while there is a quorum"},
+			runbook.Command{Node: n.Name, Text: "docker service ls", Why: "on a manager: published ports"})
 	}
 	return append(l, onEach(s.Lab().Nodes, "docker info -f '{{.Name}} {{.ServerVersion}} {{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}'")...)
 }
 
-// execLesson runs a command line on nodes.
-func (s *session) execLesson(nodes []lab.Node, command string) lesson.Lesson {
+// execRunbook runs a command line on nodes.
+func (s *session) execRunbook(nodes []lab.Node, command string) runbook.Runbook {
 	var lines []string
 	for _, n := range nodes {
-		lines = append(lines, lesson.Line("ssh", "-n", "-F", s.State().SSHConfig(), n.Name, command))
+		lines = append(lines, runbook.Line("ssh", "-n", "-F", s.State().SSHConfig(), n.Name, command))
 	}
 	return here(lines...)
 }
 
-// copyLesson does the errands with scp, and plan says them.
-func (s *session) copyLesson(errands []errand, recursive bool) (r rehearsal) {
+// copyRunbook does the errands with scp, and plan says them.
+func (s *session) copyRunbook(errands []errand, recursive bool) (r rehearsal) {
 	at := func(node, path string) string {
 		if node != "" {
 			return node + ":" + path
@@ -382,13 +382,13 @@ func (s *session) copyLesson(errands []errand, recursive bool) (r rehearsal) {
 		}
 		target := e.target
 		if e.each {
-			r.types(here(lesson.Line("mkdir", "-p", target)))
+			r.types(here(runbook.Line("mkdir", "-p", target)))
 		}
 		if (e.each || e.into) && target != "" {
 			target = strings.TrimSuffix(target, "/") + "/" // a folder, and no new name
 		}
 		source, target := at(e.from, e.source), at(e.to, target)
-		r.types(here(lesson.Line(append(words, source, target)...)))
+		r.types(here(runbook.Line(append(words, source, target)...)))
 		node := e.to
 		if node == "" {
 			node = e.from
@@ -398,10 +398,10 @@ func (s *session) copyLesson(errands []errand, recursive bool) (r rehearsal) {
 	return r
 }
 
-// loadLesson brings images into nodes. source is the argument of image load.
-func (s *session) loadLesson(source string, file bool, nodes []lab.Node) lesson.Lesson {
-	var l lesson.Lesson
-	from := "docker save " + lesson.Line(source) + " | "
+// loadRunbook brings images into nodes. source is the argument of image load.
+func (s *session) loadRunbook(source string, file bool, nodes []lab.Node) runbook.Runbook {
+	var l runbook.Runbook
+	from := "docker save " + runbook.Line(source) + " | "
 	into := ""
 	switch {
 	case source == demoSource:
@@ -410,10 +410,10 @@ func (s *session) loadLesson(source string, file bool, nodes []lab.Node) lesson.
 	case source == "-":
 		from, into = "", " <FILE.tar"
 	case file:
-		from, into = "", " <"+lesson.Line(source)
+		from, into = "", " <"+runbook.Line(source)
 	}
 	for _, n := range nodes {
-		l = append(l, lesson.Command{Text: from + s.sshLine(n.Name, "docker load") + into})
+		l = append(l, runbook.Command{Text: from + s.sshLine(n.Name, "docker load") + into})
 	}
 	return l
 }

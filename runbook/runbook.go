@@ -1,9 +1,9 @@
-// Package lesson writes down what a person would type, without dcalab, for
+// Package runbook writes down what a person would type, without dcalab, for
 // what dcalab does: plain vagrant, ssh and docker commands, in order, each with
 // the node that it is typed on.
 //
-// A lesson holds no secret: what is secret stands in it as a placeholder.
-package lesson
+// A runbook holds no secret: what is secret stands in it as a placeholder.
+package runbook
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Placeholders stand for what an earlier command of the lesson prints and only
+// Placeholders stand for what an earlier command of the runbook prints and only
 // the person who types may see.
 const (
 	WorkerToken  = "<worker-token>"
@@ -41,7 +41,7 @@ type Command struct {
 	Asks string
 }
 
-// What stands before the parts of a remark, for who reads a lesson back.
+// What stands before the parts of a remark, for who reads a runbook back.
 const (
 	Gives = "prints "
 	Asks  = "asks for "
@@ -59,15 +59,15 @@ func (c Command) remark() string {
 	return strings.Join(parts, "; ")
 }
 
-// Lesson is a course of commands, in the order in which they are typed.
-type Lesson []Command
+// Runbook is a course of commands, in the order in which they are typed.
+type Runbook []Command
 
-// Write prints the lesson as a script for people: the commands as they are
+// Write prints the runbook as a script for people: the commands as they are
 // typed, everything else as comments of the shell. login gives the command
 // with which one gets onto a node, or where what is typed Here has to be
-// typed; it may be empty for that. A lesson without commands says that there is
+// typed; it may be empty for that. A runbook without commands says that there is
 // nothing to do.
-func (l Lesson) Write(w io.Writer, login func(node string) string) error {
+func (l Runbook) Write(w io.Writer, login func(node string) string) error {
 	var b strings.Builder
 	if len(l) == 0 {
 		b.WriteString("# nothing to do\n")
