@@ -260,12 +260,19 @@ func dialOnce(ctx context.Context, ep Endpoint, o Options, identity ssh.Signer) 
 		case strings.Contains(err.Error(), "unable to authenticate"):
 			return nil, &authError{err}
 		case ctx.Err() != nil:
-			return nil, fmt.Errorf("no SSH handshake in time: %w", ctx.Err())
+			return nil, &slowError{ctx.Err()}
 		}
 		return nil, err
 	}
 	return ssh.NewClient(sc, chans, reqs), nil
 }
+
+// slowError is an sshd that took the connection, and did not let anybody in
+// before the time was up.
+type slowError struct{ err error }
+
+func (e *slowError) Error() string { return "it did not finish the SSH handshake in time" }
+func (e *slowError) Unwrap() error { return e.err }
 
 // authError is a login that sshd refused.
 type authError struct{ err error }
@@ -310,8 +317,12 @@ func explainDial(ctx context.Context, ep Endpoint, err error) error {
 		return fmt.Errorf("connect to %s: %w", ep.Node, context.Cause(ctx))
 	}
 	why := "nothing answers at " + ep.Address
-	if errors.Is(err, fs.ErrPermission) {
+	var slow *slowError
+	switch {
+	case errors.Is(err, fs.ErrPermission):
 		why = "this user may not open " + ep.Address
+	case errors.As(err, &slow):
+		why = "the sshd at " + ep.Address + " is too slow"
 	}
 	cause := err
 	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {

@@ -147,6 +147,9 @@ func (h *Hostile) WantBounded(t *testing.T, err error, id string) {
 	if strings.Contains(err.Error(), HostileToken[20:]) {
 		t.Errorf("a secret is in %q", err)
 	}
+	if strings.Contains(err.Error(), "context deadline") || strings.Contains(err.Error(), "%!") {
+		t.Errorf("Go's words, not the user's: %q", err)
+	}
 	// What was taken from it is what bounds the memory: the limits, and
 	// what SSH keeps on the way (2 MiB a channel).
 	if sent := h.Sent.Load(); sent > 64<<20 {
