@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dcalab/dcalab/machine/sandbox"
 )
 
 // Two ordinary users of the test's own, who may use sudo. They exist in its
@@ -306,7 +308,7 @@ func TestHostileFolders(t *testing.T) {
 		if _, err := os.Lstat(marker); err == nil {
 			complain("a program that came along was run")
 		}
-		if entries, err := os.ReadDir(ground); err != nil || len(entries) != 1 {
+		if entries, err := os.ReadDir(sandbox.Ground); err != nil || len(entries) != 1 {
 			complain("root made %v (%v)", entries, err)
 		}
 		if now := readRunning(id); now != pid || pid == "" {
@@ -404,7 +406,7 @@ func TestFoldersThatMoveOrGo(t *testing.T) {
 	want(anaID, moved, 0, "ready", "start")
 	// What root in a node made immutable is removed all the same.
 	want(anaID, moved, 0, "", "ssh", "m1", "--", "sudo mkdir -p /var/lib/docker/volumes/v && echo x | sudo tee /var/lib/docker/volumes/v/f")
-	stuck := filepath.Join(ground, id, "m1/docker/volumes/v")
+	stuck := filepath.Join(sandbox.Ground, id, "m1/docker/volumes/v")
 	if out, err := exec.Command("chattr", "+i", stuck, stuck+"/f").CombinedOutput(); err != nil {
 		t.Logf("without immutable files: %v: %s", err, out)
 	}

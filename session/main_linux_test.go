@@ -43,19 +43,11 @@ func onGroundOfItsOwn(m *testing.M) (int, error) {
 	if os.Geteuid() != 0 {
 		return m.Run(), nil
 	}
-	own, err := os.MkdirTemp("", "dcalab-session-test-")
+	own, release, err := machinetest.Ground(sandbox.Ground)
+	if release != nil {
+		defer func() { _ = release() }()
+	}
 	if err != nil {
-		return 1, err
-	}
-	defer os.RemoveAll(own)
-	// Root's own, and for others to enter, as the driver wants it.
-	if err := os.Chmod(own, 0o755); err != nil { //nolint:gosec // a folder
-		return 1, err
-	}
-	switch err := os.Mkdir(sandbox.Ground, 0o755); { //nolint:gosec // as the driver makes it
-	case err == nil:
-		defer os.Remove(sandbox.Ground)
-	case !os.IsExist(err):
 		return 1, err
 	}
 	if err := unix.Mount(own, sandbox.Ground, "", unix.MS_BIND, ""); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 
 	"github.com/vishvananda/netlink"
@@ -12,6 +13,30 @@ import (
 )
 
 const isolated = "DCALAB_TEST_ISOLATED"
+
+// Ground makes a folder that is to be mounted over path, where root keeps the
+// labs of this machine: tests must find no lab but their own there. The folder
+// below must stay as long as another is mounted on it, since a rmdir of it, as
+// the last lab of this machine makes it, would take the mount away; so a file is
+// kept in it. release removes both, from whichever namespace it is called.
+func Ground(path string) (own string, release func() error, err error) {
+	own, err = os.MkdirTemp("", "dcalab-ground-*")
+	if err != nil {
+		return "", nil, err
+	}
+	release = func() error { return os.RemoveAll(own) }
+	// Root's own, and for others to enter, as the driver wants them.
+	if err := errors.Join(os.Chmod(own, 0o755), os.MkdirAll(path, 0o755)); err != nil { //nolint:gosec // folders
+		return own, release, err
+	}
+	below, err := os.OpenRoot(path)
+	if err != nil {
+		return own, release, err
+	}
+	held := ".test-" + filepath.Base(own)
+	release = func() error { return errors.Join(os.RemoveAll(own), below.Remove(held), below.Close()) }
+	return own, release, below.WriteFile(held, nil, 0o600)
+}
 
 // Isolate runs the calling test program again in a network namespace of its
 // own, which has a loopback interface and no way out, and with a /run of its
