@@ -50,20 +50,24 @@ lint: ## go vet and the linters; also holds the arrows between packages
 # What needs root is compiled as the user and only run as root, so that the
 # build cache stays the user's. The sandbox driver's tests are also PID 1 of the
 # nodes that they make: under the race detector they take twice as long, and the
-# scenarios that are under it do the same at once.
-ROOTED := ./machine/sandbox ./node ./provision ./session
+# scenarios that are under it do the same at once. They mostly wait for the
+# kernel and for sshd, so the others run meanwhile; what each has printed is
+# printed when it ends.
+ROOTED := machine/sandbox node provision session
 
 .PHONY: unit
 unit: ## Unit, property and contract tests, and the seeds of the fuzz targets
-	go test -race $$(go list ./... | grep -v -e /e2e$$ -e /machine/sandbox$$ -e /node$$ -e /provision$$ -e /session$$)
-	@mkdir -p $(CACHE)
-	@for p in $(ROOTED); do \
-		race=-race; \
-		[ -n "$(LONG)" ] || [ $$p != ./machine/sandbox ] || race=; \
-		echo "go test $$race $$p (as root)"; \
-		go test $$race -c -o $(CACHE)/rooted.test $$p; \
-		(cd $$p && $(AS_ROOT) $(CURDIR)/$(CACHE)/rooted.test -test.timeout=20m $(if $(LONG),,-test.short)); \
-	done
+	@$(MAKE) --no-print-directory -j3 --output-sync=target $(ROOTED:%=rooted/%) unrooted
+
+.PHONY: unrooted
+unrooted:
+	go test -race $$(go list ./... | grep -v -e /e2e$$ $(ROOTED:%=-e /%$$))
+
+.PHONY: $(ROOTED:%=rooted/%)
+$(ROOTED:%=rooted/%): rooted/%:
+	@mkdir -p $(CACHE)/$(@D)
+	go test $(if $(LONG),-race,$(if $(filter machine/sandbox,$*),,-race)) -c -o $(CACHE)/$@.test ./$*
+	cd $* && $(AS_ROOT) $(CURDIR)/$(CACHE)/$@.test -test.timeout=20m $(if $(LONG),,-test.short)
 
 # Three labs at once keep two processors busy: engines, not dcalab, take the
 # time. A program with the race detector takes several times as much of it; so
@@ -92,6 +96,22 @@ endif
 test-vm: ## On real virtual machines (Vagrant, libvirt, QEMU): an evening with every command, the driver's contracts (FULL=1: all of them)
 	scripts/install vm
 	$(MAKE) machines contracts ALL=1
+
+# The Docker of other Debians: 26 and 28. The roots are kept, as the box is.
+ENGINES := trixie sid
+ON_ENGINES := ^TestElectionSeen$$|^TestScenarios$$/^(first_evening|bootstrap_locked|snapshot|snapshot_managers|image|reset|ports)$$
+
+.PHONY: test-engines
+test-engines: ## An evening, an election, snapshots, autolock and images on newer versions of Docker (ENGINES="trixie sid")
+	scripts/install sandbox test vm
+	@mkdir -p $(CACHE)
+	CGO_ENABLED=0 go build -o $(CACHE)/dcalab .
+	CGO_ENABLED=0 go test -c -o $(CACHE)/e2e.test ./e2e
+	for suite in $(ENGINES); do \
+		$(AS_ROOT) scripts/engine-root $(CACHE)/engines $$suite dockerd --version; \
+		( cd e2e && $(AS_ROOT) env DCALAB_DEMO_BINARY=$(CURDIR)/$(CACHE)/dcalab DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab \
+			../scripts/engine-root ../$(CACHE)/engines $$suite $(CURDIR)/$(CACHE)/e2e.test -test.timeout=60m -test.parallel=3 -test.run='$(ON_ENGINES)' $(V) ); \
+	done
 
 # The box is kept between runs, and nothing else is; make clean removes it.
 BED := $(AS_ROOT) $(CURDIR)/scripts/vm-bed $(CURDIR)/$(CACHE)/vm
@@ -147,5 +167,5 @@ bench-vm: ## Measure up --swarm on real virtual machines against the same typed 
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf dcalab dist $(filter-out $(CACHE)/vm,$(wildcard $(CACHE)/*))
-	[ ! -e $(CACHE)/vm ] || $(AS_ROOT) rm -rf $(CACHE)/vm
+	rm -rf dcalab dist $(filter-out $(CACHE)/vm $(CACHE)/engines,$(wildcard $(CACHE)/*))
+	[ ! -e $(CACHE)/vm -a ! -e $(CACHE)/engines ] || $(AS_ROOT) rm -rf $(CACHE)/vm $(CACHE)/engines

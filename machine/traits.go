@@ -13,7 +13,8 @@ type Traits struct {
 	// Systemd: in a node, services are those of systemd.
 	Systemd bool
 	// Boxes: nodes are virtual machines, made of the box and run by the provider
-	// that labs.yaml names.
+	// that labs.yaml names. Nodes of other drivers are made with an engine, and
+	// with their user in the docker group.
 	Boxes bool
 	// SlowStatus: Status may cost seconds, and is left out where an answer is
 	// only nice to have.

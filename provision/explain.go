@@ -14,10 +14,10 @@ import (
 
 // Imagine is the work on a machine that does not exist yet, guessed by the
 // name of the box that it will be made of: of one that says nothing, Ubuntu's.
-// Without a box its engine is there and runs, and lets root in only.
+// Without a box its engine is there and runs, and its user is in the docker group.
 func Imagine(box string, want Want) Work {
 	if box == "" {
-		w, err := plan(probe{UID: "1000", Dockerd: true, Listening: true}, Want{Engine: want.Engine, EngineLabels: want.EngineLabels})
+		w, err := plan(probe{UID: "1000", Groups: []string{"docker"}, Dockerd: true, Listening: true}, Want{Engine: want.Engine, EngineLabels: want.EngineLabels})
 		if err != nil {
 			return Work{}
 		}

@@ -274,8 +274,8 @@ root ALL=(ALL:ALL) ALL
 }
 
 // accounts gives the passwd and group files of a node from those of the host:
-// system entries without their human members, and vagrant. Vagrant is not in
-// the docker group: adding it is the runbook's first step, and provisioning's.
+// system entries without their human members, and vagrant. Vagrant is in the
+// docker group: what usermod does later costs a login, in each node.
 func accounts(hostPasswd, hostGroup string) (passwd, group string) {
 	system := func(id string) bool {
 		n, err := strconv.Atoi(id)
@@ -294,14 +294,17 @@ func accounts(hostPasswd, hostGroup string) (passwd, group string) {
 	for line := range strings.Lines(hostGroup) {
 		f := strings.Split(strings.TrimSpace(line), ":")
 		if len(f) == 4 && f[0] != User && system(f[2]) {
-			fmt.Fprintf(&g, "%s:%s:%s:\n", f[0], f[1], f[2])
+			members := ""
+			if f[0] == "docker" && !docker {
+				docker, members = true, User
+			}
+			fmt.Fprintf(&g, "%s:%s:%s:%s\n", f[0], f[1], f[2], members)
 			taken[f[2]] = true
-			docker = docker || f[0] == "docker"
 		}
 	}
 	for gid := 999; !docker; gid-- {
 		if !taken[strconv.Itoa(gid)] {
-			fmt.Fprintf(&g, "docker:x:%d:\n", gid)
+			fmt.Fprintf(&g, "docker:x:%d:%s\n", gid, User)
 			docker = true
 		}
 	}
