@@ -216,10 +216,41 @@ func TestClaim(t *testing.T) {
 
 // A node that is on its way down is not taken for one that is up.
 func TestUpDuringHalt(t *testing.T) {
-	f := newFixture(t, "master")
-	d := f.up(t)
-	old := pidOf(t, f, "master")
-	engine := 0
+	for name, slow := range map[string]func(*testing.T, *fixture) int{
+		"the engine takes its time to end":   engineOf,
+		"PID 1 has not taken the signal yet": func(t *testing.T, f *fixture) int { return pidOf(t, f, "master") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, "master")
+			d := f.up(t)
+			old := pidOf(t, f, "master")
+			stopped := slow(t, f)
+			if err := unix.Kill(stopped, unix.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if err := d.Halt(ctx, machine.Observer{Step: func(string, string) { cancel() }}); !errors.Is(err, context.Canceled) {
+				t.Errorf("halt gives %v, want %v", err, context.Canceled)
+			}
+			var letGo sync.Once
+			o := machine.Observer{Step: func(string, string) {
+				letGo.Do(func() { time.AfterFunc(300*time.Millisecond, func() { _ = unix.Kill(stopped, unix.SIGCONT) }) })
+			}}
+			if err := d.Up(t.Context(), o); err != nil {
+				t.Fatal(err)
+			}
+			if now := pidOf(t, f, "master"); now == old {
+				t.Error("up took the node that goes down for one that is up")
+			}
+			f.sh(t, "master", "true")
+		})
+	}
+}
+
+// engineOf waits for an engine in the lab's nodes, and gives its pid.
+func engineOf(t *testing.T, f *fixture) (pid int) {
+	t.Helper()
 	eventually(t, "the engine runs", func() bool {
 		procs, err := filepath.Glob("/proc/[0-9]*")
 		if err != nil {
@@ -227,31 +258,12 @@ func TestUpDuringHalt(t *testing.T) {
 		}
 		for _, p := range procs {
 			if readFirst(p+"/comm") == "dockerd\n" && strings.Contains(readFirst(p+"/cgroup"), f.ID) {
-				engine, _ = strconv.Atoi(filepath.Base(p))
+				pid, _ = strconv.Atoi(filepath.Base(p))
 			}
 		}
-		return engine != 0
+		return pid != 0
 	})
-	// An engine that is stopped like this takes its time to end, until it may.
-	if err := unix.Kill(engine, unix.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	if err := d.Halt(ctx, machine.Observer{Step: func(string, string) { cancel() }}); !errors.Is(err, context.Canceled) {
-		t.Errorf("halt gives %v, want %v", err, context.Canceled)
-	}
-	var letGo sync.Once
-	o := machine.Observer{Step: func(string, string) {
-		letGo.Do(func() { time.AfterFunc(300*time.Millisecond, func() { _ = unix.Kill(engine, unix.SIGCONT) }) })
-	}}
-	if err := d.Up(t.Context(), o); err != nil {
-		t.Fatal(err)
-	}
-	if now := pidOf(t, f, "master"); now == old {
-		t.Error("up took the node that goes down for one that is up")
-	}
-	f.sh(t, "master", "true")
+	return pid
 }
 
 // Where disks cannot carry an overlay, they are in memory; and nodes may have

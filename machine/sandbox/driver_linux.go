@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"io"
 	"maps"
 	"os"
@@ -130,7 +131,14 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 	boots := make(chan struct{}, 2*runtime.NumCPU())
 	for _, n := range nodes {
 		g.Go(func() error {
-			if pid, ok := alive[n.Name]; ok {
+			switch pid, ok := alive[n.Name]; {
+			case ok && d.halting(n.Name):
+				// A halt that was cut short: nobody knows how far it has come.
+				step(o, n.Name, "stopping")
+				if err := end(ctx, pid, haltTimeout); err != nil {
+					return fmt.Errorf("%s: %w", n.Name, err)
+				}
+			case ok:
 				err := d.introduce(pid)
 				if err == nil {
 					err = d.mend(n, pid)
@@ -141,7 +149,6 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 				if err == nil || !ended(pid) {
 					return err
 				}
-				// A halt that was cut short was still taking it down.
 			}
 			select {
 			case boots <- struct{}{}:
@@ -318,13 +325,27 @@ func (d *Driver) Halt(ctx context.Context, o machine.Observer, names ...string) 
 		}
 		g.Go(func() error {
 			step(o, n.Name, "stopping")
-			if err := end(ctx, pid, haltTimeout); err != nil {
+			// Before the signal: PID 1 may take it long after this is gone.
+			err := os.WriteFile(d.haltMark(n.Name), nil, 0o600)
+			if err == nil || errors.Is(err, fs.ErrNotExist) { // somebody removed the node's folder
+				err = end(ctx, pid, haltTimeout)
+			}
+			if err != nil {
 				return fmt.Errorf("%s: %w", n.Name, err)
 			}
 			return d.sweep(ctx, n.Name)
 		})
 	}
 	return g.Wait()
+}
+
+// haltMark is a file that a node has from when it was told to halt until it is
+// swept up.
+func (d *Driver) haltMark(node string) string { return d.runtime(node, "halting") }
+
+func (d *Driver) halting(node string) bool {
+	_, err := os.Stat(d.haltMark(node))
+	return err == nil
 }
 
 // end asks a process to end, again and again, and kills it after the timeout.
