@@ -115,7 +115,7 @@ rm -f /run/docker.pid /var/run/docker.pid
 unrule() {
 	for tables in iptables ip6tables; do
 		command -v "$tables-save" >/dev/null || continue
-		for table in filter nat; do
+		for table in $("$tables-save" 2>/dev/null | sed -n 's/^\*//p'); do # raw, too, from 28 on
 			"$tables-save" -t "$table" 2>/dev/null | grep -E -e "$1" | while read -r _ rule; do
 				# shellcheck disable=SC2086 # several words
 				"$tables" -t "$table" -D $rule 2>/dev/null || :
