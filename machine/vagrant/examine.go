@@ -22,9 +22,9 @@ import (
 // Examination is what the checks of this machine are about.
 type Examination struct {
 	Lab *lab.Lab
-	// Provider that was chosen for the lab. Where it is empty, Flag is what
-	// --provider asks for, and PickProvider's rules decide.
-	Provider, Flag string
+	// Provider that was chosen for the lab. Where it is empty, PickProvider's
+	// rules decide; ProviderOrigin is what names that of Lab in place of labs.yaml.
+	Provider, ProviderOrigin string
 	// ID of the lab, which stands in its machines' names.
 	ID string
 	// Dir is the folder in which Vagrant runs.
@@ -39,12 +39,6 @@ type Examination struct {
 	Program string
 }
 
-// Examine looks at this machine for a lab that Vagrant is to run. It changes
-// nothing and starts no Ruby unless Full is set.
-func Examine(ctx context.Context, e Examination) []machine.Check {
-	return realHost().examine(ctx, e)
-}
-
 // Examine shows every check of this machine, the slow ones too.
 func (d *Driver) Examine(ctx context.Context) []machine.Check { return d.examine(ctx, true) }
 
@@ -52,8 +46,8 @@ func (d *Driver) Examine(ctx context.Context) []machine.Check { return d.examine
 func (d *Driver) examine(ctx context.Context, full bool) []machine.Check {
 	// Where it cannot be told, the checks are as strict as for a new lab.
 	ids, _ := d.machineIDs()
-	return Examine(ctx, Examination{
-		Lab: d.cfg.Lab, Provider: d.cfg.Provider, ID: d.cfg.ID, Dir: d.cfg.State.Dir(),
+	return realHost().examine(ctx, Examination{
+		Lab: d.cfg.Lab, Provider: d.cfg.Provider, ProviderOrigin: d.cfg.ProviderOrigin, ID: d.cfg.ID, Dir: d.cfg.State.Dir(),
 		Created: len(ids) > 0, Full: full, Program: d.cfg.Program,
 	})
 }
@@ -194,7 +188,7 @@ func (h host) checkProvider(e Examination) (name string, _ machine.Check) {
 	c := machine.Check{ID: "provider", What: "provider"}
 	name, because := e.Provider, ""
 	if name == "" {
-		picked, origin, err := h.pickProvider(e.Flag, e.Lab.Provider)
+		picked, origin, err := h.pickProvider(e.Lab.Provider, cmp.Or(e.ProviderOrigin, "labs.yaml"))
 		if err != nil {
 			var fixes []machine.Fix
 			for _, next := range adviceOf(err) {

@@ -242,6 +242,9 @@ func TestChecks(t *testing.T) {
 		}
 	}
 	set := func(file, text string) func(*played) { return func(p *played) { p.files[file] = text } }
+	provider := func(name string) func(*Examination) {
+		return func(e *Examination) { e.Lab.Provider, e.ProviderOrigin = name, "flag --provider" }
+	}
 	drop := func(file string) func(*played) { return func(p *played) { delete(p.files, file) } }
 	mac := func(arch string) func(*played) {
 		return func(p *played) {
@@ -287,16 +290,16 @@ func TestChecks(t *testing.T) {
 			id: "provider", verdict: machine.VerdictFailure, why: "virtualbox: VBoxManage is not on PATH", fix: "virtualbox.org"},
 		{name: "a provider that is none", change: func(p *played) { p.env["VAGRANT_DEFAULT_PROVIDER"] = "docker" },
 			id: "provider", verdict: machine.VerdictFailure, why: "VAGRANT_DEFAULT_PROVIDER", fix: "virtualbox, libvirt"},
-		{name: "asked for and not there", asks: func(e *Examination) { e.Flag = "parallels" },
-			id: "provider", verdict: machine.VerdictFailure, why: "macOS only; chosen by --provider"},
+		{name: "asked for and not there", asks: provider("parallels"),
+			id: "provider", verdict: machine.VerdictFailure, why: "macOS only; chosen by flag --provider"},
 		{name: "the lab's provider is gone", asks: func(e *Examination) { e.Provider, e.Created = "libvirt", true },
 			id: "provider", verdict: machine.VerdictFailure, why: "vagrant-libvirt is not installed", fix: "vagrant plugin install vagrant-libvirt"},
 		{name: "no libvirtd", on: libvirtd, change: drop("/run/libvirt/libvirt-sock"),
 			id: "provider", verdict: machine.VerdictFailure, why: "libvirt's daemon does not run", fix: "start it"},
 		{name: "no libvirtd, and systemd", on: libvirtd, change: both(drop("/run/libvirt/libvirt-sock"), set("/run/systemd/system/x", ""), set("/usr/sbin/libvirtd", "")),
-			asks: func(e *Examination) { e.Flag = "libvirt" },
+			asks: provider("libvirt"),
 			id:   "provider", verdict: machine.VerdictFailure, why: "does not run", fix: "$ sudo systemctl start libvirtd"},
-		{name: "not in libvirt's group", on: libvirtd, asks: func(e *Examination) { e.Flag = "libvirt" }, change: func(p *played) {
+		{name: "not in libvirt's group", on: libvirtd, asks: provider("libvirt"), change: func(p *played) {
 			p.refuses = map[string]error{"/run/libvirt/libvirt-sock": fmt.Errorf("dial: %w", fs.ErrPermission)}
 		}, id: "provider", verdict: machine.VerdictFailure, why: "you may not use /run/libvirt/libvirt-sock", fix: "usermod -aG libvirt"},
 		{name: "the modular daemon", on: libvirtd, change: both(drop("/run/libvirt/libvirt-sock"), set("/run/libvirt/virtqemud-sock", "")),
@@ -313,11 +316,11 @@ func TestChecks(t *testing.T) {
 		{name: "Hyper-V", change: both(windows, windowsSays("True \r\n"), func(p *played) {
 			p.files[`C:\Windows\System32\vmms.exe`] = ""
 			p.administrator = true
-		}), asks: func(e *Examination) { e.Flag = "hyperv" }, id: "lab-network", verdict: machine.VerdictWarning, why: "fixed address", fix: "VirtualBox"},
+		}), asks: provider("hyperv"), id: "lab-network", verdict: machine.VerdictWarning, why: "fixed address", fix: "VirtualBox"},
 		{name: "Hyper-V without rights", change: both(windows, func(p *played) { p.files[`C:\Windows\System32\vmms.exe`] = "" }),
-			asks: func(e *Examination) { e.Flag = "hyperv" }, id: "provider", verdict: machine.VerdictFailure, why: "administrator", fix: "administrator's terminal"},
+			asks: provider("hyperv"), id: "provider", verdict: machine.VerdictFailure, why: "administrator", fix: "administrator's terminal"},
 
-		{name: "another provider", on: libvirtd, change: func(p *played) { p.programs = append(p.programs, "VBoxManage") }, asks: func(e *Examination) { e.Flag = "libvirt" },
+		{name: "another provider", on: libvirtd, change: func(p *played) { p.programs = append(p.programs, "VBoxManage") }, asks: provider("libvirt"),
 			id: "other-providers", verdict: machine.VerdictOK, why: "usable: virtualbox; not usable: vmware_desktop (the plugin"},
 
 		{name: "VirtualBox without its module", change: func(p *played) {
@@ -493,21 +496,20 @@ func TestPickProvider(t *testing.T) {
 	for _, test := range []struct {
 		name                string
 		on                  *played
-		flag, labs, env     string
+		asked, by, env      string
 		want, origin, fails string
 	}{
 		{name: "the first that is usable", on: all, want: "virtualbox", origin: "what this machine can use"},
 		{name: "libvirt where there is no VirtualBox", on: libvirtd(), want: "libvirt", origin: "what this machine can use"},
 		{name: "the environment", on: all, env: "libvirt", want: "libvirt", origin: "VAGRANT_DEFAULT_PROVIDER"},
-		{name: "labs.yaml over the environment", on: all, labs: "parallels", env: "libvirt", want: "parallels", origin: "labs.yaml"},
-		{name: "the flag over labs.yaml", on: all, flag: "hyperv", labs: "parallels", want: "hyperv", origin: "--provider"},
-		{name: "no such provider", on: all, flag: "kvm", fails: "--provider"},
+		{name: "labs.yaml over the environment", on: all, asked: "parallels", by: "labs.yaml", env: "libvirt", want: "parallels", origin: "labs.yaml"},
+		{name: "no such provider", on: all, asked: "kvm", by: "flag --provider", fails: "flag --provider names it"},
 		{name: "none", on: &played{goos: "linux"}, fails: "no provider"},
 		{name: "none on Windows", on: &played{goos: "windows"}, fails: "hyperv: Hyper-V is not switched on"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.on.env = map[string]string{"VAGRANT_DEFAULT_PROVIDER": test.env}
-			name, origin, err := test.on.host().pickProvider(test.flag, test.labs)
+			name, origin, err := test.on.host().pickProvider(test.asked, test.by)
 			if name != test.want || origin != test.origin || (err != nil) != (test.fails != "") {
 				t.Errorf("%q from %q, %v", name, origin, err)
 			}
