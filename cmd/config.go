@@ -72,8 +72,7 @@ each setting stands where it comes from. What is shown is a valid labs.yaml.`,
 				if stop, err := a.announceOwn(read, why); stop || err != nil {
 					return err
 				}
-				fmt.Fprintf(a.streams.Out, "# lab %s of %s\n%s", wanted.Lab.Name, labsession.FileName(file), file.View(wanted.Lab, wanted.Overrides))
-				return nil
+				return a.writeWanted(wanted)
 			},
 		}),
 		explained(&cobra.Command{
@@ -95,6 +94,12 @@ the top of the file:
 		}),
 	)
 	return c
+}
+
+// writeWanted shows the lab with where each setting comes from.
+func (a *app) writeWanted(w labsession.Wanted) error {
+	_, err := fmt.Fprintf(a.streams.Out, "# lab %s of %s\n%s", w.Lab.Name, labsession.FileName(w.File), w.File.View(w.Lab, w.Overrides))
+	return err
 }
 
 func (a *app) init() *cobra.Command {

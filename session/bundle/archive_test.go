@@ -1,4 +1,4 @@
-package cmd
+package bundle
 
 import (
 	"strings"
@@ -25,7 +25,7 @@ func TestCleaned(t *testing.T) {
 }
 
 // Wherever a long text is cut, no part of a secret in it is packed.
-func TestParcelLeavesNoSecret(t *testing.T) {
+func TestABundleLeavesNoSecret(t *testing.T) {
 	const limit = 600
 	rapid.Check(t, func(t *rapid.T) {
 		secret := rapid.StringMatching(`[0-9a-z]{25}`).Draw(t, "secret")
@@ -48,9 +48,9 @@ func TestParcelLeavesNoSecret(t *testing.T) {
 			if i := strings.IndexByte(text, '\n'); strings.HasPrefix(shape, "SWM") && i < len(shape) {
 				text = text[i+1:] // nodes give whole lines
 			}
-			p := parcel{limit: limit, files: map[string][]byte{}}
-			p.put("x", text)
-			if got := string(p.files["x"]); strings.Contains(got, secret) || len(got) > limit {
+			a := newArchive(limit)
+			a.put("x", text)
+			if got := a.files["x"]; strings.Contains(got, secret) || len(got) > limit {
 				t.Fatalf("%d bytes, with the secret: %v", len(got), strings.Contains(got, secret))
 			}
 		}
