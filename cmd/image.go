@@ -19,6 +19,7 @@ import (
 	"github.com/dcalab/dcalab/image"
 	"github.com/dcalab/dcalab/image/demo"
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/node"
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -234,12 +235,12 @@ func (s *session) loadImages(ctx context.Context, archive *image.Archive, source
 	live := s.app.streams.ErrTerminal()
 	err = crew.LoadImages(ctx, labsession.ImageLoad{
 		Archive: archive, Source: source, Demo: source == demoSource,
-		Sending: func(node string, sent, total int64) {
-			switch size := bytesText(total); {
+		Sending: func(name string, sent, total int64) {
+			switch size := node.Size(total); {
 			case sent == 0:
-				p.Step(node, "loading "+size)
+				p.Step(name, "loading "+size)
 			case live:
-				p.Step(node, fmt.Sprintf("loading %s, %d %%", size, 10*(sent*10/max(total, 1))))
+				p.Step(name, fmt.Sprintf("loading %s, %d %%", size, 10*(sent*10/max(total, 1))))
 			}
 		},
 	}, nodes, p)
@@ -306,7 +307,7 @@ func (s *session) showImages(r labsession.Images, output string) error {
 			nodes = "all"
 		}
 		id := strings.TrimPrefix(one.ID, "sha256:")
-		rows[i] = []string{one.Name, id[:min(12, len(id))], bytesText(one.Size), nodes}
+		rows[i] = []string{one.Name, id[:min(12, len(id))], node.Size(one.Size), nodes}
 	}
 	return ui.Table(out, []string{"IMAGE", "ID", "SIZE", "NODES"}, rows, s.app.streams.OutColor(s.app.settings.GetBool("no-color")))
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/session/bundle"
 	"github.com/dcalab/dcalab/ui"
@@ -112,7 +113,7 @@ func (a *app) bundle(ctx context.Context, file string) error {
 	s.warn(packed.Notes...)
 	var rows [][]string
 	for _, f := range packed.Files {
-		rows = append(rows, []string{f.Name, bytesText(f.Size)})
+		rows = append(rows, []string{f.Name, node.Size(f.Size)})
 	}
 	if err := ui.Table(a.streams.Out, []string{"PACKED", "SIZE"}, rows, false); err != nil {
 		return err
