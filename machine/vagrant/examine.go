@@ -3,8 +3,6 @@ package vagrant
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -419,14 +417,14 @@ func (h host) checkSubnet(e Examination, provider string) machine.Check {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return c.Unknown(err.Error())
 		}
-		for _, r := range routes(string(text)) {
+		for _, r := range machine.ParseRoutes(string(text)) {
 			if r.Interface != reused {
 				all = append(all, taken{r.Addr, r.Interface})
 			}
 		}
 	}
 	for _, t := range all {
-		if t.network.Bits() == 0 || !t.network.Overlaps(e.Lab.Subnet) {
+		if !t.network.Overlaps(e.Lab.Subnet) {
 			continue
 		}
 		if alias, err := h.ReadFile("/sys/class/net/" + t.name + "/ifalias"); err == nil && strings.HasPrefix(string(alias), "dcalab lab ") {
@@ -451,31 +449,6 @@ func (h host) checkSubnet(e Examination, provider string) machine.Check {
 		return c.OK("the lab's own, on " + reused)
 	}
 	return c.OK("no route or interface of this machine is in it")
-}
-
-// routes reads /proc/net/route (the kernel's fib_route_seq_show): addresses and
-// masks are the network's bytes as one hexadecimal number of the host's order.
-func routes(text string) []hostAddr {
-	var out []hostAddr
-	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
-		if len(f) < 8 || f[0] == "Iface" {
-			continue
-		}
-		dst, errD := hex.DecodeString(f[1])
-		mask, errM := hex.DecodeString(f[7])
-		if errD != nil || errM != nil || len(dst) != 4 || len(mask) != 4 {
-			continue
-		}
-		var addr [4]byte
-		binary.NativeEndian.PutUint32(addr[:], binary.BigEndian.Uint32(dst))
-		bits := 0
-		for m := binary.BigEndian.Uint32(mask); m != 0; m &= m - 1 {
-			bits++
-		}
-		out = append(out, hostAddr{f[0], netip.PrefixFrom(netip.AddrFrom4(addr), bits).Masked()})
-	}
-	return out
 }
 
 // checkMachineNames looks for machines of the provider that have the names of

@@ -3,16 +3,16 @@ package vagrant
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
+	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -76,27 +76,10 @@ func connect(path string) error {
 	return conn.Close()
 }
 
-func interfaces() ([]hostAddr, error) {
-	all, err := net.Interfaces()
-	if err != nil {
-		return nil, fmt.Errorf("list the host's interfaces: %w", err)
-	}
-	var out []hostAddr
-	for _, i := range all {
-		if i.Flags&net.FlagUp == 0 || i.Flags&net.FlagLoopback != 0 {
-			continue
-		}
-		addrs, err := i.Addrs()
-		if err != nil {
-			continue // gone meanwhile
-		}
-		for _, a := range addrs {
-			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
-				out = append(out, hostAddr{i.Name, p})
-			}
-		}
-	}
-	return out, nil
+// interfaces are those that are up, without the loopback.
+func interfaces() ([]machine.Network, error) {
+	all, err := machine.Interfaces()
+	return slices.DeleteFunc(all, func(n machine.Network) bool { return n.Down || n.Addr.Addr().IsLoopback() }), err
 }
 
 // nearest is path, or the nearest folder above it that exists.

@@ -32,7 +32,7 @@ type played struct {
 	refuses map[string]error
 	// locked paths cannot be written to.
 	locked           []string
-	addrs            []hostAddr
+	addrs            []machine.Network
 	available, total uint64 // MiB
 	free             uint64 // MiB
 	cpus             int
@@ -58,7 +58,7 @@ func linux() *played {
 			boxFile + "/metadata.json":        `{"provider":"virtualbox"}`,
 			"/home/ana/.vagrant.d/rgloader/x": "",
 		},
-		addrs:     []hostAddr{{"eth0", netip.MustParsePrefix("192.0.2.2/24")}},
+		addrs:     []machine.Network{{Interface: "eth0", Addr: netip.MustParsePrefix("192.0.2.2/24")}},
 		available: 12 << 10, total: 16 << 10, free: 100 << 10, cpus: 8,
 	}
 }
@@ -137,7 +137,7 @@ func (p *played) host() host {
 			return nil
 		},
 		Connect:     func(path string) error { return p.refuses[path] },
-		Interfaces:  func() ([]hostAddr, error) { return p.addrs, nil },
+		Interfaces:  func() ([]machine.Network, error) { return p.addrs, nil },
 		Memory:      func() (uint64, uint64, error) { return p.available << 20, p.total << 20, nil },
 		FreeDisk:    func(string) (uint64, error) { return p.free << 20, nil },
 		HyperVAdmin: func() bool { return p.administrator },
@@ -412,25 +412,25 @@ func TestChecks(t *testing.T) {
 		{name: "a route in the subnet", change: set("/proc/net/route", routeTable+"tun0\t0000140A\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"),
 			id: "subnet", verdict: machine.VerdictFailure, why: "10.20.0.0/16 on tun0", fix: "another subnet"},
 		{name: "an interface in the subnet", change: func(p *played) {
-			p.addrs = append(p.addrs, hostAddr{"wlan0", netip.MustParsePrefix("10.20.20.77/24")})
+			p.addrs = append(p.addrs, machine.Network{Interface: "wlan0", Addr: netip.MustParsePrefix("10.20.20.77/24")})
 		}, id: "subnet", verdict: machine.VerdictFailure, why: "wlan0"},
 		{name: "VirtualBox's own network", change: both(func(p *played) {
-			p.addrs = append(p.addrs, hostAddr{"vboxnet0", netip.MustParsePrefix("10.20.20.1/24")})
+			p.addrs = append(p.addrs, machine.Network{Interface: "vboxnet0", Addr: netip.MustParsePrefix("10.20.20.1/24")})
 		}, set("/proc/net/route", routeTable+"vboxnet0\t0014140A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n")),
 			id: "subnet", verdict: machine.VerdictOK, why: "vboxnet0 has it already"},
 		{name: "another lab on libvirt", on: libvirtd, change: func(p *played) {
-			p.addrs = append(p.addrs, hostAddr{"virbr1", netip.MustParsePrefix("10.20.20.1/24")})
+			p.addrs = append(p.addrs, machine.Network{Interface: "virbr1", Addr: netip.MustParsePrefix("10.20.20.1/24")})
 		}, id: "subnet", verdict: machine.VerdictFailure, why: "virbr1, a network of libvirt's", fix: "virsh net-list"},
 		{name: "this lab on libvirt", on: libvirtd, asks: func(e *Examination) { e.Created = true }, change: both(func(p *played) {
-			p.addrs = append(p.addrs, hostAddr{"virbr1", netip.MustParsePrefix("10.20.20.1/24")})
+			p.addrs = append(p.addrs, machine.Network{Interface: "virbr1", Addr: netip.MustParsePrefix("10.20.20.1/24")})
 		}, set("/proc/net/route", routeTable+"virbr1\t0014140A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n")),
 			id: "subnet", verdict: machine.VerdictOK, why: "the lab's own, on virbr1"},
 		{name: "a lab of the sandbox driver", change: both(func(p *played) {
-			p.addrs = append(p.addrs, hostAddr{"dcab-012345678", netip.MustParsePrefix("10.20.20.1/24")})
+			p.addrs = append(p.addrs, machine.Network{Interface: "dcab-012345678", Addr: netip.MustParsePrefix("10.20.20.1/24")})
 		}, set("/sys/class/net/dcab-012345678/ifalias", "dcalab lab dca in /home/ana/first\n")),
 			id: "subnet", verdict: machine.VerdictFailure, why: "belongs to dcalab lab dca in /home/ana/first", fix: "dcalab destroy"},
 		{name: "an adapter of any name on Windows", change: both(windows, windowsSays("False True"), func(p *played) {
-			p.addrs = append(p.addrs, hostAddr{"Ethernet 3", netip.MustParsePrefix("10.20.20.1/24")})
+			p.addrs = append(p.addrs, machine.Network{Interface: "Ethernet 3", Addr: netip.MustParsePrefix("10.20.20.1/24")})
 		}), id: "subnet", verdict: machine.VerdictWarning, why: "Ethernet 3"},
 
 		{name: "a machine of the very name", change: func(p *played) {
@@ -693,18 +693,6 @@ func FuzzParseNetworksConf(f *testing.F) {
 		}
 		if len(ranges)+len(bad) != words {
 			t.Errorf("%d and %d of %d words", len(ranges), len(bad), words)
-		}
-	})
-}
-
-func FuzzRoutes(f *testing.F) {
-	f.Add(routeTable)
-	f.Add("tun0\t0000140A\t00000000\t0001\t0\t0\t0\tFF00FF00\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		for _, r := range routes(text) {
-			if !r.Addr.IsValid() || !r.Addr.Addr().Is4() {
-				t.Errorf("%+v", r)
-			}
 		}
 	})
 }

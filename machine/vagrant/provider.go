@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -35,7 +34,7 @@ type host struct {
 	// Connect tries a unix socket.
 	Connect func(path string) error
 	// Interfaces lists the host's own IPv4 addresses on interfaces that are up.
-	Interfaces func() ([]hostAddr, error)
+	Interfaces func() ([]machine.Network, error)
 	// Memory of the host in bytes; available is 0 where it cannot be told.
 	Memory func() (available, total uint64, err error)
 	// FreeDisk is what the user may still write at a path, or at the nearest
@@ -45,12 +44,6 @@ type host struct {
 	CPUs int
 	// HyperVAdmin tells whether the user may manage Hyper-V.
 	HyperVAdmin func() bool
-}
-
-type hostAddr struct {
-	Interface string
-	// Addr and the length of its network.
-	Addr netip.Prefix
 }
 
 // providerState is whether Vagrant can use a provider on this machine.
