@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -131,7 +130,7 @@ func (s *session) exec(ctx context.Context, which selection, args []string, comm
 	have.Reach(ctx, nodes, func(i int, n *node.Conn, err error) {
 		r := &results[i]
 		if err == nil {
-			var out, errw io.Writer = lines.Stream(i, false), lines.Stream(i, true)
+			out, errw := lines.Stream(i, false), lines.Stream(i, true)
 			if format != "" {
 				out, errw = &texts[i].out, &texts[i].err
 			}
@@ -229,7 +228,7 @@ func (s *session) chosen(ctx context.Context, o selection, args []string) ([]lab
 	}
 	if err != nil {
 		_ = have.Close()
-		return nil, nil, s.notAll(args, err)
+		return nil, nil, s.notAll(err)
 	}
 	return chosen.Nodes, have, nil
 }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -32,11 +31,11 @@ func realHost() host {
 			return err == nil
 		},
 		List:        listFolder,
-		Writable:    func(dir string) error { return writable(nearest(dir)) },
+		Writable:    machine.Writable,
 		Connect:     connect,
 		Interfaces:  interfaces,
 		Memory:      memoryOf,
-		FreeDisk:    func(path string) (uint64, error) { return freeDisk(nearest(path)) },
+		FreeDisk:    func(path string) (uint64, error) { return freeDisk(machine.Nearest(path)) },
 		HyperVAdmin: hyperVAdmin,
 	}
 }
@@ -80,29 +79,6 @@ func connect(path string) error {
 func interfaces() ([]machine.Network, error) {
 	all, err := machine.Interfaces()
 	return slices.DeleteFunc(all, func(n machine.Network) bool { return n.Down || n.Addr.Addr().IsLoopback() }), err
-}
-
-// nearest is path, or the nearest folder above it that exists.
-func nearest(path string) string {
-	for {
-		if fi, err := os.Stat(path); err == nil && fi.IsDir() {
-			return path
-		}
-		up := filepath.Dir(path)
-		if up == path {
-			return path
-		}
-		path = up
-	}
-}
-
-// writable tries it: on Windows, and under many file systems, no mode says so.
-func writable(dir string) error {
-	f, err := os.CreateTemp(dir, ".dcalab-doctor-*")
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 func isPermission(err error) bool { return errors.Is(err, fs.ErrPermission) }

@@ -97,7 +97,7 @@ func Examine(ctx context.Context, set session.Settings) (*Diagnosis, error) {
 	state := machine.Check{ID: "state-folder", What: "state folder"}
 	s, err := set.Hold(wanted, root, d.Lab)
 	if err == nil {
-		err = canWrite(s.State().Dir())
+		err = machine.Writable(s.State().Dir())
 	}
 	if err != nil {
 		d.add(state.Failure(err.Error(), stateFixes(root, d.Lab, err)...))
@@ -113,7 +113,7 @@ func Examine(ctx context.Context, set session.Settings) (*Diagnosis, error) {
 	driver, err := checkDriver(s, getenv)
 	d.add(driver)
 	if err != nil {
-		return d, nil //nolint:nilerr // the check says it
+		return d, nil
 	}
 	kind := drivers.Find(s.Record().Driver)
 	d.Driver = kind.Name
@@ -167,22 +167,6 @@ func checkDriver(s *session.Session, getenv func(string) string) (machine.Check,
 	}
 	s.AsIfNew(kind.Name)
 	return c.OK(kind.Name + ": " + from), nil
-}
-
-// canWrite tries to put a file into a folder, or into the nearest above it that
-// exists.
-func canWrite(dir string) error {
-	for {
-		if fi, err := os.Stat(dir); err == nil && fi.IsDir() {
-			break
-		}
-		dir = filepath.Dir(dir)
-	}
-	f, err := os.CreateTemp(dir, ".dcalab-doctor-*")
-	if err != nil {
-		return fmt.Errorf("nothing can be written to %s: %w", dir, err)
-	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // stateFixes are for a state folder that is not trusted. Shutting others out is

@@ -30,13 +30,13 @@ labs:
       - {name: m1, role: manager, ip: 10.20.77.11}
 `
 
-// settings are those of somebody without Vagrant.
-func settings(t *testing.T, driver string) session.Settings {
+// settings are those of somebody who wants Vagrant, and does not have it.
+func settings(t *testing.T) session.Settings {
 	t.Helper()
 	t.Setenv("PATH", t.TempDir())
 	state := t.TempDir()
 	return session.Settings{
-		Dir: t.TempDir(), Builtin: []byte(labs), Driver: session.Choice{Value: driver, Origin: "the test"},
+		Dir: t.TempDir(), Builtin: []byte(labs), Driver: session.Choice{Value: lab.DriverVagrant, Origin: "the test"},
 		Getenv: func(key string) string {
 			if key == "XDG_STATE_HOME" {
 				return state
@@ -83,7 +83,7 @@ func made(t *testing.T, set session.Settings) *session.Session {
 }
 
 func TestWhatADriverLacksIsAFailure(t *testing.T) {
-	set := settings(t, lab.DriverVagrant)
+	set := settings(t)
 	d, check := examine(t, set)
 	if d.Lab != "small" || d.Driver != lab.DriverVagrant || d.Exit() != trouble.ExitRequirement {
 		t.Errorf("%+v", d)
@@ -105,7 +105,7 @@ func TestWhatADriverLacksIsAFailure(t *testing.T) {
 }
 
 func TestWhoAskedForAProviderIsTold(t *testing.T) {
-	set := settings(t, lab.DriverVagrant)
+	set := settings(t)
 	set.Provider = session.Choice{Value: "parallels", Origin: "flag --provider"}
 	d, check := examine(t, set)
 	if c := check("provider"); d.Provider != "parallels" || !strings.HasSuffix(c.Why, "; chosen by flag --provider") {
@@ -118,7 +118,7 @@ func TestWhoAskedForAProviderIsTold(t *testing.T) {
 }
 
 func TestALabThatTheOtherDriverMade(t *testing.T) {
-	set := settings(t, lab.DriverVagrant)
+	set := settings(t)
 	made(t, set)
 	set.Driver = session.Choice{Value: lab.DriverSandbox, Origin: "flag --driver"}
 	d, check := examine(t, set)
@@ -128,7 +128,7 @@ func TestALabThatTheOtherDriverMade(t *testing.T) {
 }
 
 func TestLabsInOneSubnet(t *testing.T) {
-	set := settings(t, lab.DriverVagrant)
+	set := settings(t)
 	made(t, set)
 	set.Lab = "other"
 	_, check := examine(t, set)
@@ -138,7 +138,7 @@ func TestLabsInOneSubnet(t *testing.T) {
 }
 
 func TestAStateFolderThatOthersCanWriteTo(t *testing.T) {
-	set := settings(t, lab.DriverVagrant)
+	set := settings(t)
 	folder := filepath.Join(set.Dir, lab.StateFolder)
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Fatal(err)
@@ -160,7 +160,7 @@ func TestAStateFolderThatOthersCanWriteTo(t *testing.T) {
 }
 
 func TestABrokenLabsYAMLIsACheck(t *testing.T) {
-	set := settings(t, lab.DriverVagrant)
+	set := settings(t)
 	set.Config = filepath.Join(set.Dir, "labs.yaml")
 	if err := os.WriteFile(set.Config, []byte("version: 9\n"), 0o600); err != nil {
 		t.Fatal(err)
