@@ -28,7 +28,7 @@ const (
 
 // missed tells whether the swarm misses a node whose engine answers.
 func missed(v swarm.View, n swarm.NodeView) bool {
-	return n.State.Answered() && !swarm.Connected(n.Name).Check(v).Holds
+	return swarm.Answers(n.Name).Check(v).Holds && !swarm.Connected(n.Name).Check(v).Holds
 }
 
 // cutOff asks the nodes that the swarm misses, although their engines answer,
