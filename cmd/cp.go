@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) cp() *cobra.Command {
-	var which selection
+	var which labsession.Selector
 	var recursive bool
 	c := &cobra.Command{
 		Use:   "cp [-r] SRC... DST",
@@ -46,7 +46,7 @@ error shows them.`,
 			return s.copy(c.Context(), which, locations, recursive)
 		},
 	}
-	which.flags(c)
+	selectorFlags(c, &which)
 	c.Flags().BoolVarP(&recursive, "recursive", "r", false, "copy folders, and what is in them")
 	return explained(c)
 }
@@ -66,22 +66,22 @@ func parseLocation(arg string, windows bool) labsession.Location {
 }
 
 // checkLocations refuses what makes no sense before anything is asked.
-func checkLocations(locations []labsession.Location, args []string, which selection) error {
+func checkLocations(locations []labsession.Location, args []string, which labsession.Selector) error {
 	remote := false
 	for i, l := range locations {
 		remote = remote || l.Remote
 		switch {
 		case args[i] == "":
 			return usage("a path is empty")
-		case l.Remote && l.Node == "" && which.none():
+		case l.Remote && l.Node == "" && which.None():
 			return usage(fmt.Sprintf("%q: on which node?", args[i]), "NODE"+args[i]+", or --all, --managers, --workers for several")
-		case l.Remote && l.Node != "" && !which.none():
+		case l.Remote && l.Node != "" && !which.None():
 			return usage(fmt.Sprintf("%s names a node, and --all, --managers or --workers select them too", args[i]), "for each of the selected nodes: :"+l.Path)
 		}
 	}
 	if !remote {
 		next := "dcalab cp " + strings.Join(args[:len(args)-1], " ") + " NODE:" + args[len(args)-1]
-		if !which.none() {
+		if !which.None() {
 			next = "dcalab cp --all " + strings.Join(args[:len(args)-1], " ") + " :" + args[len(args)-1]
 		}
 		return usage("none of these is on a node", next)
@@ -90,12 +90,12 @@ func checkLocations(locations []labsession.Location, args []string, which select
 }
 
 // copy does what cp is told, on the nodes that are selected.
-func (s *session) copy(ctx context.Context, which selection, locations []labsession.Location, recursive bool) error {
+func (s *session) copy(ctx context.Context, which labsession.Selector, locations []labsession.Location, recursive bool) error {
 	var selected []lab.Node
 	have := s.connected()
-	if !which.none() {
+	if !which.None() {
 		var err error
-		if selected, have, err = s.chosen(ctx, which, nil); err != nil {
+		if selected, have, err = s.chosen(ctx, which); err != nil {
 			return err
 		}
 	}

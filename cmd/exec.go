@@ -37,7 +37,7 @@ type execResult struct {
 func (r execResult) ok() bool { return r.err == nil && *r.Exit == 0 }
 
 func (a *app) exec() *cobra.Command {
-	var which selection
+	var which labsession.Selector
 	var ordered bool
 	var output string
 	c := &cobra.Command{
@@ -67,17 +67,18 @@ failed agree on it, else 1. A node that cannot be reached has failed.`,
 			if dash < 0 || dash == len(args) {
 				return a.missingCommand()
 			}
-			if dash == 0 && which.none() {
+			which.Names = args[:dash]
+			if which.None() {
 				return usage("on which nodes?", "name them before the --, or say --all, --managers or --workers")
 			}
 			s, err := a.existing()
 			if err != nil {
 				return err
 			}
-			return s.exec(c.Context(), which, args[:dash], shellLine(args[dash:]), ordered, output)
+			return s.exec(c.Context(), which, shellLine(args[dash:]), ordered, output)
 		},
 	}
-	which.flags(c)
+	selectorFlags(c, &which)
 	c.Flags().BoolVar(&ordered, "ordered", false, "show what the nodes say node by node, in the lab's order")
 	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: lines)")
 	return explained(c)
@@ -93,8 +94,8 @@ func shellLine(words []string) string {
 }
 
 // exec runs a command line on nodes and gives the error that dcalab exits with.
-func (s *session) exec(ctx context.Context, which selection, args []string, command string, ordered bool, format string) error {
-	nodes, have, err := s.chosen(ctx, which, args)
+func (s *session) exec(ctx context.Context, which labsession.Selector, command string, ordered bool, format string) error {
+	nodes, have, err := s.chosen(ctx, which)
 	if err != nil {
 		return err
 	}
@@ -207,22 +208,18 @@ func execStatus(results []execResult) error {
 	return remoteError(status)
 }
 
-// selection is which nodes a command is for, beside those that are named.
-type selection struct{ all, managers, workers bool }
-
-func (o *selection) flags(c *cobra.Command) {
-	c.Flags().BoolVar(&o.all, "all", false, "all nodes")
-	c.Flags().BoolVar(&o.managers, "managers", false, "the nodes that the swarm calls managers now")
-	c.Flags().BoolVar(&o.workers, "workers", false, "the nodes that the swarm calls workers now")
+// selectorFlags are those for nodes that are not named.
+func selectorFlags(c *cobra.Command, o *labsession.Selector) {
+	c.Flags().BoolVar(&o.All, "all", false, "all nodes")
+	c.Flags().BoolVar(&o.Managers, "managers", false, "the nodes that the swarm calls managers now")
+	c.Flags().BoolVar(&o.Workers, "workers", false, "the nodes that the swarm calls workers now")
 }
-
-func (o selection) none() bool { return o == selection{} }
 
 // chosen gives the nodes that are named or selected, in the lab's order, and
 // the connections that were made to find out, for the caller to close.
-func (s *session) chosen(ctx context.Context, o selection, args []string) ([]lab.Node, *connected, error) {
+func (s *session) chosen(ctx context.Context, which labsession.Selector) ([]lab.Node, *connected, error) {
 	have := s.connected()
-	chosen, err := have.Select(ctx, labsession.Selector{All: o.all, Managers: o.managers, Workers: o.workers, Names: args})
+	chosen, err := have.Select(ctx, which)
 	if len(chosen.Guessed) > 0 {
 		s.warn("the swarm does not say what " + strings.Join(chosen.Guessed, ", ") + " is: taken for what labs.yaml says")
 	}

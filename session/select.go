@@ -19,6 +19,9 @@ type Selector struct {
 	Names                     []string
 }
 
+// None tells whether no node at all is meant.
+func (o Selector) None() bool { return !o.All && !o.ByRole() && len(o.Names) == 0 }
+
 // ByRole tells whether the swarm has to be asked.
 func (o Selector) ByRole() bool { return !o.All && (o.Managers || o.Workers || o.Leader) }
 
