@@ -105,9 +105,9 @@ func (s *session) copy(ctx context.Context, which labsession.Selector, locations
 	if err != nil {
 		return err
 	}
-	plan, typed := s.PlanCopy(transfers, recursive)
+	plan, typed := transfers.Plan(s.State().SSHConfig(), recursive)
 	if s.app.dryRun() {
-		nodes, err := s.Ends(transfers)
+		nodes, err := s.Nodes(transfers.Nodes()...)
 		if err == nil {
 			err = s.warnNotRunning(ctx, nodes)
 		}
@@ -116,7 +116,7 @@ func (s *session) copy(ctx context.Context, which labsession.Selector, locations
 		}
 		return s.rehearse(plan, typed)
 	}
-	p := s.progress(labsession.Owners(transfers))
+	p := s.progress(transfers.Owners())
 	defer p.Close()
 	skipped, err := have.Copy(ctx, transfers, labsession.CopyOptions{Recursive: recursive, Live: s.app.streams.ErrTerminal()}, p)
 	p.Close()

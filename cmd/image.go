@@ -272,10 +272,16 @@ have it. A name that means another image on another node has a line for each.`,
 			if stop, err := s.announce(onEach(s.Lab().Nodes, "docker image ls")); stop || err != nil {
 				return err
 			}
-			r, err := s.Images(c.Context())
+			crew, err := s.muster(c.Context())
 			if err != nil {
 				return err
 			}
+			defer crew.Close()
+			r, err := crew.Images(c.Context())
+			if err != nil {
+				return err
+			}
+			r.Lab = s.Lab().Name
 			return s.showImages(r, output)
 		},
 	}

@@ -37,36 +37,32 @@ type Transfer struct {
 // owner is the node that a transfer is told of.
 func (t Transfer) owner() string { return cmp.Or(t.To, t.From) }
 
+// Transfers are those of one copy.
+type Transfers []Transfer
+
 // Owners are the nodes that transfers are told of.
-func Owners(transfers []Transfer) []string {
+func (t Transfers) Owners() []string {
 	var out []string
-	for _, t := range transfers {
-		if !slices.Contains(out, t.owner()) {
-			out = append(out, t.owner())
+	for _, one := range t {
+		if !slices.Contains(out, one.owner()) {
+			out = append(out, one.owner())
 		}
 	}
 	return out
 }
 
-// Ends are the nodes that transfers need.
-func (s *Session) Ends(transfers []Transfer) ([]lab.Node, error) {
-	var names []string
-	for _, t := range transfers {
-		for _, name := range []string{t.From, t.To} {
-			if name != "" {
-				names = append(names, name)
-			}
-		}
+// Nodes are those that transfers need.
+func (t Transfers) Nodes() []string {
+	var out []string
+	for _, one := range t {
+		out = append(out, one.From, one.To)
 	}
-	if len(names) == 0 {
-		return nil, nil
-	}
-	return s.Nodes(names...)
+	return slices.DeleteFunc(out, func(name string) bool { return name == "" })
 }
 
 // Transfers spreads sources and their target over nodes. selected are those that
 // a Location without a node means.
-func (s *Session) Transfers(sources []Location, target Location, selected []lab.Node) ([]Transfer, error) {
+func (s *Session) Transfers(sources []Location, target Location, selected []lab.Node) (Transfers, error) {
 	nodesOf := func(l Location) ([]string, error) {
 		switch {
 		case !l.Remote:
@@ -92,7 +88,7 @@ func (s *Session) Transfers(sources []Location, target Location, selected []lab.
 	if err != nil {
 		return nil, err
 	}
-	var out []Transfer
+	var out Transfers
 	for _, src := range sources {
 		from, err := nodesOf(src)
 		if err != nil {
@@ -117,8 +113,9 @@ func (s *Session) Transfers(sources []Location, target Location, selected []lab.
 	return out, nil
 }
 
-// PlanCopy says transfers, a line each, and how a person does them with scp.
-func (s *Session) PlanCopy(transfers []Transfer, recursive bool) (lines []string, typed runbook.Runbook) {
+// Plan says transfers, a line each, and how a person does them with scp and the
+// lab's ssh_config.
+func (t Transfers) Plan(sshConfig string, recursive bool) (lines []string, typed runbook.Runbook) {
 	at := func(node, path string) string {
 		if node != "" {
 			return node + ":" + path
@@ -128,24 +125,24 @@ func (s *Session) PlanCopy(transfers []Transfer, recursive bool) (lines []string
 		}
 		return path
 	}
-	for _, t := range transfers {
-		words := []string{"scp", "-F", s.State().SSHConfig(), "-p"}
+	for _, one := range t {
+		words := []string{"scp", "-F", sshConfig, "-p"}
 		if recursive {
 			words = append(words, "-r")
 		}
-		if t.From != "" && t.To != "" {
+		if one.From != "" && one.To != "" {
 			words = append(words, "-3")
 		}
-		target := t.Target
-		if t.Each {
+		target := one.Target
+		if one.Each {
 			typed = append(typed, runbook.Command{Text: runbook.Line("mkdir", "-p", target)})
 		}
-		if (t.Each || t.Into) && target != "" {
+		if (one.Each || one.Into) && target != "" {
 			target = strings.TrimSuffix(target, "/") + "/" // a folder, and no new name
 		}
-		source, target := at(t.From, t.Source), at(t.To, target)
+		source, target := at(one.From, one.Source), at(one.To, target)
 		typed = append(typed, runbook.Command{Text: runbook.Line(append(words, source, target)...)})
-		lines = append(lines, fmt.Sprintf("%s: copy %s to %s", t.owner(), source, target))
+		lines = append(lines, fmt.Sprintf("%s: copy %s to %s", one.owner(), source, target))
 	}
 	return lines, typed
 }
@@ -171,8 +168,8 @@ type copying struct {
 
 // Copy does all transfers: those of different nodes at once, each node's own one
 // after another. What was left out it gives back, also with an error.
-func (p *Pool) Copy(ctx context.Context, transfers []Transfer, o CopyOptions, r Reporter) (skipped []string, _ error) {
-	nodes, err := p.session.Ends(transfers)
+func (p *Pool) Copy(ctx context.Context, transfers Transfers, o CopyOptions, r Reporter) (skipped []string, _ error) {
+	nodes, err := p.session.Nodes(transfers.Nodes()...)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +192,7 @@ func (p *Pool) Copy(ctx context.Context, transfers []Transfer, o CopyOptions, r 
 			}
 		}
 	}()
-	owners := Owners(transfers)
+	owners := transfers.Owners()
 	errs, left := make([]error, len(owners)), make([][]string, len(owners))
 	var all sync.WaitGroup
 	for i, owner := range owners {

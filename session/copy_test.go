@@ -14,24 +14,23 @@ func TestCopiesAsARunbook(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := session.Of(session.Settings{}, session.Parts{State: state})
 	const scp = "scp -F /home/ana/.dcalab/dca/ssh_config -p "
 	for name, c := range map[string]struct {
-		transfers []session.Transfer
+		transfers session.Transfers
 		recursive bool
 		want      []string
 	}{
-		"to the home of a node": {[]session.Transfer{{To: "node01", Source: "a"}}, false, []string{scp + "a node01:"}},
-		"several files":         {[]session.Transfer{{To: "node01", Source: "a", Into: true}}, false, []string{scp + "a node01:"}},
-		"several to a folder":   {[]session.Transfer{{To: "node01", Source: "a", Target: "/tmp", Into: true}}, false, []string{scp + "a node01:/tmp/"}},
-		"between nodes":         {[]session.Transfer{{From: "master", To: "node01", Source: "a", Target: "b"}}, false, []string{scp + "-3 master:a node01:b"}},
-		"a folder of each":      {[]session.Transfer{{From: "master", Source: "/etc", Target: "x/master", Each: true}}, true, []string{"mkdir -p x/master", scp + "-r master:/etc x/master/"}},
-		"a colon in a name":     {[]session.Transfer{{To: "node01", Source: "a:b"}}, false, []string{scp + "./a:b node01:"}},
-		"a colon in a path":     {[]session.Transfer{{To: "node01", Source: "/a:b"}, {To: "node01", Source: "a/b:c"}}, false, []string{scp + "/a:b node01:", scp + "a/b:c node01:"}},
+		"to the home of a node": {session.Transfers{{To: "node01", Source: "a"}}, false, []string{scp + "a node01:"}},
+		"several files":         {session.Transfers{{To: "node01", Source: "a", Into: true}}, false, []string{scp + "a node01:"}},
+		"several to a folder":   {session.Transfers{{To: "node01", Source: "a", Target: "/tmp", Into: true}}, false, []string{scp + "a node01:/tmp/"}},
+		"between nodes":         {session.Transfers{{From: "master", To: "node01", Source: "a", Target: "b"}}, false, []string{scp + "-3 master:a node01:b"}},
+		"a folder of each":      {session.Transfers{{From: "master", Source: "/etc", Target: "x/master", Each: true}}, true, []string{"mkdir -p x/master", scp + "-r master:/etc x/master/"}},
+		"a colon in a name":     {session.Transfers{{To: "node01", Source: "a:b"}}, false, []string{scp + "./a:b node01:"}},
+		"a colon in a path":     {session.Transfers{{To: "node01", Source: "/a:b"}, {To: "node01", Source: "a/b:c"}}, false, []string{scp + "/a:b node01:", scp + "a/b:c node01:"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			_, typed := s.PlanCopy(c.transfers, c.recursive)
+			_, typed := c.transfers.Plan(state.SSHConfig(), c.recursive)
 			for _, line := range typed {
 				got = append(got, line.Text)
 			}
@@ -51,14 +50,14 @@ func TestTransfersAreSpreadOverNodes(t *testing.T) {
 	for name, c := range map[string]struct {
 		sources []session.Location
 		target  session.Location
-		want    []session.Transfer
+		want    session.Transfers
 	}{
 		"to one": {[]session.Location{here("a"), here("b")}, at("m1", "/tmp"),
-			[]session.Transfer{{To: "m1", Source: "a", Target: "/tmp", Into: true}, {To: "m1", Source: "b", Target: "/tmp", Into: true}}},
-		"to each":   {[]session.Location{here("a")}, at("", ""), []session.Transfer{{To: "m1", Source: "a"}, {To: "w1", Source: "a"}}},
-		"from each": {[]session.Location{at("", "log")}, here("."), []session.Transfer{{From: "m1", Source: "log", Target: "m1", Each: true}, {From: "w1", Source: "log", Target: "w1", Each: true}}},
+			session.Transfers{{To: "m1", Source: "a", Target: "/tmp", Into: true}, {To: "m1", Source: "b", Target: "/tmp", Into: true}}},
+		"to each":   {[]session.Location{here("a")}, at("", ""), session.Transfers{{To: "m1", Source: "a"}, {To: "w1", Source: "a"}}},
+		"from each": {[]session.Location{at("", "log")}, here("."), session.Transfers{{From: "m1", Source: "log", Target: "m1", Each: true}, {From: "w1", Source: "log", Target: "w1", Each: true}}},
 		"each for itself": {[]session.Location{at("", "a")}, at("", "b"),
-			[]session.Transfer{{From: "m1", To: "m1", Source: "a", Target: "b"}, {From: "w1", To: "w1", Source: "a", Target: "b"}}},
+			session.Transfers{{From: "m1", To: "m1", Source: "a", Target: "b"}, {From: "w1", To: "w1", Source: "a", Target: "b"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := s.Transfers(c.sources, c.target, s.Lab().Nodes)

@@ -184,20 +184,8 @@ type Unasked struct {
 	Error string `json:"error" yaml:"error"`
 }
 
-// Images asks every engine of the lab for its images. Where none answers, that
-// is an error.
-func (s *Session) Images(ctx context.Context) (Images, error) {
-	e, err := s.Engines(ctx, s.NewPool(), nil)
-	if err != nil {
-		return Images{}, err
-	}
-	defer e.Close()
-	out, err := e.images(ctx)
-	out.Lab = s.lab.Name
-	return out, err
-}
-
-func (e *Engines) images(ctx context.Context) (Images, error) {
+// Images asks every engine for its images. Where none answers, that is an error.
+func (e *Engines) Images(ctx context.Context) (Images, error) {
 	out := Images{Images: []NodeImage{}, Unasked: []Unasked{}}
 	names := make([]string, len(e.Targets))
 	for i, t := range e.Targets {

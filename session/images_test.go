@@ -161,7 +161,7 @@ func TestImagesByNameAndNode(t *testing.T) {
 	e := engines(t,
 		&store{images: `[{"Id":"sha256:b","RepoTags":["web:1"],"Size":7},{"Id":"sha256:a","RepoTags":["app:1","<none>:<none>"],"Size":3}]`},
 		&store{images: `[{"Id":"sha256:c","RepoTags":["web:1"],"Size":8},{"Id":"sha256:a","RepoTags":["app:1"],"Size":3}]`})
-	got, err := e.images(t.Context())
+	got, err := e.Images(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestImagesByNameAndNode(t *testing.T) {
 	if len(got.Unasked) != 1 || got.Unasked[0] != (Unasked{"n0", "n0: its machine is halted"}) {
 		t.Errorf("%+v", got.Unasked)
 	}
-	if _, err := engines(t).images(t.Context()); err == nil {
+	if _, err := engines(t).Images(t.Context()); err == nil {
 		t.Error("nobody was asked")
 	}
 }

@@ -128,7 +128,7 @@ func TestCopyingToNodes(t *testing.T) {
 	pool := s.NewPool()
 	defer pool.Close()
 	to := heard{}
-	transfers := []session.Transfer{{To: "w1", Source: source, Target: target}, {To: "m1", Source: source, Target: target}}
+	transfers := session.Transfers{{To: "w1", Source: source, Target: target}, {To: "m1", Source: source, Target: target}}
 	skipped, err := pool.Copy(t.Context(), transfers[1:], session.CopyOptions{}, to)
 	if text, _ := os.ReadFile(target); err != nil || len(skipped) > 0 || string(text) != "hello" || to["m1"] != "copied 1 file, 5 B" {
 		t.Errorf("%q, %v, %q; %v", text, err, skipped, to)
