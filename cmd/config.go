@@ -72,8 +72,7 @@ each setting stands where it comes from. What is shown is a valid labs.yaml.`,
 				if stop, err := a.announceOwn(read, why); stop || err != nil {
 					return err
 				}
-				fmt.Fprintf(a.streams.Out, "# lab %s of %s\n%s", wanted.Lab.Name, labsession.FileName(file), file.View(wanted.Lab, wanted.Overrides))
-				return nil
+				return a.writeWanted(wanted)
 			},
 		}),
 		explained(&cobra.Command{
@@ -97,6 +96,12 @@ the top of the file:
 	return c
 }
 
+// writeWanted shows the lab with where each setting comes from.
+func (a *app) writeWanted(w labsession.Wanted) error {
+	_, err := fmt.Fprintf(a.streams.Out, "# lab %s of %s\n%s", w.Lab.Name, labsession.FileName(w.File), w.File.View(w.Lab, w.Overrides))
+	return err
+}
+
 func (a *app) init() *cobra.Command {
 	var managers, workers int
 	var name, within string
@@ -110,7 +115,7 @@ nor any of your other labs has.`,
 		Example: "  dcalab init\n  dcalab init --managers 3 --workers 2\n  dcalab init --name exam --subnet 10.9.9.0/24",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			subnet, taken, err := chooseSubnet(within)
+			subnet, taken, err := chooseSubnet(within, a.lab().Taken())
 			if err != nil {
 				return err
 			}
@@ -119,7 +124,7 @@ nor any of your other labs has.`,
 				if err != nil {
 					return err
 				}
-				name = starterName(dir, labPlaces())
+				name = starterName(dir, a.lab().Places())
 			}
 			text, err := lab.Starter(name, managers, workers, subnet)
 			if err != nil {
@@ -187,19 +192,18 @@ nor any of your other labs has.`,
 // first that neither this machine nor a lab of this user has. taken says whose
 // the one asked for, or the usual one, is; empty where it is free. What cannot be
 // read is taken for nothing: up looks again.
-func chooseSubnet(asked string) (subnet netip.Prefix, taken string, err error) {
-	networks := append(labNetworks(labPlaces()), hostNetworks()...)
+func chooseSubnet(asked string, networks []labsession.Taken) (subnet netip.Prefix, taken string, err error) {
 	if asked != "" {
 		subnet, err := netip.ParsePrefix(asked)
 		if err != nil || !subnet.Addr().Is4() || subnet.Bits() < 8 || subnet.Bits() > 24 {
 			return subnet, "", usage(fmt.Sprintf("--subnet %s is no IPv4 network of /8 to /24", asked), "dcalab init --subnet 10.9.9.0/24")
 		}
-		return subnet, whose(subnet, networks), nil
+		return subnet, labsession.Whose(subnet, networks), nil
 	}
 	usual := lab.StarterSubnets()[0]
 	for _, subnet := range lab.StarterSubnets() {
-		if whose(subnet, networks) == "" {
-			return subnet, whose(usual, networks), nil
+		if labsession.Whose(subnet, networks) == "" {
+			return subnet, labsession.Whose(usual, networks), nil
 		}
 	}
 	return usual, "", nil

@@ -3,58 +3,52 @@ package cmd
 import (
 	"strings"
 	"testing"
+
+	labsession "github.com/dcalab/dcalab/session"
 )
 
-func TestParseSpot(t *testing.T) {
-	for arg, want := range map[string]spot{
-		"stack.yml":              {path: "stack.yml"},
-		"master:":                {remote: true, node: "master"},
-		"master:/etc/h":          {remote: true, node: "master", path: "/etc/h"},
-		"master:a:b":             {remote: true, node: "master", path: "a:b"},
-		":/tmp/":                 {remote: true, path: "/tmp/"},
-		":":                      {remote: true},
-		"./a:b":                  {path: "./a:b"},
-		"/a:b":                   {path: "/a:b"},
-		"n.docker-dca.example:x": {remote: true, node: "n.docker-dca.example", path: "x"},
-		`C:\lab\x`:               {remote: true, node: "C", path: `\lab\x`},
+func TestParseLocation(t *testing.T) {
+	for arg, want := range map[string]labsession.Location{
+		"stack.yml":              {Path: "stack.yml"},
+		"master:":                {Remote: true, Node: "master"},
+		"master:/etc/h":          {Remote: true, Node: "master", Path: "/etc/h"},
+		"master:a:b":             {Remote: true, Node: "master", Path: "a:b"},
+		":/tmp/":                 {Remote: true, Path: "/tmp/"},
+		":":                      {Remote: true},
+		"./a:b":                  {Path: "./a:b"},
+		"/a:b":                   {Path: "/a:b"},
+		"n.docker-dca.example:x": {Remote: true, Node: "n.docker-dca.example", Path: "x"},
+		`C:\lab\x`:               {Remote: true, Node: "C", Path: `\lab\x`},
 	} {
-		if got := parseSpot(arg, false); got != want {
+		if got := parseLocation(arg, false); got != want {
 			t.Errorf("%q is %+v, want %+v", arg, got, want)
 		}
 	}
-	for arg, want := range map[string]spot{
-		`C:\lab\x`:  {path: `C:\lab\x`},
-		`C:x`:       {path: `C:x`},
-		`.\a:b`:     {path: `.\a:b`},
-		"master:/x": {remote: true, node: "master", path: "/x"},
+	for arg, want := range map[string]labsession.Location{
+		`C:\lab\x`:  {Path: `C:\lab\x`},
+		`C:x`:       {Path: `C:x`},
+		`.\a:b`:     {Path: `.\a:b`},
+		"master:/x": {Remote: true, Node: "master", Path: "/x"},
 	} {
-		if got := parseSpot(arg, true); got != want {
+		if got := parseLocation(arg, true); got != want {
 			t.Errorf("on Windows, %q is %+v, want %+v", arg, got, want)
 		}
 	}
 }
 
-func FuzzParseSpot(f *testing.F) {
+func FuzzParseLocation(f *testing.F) {
 	for _, s := range []string{"", ":", "a:b", "./a:b", "master:/etc/hosts"} {
 		f.Add(s, false)
 		f.Add(s, true)
 	}
 	f.Fuzz(func(t *testing.T, arg string, windows bool) {
-		s := parseSpot(arg, windows)
-		again := s.path
-		if s.remote {
-			again = s.node + ":" + s.path
+		s := parseLocation(arg, windows)
+		again := s.Path
+		if s.Remote {
+			again = s.Node + ":" + s.Path
 		}
-		if again != arg || strings.ContainsAny(s.node, ":/") || !s.remote && s.node != "" {
+		if again != arg || strings.ContainsAny(s.Node, ":/") || !s.Remote && s.Node != "" {
 			t.Errorf("%q is %+v", arg, s)
 		}
 	})
-}
-
-func TestBytesText(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 12345: "12 kB", 3_400_000: "3.4 MB", 5_000_000_000_000: "5.0 TB"} {
-		if got := bytesText(n); got != want {
-			t.Errorf("%d is %q, want %q", n, got, want)
-		}
-	}
 }

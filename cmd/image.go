@@ -12,8 +12,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +19,8 @@ import (
 	"github.com/dcalab/dcalab/image"
 	"github.com/dcalab/dcalab/image/demo"
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/node"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -108,7 +107,7 @@ mesh); without it, add mode=host to --publish and ask a node that has a task.`,
 // rehearseLoad is the dry run of image load. The images themselves are not
 // looked at, but for whether there is such a file.
 func (s *session) rehearseLoad(ctx context.Context, source string, nodes []lab.Node) error {
-	file := source != demoSource && source != "-" && isImageFile(source)
+	file := source != demoSource && source != labsession.StandardInput && isImageFile(source)
 	if file {
 		f, err := image.OpenFile(ctx, source)
 		if err != nil {
@@ -153,7 +152,7 @@ func (s *session) openImages(ctx context.Context, source, binary string) (*image
 	switch {
 	case source == demoSource: // a file of this name is ./demo
 		return s.app.demoImage(ctx, binary)
-	case source == "-":
+	case source == labsession.StandardInput:
 		return image.ReadFile(ctx, "the standard input", s.app.streams.In)
 	case isImageFile(source):
 		f, err := image.OpenFile(ctx, source)
@@ -223,8 +222,8 @@ func (a *app) demoImage(ctx context.Context, binary string) (*image.File, error)
 	return image.Save(ctx, image.DemoName, func(w io.Writer) error { return image.BuildDemo(w, program) })
 }
 
-// loadImages loads an archive into nodes, all at once. source is the
-// argument that it came by.
+// loadImages loads an archive into nodes, all at once. source is the argument
+// that it came by.
 func (s *session) loadImages(ctx context.Context, archive *image.Archive, source string, nodes []lab.Node) error {
 	p := s.progress(names(nodes))
 	defer p.Close()
@@ -233,148 +232,23 @@ func (s *session) loadImages(ctx context.Context, archive *image.Archive, source
 		return err
 	}
 	defer crew.Close()
-	errs := make([]error, len(nodes))
-	var wg sync.WaitGroup
-	for i, n := range nodes {
-		at := slices.IndexFunc(crew.Targets, func(t swarm.Target) bool { return t.Name == n.Name })
-		if unreachable := crew.Targets[at].Unreachable; unreachable != nil {
-			errs[i] = unreachable
-			p.Fail(n.Name, unreachable)
-			continue
-		}
-		client := crew.Client(n.Name)
-		wg.Go(func() {
-			summary, err := s.loadInto(ctx, p, n.Name, client, archive, source)
-			if err != nil {
-				errs[i] = err
-				p.Fail(n.Name, err)
-				return
+	live := s.app.streams.ErrTerminal()
+	err = crew.LoadImages(ctx, labsession.ImageLoad{
+		Archive: archive, Source: source, Demo: source == demoSource,
+		Sending: func(name string, sent, total int64) {
+			switch size := node.Size(total); {
+			case sent == 0:
+				p.Step(name, "loading "+size)
+			case live:
+				p.Step(name, fmt.Sprintf("loading %s, %d %%", size, 10*(sent*10/max(total, 1))))
 			}
-			p.Done(n.Name, summary)
-		})
-	}
-	wg.Wait()
+		},
+	}, nodes, p)
 	p.Close()
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if err == nil && source == demoSource {
+		s.note("to practise with it: dcalab image load --help")
 	}
-	var failed []string
-	for i, n := range nodes {
-		if errs[i] != nil {
-			failed = append(failed, n.Name)
-		}
-	}
-	if len(failed) == 0 {
-		if source == demoSource {
-			s.note("to practise with it: dcalab image load --help")
-		}
-		return nil
-	}
-	err = errors.Join(errs...)
-	e := &trouble.Error{
-		ID: "image-load-unfinished", What: "load " + source,
-		Why:  fmt.Sprintf("%d of %d nodes lack it: %s", len(failed), len(nodes), strings.Join(failed, ", ")),
-		Next: trouble.Advice(err), Err: err,
-	}
-	if source != "-" {
-		e.Next = append(e.Next, "then: dcalab image load "+source+" "+strings.Join(failed, " "))
-	}
-	if len(failed) < len(nodes) {
-		e.Exit = trouble.ExitUnfinished
-	}
-	return e
-}
-
-// loadInto loads an archive into one node, and says how it went.
-func (s *session) loadInto(ctx context.Context, p *ui.Progress, node string, client *engine.Client, archive *image.Archive, source string) (string, error) {
-	p.Step(node, "asking what it has")
-	_, arch, err := client.Platform(ctx)
-	if err != nil {
-		return "", err
-	}
-	if archive, err = archive.For(arch); err != nil {
-		return "", err
-	}
-	for _, i := range archive.Images {
-		if i.Arch == "" || i.Arch == arch {
-			continue
-		}
-		if source == demoSource {
-			return "", &trouble.Error{
-				ID: "image-of-other-processor", Where: node, What: "load the demo image", Why: "it would be for " + i.Arch + ", and the node is " + arch,
-				Next: []string{"give a dcalab for it: CGO_ENABLED=0 GOOS=linux GOARCH=" + arch + " go build -o dcalab-" + arch + " . && dcalab image load demo --binary dcalab-" + arch + " " + node},
-			}
-		}
-		p.Note(node + ": " + i.Name() + " is for " + i.Arch + ", and the node is " + arch)
-	}
-	have, err := client.Images(ctx)
-	if err != nil {
-		return "", err
-	}
-	if hasAll(have, archive.Images) {
-		return "has it already", nil
-	}
-	size := bytesText(archive.Size())
-	p.Step(node, "loading "+size)
-	r := archive.Reader()
-	if s.app.streams.ErrTerminal() {
-		total := archive.Size()
-		r = &counted{r: r, tell: func(n int64) { p.Step(node, fmt.Sprintf("loading %s, %d %%", size, 10*(n*10/max(total, 1)))) }}
-	}
-	if err := client.LoadImages(ctx, r); err != nil {
-		return "", err
-	}
-	loaded := make([]string, len(archive.Images))
-	for i, one := range archive.Images {
-		loaded[i] = one.Name()
-	}
-	return "loaded " + strings.Join(loaded, ", "), nil
-}
-
-// hasAll tells whether an engine has every image under all its names.
-func hasAll(have []engine.Image, want []image.Image) bool {
-	for _, w := range want {
-		if !slices.ContainsFunc(have, func(h engine.Image) bool {
-			return slices.Contains(w.IDs, h.ID) && !slices.ContainsFunc(w.Tags, func(t string) bool { return !slices.Contains(h.Tags, t) })
-		}) {
-			return false
-		}
-	}
-	return true
-}
-
-// counted tells how much was read.
-type counted struct {
-	r    io.Reader
-	n    atomic.Int64
-	tell func(int64)
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.tell(c.n.Add(int64(n)))
-	return n, err
-}
-
-// imagesReport is what `dcalab image list -o json` prints. Its keys are a
-// promise.
-type imagesReport struct {
-	Lab    string        `json:"lab" yaml:"lab"`
-	Images []imageReport `json:"images" yaml:"images"`
-	// Unasked are the nodes that did not answer.
-	Unasked []unaskedReport `json:"unasked" yaml:"unasked"`
-}
-
-type imageReport struct {
-	Name  string   `json:"name" yaml:"name"`
-	ID    string   `json:"id" yaml:"id"`
-	Size  int64    `json:"size" yaml:"size"` // bytes
-	Nodes []string `json:"nodes" yaml:"nodes"`
-}
-
-type unaskedReport struct {
-	Node  string `json:"node" yaml:"node"`
-	Error string `json:"error" yaml:"error"`
+	return err
 }
 
 func (a *app) imageList() *cobra.Command {
@@ -398,10 +272,16 @@ have it. A name that means another image on another node has a line for each.`,
 			if stop, err := s.announce(onEach(s.Lab().Nodes, "docker image ls")); stop || err != nil {
 				return err
 			}
-			r, err := s.listImages(c.Context())
+			crew, err := s.muster(c.Context())
 			if err != nil {
 				return err
 			}
+			defer crew.Close()
+			r, err := crew.Images(c.Context())
+			if err != nil {
+				return err
+			}
+			r.Lab = s.Lab().Name
 			return s.showImages(r, output)
 		},
 	}
@@ -409,51 +289,7 @@ have it. A name that means another image on another node has a line for each.`,
 	return explained(c)
 }
 
-func (s *session) listImages(ctx context.Context) (imagesReport, error) {
-	r := imagesReport{Lab: s.Lab().Name, Images: []imageReport{}, Unasked: []unaskedReport{}}
-	crew, err := s.muster(ctx)
-	if err != nil {
-		return r, err
-	}
-	defer crew.Close()
-	lists := make([][]engine.Image, len(crew.Targets))
-	errs := make([]error, len(crew.Targets))
-	var wg sync.WaitGroup
-	for i, t := range crew.Targets {
-		if errs[i] = t.Unreachable; errs[i] != nil {
-			continue
-		}
-		client := crew.Client(t.Name)
-		wg.Go(func() { lists[i], errs[i] = client.Images(ctx) })
-	}
-	wg.Wait()
-	if ctx.Err() != nil {
-		return r, ctx.Err()
-	}
-	for i, t := range crew.Targets {
-		if errs[i] != nil {
-			r.Unasked = append(r.Unasked, unaskedReport{t.Name, errs[i].Error()})
-			continue
-		}
-		for _, in := range lists[i] {
-			for _, tag := range in.Tags {
-				at := slices.IndexFunc(r.Images, func(o imageReport) bool { return o.Name == tag && o.ID == in.ID })
-				if at < 0 {
-					at = len(r.Images)
-					r.Images = append(r.Images, imageReport{Name: tag, ID: in.ID, Size: in.Size})
-				}
-				r.Images[at].Nodes = append(r.Images[at].Nodes, t.Name)
-			}
-		}
-	}
-	slices.SortStableFunc(r.Images, func(a, b imageReport) int { return strings.Compare(a.Name, b.Name) })
-	if len(r.Unasked) == len(crew.Targets) {
-		return r, errors.Join(errs...)
-	}
-	return r, nil
-}
-
-func (s *session) showImages(r imagesReport, output string) error {
+func (s *session) showImages(r labsession.Images, output string) error {
 	out := s.app.streams.Out
 	if output != "" {
 		text, err := encode(output, r)
@@ -477,7 +313,7 @@ func (s *session) showImages(r imagesReport, output string) error {
 			nodes = "all"
 		}
 		id := strings.TrimPrefix(one.ID, "sha256:")
-		rows[i] = []string{one.Name, id[:min(12, len(id))], bytesText(one.Size), nodes}
+		rows[i] = []string{one.Name, id[:min(12, len(id))], node.Size(one.Size), nodes}
 	}
 	return ui.Table(out, []string{"IMAGE", "ID", "SIZE", "NODES"}, rows, s.app.streams.OutColor(s.app.settings.GetBool("no-color")))
 }

@@ -1,58 +1,68 @@
 package cmd
 
 import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"io"
+	"os"
+	"path"
 	"strings"
 	"testing"
-
-	"pgregory.net/rapid"
 )
 
-func TestCleaned(t *testing.T) {
-	for name, c := range map[string]struct{ in, want string }{
-		"a token":              {"a SWMTKN-1-abc-def b", "a SWMTKN-*** b"},
-		"a key":                {"a\n# -----BEGIN PRIVATE KEY-----\n# MHcC\n# -----END PRIVATE KEY-----\nb", "a\n# -----PRIVATE KEY REMOVED-----\nb"},
-		"the end of a key":     {"MHcC\nMHcD\n-----END EC PRIVATE KEY-----\nb", "-----PRIVATE KEY REMOVED-----\nb"},
-		"a certificate":        {"-----END CERTIFICATE-----\nb", "-----END CERTIFICATE-----\nb"},
-		"a proxy's password":   {" HTTP Proxy: http://me:pa55@proxy:3128/", " HTTP Proxy: http://***@proxy:3128/"},
-		"an address with port": {"https://mirror:5000/v2/ and a@b", "https://mirror:5000/v2/ and a@b"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := cleaned(c.in); got != c.want {
-				t.Errorf("got  %q\nwant %q", got, c.want)
-			}
-		})
+// What other commands say of a lab is in its bundle, each with its own words
+// beside it, whatever flags the bundle itself was asked for with.
+func TestABundleHoldsWhatOtherCommandsSay(t *testing.T) {
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	t.Setenv("PATH", t.TempDir()) // Vagrant is nowhere
+	t.Setenv("DCALAB_EXPLAIN", "1")
+	status, out, story := run(t, "--driver", "vagrant", "logs", "--bundle", "x.tar.gz", "--no-color")
+	if status != 0 {
+		t.Fatalf("exit status %d:\n%s", status, story)
 	}
-}
-
-// Wherever a long text is cut, no part of a secret in it is packed.
-func TestParcelLeavesNoSecret(t *testing.T) {
-	const limit = 600
-	rapid.Check(t, func(t *rapid.T) {
-		secret := rapid.StringMatching(`[0-9a-z]{25}`).Draw(t, "secret")
-		shape := rapid.SampledFrom([]string{
-			"SWMTKN-1-" + strings.Repeat("d", 50) + "-" + secret,
-			"-----BEGIN PRIVATE KEY-----\n" + secret + "\n" + secret + "\n-----END PRIVATE KEY-----",
-		}).Draw(t, "shape")
-		filler := strings.Repeat("nothing secret\n", limit/15)
-		text := filler + shape + "\n" + filler[rapid.IntRange(0, 400).Draw(t, "cut"):]
-		end := tail{limit: limit}
-		for rest := text; len(rest) > 0; {
-			n := min(len(rest), 100)
-			_, _ = end.Write([]byte(rest[:n]))
-			rest = rest[n:]
+	f, err := os.Open("x.tar.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	zip, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for r := tar.NewReader(zip); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
 		}
-		if len(end.buf) > 2*limit {
-			t.Fatalf("%d bytes are kept", len(end.buf))
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, text := range []string{text, end.String(), text[len(filler)+rapid.IntRange(0, len(shape)).Draw(t, "line"):]} {
-			if i := strings.IndexByte(text, '\n'); strings.HasPrefix(shape, "SWM") && i < len(shape) {
-				text = text[i+1:] // nodes give whole lines
-			}
-			p := parcel{limit: limit, files: map[string][]byte{}}
-			p.put("x", text)
-			if got := string(p.files["x"]); strings.Contains(got, secret) || len(got) > limit {
-				t.Fatalf("%d bytes, with the secret: %v", len(got), strings.Contains(got, secret))
-			}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
+		files[path.Base(h.Name)] = string(text)
+		if !strings.Contains(out, path.Base(h.Name)+" ") {
+			t.Errorf("%s is not told of:\n%s", h.Name, out)
+		}
+	}
+	for name, want := range map[string]string{
+		"version.txt":     "dcalab ",
+		"labs.yaml":       "# lab dca of the built-in labs.yaml\n",
+		"status.json":     `"driver": "vagrant"`,
+		"status-view.txt": "no node is a manager of a swarm: see dcalab",
+		"doctor.json":     `"why": "vagrant is not on PATH"`,
+		"README.txt":      "did not answer: its machine is not created",
+	} {
+		if !strings.Contains(files[name], want) {
+			t.Errorf("%s holds\n%s", name, files[name])
+		}
+	}
+	for name, text := range files {
+		if strings.HasSuffix(name, ".errors.txt") {
+			t.Errorf("%s holds\n%s", name, text)
+		}
+	}
 }

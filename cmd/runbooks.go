@@ -361,43 +361,6 @@ func (s *session) execRunbook(nodes []lab.Node, command string) runbook.Runbook 
 	return here(lines...)
 }
 
-// copyRunbook does the errands with scp, and plan says them.
-func (s *session) copyRunbook(errands []errand, recursive bool) (r rehearsal) {
-	at := func(node, path string) string {
-		if node != "" {
-			return node + ":" + path
-		}
-		if i := strings.IndexAny(path, ":/"); i >= 0 && path[i] == ':' {
-			return "./" + path // scp would take it for a node's
-		}
-		return path
-	}
-	for _, e := range errands {
-		words := []string{"scp", "-F", s.State().SSHConfig(), "-p"}
-		if recursive {
-			words = append(words, "-r")
-		}
-		if e.from != "" && e.to != "" {
-			words = append(words, "-3")
-		}
-		target := e.target
-		if e.each {
-			r.types(here(runbook.Line("mkdir", "-p", target)))
-		}
-		if (e.each || e.into) && target != "" {
-			target = strings.TrimSuffix(target, "/") + "/" // a folder, and no new name
-		}
-		source, target := at(e.from, e.source), at(e.to, target)
-		r.types(here(runbook.Line(append(words, source, target)...)))
-		node := e.to
-		if node == "" {
-			node = e.from
-		}
-		r.add("%s: copy %s to %s", node, source, target)
-	}
-	return r
-}
-
 // loadRunbook brings images into nodes. source is the argument of image load.
 func (s *session) loadRunbook(source string, file bool, nodes []lab.Node) runbook.Runbook {
 	var l runbook.Runbook

@@ -140,38 +140,6 @@ func TestARunbookNeedsNoVagrant(t *testing.T) {
 	}
 }
 
-func TestCopiesAsARunbook(t *testing.T) {
-	state, err := lab.OpenState("/home/ana", "dca", lab.Owner{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &session{Session: labsession.Of(labsession.Settings{}, labsession.Parts{State: state})}
-	const scp = "scp -F /home/ana/.dcalab/dca/ssh_config -p "
-	for name, c := range map[string]struct {
-		errands   []errand
-		recursive bool
-		want      []string
-	}{
-		"to the home of a node": {[]errand{{to: "node01", source: "a"}}, false, []string{scp + "a node01:"}},
-		"several files":         {[]errand{{to: "node01", source: "a", into: true}}, false, []string{scp + "a node01:"}},
-		"several to a folder":   {[]errand{{to: "node01", source: "a", target: "/tmp", into: true}}, false, []string{scp + "a node01:/tmp/"}},
-		"between nodes":         {[]errand{{from: "master", to: "node01", source: "a", target: "b"}}, false, []string{scp + "-3 master:a node01:b"}},
-		"a folder of each":      {[]errand{{from: "master", source: "/etc", target: "x/master", each: true}}, true, []string{"mkdir -p x/master", scp + "-r master:/etc x/master/"}},
-		"a colon in a name":     {[]errand{{to: "node01", source: "a:b"}}, false, []string{scp + "./a:b node01:"}},
-		"a colon in a path":     {[]errand{{to: "node01", source: "/a:b"}, {to: "node01", source: "a/b:c"}}, false, []string{scp + "/a:b node01:", scp + "a/b:c node01:"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var got []string
-			for _, line := range s.copyRunbook(c.errands, c.recursive).runbook {
-				got = append(got, line.Text)
-			}
-			if d := cmp.Diff(c.want, got); d != "" {
-				t.Error(d)
-			}
-		})
-	}
-}
-
 func TestByNodeLogsInOnce(t *testing.T) {
 	l := runbook.Runbook{{Text: "vagrant up"}, {Node: "b", Text: "1"}, {Node: "a", Text: "2"}, {Node: "b", Text: "3"}, {Text: "last"}}
 	want := runbook.Runbook{{Text: "vagrant up"}, {Text: "last"}, {Node: "b", Text: "1"}, {Node: "b", Text: "3"}, {Node: "a", Text: "2"}}

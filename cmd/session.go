@@ -175,19 +175,16 @@ func (s *session) note(format string, args ...any) {
 // pick turns arguments into nodes of the lab; with none, all of them.
 func (s *session) pick(args []string) ([]lab.Node, error) {
 	nodes, err := s.Nodes(args...)
-	return nodes, s.notAll(args, err)
+	return nodes, s.notAll(err)
 }
 
 // notAll advises somebody who takes all for the name of a node.
-func (s *session) notAll(args []string, err error) error {
-	var t *trouble.Error
-	if c := s.app.called; c == nil || pathIn(c) != "exec" || !errors.As(err, &t) || t.ID != "unknown-node" {
+func (s *session) notAll(err error) error {
+	var unknown *labsession.UnknownNodeError
+	if c := s.app.called; c == nil || pathIn(c) != "exec" || !errors.As(err, &unknown) || !strings.EqualFold(unknown.Name, "all") {
 		return err
 	}
-	name := args[slices.IndexFunc(args, func(name string) bool { _, ok := s.Lab().Node(name); return !ok })]
-	if !strings.EqualFold(name, "all") {
-		return err
-	}
+	name := unknown.Name
 	return &trouble.Error{
 		ID: "unknown-node", Why: fmt.Sprintf("lab %s has no node %q", s.Lab().Name, name),
 		Next: []string{"all nodes: dcalab exec --all -- COMMAND", "its nodes are " + strings.Join(s.Lab().NodeNames(), ", ")}, Exit: trouble.ExitUsage,
@@ -196,10 +193,11 @@ func (s *session) notAll(args []string, err error) error {
 
 // notYet advises somebody who names a node that labs.yaml does not have yet.
 func notYet(err error) error {
+	var unknown *labsession.UnknownNodeError
 	var t *trouble.Error
-	if errors.As(err, &t) && t.ID == "unknown-node" {
+	if errors.As(err, &unknown) && errors.As(err, &t) {
 		t.Next = append(t.Next, "a new one: first write it into labs.yaml")
-		if strings.HasSuffix(t.Why, `"yes"`) || strings.HasSuffix(t.Why, `"true"`) {
+		if unknown.Name == "yes" || unknown.Name == "true" {
 			t.Next = []string{"a switch such as --swarm takes no value after it"}
 		}
 	}

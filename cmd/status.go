@@ -16,6 +16,7 @@ import (
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -30,8 +31,8 @@ type report struct {
 	// Ports that services publish; none where the swarm cannot be asked.
 	Ports []portReport `json:"ports" yaml:"ports"`
 	// Ailments are what keeps the swarm from standing, or soon will.
-	Ailments []ailment `json:"ailments" yaml:"ailments"`
-	Warnings []string  `json:"warnings" yaml:"warnings"`
+	Ailments []swarm.Problem `json:"ailments" yaml:"ailments"`
+	Warnings []string        `json:"warnings" yaml:"warnings"`
 }
 
 type nodeReport struct {
@@ -150,7 +151,7 @@ func (s *session) statusText(ctx context.Context, format string) ([]byte, error)
 		return nil, err
 	}
 	line := quorumLine(v)
-	if !slices.ContainsFunc(r.Ailments, func(a ailment) bool { return strings.HasPrefix(a.Why, line) }) { // it says it below
+	if !slices.ContainsFunc(r.Ailments, func(p swarm.Problem) bool { return strings.HasPrefix(p.Cause, line) }) { // it says it below
 		fmt.Fprintf(&b, "\n%s\n", s.app.hint(line))
 	} else {
 		b.WriteByte('\n')
@@ -161,7 +162,7 @@ func (s *session) statusText(ctx context.Context, format string) ([]byte, error)
 	for _, w := range r.notices() {
 		ui.PrintWarning(&b, w, color)
 	}
-	writeAilments(&b, r.Ailments, color)
+	writeProblems(&b, r.Ailments, color)
 	return []byte(ui.Wrap(b.String(), s.app.streams.OutFit())), nil
 }
 
@@ -312,17 +313,6 @@ func quorumLine(v swarm.View) string {
 	return line
 }
 
-// settle corrects what the swarm's list says by what this machine knows: who
-// leads does not run.
-func settle(v swarm.View, machines map[string]machine.Status) swarm.View {
-	for _, n := range v.Nodes {
-		if m := machines[n.Name]; n.Leader && (m == machine.StatusHalted || m == machine.StatusAbsent) {
-			return v.WithoutLeader()
-		}
-	}
-	return v
-}
-
 // examine asks everything once.
 func (s *session) examine(ctx context.Context) (report, swarm.View, error) {
 	v, c, err := s.observe(ctx)
@@ -333,14 +323,13 @@ func (s *session) examine(ctx context.Context) (report, swarm.View, error) {
 	if err := ctx.Err(); err != nil {
 		return report{}, v, err
 	}
-	v = settle(v, c.Machines)
+	v = labsession.Settled(v, c.Machines)
 	r, err := s.reportOn(ctx, v, c.Machines)
 	if err == nil {
-		r.age(ctx, v, c.Targets, time.Now())
-		r.Ailments = append(r.Ailments, s.cutOff(ctx, v, c)...)
+		r.age(ctx, v, c, time.Now())
 		for _, a := range r.Ailments {
-			for i, line := range a.Mend {
-				a.Mend[i] = s.app.hint(line)
+			for i, line := range a.Fix {
+				a.Fix[i] = s.app.hint(line)
 			}
 		}
 		r.Ports = append(r.Ports, s.ports(ctx, v, c.Targets)...)
@@ -350,7 +339,7 @@ func (s *session) examine(ctx context.Context) (report, swarm.View, error) {
 
 // reportOn puts what the engines said beside what runs.
 func (s *session) reportOn(ctx context.Context, v swarm.View, machines map[string]machine.Status) (report, error) {
-	r := report{Lab: s.Lab().Name, Driver: s.Driver().Name(), Nodes: []nodeReport{}, Ports: []portReport{}, Ailments: []ailment{}, Warnings: []string{}}
+	r := report{Lab: s.Lab().Name, Driver: s.Driver().Name(), Nodes: []nodeReport{}, Ports: []portReport{}, Ailments: []swarm.Problem{}, Warnings: []string{}}
 	for _, n := range v.Nodes {
 		nr := nodeReport{
 			Name: n.Name, Hostname: n.Hostname, IP: n.Addr.String(),

@@ -692,7 +692,7 @@ func (r *reader) text(e ast.Expr) string {
 		return "NAME"
 	case "path", "full", "file":
 		return "FILE"
-	case "source":
+	case "source", "l.Source":
 		return "IMAGE"
 	case "arch":
 		return "ARCH"

@@ -17,18 +17,20 @@ that is known, the Go that built it, and the system that it is for. It is the
 first thing to say when you ask somebody for help (dcalab logs --bundle packs
 it).`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			version, revision := "(devel)", ""
-			if info, ok := debug.ReadBuildInfo(); ok {
-				version = info.Main.Version
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						revision = " " + s.Value
-					}
-				}
-			}
-			fmt.Fprintf(a.streams.Out, "dcalab %s%s (%s, %s/%s)\n", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return nil
-		},
+		RunE: func(*cobra.Command, []string) error { return a.writeVersion() },
 	}
+}
+
+func (a *app) writeVersion() error {
+	version, revision := "(devel)", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = " " + s.Value
+			}
+		}
+	}
+	_, err := fmt.Fprintf(a.streams.Out, "dcalab %s%s (%s, %s/%s)\n", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
 }

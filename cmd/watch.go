@@ -145,7 +145,7 @@ func (w *watcher) look(ctx context.Context) (ui.Picture, error) {
 	}
 	targets := w.connect(ctx, soon, s, machines)
 	v, old := w.engines.Look(ctx, targets, lookPatience)
-	v = settle(v, machines)
+	v = labsession.Settled(v, machines)
 	for _, n := range v.Nodes {
 		// The next look makes a new connection: this may be what does not answer.
 		_, busy := old[n.Name]
@@ -158,9 +158,7 @@ func (w *watcher) look(ctx context.Context) (ui.Picture, error) {
 	if err != nil {
 		return ui.Picture{}, err
 	}
-	for _, a := range swarm.Diagnose(v, nil, time.Now()) {
-		r.Ailments = append(r.Ailments, ailment(a))
-	}
+	r.Ailments = append(r.Ailments, swarm.Diagnose(v, nil, time.Now())...)
 	p := picture(r, v, w.told, !w.since.IsZero())
 	for i, f := range p.Facts {
 		p.Facts[i].Value = s.app.hint(f.Value)
@@ -317,7 +315,7 @@ func picture(r report, v swarm.View, tasks []engine.Task, told bool) ui.Picture 
 		Warnings: r.notices(),
 	}
 	for _, a := range r.Ailments {
-		p.Warnings = append(p.Warnings, a.Why+": "+strings.Join(a.Mend, "; "))
+		p.Warnings = append(p.Warnings, a.Cause+": "+strings.Join(a.Fix, "; "))
 	}
 	text := strings.ReplaceAll(strings.TrimPrefix(quorumLine(v), "quorum: "), "\n ", ";")
 	if q := r.Quorum; q.Managers > 0 {

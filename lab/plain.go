@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,6 +15,10 @@ import (
 // of a lab of thirty nodes are a hundredth of it.
 const stateMax = 1 << 20
 
+// ErrNotTrusted is behind the errors of files and folders that are not used,
+// because somebody else may have made or changed them.
+var ErrNotTrusted = errors.New("not dcalab's own")
+
 // notTrusted is the error of a file or folder that is not one of dcalab's own.
 func notTrusted(full, why string) error {
 	return &trouble.Error{
@@ -22,6 +27,7 @@ func notTrusted(full, why string) error {
 		Why:  why,
 		Next: []string{"ls -ld " + full + "    # whose is it, and what for?", "move it away, or run dcalab as the user whose it is"},
 		Exit: trouble.ExitRefused,
+		Err:  ErrNotTrusted,
 	}
 }
 

@@ -56,7 +56,7 @@ func (s *Session) UseDriver() (err error) {
 
 func (s *Session) newDriver() (machine.Driver, error) {
 	return drivers.Find(s.record.Driver).New(drivers.Config{
-		Lab: s.lab, ID: s.record.ID, Provider: s.record.Provider, State: s.state, Place: s.Place().Real(),
+		Lab: s.lab, ID: s.record.ID, Provider: s.record.Provider, ProviderOrigin: s.overrides["provider"], State: s.state, Place: s.Place().Real(),
 		Owner: s.owner, UID: s.UID(), Template: s.settings.Template, Getenv: s.settings.getenv, Log: s, ReadLog: readLog{s},
 	})
 }

@@ -104,3 +104,47 @@ func hostKey(t *testing.T, s *nodetest.SSHD) ssh.PublicKey {
 	}
 	return key.PublicKey()
 }
+
+// A file goes to the node that answers; what the other keeps it from is told.
+func TestCopyingToNodes(t *testing.T) {
+	sshd := nodetest.StartSSHD(t, "tcp", "Subsystem sftp internal-sftp")
+	asked := 0
+	parts := open(t, settings(t, lab.DriverVagrant)).Parts()
+	parts.Created = true
+	parts.Driver = fake{asked: &asked, at: node.Endpoint{
+		Node: "m1", Network: sshd.Network, Address: sshd.Address, User: sshd.User, IdentityFile: sshd.IdentityFile, HostKeyAlias: sshd.HostKeyAlias,
+	}}
+	if err := parts.State.Create(); err != nil {
+		t.Fatal(err)
+	}
+	if err := parts.State.PinHost(sshd.HostKeyAlias, hostKey(t, sshd)); err != nil {
+		t.Fatal(err)
+	}
+	s := session.Of(session.Settings{}, parts)
+	source, target := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
+	if err := os.WriteFile(source, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pool := s.NewPool()
+	defer pool.Close()
+	to := heard{}
+	transfers := session.Transfers{{To: "w1", Source: source, Target: target}, {To: "m1", Source: source, Target: target}}
+	skipped, err := pool.Copy(t.Context(), transfers[1:], session.CopyOptions{}, to)
+	if text, _ := os.ReadFile(target); err != nil || len(skipped) > 0 || string(text) != "hello" || to["m1"] != "copied 1 file, 5 B" {
+		t.Errorf("%q, %v, %q; %v", text, err, skipped, to)
+	}
+	_, err = pool.Copy(t.Context(), transfers[:1], session.CopyOptions{}, to)
+	wantTrouble(t, err, "node-halted")
+	if to["w1"] == "" {
+		t.Error("it was not told")
+	}
+}
+
+// heard is a session.Reporter for one node after another.
+type heard map[string]string
+
+func (heard) Step(string, string)           {}
+func (h heard) Done(node, text string)      { h[node] = text }
+func (h heard) Fail(node string, err error) { h[node] = err.Error() }
+func (heard) Note(string)                   {}
+func (heard) Detail(string, string)         {}

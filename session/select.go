@@ -19,6 +19,9 @@ type Selector struct {
 	Names                     []string
 }
 
+// None tells whether no node at all is meant.
+func (o Selector) None() bool { return !o.All && !o.ByRole() && len(o.Names) == 0 }
+
 // ByRole tells whether the swarm has to be asked.
 func (o Selector) ByRole() bool { return !o.All && (o.Managers || o.Workers || o.Leader) }
 
@@ -49,6 +52,11 @@ func (s *Session) Nodes(names ...string) ([]lab.Node, error) {
 	return nodes, nil
 }
 
+// UnknownNodeError is behind the error for a name that no node of the lab has.
+type UnknownNodeError struct{ Name string }
+
+func (e *UnknownNodeError) Error() string { return "no node " + e.Name }
+
 // NoSuchNode is the error for a name that no node of the lab has, with the one
 // that may have been meant.
 func (s *Session) NoSuchNode(name string) error {
@@ -59,6 +67,7 @@ func (s *Session) NoSuchNode(name string) error {
 	return &trouble.Error{
 		ID: "unknown-node", Why: fmt.Sprintf("lab %s has no node %q", s.lab.Name, name),
 		Next: append(lab.NodeMeant(name, names, addresses), "its nodes are "+strings.Join(names, ", ")), Exit: trouble.ExitUsage,
+		Err: &UnknownNodeError{name},
 	}
 }
 

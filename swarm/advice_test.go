@@ -103,7 +103,7 @@ func TestDiagnoseManagersMadeAnew(t *testing.T) {
 		w.engines[1].leave()
 		w.engines[2].leave()
 		found := Diagnose(observe(t.Context(), w.targets()), nil, time.Now())
-		if len(found) != 1 || !strings.Contains(found[0].Why, "left it, or made anew: n2, n3") || strings.Contains(found[0].Why, "not of this lab") {
+		if len(found) != 1 || !strings.Contains(found[0].Cause, "left it, or made anew: n2, n3") || strings.Contains(found[0].Cause, "not of this lab") {
 			t.Errorf("%+v", found)
 		}
 	})

@@ -127,6 +127,21 @@ func Reachable(nodes ...string) Condition {
 	return Condition{"Reachable", ofNodes(nodes, NodeView.unreachable)}
 }
 
+// Connected holds where the swarm does not miss these nodes: it calls none Down,
+// and the leader reaches the managers among them. A node that its list does not
+// have is not missed.
+func Connected(nodes ...string) Condition {
+	return Condition{"connected", ofNodes(nodes, func(n NodeView) string {
+		switch {
+		case n.Listed && n.Status == engine.NodeDown:
+			return n.unready()
+		case n.Listed && n.Role == lab.RoleManager && n.Reachability == engine.ReachabilityUnreachable:
+			return n.unreachable()
+		}
+		return ""
+	})}
+}
+
 // HasLeft holds where the engines of these nodes say that they are in no swarm.
 func HasLeft(nodes ...string) Condition {
 	return Condition{"out of the swarm", ofNodes(nodes, func(n NodeView) string {

@@ -95,6 +95,10 @@ func TestConditions(t *testing.T) {
 		{"Reachable", "mm", formed, Reachable("n1", "n2"), "", false},
 		{"a worker is not", "mw", formed, Reachable("n1", "n2"), "n2: it is not a manager", false},
 		{"a dead manager is not", "mmm", func(w *world) { formed(w); w.stop(2) }, Reachable("n3"), "n3: as a manager it is unreachable", false},
+		{"connected", "mmw", formed, Connected("n1", "n2", "n3"), "", false},
+		{"a node that is missed", "mw", func(w *world) { formed(w); w.swarms["swarm01"].nodes[1].cut = true }, Connected("n1", "n2"), "n2: its status is down", false},
+		{"a manager that is missed", "mmm", func(w *world) { formed(w); w.stop(2) }, Connected("n3"), "n3: its status is down", false},
+		{"nobody misses one that is not listed", "mw", func(w *world) { w.init(0) }, Connected("n2"), "", false},
 		{"out of the swarm", "mw", func(w *world) { w.init(0) }, HasLeft("n2"), "", false},
 		{"in the swarm", "mw", formed, HasLeft("n2"), "n2: it is member", false},
 

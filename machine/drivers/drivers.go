@@ -18,6 +18,7 @@ import (
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/sandbox"
 	"github.com/dcalab/dcalab/machine/vagrant"
+	"github.com/dcalab/dcalab/runbook"
 )
 
 // Config is what a driver is made of, whichever it is.
@@ -26,7 +27,10 @@ type Config struct {
 	// ID is unique to the lab on this machine; Provider runs its machines, where
 	// its driver has providers.
 	ID, Provider string
-	State        *lab.State
+	// ProviderOrigin is what names the lab's provider in place of labs.yaml ("flag
+	// --provider"); empty where nothing does.
+	ProviderOrigin string
+	State          *lab.State
 	// Place is where the lab is kept, without links in it.
 	Place lab.Place
 	// Owner is the user behind sudo, UID the one whom the lab belongs to.
@@ -57,6 +61,8 @@ type Kind struct {
 	// Remembered are all labs that the driver remembers, whoever's they are; nil
 	// where it keeps no record of its own.
 	Remembered func() []Remembered
+	// Checks are what a person types to look whether this machine can run it.
+	Checks runbook.Runbook
 	// New makes the driver for one lab. It changes nothing. Of one that no folder
 	// holds any more there is no State: it can be looked at and destroyed.
 	New func(Config) (machine.Driver, error)
@@ -89,18 +95,29 @@ func All() []Kind {
 	return []Kind{
 		{
 			Name: vagrant.Name, New: newVagrant,
+			Checks: runbook.Runbook{
+				{Text: "vagrant --version"},
+				{Text: "vagrant plugin list", Why: "a provider may be a plugin"},
+				{Text: "VBoxManage --version", Why: "VirtualBox (of libvirt: virsh --connect qemu:///system version)"},
+				{Text: "grep -E -o -m 1 'vmx|svm' /proc/cpuinfo", Why: "hardware virtualization"},
+			},
 			Usable: func(getenv func(string) string, l *lab.Lab) (bool, string) {
 				_, ok, why := vagrant.Usable(getenv, l.Provider)
 				return ok, why
 			},
 			Provider: func(getenv func(string) string, l *lab.Lab) string {
 				// Where there is none, the driver's preflight says why.
-				name, _, _ := vagrant.PickProvider(getenv, "", l.Provider)
+				name, _ := vagrant.PickProvider(getenv, l.Provider)
 				return name
 			},
 		},
 		{
 			Name: sandbox.Name, New: newSandbox, Knows: knownToSandbox, Remembered: rememberedBySandbox,
+			Checks: runbook.Runbook{
+				{Text: "command -v runc dockerd docker containerd iptables sshd sudo", Why: "what the nodes run"},
+				{Text: "grep -w -e overlay /proc/filesystems", Why: "their root file system"},
+				{Text: "lsmod | grep -w -e ip_vs -e vxlan", Why: "the routing mesh, overlay networks"},
+			},
 			Usable: func(func(string) string, *lab.Lab) (bool, string) {
 				return runtime.GOOS == "linux", "its nodes are made of Linux namespaces, and this is " + runtime.GOOS
 			},
@@ -176,6 +193,7 @@ func newVagrant(c Config) (machine.Driver, error) {
 	}
 	return vagrant.New(vagrant.Config{
 		Lab: c.Lab, ID: c.ID, Provider: c.Provider, Template: c.Template, State: c.State, Index: index, Log: c.ReadLog,
+		ProviderOrigin: c.ProviderOrigin,
 	}), nil
 }
 

@@ -30,6 +30,9 @@ type Config struct {
 	ID string
 	// Provider that the machines have, or are to have.
 	Provider string
+	// ProviderOrigin is what names Lab.Provider in place of labs.yaml; may be
+	// empty.
+	ProviderOrigin string
 	// Template of the Vagrantfile.
 	Template string
 	// State is the lab's folder: Vagrant runs in it.

@@ -3,8 +3,6 @@ package vagrant
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,9 +20,9 @@ import (
 // Examination is what the checks of this machine are about.
 type Examination struct {
 	Lab *lab.Lab
-	// Provider that was chosen for the lab. Where it is empty, Flag is what
-	// --provider asks for, and PickProvider's rules decide.
-	Provider, Flag string
+	// Provider that was chosen for the lab. Where it is empty, PickProvider's
+	// rules decide; ProviderOrigin is what names that of Lab in place of labs.yaml.
+	Provider, ProviderOrigin string
 	// ID of the lab, which stands in its machines' names.
 	ID string
 	// Dir is the folder in which Vagrant runs.
@@ -39,12 +37,6 @@ type Examination struct {
 	Program string
 }
 
-// Examine looks at this machine for a lab that Vagrant is to run. It changes
-// nothing and starts no Ruby unless Full is set.
-func Examine(ctx context.Context, e Examination) []machine.Check {
-	return realHost().examine(ctx, e)
-}
-
 // Examine shows every check of this machine, the slow ones too.
 func (d *Driver) Examine(ctx context.Context) []machine.Check { return d.examine(ctx, true) }
 
@@ -52,8 +44,8 @@ func (d *Driver) Examine(ctx context.Context) []machine.Check { return d.examine
 func (d *Driver) examine(ctx context.Context, full bool) []machine.Check {
 	// Where it cannot be told, the checks are as strict as for a new lab.
 	ids, _ := d.machineIDs()
-	return Examine(ctx, Examination{
-		Lab: d.cfg.Lab, Provider: d.cfg.Provider, ID: d.cfg.ID, Dir: d.cfg.State.Dir(),
+	return realHost().examine(ctx, Examination{
+		Lab: d.cfg.Lab, Provider: d.cfg.Provider, ProviderOrigin: d.cfg.ProviderOrigin, ID: d.cfg.ID, Dir: d.cfg.State.Dir(),
 		Created: len(ids) > 0, Full: full, Program: d.cfg.Program,
 	})
 }
@@ -194,7 +186,7 @@ func (h host) checkProvider(e Examination) (name string, _ machine.Check) {
 	c := machine.Check{ID: "provider", What: "provider"}
 	name, because := e.Provider, ""
 	if name == "" {
-		picked, origin, err := h.pickProvider(e.Flag, e.Lab.Provider)
+		picked, origin, err := h.pickProvider(e.Lab.Provider, cmp.Or(e.ProviderOrigin, "labs.yaml"))
 		if err != nil {
 			var fixes []machine.Fix
 			for _, next := range adviceOf(err) {
@@ -425,14 +417,14 @@ func (h host) checkSubnet(e Examination, provider string) machine.Check {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return c.Unknown(err.Error())
 		}
-		for _, r := range routes(string(text)) {
+		for _, r := range machine.ParseRoutes(string(text)) {
 			if r.Interface != reused {
 				all = append(all, taken{r.Addr, r.Interface})
 			}
 		}
 	}
 	for _, t := range all {
-		if t.network.Bits() == 0 || !t.network.Overlaps(e.Lab.Subnet) {
+		if !t.network.Overlaps(e.Lab.Subnet) {
 			continue
 		}
 		if alias, err := h.ReadFile("/sys/class/net/" + t.name + "/ifalias"); err == nil && strings.HasPrefix(string(alias), "dcalab lab ") {
@@ -457,31 +449,6 @@ func (h host) checkSubnet(e Examination, provider string) machine.Check {
 		return c.OK("the lab's own, on " + reused)
 	}
 	return c.OK("no route or interface of this machine is in it")
-}
-
-// routes reads /proc/net/route (the kernel's fib_route_seq_show): addresses and
-// masks are the network's bytes as one hexadecimal number of the host's order.
-func routes(text string) []hostAddr {
-	var out []hostAddr
-	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
-		if len(f) < 8 || f[0] == "Iface" {
-			continue
-		}
-		dst, errD := hex.DecodeString(f[1])
-		mask, errM := hex.DecodeString(f[7])
-		if errD != nil || errM != nil || len(dst) != 4 || len(mask) != 4 {
-			continue
-		}
-		var addr [4]byte
-		binary.NativeEndian.PutUint32(addr[:], binary.BigEndian.Uint32(dst))
-		bits := 0
-		for m := binary.BigEndian.Uint32(mask); m != 0; m &= m - 1 {
-			bits++
-		}
-		out = append(out, hostAddr{f[0], netip.PrefixFrom(netip.AddrFrom4(addr), bits).Masked()})
-	}
-	return out
 }
 
 // checkMachineNames looks for machines of the provider that have the names of

@@ -3,16 +3,15 @@ package vagrant
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
+	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -32,11 +31,11 @@ func realHost() host {
 			return err == nil
 		},
 		List:        listFolder,
-		Writable:    func(dir string) error { return writable(nearest(dir)) },
+		Writable:    machine.Writable,
 		Connect:     connect,
 		Interfaces:  interfaces,
 		Memory:      memoryOf,
-		FreeDisk:    func(path string) (uint64, error) { return freeDisk(nearest(path)) },
+		FreeDisk:    func(path string) (uint64, error) { return freeDisk(machine.Nearest(path)) },
 		HyperVAdmin: hyperVAdmin,
 	}
 }
@@ -76,50 +75,10 @@ func connect(path string) error {
 	return conn.Close()
 }
 
-func interfaces() ([]hostAddr, error) {
-	all, err := net.Interfaces()
-	if err != nil {
-		return nil, fmt.Errorf("list the host's interfaces: %w", err)
-	}
-	var out []hostAddr
-	for _, i := range all {
-		if i.Flags&net.FlagUp == 0 || i.Flags&net.FlagLoopback != 0 {
-			continue
-		}
-		addrs, err := i.Addrs()
-		if err != nil {
-			continue // gone meanwhile
-		}
-		for _, a := range addrs {
-			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
-				out = append(out, hostAddr{i.Name, p})
-			}
-		}
-	}
-	return out, nil
-}
-
-// nearest is path, or the nearest folder above it that exists.
-func nearest(path string) string {
-	for {
-		if fi, err := os.Stat(path); err == nil && fi.IsDir() {
-			return path
-		}
-		up := filepath.Dir(path)
-		if up == path {
-			return path
-		}
-		path = up
-	}
-}
-
-// writable tries it: on Windows, and under many file systems, no mode says so.
-func writable(dir string) error {
-	f, err := os.CreateTemp(dir, ".dcalab-doctor-*")
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
+// interfaces are those that are up, without the loopback.
+func interfaces() ([]machine.Network, error) {
+	all, err := machine.Interfaces()
+	return slices.DeleteFunc(all, func(n machine.Network) bool { return n.Down || n.Addr.Addr().IsLoopback() }), err
 }
 
 func isPermission(err error) bool { return errors.Is(err, fs.ErrPermission) }

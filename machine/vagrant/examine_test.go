@@ -32,7 +32,7 @@ type played struct {
 	refuses map[string]error
 	// locked paths cannot be written to.
 	locked           []string
-	addrs            []hostAddr
+	addrs            []machine.Network
 	available, total uint64 // MiB
 	free             uint64 // MiB
 	cpus             int
@@ -58,7 +58,7 @@ func linux() *played {
 			boxFile + "/metadata.json":        `{"provider":"virtualbox"}`,
 			"/home/ana/.vagrant.d/rgloader/x": "",
 		},
-		addrs:     []hostAddr{{"eth0", netip.MustParsePrefix("192.0.2.2/24")}},
+		addrs:     []machine.Network{{Interface: "eth0", Addr: netip.MustParsePrefix("192.0.2.2/24")}},
 		available: 12 << 10, total: 16 << 10, free: 100 << 10, cpus: 8,
 	}
 }
@@ -137,7 +137,7 @@ func (p *played) host() host {
 			return nil
 		},
 		Connect:     func(path string) error { return p.refuses[path] },
-		Interfaces:  func() ([]hostAddr, error) { return p.addrs, nil },
+		Interfaces:  func() ([]machine.Network, error) { return p.addrs, nil },
 		Memory:      func() (uint64, uint64, error) { return p.available << 20, p.total << 20, nil },
 		FreeDisk:    func(string) (uint64, error) { return p.free << 20, nil },
 		HyperVAdmin: func() bool { return p.administrator },
@@ -242,6 +242,9 @@ func TestChecks(t *testing.T) {
 		}
 	}
 	set := func(file, text string) func(*played) { return func(p *played) { p.files[file] = text } }
+	provider := func(name string) func(*Examination) {
+		return func(e *Examination) { e.Lab.Provider, e.ProviderOrigin = name, "flag --provider" }
+	}
 	drop := func(file string) func(*played) { return func(p *played) { delete(p.files, file) } }
 	mac := func(arch string) func(*played) {
 		return func(p *played) {
@@ -287,16 +290,16 @@ func TestChecks(t *testing.T) {
 			id: "provider", verdict: machine.VerdictFailure, why: "virtualbox: VBoxManage is not on PATH", fix: "virtualbox.org"},
 		{name: "a provider that is none", change: func(p *played) { p.env["VAGRANT_DEFAULT_PROVIDER"] = "docker" },
 			id: "provider", verdict: machine.VerdictFailure, why: "VAGRANT_DEFAULT_PROVIDER", fix: "virtualbox, libvirt"},
-		{name: "asked for and not there", asks: func(e *Examination) { e.Flag = "parallels" },
-			id: "provider", verdict: machine.VerdictFailure, why: "macOS only; chosen by --provider"},
+		{name: "asked for and not there", asks: provider("parallels"),
+			id: "provider", verdict: machine.VerdictFailure, why: "macOS only; chosen by flag --provider"},
 		{name: "the lab's provider is gone", asks: func(e *Examination) { e.Provider, e.Created = "libvirt", true },
 			id: "provider", verdict: machine.VerdictFailure, why: "vagrant-libvirt is not installed", fix: "vagrant plugin install vagrant-libvirt"},
 		{name: "no libvirtd", on: libvirtd, change: drop("/run/libvirt/libvirt-sock"),
 			id: "provider", verdict: machine.VerdictFailure, why: "libvirt's daemon does not run", fix: "start it"},
 		{name: "no libvirtd, and systemd", on: libvirtd, change: both(drop("/run/libvirt/libvirt-sock"), set("/run/systemd/system/x", ""), set("/usr/sbin/libvirtd", "")),
-			asks: func(e *Examination) { e.Flag = "libvirt" },
+			asks: provider("libvirt"),
 			id:   "provider", verdict: machine.VerdictFailure, why: "does not run", fix: "$ sudo systemctl start libvirtd"},
-		{name: "not in libvirt's group", on: libvirtd, asks: func(e *Examination) { e.Flag = "libvirt" }, change: func(p *played) {
+		{name: "not in libvirt's group", on: libvirtd, asks: provider("libvirt"), change: func(p *played) {
 			p.refuses = map[string]error{"/run/libvirt/libvirt-sock": fmt.Errorf("dial: %w", fs.ErrPermission)}
 		}, id: "provider", verdict: machine.VerdictFailure, why: "you may not use /run/libvirt/libvirt-sock", fix: "usermod -aG libvirt"},
 		{name: "the modular daemon", on: libvirtd, change: both(drop("/run/libvirt/libvirt-sock"), set("/run/libvirt/virtqemud-sock", "")),
@@ -313,11 +316,11 @@ func TestChecks(t *testing.T) {
 		{name: "Hyper-V", change: both(windows, windowsSays("True \r\n"), func(p *played) {
 			p.files[`C:\Windows\System32\vmms.exe`] = ""
 			p.administrator = true
-		}), asks: func(e *Examination) { e.Flag = "hyperv" }, id: "lab-network", verdict: machine.VerdictWarning, why: "fixed address", fix: "VirtualBox"},
+		}), asks: provider("hyperv"), id: "lab-network", verdict: machine.VerdictWarning, why: "fixed address", fix: "VirtualBox"},
 		{name: "Hyper-V without rights", change: both(windows, func(p *played) { p.files[`C:\Windows\System32\vmms.exe`] = "" }),
-			asks: func(e *Examination) { e.Flag = "hyperv" }, id: "provider", verdict: machine.VerdictFailure, why: "administrator", fix: "administrator's terminal"},
+			asks: provider("hyperv"), id: "provider", verdict: machine.VerdictFailure, why: "administrator", fix: "administrator's terminal"},
 
-		{name: "another provider", on: libvirtd, change: func(p *played) { p.programs = append(p.programs, "VBoxManage") }, asks: func(e *Examination) { e.Flag = "libvirt" },
+		{name: "another provider", on: libvirtd, change: func(p *played) { p.programs = append(p.programs, "VBoxManage") }, asks: provider("libvirt"),
 			id: "other-providers", verdict: machine.VerdictOK, why: "usable: virtualbox; not usable: vmware_desktop (the plugin"},
 
 		{name: "VirtualBox without its module", change: func(p *played) {
@@ -409,25 +412,25 @@ func TestChecks(t *testing.T) {
 		{name: "a route in the subnet", change: set("/proc/net/route", routeTable+"tun0\t0000140A\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"),
 			id: "subnet", verdict: machine.VerdictFailure, why: "10.20.0.0/16 on tun0", fix: "another subnet"},
 		{name: "an interface in the subnet", change: func(p *played) {
-			p.addrs = append(p.addrs, hostAddr{"wlan0", netip.MustParsePrefix("10.20.20.77/24")})
+			p.addrs = append(p.addrs, machine.Network{Interface: "wlan0", Addr: netip.MustParsePrefix("10.20.20.77/24")})
 		}, id: "subnet", verdict: machine.VerdictFailure, why: "wlan0"},
 		{name: "VirtualBox's own network", change: both(func(p *played) {
-			p.addrs = append(p.addrs, hostAddr{"vboxnet0", netip.MustParsePrefix("10.20.20.1/24")})
+			p.addrs = append(p.addrs, machine.Network{Interface: "vboxnet0", Addr: netip.MustParsePrefix("10.20.20.1/24")})
 		}, set("/proc/net/route", routeTable+"vboxnet0\t0014140A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n")),
 			id: "subnet", verdict: machine.VerdictOK, why: "vboxnet0 has it already"},
 		{name: "another lab on libvirt", on: libvirtd, change: func(p *played) {
-			p.addrs = append(p.addrs, hostAddr{"virbr1", netip.MustParsePrefix("10.20.20.1/24")})
+			p.addrs = append(p.addrs, machine.Network{Interface: "virbr1", Addr: netip.MustParsePrefix("10.20.20.1/24")})
 		}, id: "subnet", verdict: machine.VerdictFailure, why: "virbr1, a network of libvirt's", fix: "virsh net-list"},
 		{name: "this lab on libvirt", on: libvirtd, asks: func(e *Examination) { e.Created = true }, change: both(func(p *played) {
-			p.addrs = append(p.addrs, hostAddr{"virbr1", netip.MustParsePrefix("10.20.20.1/24")})
+			p.addrs = append(p.addrs, machine.Network{Interface: "virbr1", Addr: netip.MustParsePrefix("10.20.20.1/24")})
 		}, set("/proc/net/route", routeTable+"virbr1\t0014140A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n")),
 			id: "subnet", verdict: machine.VerdictOK, why: "the lab's own, on virbr1"},
 		{name: "a lab of the sandbox driver", change: both(func(p *played) {
-			p.addrs = append(p.addrs, hostAddr{"dcab-012345678", netip.MustParsePrefix("10.20.20.1/24")})
+			p.addrs = append(p.addrs, machine.Network{Interface: "dcab-012345678", Addr: netip.MustParsePrefix("10.20.20.1/24")})
 		}, set("/sys/class/net/dcab-012345678/ifalias", "dcalab lab dca in /home/ana/first\n")),
 			id: "subnet", verdict: machine.VerdictFailure, why: "belongs to dcalab lab dca in /home/ana/first", fix: "dcalab destroy"},
 		{name: "an adapter of any name on Windows", change: both(windows, windowsSays("False True"), func(p *played) {
-			p.addrs = append(p.addrs, hostAddr{"Ethernet 3", netip.MustParsePrefix("10.20.20.1/24")})
+			p.addrs = append(p.addrs, machine.Network{Interface: "Ethernet 3", Addr: netip.MustParsePrefix("10.20.20.1/24")})
 		}), id: "subnet", verdict: machine.VerdictWarning, why: "Ethernet 3"},
 
 		{name: "a machine of the very name", change: func(p *played) {
@@ -493,21 +496,20 @@ func TestPickProvider(t *testing.T) {
 	for _, test := range []struct {
 		name                string
 		on                  *played
-		flag, labs, env     string
+		asked, by, env      string
 		want, origin, fails string
 	}{
 		{name: "the first that is usable", on: all, want: "virtualbox", origin: "what this machine can use"},
 		{name: "libvirt where there is no VirtualBox", on: libvirtd(), want: "libvirt", origin: "what this machine can use"},
 		{name: "the environment", on: all, env: "libvirt", want: "libvirt", origin: "VAGRANT_DEFAULT_PROVIDER"},
-		{name: "labs.yaml over the environment", on: all, labs: "parallels", env: "libvirt", want: "parallels", origin: "labs.yaml"},
-		{name: "the flag over labs.yaml", on: all, flag: "hyperv", labs: "parallels", want: "hyperv", origin: "--provider"},
-		{name: "no such provider", on: all, flag: "kvm", fails: "--provider"},
+		{name: "labs.yaml over the environment", on: all, asked: "parallels", by: "labs.yaml", env: "libvirt", want: "parallels", origin: "labs.yaml"},
+		{name: "no such provider", on: all, asked: "kvm", by: "flag --provider", fails: "flag --provider names it"},
 		{name: "none", on: &played{goos: "linux"}, fails: "no provider"},
 		{name: "none on Windows", on: &played{goos: "windows"}, fails: "hyperv: Hyper-V is not switched on"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.on.env = map[string]string{"VAGRANT_DEFAULT_PROVIDER": test.env}
-			name, origin, err := test.on.host().pickProvider(test.flag, test.labs)
+			name, origin, err := test.on.host().pickProvider(test.asked, test.by)
 			if name != test.want || origin != test.origin || (err != nil) != (test.fails != "") {
 				t.Errorf("%q from %q, %v", name, origin, err)
 			}
@@ -691,18 +693,6 @@ func FuzzParseNetworksConf(f *testing.F) {
 		}
 		if len(ranges)+len(bad) != words {
 			t.Errorf("%d and %d of %d words", len(ranges), len(bad), words)
-		}
-	})
-}
-
-func FuzzRoutes(f *testing.F) {
-	f.Add(routeTable)
-	f.Add("tun0\t0000140A\t00000000\t0001\t0\t0\t0\tFF00FF00\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		for _, r := range routes(text) {
-			if !r.Addr.IsValid() || !r.Addr.Addr().Is4() {
-				t.Errorf("%+v", r)
-			}
 		}
 	})
 }

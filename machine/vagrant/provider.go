@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -35,7 +34,7 @@ type host struct {
 	// Connect tries a unix socket.
 	Connect func(path string) error
 	// Interfaces lists the host's own IPv4 addresses on interfaces that are up.
-	Interfaces func() ([]hostAddr, error)
+	Interfaces func() ([]machine.Network, error)
 	// Memory of the host in bytes; available is 0 where it cannot be told.
 	Memory func() (available, total uint64, err error)
 	// FreeDisk is what the user may still write at a path, or at the nearest
@@ -45,12 +44,6 @@ type host struct {
 	CPUs int
 	// HyperVAdmin tells whether the user may manage Hyper-V.
 	HyperVAdmin func() bool
-}
-
-type hostAddr struct {
-	Interface string
-	// Addr and the length of its network.
-	Addr netip.Prefix
 }
 
 // providerState is whether Vagrant can use a provider on this machine.
@@ -297,13 +290,13 @@ func (h host) hyperv() providerState {
 	return providerState{Usable: true, Why: "Hyper-V, as an administrator"}
 }
 
-// pickProvider is PickProvider. One that was asked for is not tried here; that
+// pickProvider is PickProvider, with what asks for the provider, and what
+// decided. One that was asked for is not tried here; that
 // is a check of its own.
-func (h host) pickProvider(flag, labsYAML string) (name, origin string, err error) {
-	asked := []struct{ name, origin string }{
-		{flag, "--provider"}, {labsYAML, "labs.yaml"}, {h.Getenv("VAGRANT_DEFAULT_PROVIDER"), "VAGRANT_DEFAULT_PROVIDER"},
-	}
-	for _, a := range asked {
+func (h host) pickProvider(asked, origin string) (name, from string, err error) {
+	for _, a := range []struct{ name, origin string }{
+		{asked, origin}, {h.Getenv("VAGRANT_DEFAULT_PROVIDER"), "VAGRANT_DEFAULT_PROVIDER"},
+	} {
 		if a.name == "" {
 			continue
 		}
@@ -344,14 +337,14 @@ func noProvider(h host, states []providerState) *trouble.Error {
 }
 
 // PickProvider picks the provider of a lab that is about to be made: the one
-// that a flag names, else labs.yaml, else VAGRANT_DEFAULT_PROVIDER, else the
-// first of Providers that this machine can use; origin says which of these it
-// was. An error says what to install, or which name is none. Ruby is not
-// started: it costs milliseconds.
-func PickProvider(getenv func(string) string, flag, labsYAML string) (name, origin string, err error) {
+// asked for, else VAGRANT_DEFAULT_PROVIDER, else the first of Providers that this
+// machine can use. An error says what to install, or which name is none. Ruby is
+// not started: it costs milliseconds.
+func PickProvider(getenv func(string) string, asked string) (name string, err error) {
 	h := realHost()
 	h.Getenv = getenv
-	return h.pickProvider(flag, labsYAML)
+	name, _, err = h.pickProvider(asked, "labs.yaml")
+	return name, err
 }
 
 // Usable tells whether the vagrant driver can run here: Vagrant is on PATH, and
@@ -368,7 +361,7 @@ func (h host) usable(asked string) (provider string, ok bool, why string) {
 	if !h.have("vagrant") {
 		return "", false, "vagrant is not on PATH"
 	}
-	name, _, err := h.pickProvider("", asked)
+	name, _, err := h.pickProvider(asked, "labs.yaml")
 	var t *trouble.Error
 	if errors.As(err, &t) {
 		return "", false, t.What

@@ -80,22 +80,23 @@ func (c *Cluster) Ages(ctx context.Context) map[string]Validity {
 	return out
 }
 
-// Ailment is something wrong with a swarm, or about to be, and what mends it.
-type Ailment struct {
+// Problem is something wrong with a swarm, or about to be, that a person has to
+// fix. Its keys are a promise of dcalab status.
+type Problem struct {
 	// ID is stable: certificates-expired, certificates-short, managers-lost,
-	// election.
-	ID string
-	// Why is a sentence on what was found.
-	Why string
-	// Mend are the commands, or advice, in the order in which they are to be
+	// election; and of package doctor, manager-cut-off and node-cut-off.
+	ID string `json:"id" yaml:"id"`
+	// Cause is a sentence on what was found.
+	Cause string `json:"why" yaml:"why"`
+	// Fix are the commands, or advice, in the order in which they are to be
 	// followed.
-	Mend []string
+	Fix []string `json:"mend" yaml:"mend"`
 }
 
 // Diagnose looks for what only time and absence do to a swarm: certificates
 // that ran out or soon will, and a lost quorum.
-func Diagnose(v View, ages map[string]Validity, now time.Time) []Ailment {
-	var out []Ailment
+func Diagnose(v View, ages map[string]Validity, now time.Time) []Problem {
+	var out []Problem
 	var expired, short []string
 	for _, n := range v.Nodes {
 		age, ok := ages[n.Name]
@@ -132,18 +133,18 @@ func Diagnose(v View, ages map[string]Validity, now time.Time) []Ailment {
 // Init), although swarmkit would accept the old certificate then and renew it
 // at once (swarmkit pull request 1919). Without docker-state.json the engine
 // takes itself for one without a swarm, and accepts it (20.10, measured).
-func (v View) diagnoseExpired(nodes []string, ages map[string]Validity, now time.Time) Ailment {
+func (v View) diagnoseExpired(nodes []string, ages map[string]Validity, now time.Time) Problem {
 	first := earliest(nodes, ages)
-	a := Ailment{
+	a := Problem{
 		ID: "certificates-expired",
-		Why: fmt.Sprintf("%s ran out %s%s ago (%s): the engine cannot go back into its swarm, because certificates are renewed only while it runs",
+		Cause: fmt.Sprintf("%s ran out %s%s ago (%s): the engine cannot go back into its swarm, because certificates are renewed only while it runs",
 			certificatesOf(nodes), theFirst(nodes), span(-first.Left(now)), date(first.Until)),
 	}
 	if v.Quorum.HasQuorum {
 		if slices.ContainsFunc(nodes, func(name string) bool { n, _ := v.Node(name); return n.State == StateMember }) {
-			a.Mend = append(a.Mend, "for "+strings.Join(nodes, ", ")+": dcalab ssh NODE -- sudo service docker restart")
+			a.Fix = append(a.Fix, "for "+strings.Join(nodes, ", ")+": dcalab ssh NODE -- sudo service docker restart")
 		}
-		a.Mend = append(a.Mend, "dcalab swarm bootstrap    # "+strings.Join(nodes, ", ")+" leaves and joins anew")
+		a.Fix = append(a.Fix, "dcalab swarm bootstrap    # "+strings.Join(nodes, ", ")+" leaves and joins anew")
 		return a
 	}
 	for _, n := range v.managers() {
@@ -152,18 +153,18 @@ func (v View) diagnoseExpired(nodes []string, ages map[string]Validity, now time
 		}
 		if age, ok := ages[n.Name]; ok && age.Left(now) > 0 {
 			// A manager that is good is the better one to begin with.
-			a.Mend = append([]string{}, forceNewCluster(n), bootstrapAfter)
+			a.Fix = append([]string{}, forceNewCluster(n), bootstrapAfter)
 			return a
 		}
-		if len(a.Mend) == 0 && slices.Contains(nodes, n.Name) {
-			a.Mend = []string{
+		if len(a.Fix) == 0 && slices.Contains(nodes, n.Name) {
+			a.Fix = []string{
 				fmt.Sprintf("dcalab ssh %s -- 'sudo service docker stop; sudo mv /var/lib/docker/swarm/docker-state.json /var/lib/docker/swarm/docker-state.old; sudo service docker start'", n.Name),
 				forceNewCluster(n), bootstrapAfter,
 			}
 		}
 	}
-	if len(a.Mend) == 0 {
-		a.Mend = []string{"bring the managers up and look again: dcalab start, dcalab status"}
+	if len(a.Fix) == 0 {
+		a.Fix = []string{"bring the managers up and look again: dcalab start, dcalab status"}
 	}
 	return a
 }
@@ -175,36 +176,36 @@ func forceNewCluster(n NodeView) string {
 }
 
 // diagnoseShort warns while the swarm can still be asked for new certificates.
-func (v View) diagnoseShort(nodes []string, ages map[string]Validity, now time.Time) Ailment {
+func (v View) diagnoseShort(nodes []string, ages map[string]Validity, now time.Time) Problem {
 	first := earliest(nodes, ages)
-	a := Ailment{
+	a := Problem{
 		ID: "certificates-short",
-		Why: fmt.Sprintf("%s will run out %sin %s (%s); a running swarm renews them by itself, and a lab that is halted for longer comes back without its swarm",
+		Cause: fmt.Sprintf("%s will run out %sin %s (%s); a running swarm renews them by itself, and a lab that is halted for longer comes back without its swarm",
 			certificatesOf(nodes), theFirst(nodes), span(first.Left(now)), date(first.Until)),
 	}
 	at := slices.IndexFunc(v.Nodes, func(n NodeView) bool { return n.Control && n.Role == lab.RoleManager })
 	if !v.Quorum.HasQuorum || at < 0 {
-		a.Mend = []string{"bring the swarm back before then: dcalab start"}
+		a.Fix = []string{"bring the swarm back before then: dcalab start"}
 		return a
 	}
 	if s := v.Settings; s != nil && s.CertExpiry > 0 && s.CertExpiry < shortLife {
 		// By hand (swarm update --cert-expiry) it would last until the next
 		// bootstrap.
-		a.Mend = append(a.Mend, "dcalab swarm bootstrap    # after cert_expiry: 90d in labs.yaml, under swarm; new ones live that long")
+		a.Fix = append(a.Fix, "dcalab swarm bootstrap    # after cert_expiry: 90d in labs.yaml, under swarm; new ones live that long")
 	}
-	a.Mend = append(a.Mend, "dcalab ssh "+v.Nodes[at].Name+" -- docker swarm ca --rotate    # new certificates for all nodes, now")
+	a.Fix = append(a.Fix, "dcalab ssh "+v.Nodes[at].Name+" -- docker swarm ca --rotate    # new certificates for all nodes, now")
 	return a
 }
 
 // diagnoseLost: there are managers, and they have no leader.
-func (v View) diagnoseLost() (Ailment, bool) {
+func (v View) diagnoseLost() (Problem, bool) {
 	if v.Cluster == "" || v.Quorum.HasQuorum || v.Quorum.Managers == 0 {
-		return Ailment{}, false
+		return Problem{}, false
 	}
 	if v.Election() {
 		return v.diagnoseElection(), true
 	}
-	a := Ailment{ID: "managers-lost"}
+	a := Problem{ID: "managers-lost"}
 	var alive, halted, gone, left, down, silent, locked []NodeView
 	for _, n := range v.managers() {
 		switch {
@@ -225,11 +226,11 @@ func (v View) diagnoseLost() (Ailment, bool) {
 		}
 	}
 	why := []string{v.Leaderless() + "; services go on, but nothing can be changed"}
-	say := func(nodes []NodeView, what, mend string) {
+	say := func(nodes []NodeView, what, fix string) {
 		if len(nodes) > 0 {
 			why = append(why, what+": "+strings.Join(nodeNames(nodes), ", "))
-			for line := range strings.Lines(mend) {
-				a.Mend = append(a.Mend, strings.TrimSuffix(line, "\n"))
+			for line := range strings.Lines(fix) {
+				a.Fix = append(a.Fix, strings.TrimSuffix(line, "\n"))
 			}
 		}
 	}
@@ -259,25 +260,25 @@ func (v View) diagnoseLost() (Ailment, bool) {
 		if len(gone) > 0 {
 			anew = "makes " + strings.Join(nodeNames(gone), ", ") + " anew"
 		}
-		a.Mend = append(a.Mend, forceNewCluster(alive[0]), "dcalab up --swarm    # "+anew+"; services, secrets and configs are kept")
+		a.Fix = append(a.Fix, forceNewCluster(alive[0]), "dcalab up --swarm    # "+anew+"; services, secrets and configs are kept")
 	case len(alive) > 0:
-		a.Mend = append(a.Mend, "where they will never come back: "+forceNewCluster(alive[0])+", then dcalab swarm bootstrap")
+		a.Fix = append(a.Fix, "where they will never come back: "+forceNewCluster(alive[0])+", then dcalab swarm bootstrap")
 	}
-	a.Why = strings.Join(why, "; ")
+	a.Cause = strings.Join(why, "; ")
 	return a, true
 }
 
 // diagnoseElection: the managers that answer are enough, so they elect a leader,
 // unless they do not reach each other.
-func (v View) diagnoseElection() Ailment {
+func (v View) diagnoseElection() Problem {
 	voters := v.Voters()
-	a := Ailment{
-		ID:   "election",
-		Why:  v.Leaderless() + "; it takes 10 to 20 s as a rule, services go on meanwhile",
-		Mend: []string{"look again in 20 s: dcalab status"},
+	a := Problem{
+		ID:    "election",
+		Cause: v.Leaderless() + "; it takes 10 to 20 s as a rule, services go on meanwhile",
+		Fix:   []string{"look again in 20 s: dcalab status"},
 	}
 	if len(voters) > 1 {
-		a.Mend = append(a.Mend, fmt.Sprintf("where it does not end, they do not reach each other at TCP port %s: dcalab ssh %s -- ping -c 1 %s    # and the other way round",
+		a.Fix = append(a.Fix, fmt.Sprintf("where it does not end, they do not reach each other at TCP port %s: dcalab ssh %s -- ping -c 1 %s    # and the other way round",
 			RaftPort, voters[0].Name, voters[len(voters)-1].Addr))
 	}
 	return a

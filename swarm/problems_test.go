@@ -154,7 +154,7 @@ func TestDiagnose(t *testing.T) {
 		left map[string]time.Duration
 		ids  []string
 		why  []string // of the first
-		mend []string // of the first, how each line begins
+		fix  []string // of the first, how each line begins
 	}{
 		"all is well": {},
 		"twenty days left": {
@@ -164,14 +164,14 @@ func TestDiagnose(t *testing.T) {
 			left: map[string]time.Duration{"m1": 20*day - time.Minute, "w": 40 * time.Minute},
 			ids:  []string{"certificates-short"},
 			why:  []string{"certificates of m1, w will run out (the first) in 40 minutes (2026-06-01 12:40 UTC)"},
-			mend: []string{"dcalab ssh m1 -- docker swarm ca --rotate"},
+			fix:  []string{"dcalab ssh m1 -- docker swarm ca --rotate"},
 		},
 		"a lab of short certificates": {
 			change: func(v *View, _ func(string) *NodeView) { v.Settings.CertExpiry = time.Hour },
 			left:   map[string]time.Duration{"m2": time.Hour},
 			ids:    []string{"certificates-short"},
 			why:    []string{"certificate of m2 will run out in 60 minutes"},
-			mend:   []string{"dcalab swarm bootstrap    # after cert_expiry: 90d in labs.yaml", "dcalab ssh m1 -- docker swarm ca --rotate"},
+			fix:    []string{"dcalab swarm bootstrap    # after cert_expiry: 90d in labs.yaml", "dcalab ssh m1 -- docker swarm ca --rotate"},
 		},
 		"short, and no quorum": {
 			change: func(v *View, node func(string) *NodeView) {
@@ -180,20 +180,20 @@ func TestDiagnose(t *testing.T) {
 			},
 			left: map[string]time.Duration{"m1": day},
 			ids:  []string{"certificates-short", "managers-lost"},
-			mend: []string{"bring the swarm back before then: dcalab start"},
+			fix:  []string{"bring the swarm back before then: dcalab start"},
 		},
 		"a worker slept too long": {
 			change: func(_ *View, node func(string) *NodeView) { node("w").State = StateError },
 			left:   map[string]time.Duration{"w": -3 * day},
 			ids:    []string{"certificates-expired"},
 			why:    []string{"the swarm certificate of w ran out 3 days ago"},
-			mend:   []string{"dcalab swarm bootstrap"},
+			fix:    []string{"dcalab swarm bootstrap"},
 		},
 		"expired under a running engine": {
 			left: map[string]time.Duration{"w": -time.Minute},
 			ids:  []string{"certificates-expired"},
 			why:  []string{"1 minute ago"},
-			mend: []string{"for w: dcalab ssh NODE -- sudo service docker restart", "dcalab swarm bootstrap"},
+			fix:  []string{"for w: dcalab ssh NODE -- sudo service docker restart", "dcalab swarm bootstrap"},
 		},
 		"the whole lab slept too long": {
 			change: func(v *View, _ func(string) *NodeView) {
@@ -205,7 +205,7 @@ func TestDiagnose(t *testing.T) {
 			left: map[string]time.Duration{"m1": -day, "m2": -2 * day, "m3": -day, "w": -day},
 			ids:  []string{"certificates-expired"},
 			why:  []string{"m1, m2, m3, w", "(the first) 2 days ago"},
-			mend: []string{
+			fix: []string{
 				"dcalab ssh m1 -- 'sudo service docker stop; sudo mv /var/lib/docker/swarm/docker-state.json ",
 				"dcalab ssh m1 -- docker swarm init --force-new-cluster --advertise-addr 10.20.20.1", "dcalab swarm bootstrap",
 			},
@@ -217,16 +217,16 @@ func TestDiagnose(t *testing.T) {
 			},
 			left: map[string]time.Duration{"m1": -day, "m2": -day},
 			ids:  []string{"certificates-expired"},
-			mend: []string{"dcalab ssh m3 -- docker swarm init --force-new-cluster --advertise-addr 10.20.20.3", "dcalab swarm bootstrap"},
+			fix:  []string{"dcalab ssh m3 -- docker swarm init --force-new-cluster --advertise-addr 10.20.20.3", "dcalab swarm bootstrap"},
 		},
 		"two of three managers are halted": {
 			change: func(v *View, node func(string) *NodeView) {
 				noQuorum(v, 1)
 				node("m2").State, node("m3").State = StateUnreachable, StateUnreachable
 			},
-			ids:  []string{"managers-lost"},
-			why:  []string{"quorum lost: 1 of 3 managers reachable, 2 required", "halted or out of reach: m2, m3"},
-			mend: []string{"dcalab start m2 m3", "where they will never come back: dcalab ssh m1 -- docker swarm init --force-new-cluster"},
+			ids: []string{"managers-lost"},
+			why: []string{"quorum lost: 1 of 3 managers reachable, 2 required", "halted or out of reach: m2, m3"},
+			fix: []string{"dcalab start m2 m3", "where they will never come back: dcalab ssh m1 -- docker swarm init --force-new-cluster"},
 		},
 		"two of three managers are destroyed": {
 			change: func(v *View, node func(string) *NodeView) {
@@ -235,41 +235,41 @@ func TestDiagnose(t *testing.T) {
 					node(n).State, node(n).Err = StateUnreachable, fmt.Errorf("x: %w", ErrAbsent)
 				}
 			},
-			ids:  []string{"managers-lost"},
-			why:  []string{"destroyed: m2, m3", "the majority cannot come back"},
-			mend: []string{"dcalab ssh m1 -- docker swarm init --force-new-cluster --advertise-addr 10.20.20.1", "dcalab up --swarm    # makes m2, m3 anew"},
+			ids: []string{"managers-lost"},
+			why: []string{"destroyed: m2, m3", "the majority cannot come back"},
+			fix: []string{"dcalab ssh m1 -- docker swarm init --force-new-cluster --advertise-addr 10.20.20.1", "dcalab up --swarm    # makes m2, m3 anew"},
 		},
 		"an engine is down, and one is locked": {
 			change: func(v *View, node func(string) *NodeView) {
 				noQuorum(v, 1)
 				node("m2").State, node("m3").State = StateEngineDown, StateLocked
 			},
-			ids:  []string{"managers-lost"},
-			mend: []string{"dcalab ssh m2 -- sudo service docker start", "dcalab swarm unlock", "where they will never come back"},
+			ids: []string{"managers-lost"},
+			fix: []string{"dcalab ssh m2 -- sudo service docker start", "dcalab swarm unlock", "where they will never come back"},
 		},
 		"all that a majority waits for is the key": {
 			change: func(v *View, node func(string) *NodeView) {
 				noQuorum(v, 1)
 				node("m1").Control, node("m2").State, node("m3").State = true, StateLocked, StateUnreachable
 			},
-			ids:  []string{"managers-lost"},
-			why:  []string{"locked: 1 of 3 managers wait for the unlock key"},
-			mend: []string{"dcalab start m3", "dcalab swarm unlock", "where they will never come back"},
+			ids: []string{"managers-lost"},
+			why: []string{"locked: 1 of 3 managers wait for the unlock key"},
+			fix: []string{"dcalab start m3", "dcalab swarm unlock", "where they will never come back"},
 		},
 		"one does not answer while a leader is elected": {
 			change: func(v *View, node func(string) *NodeView) {
 				noQuorum(v, 1)
 				node("m2").State, node("m3").State, node("m3").Err = StateUnreachable, StateEngineDown, context.DeadlineExceeded
 			},
-			ids:  []string{"managers-lost"},
-			why:  []string{"no answer from the engine, as while a leader is elected: m3"},
-			mend: []string{"dcalab start m2", "look again in 20 s: dcalab status", "where they will never come back"},
+			ids: []string{"managers-lost"},
+			why: []string{"no answer from the engine, as while a leader is elected: m3"},
+			fix: []string{"dcalab start m2", "look again in 20 s: dcalab status", "where they will never come back"},
 		},
 		"all run and do not reach each other": {
 			change: func(v *View, _ func(string) *NodeView) { noQuorum(v, 3) },
 			ids:    []string{"election"},
 			why:    []string{"election in progress", "3 of 3 managers answer, 2 required"},
-			mend:   []string{"look again", "where it does not end, they do not reach each other at TCP port 2377: dcalab ssh m1 -- ping -c 1 10.20.20.3"},
+			fix:    []string{"look again", "where it does not end, they do not reach each other at TCP port 2377: dcalab ssh m1 -- ping -c 1 10.20.20.3"},
 		},
 		"there is no swarm": {
 			change: func(v *View, _ func(string) *NodeView) { *v = View{} },
@@ -298,12 +298,12 @@ func TestDiagnose(t *testing.T) {
 				return
 			}
 			for _, part := range c.why {
-				if !strings.Contains(got[0].Why, part) {
-					t.Errorf("%q does not say %q", got[0].Why, part)
+				if !strings.Contains(got[0].Cause, part) {
+					t.Errorf("%q does not say %q", got[0].Cause, part)
 				}
 			}
-			if len(c.mend) > 0 && !slices.EqualFunc(got[0].Mend, c.mend, strings.HasPrefix) {
-				t.Errorf("to mend it:\n%s\nwant\n%s", strings.Join(got[0].Mend, "\n"), strings.Join(c.mend, "\n"))
+			if len(c.fix) > 0 && !slices.EqualFunc(got[0].Fix, c.fix, strings.HasPrefix) {
+				t.Errorf("to fix it:\n%s\nwant\n%s", strings.Join(got[0].Fix, "\n"), strings.Join(c.fix, "\n"))
 			}
 		})
 	}
@@ -333,7 +333,7 @@ func TestManagersOfWhomNobodyTells(t *testing.T) {
 		t.Errorf("quorum: %+v", v.Quorum)
 	}
 	found := Diagnose(v, nil, agesNow)
-	if len(found) != 1 || !strings.Contains(found[0].Why, "0 of 3 managers reachable, 2 required") || strings.Contains(found[0].Why, "not told") {
+	if len(found) != 1 || !strings.Contains(found[0].Cause, "0 of 3 managers reachable, 2 required") || strings.Contains(found[0].Cause, "not told") {
 		t.Errorf("found %+v", found)
 	}
 }

@@ -1,4 +1,4 @@
-package cmd
+package doctor
 
 import (
 	"context"
@@ -12,12 +12,13 @@ import (
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
 )
 
 const (
-	// cutOffPatience is for one node to tell of its network.
-	cutOffPatience = 10 * time.Second
+	// networkTimeout is for one node to tell of its network.
+	networkTimeout = 10 * time.Second
 	// raftPort is where managers listen.
 	raftPort = 2377
 	// clockSkew is from when on a clock is told: certificates are backdated by
@@ -26,18 +27,16 @@ const (
 )
 
 // missed tells whether the swarm misses a node whose engine answers.
-func missed(n swarm.NodeView) bool {
-	if !n.State.Answered() || !n.Listed {
-		return false
-	}
-	return n.Status == engine.NodeDown || n.Role == lab.RoleManager && n.Reachability == engine.ReachabilityUnreachable
+func missed(v swarm.View, n swarm.NodeView) bool {
+	return swarm.Answers(n.Name).Check(v).Holds && !swarm.Connected(n.Name).Check(v).Holds
 }
 
 // cutOff asks the nodes that the swarm misses, although their engines answer,
 // what keeps them from it: over SSH, one question each. Without a leader there
 // is no list to tell; then the managers are asked whether they reach each other.
-func (s *session) cutOff(ctx context.Context, v swarm.View, c *crew) []ailment {
-	ask := slices.DeleteFunc(slices.Clone(v.Nodes), func(n swarm.NodeView) bool { return !v.Quorum.HasQuorum || !missed(n) })
+func cutOff(ctx context.Context, v swarm.View, conns *session.Pool) []swarm.Problem {
+	leader := swarm.HasLeader().Check(v).Holds
+	ask := slices.DeleteFunc(slices.Clone(v.Nodes), func(n swarm.NodeView) bool { return !leader || !missed(v, n) })
 	election := v.Election()
 	if election {
 		ask = v.Voters()
@@ -46,27 +45,27 @@ func (s *session) cutOff(ctx context.Context, v swarm.View, c *crew) []ailment {
 	failed := make([]error, len(ask))
 	var all sync.WaitGroup
 	for i, n := range ask {
-		conn := c.Pool.Held(n.Name)
+		conn := conns.Held(n.Name)
 		if conn == nil {
 			failed[i] = fmt.Errorf("%s is not connected", n.Name)
 			continue
 		}
 		all.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, cutOffPatience)
+			ctx, cancel := context.WithTimeout(ctx, networkTimeout)
 			defer cancel()
 			found[i], failed[i] = provision.ProbeNetwork(ctx, conn, managersBeside(v, n))
 		})
 	}
 	all.Wait()
-	var out []ailment
+	var out []swarm.Problem
 	for i, n := range ask {
 		switch {
 		case election && failed[i] == nil:
-			if a, ok := s.explainVoter(v, n, found[i]); ok {
-				out = append(out, a)
+			if p, ok := explainVoter(v, n, found[i]); ok {
+				out = append(out, p)
 			}
 		case !election:
-			out = append(out, s.explainCutOff(v, n, found[i], failed[i]))
+			out = append(out, explainCutOff(v, n, found[i], failed[i]))
 		}
 	}
 	return out
@@ -92,8 +91,8 @@ func addressOf(v swarm.View, n swarm.NodeView) string {
 }
 
 // explainCutOff says why the swarm misses a node, as far as its network tells.
-func (s *session) explainCutOff(v swarm.View, n swarm.NodeView, net provision.Network, err error) ailment {
-	a := ailment{ID: "node-cut-off", Why: n.Name + " is Down for the swarm, although its engine answers"}
+func explainCutOff(v swarm.View, n swarm.NodeView, net provision.Network, err error) swarm.Problem {
+	p := swarm.Problem{ID: "node-cut-off", Cause: n.Name + " is Down for the swarm, although its engine answers"}
 	if n.Role == lab.RoleManager && n.Reachability == engine.ReachabilityUnreachable {
 		var others []string
 		for _, m := range v.Nodes {
@@ -101,23 +100,23 @@ func (s *session) explainCutOff(v swarm.View, n swarm.NodeView, net provision.Ne
 				others = append(others, m.Name)
 			}
 		}
-		a.ID = "manager-cut-off"
-		a.Why = fmt.Sprintf("%s is cut off: the other managers (%s) do not reach it, although its engine answers", n.Name, strings.Join(others, ", "))
+		p.ID = "manager-cut-off"
+		p.Cause = fmt.Sprintf("%s is cut off: the other managers (%s) do not reach it, although its engine answers", n.Name, strings.Join(others, ", "))
 	}
 	if err != nil {
-		a.Why += "; it did not tell of its network"
-		a.Mend = []string{"dcalab logs " + n.Name}
-		return a
+		p.Cause += "; it did not tell of its network"
+		p.Fix = []string{"dcalab logs " + n.Name}
+		return p
 	}
-	why, mend := s.networkTrouble(addressOf(v, n), n, net)
-	a.Why += ": " + why
-	a.Mend = mend
-	return a
+	why, fix := networkTrouble(addressOf(v, n), n, net)
+	p.Cause += ": " + why
+	p.Fix = fix
+	return p
 }
 
 // explainVoter tells of a manager that does not reach enough others to elect a
 // leader with: then the election does not end.
-func (s *session) explainVoter(v swarm.View, n swarm.NodeView, net provision.Network) (ailment, bool) {
+func explainVoter(v swarm.View, n swarm.NodeView, net provision.Network) (swarm.Problem, bool) {
 	reached := 1
 	for _, ok := range net.Reaches {
 		if ok {
@@ -125,16 +124,16 @@ func (s *session) explainVoter(v swarm.View, n swarm.NodeView, net provision.Net
 		}
 	}
 	if reached >= v.Quorum.Majority || len(net.Reaches) == 0 {
-		return ailment{}, false
+		return swarm.Problem{}, false
 	}
-	why, mend := s.networkTrouble(addressOf(v, n), n, net)
-	return ailment{ID: "manager-cut-off", Why: n.Name + " reaches too few managers to elect a leader with: " + why, Mend: mend}, true
+	why, fix := networkTrouble(addressOf(v, n), n, net)
+	return swarm.Problem{ID: "manager-cut-off", Cause: n.Name + " reaches too few managers to elect a leader with: " + why, Fix: fix}, true
 }
 
 // networkTrouble finds in a node's own network what keeps it from its swarm:
 // the first that is wrong, from the bottom up.
-func (s *session) networkTrouble(address string, n swarm.NodeView, net provision.Network) (why string, mend []string) {
-	on := dcalabSSH(n.Name)
+func networkTrouble(address string, n swarm.NodeView, net provision.Network) (why string, fix []string) {
+	on := "dcalab ssh " + n.Name + " -- "
 	has := slices.IndexFunc(net.Interfaces, func(i provision.Interface) bool {
 		return slices.ContainsFunc(i.Addresses, func(a netip.Addr) bool { return a.String() == address })
 	})
@@ -174,5 +173,3 @@ func (s *session) networkTrouble(address string, n swarm.NodeView, net provision
 	return "it reaches the managers, so its engine has not come back yet, or packets to it are dropped",
 		[]string{"look again in 20 s: dcalab status", "dcalab logs " + n.Name, on + "sudo service docker restart"}
 }
-
-func dcalabSSH(node string) string { return "dcalab ssh " + node + " -- " }

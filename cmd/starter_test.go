@@ -1,52 +1,12 @@
 package cmd
 
 import (
-	"net/netip"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/dcalab/dcalab/lab"
 )
-
-func TestParseRoutes(t *testing.T) {
-	const table = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n" +
-		"eth0\t00000000\t0102A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n" +
-		"eth0\t0002A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n" +
-		"dl-x\t0014140A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n" +
-		"bad\tzz\t0\t0\t0\t0\t0\t00FFFFFF\n" + "short\n"
-	got := parseRoutes(table)
-	if len(got) != 2 || got[0].prefix.String() != "192.168.2.0/24" || got[1].prefix.String() != "10.20.20.0/24" {
-		t.Fatalf("%+v", got)
-	}
-	if text := whose(netip.MustParsePrefix("10.20.0.0/16"), got); text != "the route of this machine through dl-x has 10.20.20.0/24" {
-		t.Error(text)
-	}
-	if text := whose(netip.MustParsePrefix("10.20.30.0/24"), got); text != "" {
-		t.Error(text)
-	}
-}
-
-// What init takes from this machine is read from the machine.
-func TestHostNetworks(t *testing.T) {
-	for _, n := range hostNetworks() {
-		if n.prefix.Contains(netip.MustParseAddr("127.0.0.1")) {
-			return
-		}
-	}
-	t.Error("no link of this machine is the loopback")
-}
-
-func FuzzParseRoutes(f *testing.F) {
-	f.Add("eth0\t0002A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		for _, n := range parseRoutes(text) {
-			if !n.prefix.IsValid() || n.prefix.Bits() == 0 || n.prefix != n.prefix.Masked() {
-				t.Errorf("%q gives %v", text, n.prefix)
-			}
-		}
-	})
-}
 
 func TestStarterName(t *testing.T) {
 	places := []lab.Place{{Root: "/a/class", Lab: "class"}, {Root: "/b/class", Lab: "class-2"}}

@@ -1,4 +1,4 @@
-package cmd
+package doctor
 
 import (
 	"net/netip"
@@ -19,8 +19,8 @@ func TestWhyTheSwarmMissesANode(t *testing.T) {
 		return []provision.Interface{{Name: "lo", Up: true, Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}, {Name: "enp0s8", Up: up, Addresses: []netip.Addr{netip.MustParseAddr(a)}}}
 	}
 	for name, c := range map[string]struct {
-		net       provision.Network
-		why, mend string
+		net      provision.Network
+		why, fix string
 	}{
 		"interface":       {provision.Network{Interfaces: nic(false, "10.20.20.110")}, "its interface enp0s8 (10.20.20.110) is down", "dcalab ssh node01 -- sudo ip link set enp0s8 up"},
 		"another address": {provision.Network{Interfaces: nic(true, "10.20.20.7")}, "none of its interfaces has the address 10.20.20.110; it has 10.20.20.7 (enp0s8)", "dcalab halt node01"},
@@ -30,11 +30,12 @@ func TestWhyTheSwarmMissesANode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := swarm.NodeView{Name: "node01", Addr: address, State: swarm.StateMember, Listed: true, Role: lab.RoleWorker, Status: engine.NodeDown}
-			if !missed(n) {
+			v := swarm.View{Nodes: []swarm.NodeView{n}}
+			if !missed(v, n) {
 				t.Fatal("it is not missed")
 			}
-			a := (&session{}).explainCutOff(swarm.View{Nodes: []swarm.NodeView{n}}, n, c.net, nil)
-			if a.ID != "node-cut-off" || !strings.Contains(a.Why, c.why) || !strings.Contains(strings.Join(a.Mend, "\n"), c.mend) {
+			a := explainCutOff(v, n, c.net, nil)
+			if a.ID != "node-cut-off" || !strings.Contains(a.Cause, c.why) || !strings.Contains(strings.Join(a.Fix, "\n"), c.fix) {
 				t.Errorf("got %+v", a)
 			}
 		})
@@ -46,11 +47,11 @@ func TestAManagerThatIsCutOffIsNamed(t *testing.T) {
 		return swarm.NodeView{Name: name, State: swarm.StateMember, Listed: true, Role: lab.RoleManager, Status: engine.NodeReady, Reachability: r}
 	}
 	v := swarm.View{Nodes: []swarm.NodeView{m("m1", engine.ReachabilityReachable), m("m2", engine.ReachabilityReachable), m("m3", engine.ReachabilityUnreachable)}}
-	if missed(v.Nodes[0]) || !missed(v.Nodes[2]) {
+	if missed(v, v.Nodes[0]) || !missed(v, v.Nodes[2]) {
 		t.Error("who is missed?")
 	}
-	a := (&session{}).explainCutOff(v, v.Nodes[2], provision.Network{}, nil)
-	if a.ID != "manager-cut-off" || !strings.HasPrefix(a.Why, "m3 is cut off: the other managers (m1, m2) do not reach it") {
+	a := explainCutOff(v, v.Nodes[2], provision.Network{}, nil)
+	if a.ID != "manager-cut-off" || !strings.HasPrefix(a.Cause, "m3 is cut off: the other managers (m1, m2) do not reach it") {
 		t.Errorf("got %+v", a)
 	}
 }
