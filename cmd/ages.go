@@ -8,35 +8,13 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/ui"
 )
 
-// ailment is something wrong with the swarm that only a person can mend.
-type ailment struct {
-	// ID is certificates-expired, certificates-short, managers-lost, election,
-	// manager-cut-off or node-cut-off.
-	ID  string `json:"id" yaml:"id"`
-	Why string `json:"why" yaml:"why"`
-	// Mend are the commands that mend it, in their order.
-	Mend []string `json:"mend" yaml:"mend"`
-}
-
-// age adds to a report what time does to a swarm: when certificates run out,
-// and what is wrong with them or between managers. It reads the certificates
-// over SSH, all at once.
-func (r *report) age(ctx context.Context, v swarm.View, targets []swarm.Target, now time.Time) {
-	ages := swarm.New(targets, swarm.Options{}).Ages(ctx)
-	for i, n := range r.Nodes {
-		if age, ok := ages[n.Name]; ok {
-			days := age.DaysLeft(now)
-			r.Nodes[i].CertificateExpires, r.Nodes[i].CertificateDaysLeft = age.Until.UTC().Format(time.RFC3339), &days
-		}
-	}
-	for _, a := range swarm.Diagnose(v, ages, now) {
-		r.Ailments = append(r.Ailments, ailment(a))
-	}
-}
+// ailment is something wrong with the swarm that only a person can fix.
+type ailment = report.Ailment
 
 // writeAilments shows each as a warning with what mends it.
 func writeAilments(w io.Writer, ailments []ailment, color bool) {
@@ -64,7 +42,7 @@ func (s *session) swarmChecks(ctx context.Context) []machine.Check {
 	}
 	now := time.Now()
 	ages := c.Cluster(swarm.Options{}).Ages(ctx)
-	v = settle(v, c.Machines)
+	v = report.Settle(v, c.Machines)
 	var ailments []ailment
 	for _, a := range swarm.Diagnose(v, ages, now) {
 		ailments = append(ailments, ailment(a))

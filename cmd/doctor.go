@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -55,7 +56,7 @@ func (d *diagnosis) count(v machine.Verdict) int {
 }
 
 func (a *app) doctor() *cobra.Command {
-	var output string
+	var o listing
 	var fix bool
 	c := &cobra.Command{
 		Use:   "doctor",
@@ -70,7 +71,8 @@ Whatever else there is to do is left to you.`,
 		Example: "  dcalab doctor\n  dcalab doctor --fix\n  dcalab --driver vagrant doctor -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := checkFormat(output); err != nil {
+			format, err := o.format(machine.Check{})
+			if err != nil {
 				return err
 			}
 			if fix && a.dryRun() {
@@ -86,7 +88,7 @@ Whatever else there is to do is left to you.`,
 			if err != nil {
 				return err
 			}
-			if err := a.writeDiagnosis(d, output); err != nil {
+			if err := a.writeDiagnosis(d, format); err != nil {
 				return err
 			}
 			if len(d.Fixed) > 0 {
@@ -101,7 +103,7 @@ Whatever else there is to do is left to you.`,
 			return d.status()
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: a table)")
+	o.flags(c)
 	c.Flags().BoolVar(&fix, "fix", false, "run the commands that mend things and are safe")
 	return explained(c)
 }
@@ -421,7 +423,7 @@ func nextFix(checks []machine.Check, done []fixed) (machine.Check, []string) {
 	return machine.Check{}, nil
 }
 
-func (a *app) writeDiagnosis(d *diagnosis, format string) error {
+func (a *app) writeDiagnosis(d *diagnosis, format ui.Format) error {
 	for _, c := range d.Checks {
 		for i, f := range c.Fixes {
 			if f.Run == nil {
@@ -429,20 +431,16 @@ func (a *app) writeDiagnosis(d *diagnosis, format string) error {
 			}
 		}
 	}
-	var text []byte
-	var err error
-	switch format {
-	case "json", "yaml":
-		text, err = encode(format, d)
-	default:
-		text, err = d.table(a.streams.OutColor(a.settings.GetBool("no-color")))
-		text = []byte(a.hint(string(text)))
-	}
-	if err != nil {
-		return err
-	}
-	_, err = a.streams.Out.Write(text)
-	return err
+	return a.print(format, ui.Listing{
+		Document: d, Rows: d.Checks, Key: "id",
+		Table: func(w io.Writer, _ bool) error {
+			text, err := d.table(a.outColor())
+			if err == nil {
+				_, err = io.WriteString(w, a.hint(string(text)))
+			}
+			return err
+		},
+	})
 }
 
 // table is a line for each check, with what would mend it below, and a last

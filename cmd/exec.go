@@ -145,7 +145,7 @@ func (s *session) exec(ctx context.Context, which selection, args []string, comm
 			}
 		}
 		if r.err = err; err != nil {
-			r.Error = a.hint(oneLine(err))
+			r.Error = a.hint(trouble.OneLine(err))
 		}
 		if format != "" {
 			r.Stdout, r.Stderr = texts[i].out.String(), texts[i].err.String()
