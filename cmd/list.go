@@ -21,7 +21,7 @@ func (a *app) list() *cobra.Command {
 	var o listing
 	var refresh bool
 	c := &cobra.Command{
-		Use:   "list",
+		Use: "list", Aliases: []string{"ls"},
 		Short: "Show every lab: driver, state, nodes, place; also those of other folders",
 		Long: `Show the labs of labs.yaml, and every lab that you made in other folders, with
 the command that reaches each from here.

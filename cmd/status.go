@@ -15,14 +15,15 @@ import (
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
 
 func (a *app) status() *cobra.Command {
 	var o listing
-	var watch, view bool
+	var watch, view, exitCode bool
 	c := &cobra.Command{
-		Use:   "status",
+		Use: "status [NODE...]", Aliases: []string{"ps"},
 		Short: "Show every node: machine, engine, role, state; and the quorum",
 		Long: `Ask every machine and every engine, and show what each says. It works when
 there is no swarm, when nodes are down, and when the swarm has lost its
@@ -33,10 +34,14 @@ its keys. Where the output is no terminal it prints the table again and again.
 
 --view shows side by side what each manager believes: who leads, in which raft
 term, and every member's role and state. After a partition the sides differ,
-and what differs is marked with ≠.`,
-		Example: "  dcalab status\n  dcalab status --watch\n  dcalab status --view\n  dcalab status -o json\n  dcalab status --format '{{.name}} {{.swarm.role}}'",
-		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+and what differs is marked with ≠.
+
+--exit-code makes the exit status 6 unless the swarm is what labs.yaml wants:
+all machines run, there is a leader, all nodes are Ready, managers Reachable,
+and swarm bootstrap has nothing to do. With names, this is asked of these nodes.`,
+		Example:           "  dcalab status\n  dcalab status --watch\n  dcalab status --view\n  dcalab status -o json\n  dcalab status --format '{{.name}} {{.swarm.role}}'\n  dcalab status --exit-code -q >/dev/null",
+		ValidArgsFunction: a.completeNodes,
+		RunE: func(c *cobra.Command, args []string) error {
 			var row any = report.Node{}
 			if view {
 				row = swarm.Belief{}
@@ -45,23 +50,42 @@ and what differs is marked with ≠.`,
 			if err != nil {
 				return err
 			}
+			switch {
+			case view && len(args) > 0:
+				return usage("--view shows every manager, and takes no names", "dcalab status --view")
+			case exitCode && (watch || view):
+				return usage("--exit-code is for one look at the nodes", "leave out --watch and --view")
+			}
 			ctx := c.Context()
 			a.watching = watch
 			s, err := a.open()
 			if err != nil {
 				return err
 			}
+			nodes, err := s.pick(args)
+			if err != nil {
+				return err
+			}
+			only := names(nodes)
+			if len(args) == 0 {
+				only = nil
+			}
 			if stop, err := s.announce(s.statusRunbook(view)); stop || err != nil {
 				return err
 			}
+			var unmet []string
 			show := func(ctx context.Context, s *session, w io.Writer) error {
 				if view {
 					return s.showBeliefs(ctx, w, format)
 				}
-				return s.showStatus(ctx, w, format)
+				r, err := s.showStatus(ctx, w, format, only)
+				if err == nil && exitCode {
+					unmet = r.Unmet(s.Lab())
+				}
+				return err
 			}
 			if watch && o == (listing{}) && !view && a.streams.CanLive() {
-				return s.live(ctx)
+				return s.live(ctx, only)
 			}
 			if watch {
 				return ui.Watch(ctx, a.streams, 2*time.Second, func(ctx context.Context, _ int) (string, error) {
@@ -79,28 +103,35 @@ and what differs is marked with ≠.`,
 			if err := show(ctx, s, &b); err != nil {
 				return err
 			}
-			_, err = a.streams.Out.Write(b.Bytes())
-			return err
+			if _, err = a.streams.Out.Write(b.Bytes()); err != nil || len(unmet) == 0 {
+				return err
+			}
+			return &trouble.Error{
+				ID: "swarm-unfinished", What: "the swarm is not yet what labs.yaml asks for", Why: strings.Join(unmet, "; "),
+				Next: []string{"dcalab up --swarm"}, Exit: trouble.ExitUnfinished,
+			}
 		},
 	}
 	o.flags(c)
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "a live view, until q or Ctrl-C")
+	c.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 6 unless the swarm is what labs.yaml wants")
 	c.Flags().BoolVar(&view, "view", false, "what each manager believes, side by side")
 	return explained(c)
 }
 
-// showStatus observes the lab once and shows it.
-func (s *session) showStatus(ctx context.Context, w io.Writer, format ui.Format) error {
+// showStatus observes the lab once and shows it; only some of its nodes, where
+// they are named.
+func (s *session) showStatus(ctx context.Context, w io.Writer, format ui.Format, only []string) (report.Status, error) {
 	r, err := report.Observe(ctx, s.Session, report.Options{
-		Advise: s.app.hint,
+		Nodes: only, Advise: s.app.hint,
 		CutOff: func(ctx context.Context, v swarm.View, c *labsession.Engines) []report.Ailment {
 			return s.cutOff(ctx, v, c)
 		},
 	})
 	if err != nil {
-		return err
+		return r, err
 	}
-	return format.Write(w, ui.Listing{
+	return r, format.Write(w, ui.Listing{
 		Document: r, Rows: r.Nodes, Key: "name",
 		Table: func(w io.Writer, wide bool) error { return s.statusText(w, r, wide) },
 	})

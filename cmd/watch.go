@@ -17,8 +17,8 @@ import (
 	"github.com/dcalab/dcalab/ui"
 )
 
-// live shows the lab on the whole screen, until somebody leaves.
-func (s *session) live(ctx context.Context) error {
+// live shows nodes on the whole screen, until somebody leaves.
+func (s *session) live(ctx context.Context, nodes []string) error {
 	a := s.app
 	watched := report.NewLive(func() (*labsession.Session, error) {
 		s, err := a.open()
@@ -26,7 +26,7 @@ func (s *session) live(ctx context.Context) error {
 			return nil, err
 		}
 		return s.Session, nil
-	}, a.hint)
+	}, report.Options{Nodes: nodes, Advise: a.hint})
 	defer watched.Close()
 	return ui.Live(ctx, a.streams, ui.LiveOptions{
 		Look: func(ctx context.Context) (ui.Picture, error) {

@@ -29,7 +29,7 @@ const (
 // is slow is shown as it was, and called old.
 type Live struct {
 	open     func() (*session.Session, error)
-	advise   func(string) string
+	options  Options
 	id       string // of the lab that the connections belong to
 	held     map[string]*held
 	engines  swarm.Watch
@@ -41,9 +41,9 @@ type Live struct {
 }
 
 // NewLive makes a Live. open opens the lab, anew for each look: it may be made,
-// changed and destroyed meanwhile. For advise see Options.
-func NewLive(open func() (*session.Session, error), advise func(string) string) *Live {
-	return &Live{open: open, advise: advise, held: map[string]*held{}}
+// changed and destroyed meanwhile. Options.CutOff is not asked.
+func NewLive(open func() (*session.Session, error), o Options) *Live {
+	return &Live{open: open, options: o, held: map[string]*held{}}
 }
 
 // Picture is what one look saw.
@@ -158,11 +158,12 @@ func (w *Live) Look(ctx context.Context) (Picture, error) {
 		}
 	}
 	w.askForTasks(ctx, soon, swarm.New(targets, swarm.Options{}), v)
-	r, err := statusOf(ctx, s, v, machines, Options{Advise: w.advise})
+	r, err := statusOf(ctx, s, v, machines, w.options)
 	if err != nil {
 		return Picture{}, err
 	}
 	r.diagnose(nil, time.Now())
+	r.only(w.options.Nodes)
 	return Picture{Status: r, Tasks: w.told, Told: !w.since.IsZero(), Old: old, TasksAt: w.since}, nil
 }
 
