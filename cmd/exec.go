@@ -76,14 +76,14 @@ dcalab ssh does it for a shell; -i alone gives it standard input.`,
 			if dash == 0 && which.none() {
 				return usage("on which nodes?", "name them before the --, or say --all, --managers or --workers")
 			}
+			if (input || terminal) && (dash != 1 || !which.none() || ordered || output != "") {
+				return usage("-i and -t are for one node, whose name comes before the --", "dcalab exec -it NODE -- COMMAND")
+			}
 			s, err := a.existing()
 			if err != nil {
 				return err
 			}
 			if input || terminal {
-				if dash != 1 || !which.none() || ordered || output != "" {
-					return usage("-i and -t are for one node, whose name comes before the --", "dcalab exec -it NODE -- COMMAND")
-				}
 				nodes, err := s.pick(args[:1])
 				if err != nil {
 					return err

@@ -164,6 +164,9 @@ func (r Status) Unmet(l *lab.Lab) []string {
 		return []string{err.Error()}
 	}
 	for _, step := range plan.Steps() {
+		if step.Kind() == swarm.KindAwait {
+			continue // it follows the others
+		}
 		if step.Node() == "" {
 			out = append(out, step.String())
 		} else if slices.ContainsFunc(r.Nodes, func(n Node) bool { return n.Name == step.Node() }) {
