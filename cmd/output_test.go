@@ -61,7 +61,7 @@ func TestEveryListHasItsFormats(t *testing.T) {
 // What cannot be shown is refused before anybody is asked.
 func TestFormatsAreCheckedFirst(t *testing.T) {
 	for line, want := range map[string]string{
-		"status --format {{.nmae}}":         "its fields are name, hostname, ip, machine, engine, swarm.state",
+		"status --format {{.nam}}":          "its fields are name, hostname, ip, machine, engine, swarm.state",
 		"status --view --format {{.name}}":  "its fields are manager, answer",
 		"list --format {{.Lab}}":            `map has no entry for key "Lab"`,
 		"image list --format {{":            "unclosed action",

@@ -12,6 +12,7 @@ import (
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/swarm"
 )
 
@@ -87,5 +88,13 @@ func TestALabWithoutACommandLine(t *testing.T) {
 	nodes, err := other.Select(ctx, session.Selector{Leader: true})
 	if err != nil || len(nodes) != 1 || nodes[0].Name != "m1" {
 		t.Errorf("the leader is %v: %v", nodes, err)
+	}
+	ready, _ := swarm.Named("ready", other.Lab())
+	if v, err := other.Await(ctx, time.Minute, nil, swarm.HasLeader(), ready); err != nil || v.Leader != "m1" {
+		t.Errorf("the leader is %q: %v", v.Leader, err)
+	}
+	status, err := report.Observe(ctx, other, report.Options{})
+	if err != nil || status.Leader() != "m1" || status.Nodes[0].CertificateDaysLeft == nil || len(status.Unmet(other.Lab())) > 0 {
+		t.Errorf("%+v, unmet %q: %v", status, status.Unmet(other.Lab()), err)
 	}
 }

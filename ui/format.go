@@ -66,10 +66,10 @@ type Listing struct {
 func NewTemplate(text string, row any) (Format, error) {
 	f := Format{text: text}
 	body := strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(text)
-	switch {
-	case body == FormatTable:
+	switch body {
+	case FormatTable:
 		return f, nil
-	case body == FormatJSON:
+	case FormatJSON:
 		body = "{{json .}}"
 	default:
 		body, f.heads = strings.CutPrefix(body, "table ")

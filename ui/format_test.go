@@ -87,12 +87,12 @@ func TestFormats(t *testing.T) {
 // What is wrong with a template is known before there is a row.
 func TestWrongTemplates(t *testing.T) {
 	for text, want := range map[string]string{
-		"{{.nmae}}":      `map has no entry for key "nmae"`,
+		"{{.nam}}":       `map has no entry for key "nam"`,
 		"{{.swarm.rol}}": `map has no entry for key "rol"`,
 		"{{.Name}}":      `map has no entry for key "Name"`,
 		"{{.name":        "unclosed action",
 		"{{frob .name}}": `function "frob" not defined`,
-		"{{if .swarm.leader}}x{{else}}{{.nmae}}{{end}}": `no entry for key "nmae"`,
+		"{{if .swarm.leader}}x{{else}}{{.nam}}{{end}}": `no entry for key "nam"`,
 	} {
 		_, err := NewTemplate(text, formatted{})
 		var e *trouble.Error
