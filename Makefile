@@ -27,7 +27,8 @@ build: ## Build ./dcalab, static, so that the demo image can be built from it
 PREFIX ?= /usr/local
 
 .PHONY: install
-install: build ## Install dcalab, man pages and completions below PREFIX (/usr/local); DESTDIR for packagers
+install: ## Install dcalab, man pages and completions below PREFIX (/usr/local); DESTDIR for packagers
+	@[ -x dcalab ] || $(MAKE) build # before, as oneself: root may have no Go
 	install -D -m 755 dcalab $(DESTDIR)$(PREFIX)/bin/dcalab
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
@@ -117,6 +118,8 @@ func Observe(ctx context.Context, s *session.Session, o Options) (Status, error)
 	if err != nil {
 		return r, err
 	}
+	var asking sync.WaitGroup
+	asking.Go(func() { r.addServices(ctx, s, engines) })
 	now := time.Now()
 	ages := engines.Cluster(swarm.Options{}).Ages(ctx)
 	for i, n := range r.Nodes {
@@ -134,7 +137,7 @@ func Observe(ctx context.Context, s *session.Session, o Options) (Status, error)
 			a.Mend[i] = o.advise(line)
 		}
 	}
-	r.addServices(ctx, s, engines)
+	asking.Wait()
 	r.only(o.Nodes)
 	return r, nil
 }
