@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,8 +94,14 @@ func TestALabWithoutACommandLine(t *testing.T) {
 	if v, err := other.Await(ctx, time.Minute, nil, swarm.HasLeader(), ready); err != nil || v.Leader != "m1" {
 		t.Errorf("the leader is %q: %v", v.Leader, err)
 	}
+	if r, err := conn.Run(ctx, "docker service create -q -d --name web --no-resolve-image --replicas 2 --publish 8080:80 localhost/none:1", nil); err != nil || r.Exit != 0 {
+		t.Errorf("%+v: %v", r, err)
+	}
 	status, err := report.Observe(ctx, other, report.Options{})
 	if err != nil || status.Leader() != "m1" || status.Nodes[0].CertificateDaysLeft == nil || len(status.Unmet(other.Lab())) > 0 {
 		t.Errorf("%+v, unmet %q: %v", status, status.Unmet(other.Lab()), err)
+	}
+	if len(status.Services) != 1 || !slices.Equal(status.Services[0].Cells(), []string{"web", "replicated", "0/2", "localhost/none:1", "*:8080->80/tcp"}) || len(status.Ports) != 1 {
+		t.Errorf("%+v, %+v", status.Services, status.Ports)
 	}
 }
