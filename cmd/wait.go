@@ -17,7 +17,7 @@ func (a *app) wait() *cobra.Command {
 	timeout := 2 * time.Minute
 	c := &cobra.Command{
 		Use:   "wait CONDITION... [NODE...]",
-		Short: "Wait until the swarm, or nodes, are as they are to be",
+		Short: "Wait until there is a leader, nodes are Ready, or other conditions hold",
 		Long: `Look at the lab again and again until all conditions hold, for scripts. Without
 names a condition is about every node that it can be about.
 
@@ -31,8 +31,8 @@ names a condition is about every node that it can be about.
   left            the nodes' engines are in no swarm
 
 The exit status is 0 when they hold, and 6 when the time is over, or when
-waiting does not help; what is missing is said.`,
-		Example:           "  dcalab wait leader\n  dcalab wait ready node01 node02 --timeout 30s\n  dcalab halt master && dcalab wait leader && dcalab status",
+waiting does not help. The error says what is missing, node by node.`,
+		Example:           "  dcalab wait leader\n  dcalab wait ready node01 node02 --timeout 30s\n  dcalab halt node02 && dcalab wait leader && dcalab status",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeConditions,
 		RunE: func(c *cobra.Command, args []string) error {
