@@ -160,7 +160,7 @@ func (s *session) exec(ctx context.Context, which selection, args []string, comm
 			}
 		}
 		if r.err = err; err != nil {
-			r.Error = a.hint(trouble.OneLine(err))
+			r.Error = a.hint(oneLine(err))
 		}
 		if format != "" {
 			r.Stdout, r.Stderr = texts[i].out.String(), texts[i].err.String()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
 
@@ -63,3 +64,6 @@ func (a *app) print(f ui.Format, l ui.Listing) error {
 
 // outColor tells whether stdout gets colours.
 func (a *app) outColor() bool { return a.streams.OutColor(a.settings.GetBool("no-color")) }
+
+// oneLine is an error with the first thing to do about it.
+func oneLine(err error) string { return trouble.OneLine(err) }

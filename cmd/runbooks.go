@@ -14,7 +14,6 @@ import (
 	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
-	"github.com/dcalab/dcalab/trouble"
 )
 
 // here is a runbook of lines that are typed on this machine.
@@ -203,7 +202,7 @@ func (s *session) rehearsePower(ctx context.Context, r *rehearsal, nodes []lab.N
 			r.add("%s: %s", n.Name, step)
 		}
 		if err := unseen[n.Name]; err != nil {
-			s.warn(n.Name + ": " + strings.TrimPrefix(trouble.OneLine(err), n.Name+": ") + ": what is missing there is not known")
+			s.warn(n.Name + ": " + strings.TrimPrefix(oneLine(err), n.Name+": ") + ": what is missing there is not known")
 		}
 		if slices.Contains(up, n.Name) && machines[n.Name] != machine.StatusAbsent {
 			r.add("%s: see that its engine is ready", n.Name)
@@ -435,7 +434,7 @@ func (s *session) warnNotRunning(ctx context.Context, nodes []lab.Node) error {
 		return errors.Join(errs...)
 	}
 	for _, err := range errs {
-		s.warn(trouble.OneLine(err))
+		s.warn(oneLine(err))
 	}
 	return nil
 }

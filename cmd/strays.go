@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/dcalab/dcalab/machine"
-	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -71,7 +70,7 @@ func (s *session) strayRefusal(ctx context.Context, list []string) error {
 // besideStrays tells of strays that stay where only some nodes are brought up,
 // and refuses to make one with the address of one that runs.
 func (s *session) besideStrays(ctx context.Context, args []string) error {
-	warnings, err := report.OrphanWarnings(ctx, s.Session)
+	warnings, err := s.OrphanWarnings(ctx)
 	if err != nil {
 		return err
 	}

@@ -486,7 +486,7 @@ func (s *session) prepare(ctx context.Context, ep node.Endpoint, p *ui.Progress,
 // warnUnwritten tells, at the end, of an ssh_config that could not be written.
 func (s *session) warnUnwritten() {
 	if s.unwritten != nil {
-		s.warn("the lab's ssh_config is not up to date: " + trouble.OneLine(s.unwritten) + "; once there is room: dcalab up")
+		s.warn("the lab's ssh_config is not up to date: " + oneLine(s.unwritten) + "; once there is room: dcalab up")
 		s.unwritten = nil
 	}
 }

@@ -74,7 +74,7 @@ waiting does not help. The error says what is missing, node by node.`,
 			}
 			p := s.progress(names(nodes))
 			defer p.Close()
-			_, err = s.Await(c.Context(), timeout, func(missing []string) { p.Detail("", "waiting for "+strings.Join(missing, "; ")) }, conditions...)
+			_, err = s.WaitFor(c.Context(), timeout, func(missing []string) { p.Detail("", "waiting for "+strings.Join(missing, "; ")) }, conditions...)
 			if err != nil {
 				return notMet(wanted, err)
 			}

@@ -91,7 +91,7 @@ func TestALabWithoutACommandLine(t *testing.T) {
 		t.Errorf("the leader is %v: %v", nodes, err)
 	}
 	ready, _ := swarm.Named("ready", other.Lab())
-	if v, err := other.Await(ctx, time.Minute, nil, swarm.HasLeader(), ready); err != nil || v.Leader != "m1" {
+	if v, err := other.WaitFor(ctx, time.Minute, nil, swarm.HasLeader(), ready); err != nil || v.Leader != "m1" {
 		t.Errorf("the leader is %q: %v", v.Leader, err)
 	}
 	if r, err := conn.Run(ctx, "docker service create -q -d --name web --no-resolve-image --replicas 2 --publish 8080:80 localhost/none:1", nil); err != nil || r.Exit != 0 {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -186,7 +185,7 @@ func statusOf(ctx context.Context, s *session.Session, v swarm.View, machines ma
 	if err := s.SameSubnet(); err != nil {
 		r.Warnings = append(r.Warnings, trouble.OneLine(err))
 	}
-	orphans, err := OrphanWarnings(ctx, s)
+	orphans, err := s.OrphanWarnings(ctx)
 	if err != nil {
 		return r, err
 	}
@@ -195,26 +194,6 @@ func statusOf(ctx context.Context, s *session.Session, v swarm.View, machines ma
 		r.Warnings[i] = o.advise(w)
 	}
 	return r, nil
-}
-
-// OrphanWarnings is a line for each machine that labs.yaml no longer has.
-func OrphanWarnings(ctx context.Context, s *session.Session) ([]string, error) {
-	orphans, err := s.Orphans(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(orphans)) {
-		state := "exists"
-		switch orphans[name] {
-		case machine.StatusRunning:
-			state = "runs"
-		case machine.StatusHalted:
-			state = "is halted"
-		}
-		out = append(out, fmt.Sprintf("the machine of %s %s, and labs.yaml no longer has %s: dcalab up --prune removes it in order, or put it back in labs.yaml", name, state, name))
-	}
-	return out, nil
 }
 
 // stateOf is a node's state as it is told.

@@ -8,10 +8,10 @@ import (
 	"github.com/dcalab/dcalab/swarm"
 )
 
-// Await observes until conditions hold, over connections that it keeps, and
+// WaitFor observes until conditions hold, over connections that it keeps, and
 // makes where one is missing: machines may start and stop meanwhile. waiting is
 // told before each pause what is missing. For the error see swarm.Cluster.Await.
-func (s *Session) Await(ctx context.Context, timeout time.Duration, waiting func(missing []string), conditions ...swarm.Condition) (swarm.View, error) {
+func (s *Session) WaitFor(ctx context.Context, timeout time.Duration, waiting func(missing []string), conditions ...swarm.Condition) (swarm.View, error) {
 	pool := s.NewPool()
 	defer pool.Close()
 	var last *Engines
