@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/machine"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/ui"
@@ -42,7 +43,7 @@ func (s *session) swarmChecks(ctx context.Context) []machine.Check {
 	}
 	now := time.Now()
 	ages := c.Cluster(swarm.Options{}).Ages(ctx)
-	v = report.Settle(v, c.Machines)
+	v = labsession.Settled(v, c.Machines)
 	var ailments []ailment
 	for _, a := range swarm.Diagnose(v, ages, now) {
 		ailments = append(ailments, ailment(a))

@@ -122,6 +122,17 @@ func (s *Session) observeOver(ctx context.Context, p *Pool) (swarm.View, *Engine
 	return e.Cluster(swarm.Options{}).Observe(ctx), e, nil
 }
 
+// Settled corrects what the swarm's list says by what this machine knows: one
+// whose machine does not run does not lead.
+func Settled(v swarm.View, machines map[string]machine.Status) swarm.View {
+	for _, n := range v.Nodes {
+		if m := machines[n.Name]; n.Leader && (m == machine.StatusHalted || m == machine.StatusAbsent) {
+			return v.WithoutLeader()
+		}
+	}
+	return v
+}
+
 // Cluster is the lab's swarm, by way of these engines.
 func (e *Engines) Cluster(o swarm.Options) *swarm.Cluster { return swarm.New(e.Targets, o) }
 

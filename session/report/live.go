@@ -149,7 +149,7 @@ func (w *Live) Look(ctx context.Context) (Picture, error) {
 	}
 	targets := w.connect(ctx, soon, s, machines)
 	v, old := w.engines.Look(ctx, targets, lookPatience)
-	v = Settle(v, machines)
+	v = session.Settled(v, machines)
 	for _, n := range v.Nodes {
 		// The next look makes a new connection: this may be what does not answer.
 		_, busy := old[n.Name]

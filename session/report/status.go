@@ -112,7 +112,7 @@ func Observe(ctx context.Context, s *session.Session, o Options) (Status, error)
 	if err := ctx.Err(); err != nil {
 		return Status{}, err
 	}
-	v = Settle(v, engines.Machines)
+	v = session.Settled(v, engines.Machines)
 	r, err := statusOf(ctx, s, v, engines.Machines, o)
 	if err != nil {
 		return r, err
@@ -207,15 +207,4 @@ func stateOf(n swarm.NodeView, v swarm.View) swarm.State {
 		return Waiting
 	}
 	return n.State
-}
-
-// Settle corrects what the swarm's list says by what this machine knows: a
-// leader whose machine does not run leads nobody.
-func Settle(v swarm.View, machines map[string]machine.Status) swarm.View {
-	for _, n := range v.Nodes {
-		if m := machines[n.Name]; n.Leader && (m == machine.StatusHalted || m == machine.StatusAbsent) {
-			return v.WithoutLeader()
-		}
-	}
-	return v
 }
