@@ -24,6 +24,19 @@ lab: ## Install what is missing, build dcalab, bring up the default lab with its
 build: ## Build ./dcalab, static, so that the demo image can be built from it
 	CGO_ENABLED=0 go build -o dcalab .
 
+PREFIX ?= /usr/local
+
+.PHONY: install
+install: ## Install dcalab, man pages and completions below PREFIX (/usr/local); DESTDIR for packagers
+	@[ -x dcalab ] || $(MAKE) build # before, as oneself: root may have no Go
+	install -D -m 755 dcalab $(DESTDIR)$(PREFIX)/bin/dcalab
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	./dcalab completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/dcalab
+	./dcalab completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_dcalab
+	./dcalab completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/dcalab.fish
+
 STAGES := lint unit scenarios cross machines
 
 .PHONY: test

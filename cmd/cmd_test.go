@@ -75,7 +75,7 @@ func TestMistakesAreExplained(t *testing.T) {
 		"unknown lab":         {[]string{"--lab", "dcb", "status"}, trouble.ExitUsage, "did you mean dca?"},
 		"unknown driver":      {[]string{"--driver", "kvm", "up"}, trouble.ExitUsage, "the drivers are auto, sandbox, vagrant"},
 		"unknown node":        {[]string{"up", "nod01"}, trouble.ExitUsage, "did you mean node01?"},
-		"unknown output":      {[]string{"status", "-o", "xml"}, trouble.ExitUsage, "json and yaml"},
+		"unknown output":      {[]string{"status", "-o", "xml"}, trouble.ExitUsage, "the formats are table, wide, json, yaml, name"},
 		"unknown token":       {[]string{"swarm", "token", "boss"}, trouble.ExitUsage, "see dcalab swarm token --help"},
 		"no such labs.yaml":   {[]string{"--config", "nope.yaml", "status"}, 0, "nope.yaml"},
 		"ssh before up":       {[]string{"ssh", "master"}, exitConnection, "bring it up: dcalab up"},

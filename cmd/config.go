@@ -3,17 +3,20 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/ui"
 )
 
 func (a *app) config() *cobra.Command {
@@ -52,29 +55,7 @@ manager. The exit status is 3 where there are any.`,
 				return nil
 			},
 		}),
-		explained(&cobra.Command{
-			Use:   "view",
-			Short: "Show what is in force for the lab, and where each setting comes from",
-			Long: `Show the whole lab as dcalab understands it: what labs.yaml says, defaults
-where it says nothing, and what flags and DCALAB_ variables override. Behind
-each setting stands where it comes from. What is shown is a valid labs.yaml.`,
-			Args: cobra.NoArgs,
-			RunE: func(*cobra.Command, []string) error {
-				wanted, err := a.choice()
-				if err != nil {
-					return err
-				}
-				read, why := "# cat labs.yaml", "there is none here: the built-in one is in force"
-				file := wanted.File
-				if file.Path != "" {
-					read, why = runbook.Line("cat", file.Path), "without what flags and the environment put in"
-				}
-				if stop, err := a.announceOwn(read, why); stop || err != nil {
-					return err
-				}
-				return a.writeWanted(wanted)
-			},
-		}),
+		a.configView(),
 		explained(&cobra.Command{
 			Use:   "schema",
 			Short: "Print the JSON Schema of labs.yaml, for editors",
@@ -97,9 +78,68 @@ the top of the file:
 }
 
 // writeWanted shows the lab with where each setting comes from.
-func (a *app) writeWanted(w labsession.Wanted) error {
-	_, err := fmt.Fprintf(a.streams.Out, "# lab %s of %s\n%s", w.Lab.Name, labsession.FileName(w.File), w.File.View(w.Lab, w.Overrides))
+func writeWanted(out io.Writer, w labsession.Wanted) error {
+	_, err := fmt.Fprintf(out, "# lab %s of %s\n%s", w.Lab.Name, labsession.FileName(w.File), w.File.View(w.Lab, w.Overrides))
 	return err
+}
+
+func (a *app) configView() *cobra.Command {
+	var o listing
+	c := &cobra.Command{
+		Use:   "view",
+		Short: "Show what is in force for the lab, and where each setting comes from",
+		Long: `Show the whole lab as dcalab understands it: what labs.yaml says, defaults
+where it says nothing, and what flags and DCALAB_ variables override. Behind
+each setting stands where it comes from. What is shown is a valid labs.yaml.
+
+-o yaml is the same without the comments, -o json as JSON; -o name and --format
+are about its nodes.`,
+		Example: "  dcalab config view --format '{{.name}} {{.ip}}'",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			format, err := o.format(labNode{})
+			if err != nil {
+				return err
+			}
+			wanted, err := a.choice()
+			if err != nil {
+				return err
+			}
+			read, why := "# cat labs.yaml", "there is none here: the built-in one is in force"
+			file := wanted.File
+			if file.Path != "" {
+				read, why = runbook.Line("cat", file.Path), "without what flags and the environment put in"
+			}
+			if stop, err := a.announceOwn(read, why); stop || err != nil {
+				return err
+			}
+			var document map[string]any
+			var nodes struct {
+				Labs map[string]struct{ Nodes []labNode }
+			}
+			text := wanted.Lab.YAML()
+			if err := errors.Join(yaml.Unmarshal(text, &document), yaml.Unmarshal(text, &nodes)); err != nil {
+				return err
+			}
+			return a.print(format, ui.Listing{
+				Document: document, Rows: nodes.Labs[wanted.Lab.Name].Nodes, Key: "name",
+				Table: func(w io.Writer, _ bool) error { return writeWanted(w, wanted) },
+			})
+		},
+	}
+	o.flags(c)
+	return explained(c)
+}
+
+// labNode is a node of labs.yaml, as a template sees it.
+type labNode struct {
+	Name         string `json:"name"`
+	IP           string `json:"ip"`
+	Role         string `json:"role"`
+	Availability string `json:"availability"`
+	Box          string `json:"box"`
+	CPUs         int    `json:"cpus"`
+	Memory       int    `json:"memory"`
 }
 
 func (a *app) init() *cobra.Command {

@@ -19,7 +19,7 @@ import (
 func (a *app) destroy() *cobra.Command {
 	var yes, force bool
 	c := &cobra.Command{
-		Use:   "destroy [NODE...]",
+		Use: "destroy [NODE...]", Aliases: []string{"down", "rm"},
 		Short: "Remove machines and everything that belongs to them",
 		Long: `Remove the machines of the lab with their disks, networks and keys. What
 does not exist is no error. labs.yaml and the log stay.

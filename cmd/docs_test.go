@@ -283,6 +283,9 @@ func page(c *cobra.Command) string {
 	if !c.HasSubCommands() {
 		fmt.Fprintf(&b, "\n    %s\n", c.UseLine())
 	}
+	if names := c.NameAndAliases(); len(c.Aliases) > 0 {
+		fmt.Fprintf(&b, "\nOther names: %s.\n", strings.TrimPrefix(names, c.Name()+", "))
+	}
 	if text := touched(c); text != "" {
 		fmt.Fprintf(&b, "\n## Touches\n\n%s", text)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os/exec"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ import (
 )
 
 func (a *app) doctor() *cobra.Command {
-	var output string
+	var o listing
 	var fix bool
 	c := &cobra.Command{
 		Use:   "doctor",
@@ -33,7 +34,8 @@ Whatever else there is to do is left to you.`,
 		Example: "  dcalab doctor\n  dcalab doctor --fix\n  dcalab --driver vagrant doctor -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := checkFormat(output); err != nil {
+			format, err := o.format(machine.Check{})
+			if err != nil {
 				return err
 			}
 			ctx := c.Context()
@@ -54,7 +56,7 @@ Whatever else there is to do is left to you.`,
 			if err != nil {
 				return err
 			}
-			if err := a.writeDiagnosis(d, output); err != nil {
+			if err := a.writeDiagnosis(d, format); err != nil {
 				return err
 			}
 			if len(d.Fixed) > 0 {
@@ -68,7 +70,7 @@ Whatever else there is to do is left to you.`,
 			return nil
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: a table)")
+	o.flags(c)
 	c.Flags().BoolVar(&fix, "fix", false, "run the commands that mend things and are safe")
 	return explained(c)
 }
@@ -127,7 +129,7 @@ func (a *app) applyFixes(ctx context.Context, d *doctor.Diagnosis) (*doctor.Diag
 	return d, err
 }
 
-func (a *app) writeDiagnosis(d *doctor.Diagnosis, format string) error {
+func (a *app) writeDiagnosis(d *doctor.Diagnosis, format ui.Format) error {
 	for _, c := range d.Checks {
 		for i, f := range c.Fixes {
 			if f.Run == nil {
@@ -135,20 +137,16 @@ func (a *app) writeDiagnosis(d *doctor.Diagnosis, format string) error {
 			}
 		}
 	}
-	var text []byte
-	var err error
-	switch format {
-	case "json", "yaml":
-		text, err = encode(format, d)
-	default:
-		text, err = diagnosisTable(d, a.streams.OutColor(a.settings.GetBool("no-color")))
-		text = []byte(a.hint(string(text)))
-	}
-	if err != nil {
-		return err
-	}
-	_, err = a.streams.Out.Write(text)
-	return err
+	return a.print(format, ui.Listing{
+		Document: d, Rows: d.Checks, Key: "id",
+		Table: func(w io.Writer, _ bool) error {
+			text, err := diagnosisTable(d, a.outColor())
+			if err == nil {
+				_, err = io.WriteString(w, a.hint(string(text)))
+			}
+			return err
+		},
+	})
 }
 
 // diagnosisTable is a line for each check, with what would fix it below, and a last

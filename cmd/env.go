@@ -14,8 +14,8 @@ import (
 	"github.com/dcalab/dcalab/runbook"
 )
 
-// shells that env speaks; bash stands for every POSIX shell.
-func shells() []string { return []string{"bash", "fish", "powershell"} }
+// shells that env speaks; zsh reads what bash does.
+func shells() []string { return []string{"bash", "zsh", "fish", "powershell"} }
 
 func (a *app) env() *cobra.Command {
 	var shell string
@@ -38,7 +38,7 @@ Nothing is changed but in the shell that reads them. --unset undoes it.`,
 				shell = usualShell(os.Getenv("SHELL"), runtime.GOOS)
 			}
 			if !slices.Contains(shells(), shell) {
-				return oneOf("shell", shell, shells(), " (bash is right for sh, dash and zsh too)")
+				return oneOf("shell", shell, shells(), " (bash is right for sh and dash too)")
 			}
 			s, err := a.identify()
 			if err != nil {
@@ -58,7 +58,7 @@ Nothing is changed but in the shell that reads them. --unset undoes it.`,
 			return err
 		},
 	}
-	c.Flags().StringVar(&shell, "shell", "", "bash, fish or powershell (default: as SHELL says)")
+	c.Flags().StringVar(&shell, "shell", "", "bash, zsh, fish or powershell (default: as SHELL says)")
 	c.Flags().BoolVar(&unset, "unset", false, "print what undoes it")
 	_ = c.RegisterFlagCompletionFunc("shell", cobra.FixedCompletions(shells(), cobra.ShellCompDirectiveNoFileComp))
 	return explained(c)
@@ -101,6 +101,9 @@ func (s *session) environment(ctx context.Context) []setting {
 }
 
 func renderEnv(shell string, unset bool, settings []setting) string {
+	if shell == "zsh" {
+		shell = "bash"
+	}
 	var b strings.Builder
 	for _, s := range settings {
 		switch {

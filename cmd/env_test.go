@@ -70,7 +70,7 @@ func TestUsualShell(t *testing.T) {
 			t.Errorf("SHELL=%s on %s: %s, want %s", c[0], c[1], got, c[2])
 		}
 	}
-	if strings.Join(shells(), " ") != "bash fish powershell" {
+	if strings.Join(shells(), " ") != "bash zsh fish powershell" {
 		t.Error("the help names other shells")
 	}
 }

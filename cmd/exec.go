@@ -38,7 +38,7 @@ func (r execResult) ok() bool { return r.err == nil && *r.Exit == 0 }
 
 func (a *app) exec() *cobra.Command {
 	var which labsession.Selector
-	var ordered bool
+	var ordered, input, terminal bool
 	var output string
 	c := &cobra.Command{
 		Use:   "exec [--all|--managers|--workers] [NODE...] -- COMMAND...",
@@ -54,9 +54,12 @@ front; what they write to standard error goes to standard error. With
 input is empty.
 
 The exit status is 0 when all succeeded, that of the command where all that
-failed agree on it, else 1. A node that cannot be reached has failed.`,
+failed agree on it, else 1. A node that cannot be reached has failed.
+
+-it is for one node: the command gets a terminal, and what is typed here, as
+dcalab ssh does it for a shell; -i alone gives it standard input.`,
 		Example: "  dcalab exec --all -- uptime\n  dcalab exec --managers -- docker node ls\n" +
-			"  dcalab exec node01 node02 -- 'sudo service docker restart'\n  dcalab exec --all --ordered -- docker ps\n  dcalab exec --workers -o json -- docker info -f '{{.ServerVersion}}'",
+			"  dcalab exec node01 node02 -- 'sudo service docker restart'\n  dcalab exec --all --ordered -- docker ps\n  dcalab exec -it node01 -- top\n  dcalab exec --workers -o json -- docker info -f '{{.ServerVersion}}'",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -71,14 +74,26 @@ failed agree on it, else 1. A node that cannot be reached has failed.`,
 			if which.None() {
 				return usage("on which nodes?", "name them before the --, or say --all, --managers or --workers")
 			}
+			if (input || terminal) && (dash != 1 || which.All || which.ByRole() || ordered || output != "") {
+				return usage("-i and -t are for one node, whose name comes before the --", "dcalab exec -it NODE -- COMMAND")
+			}
 			s, err := a.existing()
 			if err != nil {
 				return err
+			}
+			if input || terminal {
+				nodes, err := s.pick(args[:1])
+				if err != nil {
+					return err
+				}
+				return s.ssh(c.Context(), nodes[0], shellLine(args[1:]), terminal)
 			}
 			return s.exec(c.Context(), which, shellLine(args[dash:]), ordered, output)
 		},
 	}
 	selectorFlags(c, &which)
+	c.Flags().BoolVarP(&input, "interactive", "i", false, "give the command standard input (one node)")
+	c.Flags().BoolVarP(&terminal, "tty", "t", false, "give the command a terminal (one node)")
 	c.Flags().BoolVar(&ordered, "ordered", false, "show what the nodes say node by node, in the lab's order")
 	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: lines)")
 	return explained(c)

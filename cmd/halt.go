@@ -20,7 +20,7 @@ import (
 func (a *app) halt() *cobra.Command {
 	var force bool
 	c := &cobra.Command{
-		Use:   "halt [NODE...]",
+		Use: "halt [NODE...]", Aliases: []string{"stop"},
 		Short: "Power machines off, keeping their disks",
 		Long: `Stop the engine of each node in order and power its machine off. Its disk
 stays; dcalab start brings it back into the swarm.

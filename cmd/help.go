@@ -79,6 +79,8 @@ snapshots and networks, and their entries in the list of labs.`,
 folder, where entries are out of date.`,
 		"status": `Reads the state of the machines, and asks every engine over SSH; with --view
 also the managers' engine logs. Changes nothing in the lab.` + asks,
+		"wait": `Reads the state of the machines, and asks every engine over SSH, again and
+again. Changes nothing in the lab.` + asks,
 		"swarm bootstrap": `The nodes' engines: membership, roles, labels, availability, and the settings
 of the swarm. No machine, no service. A node of another swarm only where
 --take-over names it.` + logged,
@@ -96,14 +98,15 @@ is replaced. The token is written nowhere.` + logged,
 of theirs in the swarm's list go.` + logged,
 		"remove": `The membership of the named nodes, and their entries in the swarm's list. Their
 tasks move. No machine.` + logged,
-		"drain":     `The availability of the named nodes in the swarm; tasks move.` + logged,
-		"pause":     `The availability of the named nodes in the swarm. No task.` + logged,
-		"activate":  `The availability of the named nodes in the swarm.` + logged,
-		"label set": `The labels of the named nodes in the swarm, not those of labs.yaml.` + logged,
-		"label rm":  `The labels of the named nodes in the swarm, not those of labs.yaml.` + logged,
-		"ssh":       `By itself nothing; on the node, what you do there.` + asks,
-		"exec":      `By itself nothing; on the nodes, what the command does there.` + asks,
-		"cp":        `The files and folders at the destination, on nodes or here. Sources are read.`,
+		"drain":      `The availability of the named nodes in the swarm; tasks move.` + logged,
+		"pause":      `The availability of the named nodes in the swarm. No task.` + logged,
+		"activate":   `The availability of the named nodes in the swarm.` + logged,
+		"label set":  `The labels of the named nodes in the swarm, not those of labs.yaml.` + logged,
+		"label list": `Nothing: it asks a manager for the swarm's node list.`,
+		"label rm":   `The labels of the named nodes in the swarm, not those of labs.yaml.` + logged,
+		"ssh":        `By itself nothing; on the node, what you do there.` + asks,
+		"exec":       `By itself nothing; on the nodes, what the command does there.` + asks,
+		"cp":         `The files and folders at the destination, on nodes or here. Sources are read.`,
 		"logs": `Reads the engine's log on the node, with sudo. With --bundle it asks every
 node, and writes FILE, which must not exist.`,
 		"image load": `The images in the engines of the named nodes, or of all. The Docker of this

@@ -177,7 +177,7 @@ func TestAdviceIsForTheLabThatWasNamed(t *testing.T) {
 		"a lab":                 {[]string{"--lab", "ha", "--driver", "sandbox", "swarm", "bootstrap"}, trouble.ExitFailure, "bring it up: dcalab --lab ha --driver sandbox up\n"},
 		"after the command":     {[]string{"ssh", "--lab=ha", "manager02"}, exitConnection, "bring it up: dcalab --lab ha up\n"},
 		"behind a wrong flag":   {[]string{"promote", "--nonsense", "--lab", "ha"}, trouble.ExitUsage, "see dcalab promote --help\n"},
-		"a name that is none":   {[]string{"--lab", "ha", "rm", "worker01"}, trouble.ExitUsage, "out of the swarm: dcalab --lab ha remove worker01\n"},
+		"a name that is none":   {[]string{"--lab", "ha", "delete", "worker01"}, trouble.ExitUsage, "out of the swarm alone: dcalab --lab ha remove worker01\n"},
 		"the default lab":       {[]string{"swarm", "bootstrap"}, trouble.ExitFailure, "bring it up: dcalab up\n"},
 		"a command for a node":  {[]string{"ssh", "master", "--", "x", "--lab", "ha"}, exitConnection, "bring it up: dcalab up\n"},
 		"a habit, flags behind": {[]string{"node", "ls", "--lab", "ha"}, trouble.ExitUsage, "dcalab --lab ha status\n"},

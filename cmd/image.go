@@ -252,7 +252,7 @@ func (s *session) loadImages(ctx context.Context, archive *image.Archive, source
 }
 
 func (a *app) imageList() *cobra.Command {
-	var output string
+	var o listing
 	c := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
@@ -262,7 +262,8 @@ have it. A name that means another image on another node has a line for each.`,
 		Example: "  dcalab image list\n  dcalab image list -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := checkFormat(output); err != nil {
+			format, err := o.format(labsession.NodeImage{})
+			if err != nil {
 				return err
 			}
 			s, err := a.existing()
@@ -282,26 +283,22 @@ have it. A name that means another image on another node has a line for each.`,
 				return err
 			}
 			r.Lab = s.Lab().Name
-			return s.showImages(r, output)
+			if format.ForPeople() {
+				for _, u := range r.Unasked {
+					s.warn(u.Error)
+				}
+			}
+			return a.print(format, ui.Listing{
+				Document: r, Rows: r.Images, Key: "name",
+				Table: func(w io.Writer, wide bool) error { return s.imageTable(w, r, wide) },
+			})
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: a table)")
+	o.flags(c)
 	return explained(c)
 }
 
-func (s *session) showImages(r labsession.Images, output string) error {
-	out := s.app.streams.Out
-	if output != "" {
-		text, err := encode(output, r)
-		if err != nil {
-			return err
-		}
-		_, err = out.Write(text)
-		return err
-	}
-	for _, u := range r.Unasked {
-		s.warn(u.Error)
-	}
+func (s *session) imageTable(w io.Writer, r labsession.Images, wide bool) error {
 	if len(r.Images) == 0 {
 		s.note("no node has an image; load one: dcalab image load demo")
 		return nil
@@ -312,10 +309,14 @@ func (s *session) showImages(r labsession.Images, output string) error {
 		if len(one.Nodes) == len(s.Lab().Nodes) {
 			nodes = "all"
 		}
-		id := strings.TrimPrefix(one.ID, "sha256:")
-		rows[i] = []string{one.Name, id[:min(12, len(id))], node.Size(one.Size), nodes}
+		id := one.ID
+		if !wide {
+			id = strings.TrimPrefix(id, "sha256:")
+			id = id[:min(12, len(id))]
+		}
+		rows[i] = []string{one.Name, id, node.Size(one.Size), nodes}
 	}
-	return ui.Table(out, []string{"IMAGE", "ID", "SIZE", "NODES"}, rows, s.app.streams.OutColor(s.app.settings.GetBool("no-color")))
+	return ui.Table(w, []string{"IMAGE", "ID", "SIZE", "NODES"}, rows, s.app.outColor())
 }
 
 // demoServer is what runs in containers of the demo image.

@@ -1,61 +1,27 @@
 package cmd
 
 import (
-	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/ui"
 )
 
-// labList is what `dcalab list -o json` prints. Its keys are a promise.
-type labList struct {
-	Labs []labEntry `json:"labs" yaml:"labs"`
-	// Notes are sentences on what was mended or could not be read.
-	Notes []string `json:"notes" yaml:"notes"`
-}
-
-type labEntry struct {
-	Lab string `json:"lab" yaml:"lab"`
-	// Driver that made the lab; of one that does not exist, what labs.yaml says.
-	Driver   string `json:"driver" yaml:"driver"`
-	Provider string `json:"provider" yaml:"provider"`
-	// State is up, halted, partly, absent, orphaned, or unknown.
-	State string `json:"state" yaml:"state"`
-	// Nodes of the lab, and how many run; -1 where nobody was asked, or could
-	// tell.
-	Nodes   int `json:"nodes" yaml:"nodes"`
-	Running int `json:"running" yaml:"running"`
-	// Place is the folder that holds .dcalab; Config the labs.yaml, empty for
-	// the built-in one.
-	Place  string `json:"place" yaml:"place"`
-	Config string `json:"config" yaml:"config"`
-	// Created is empty for a lab that does not exist.
-	Created string `json:"created" yaml:"created"`
-	// Current: the lab that a command means here when it names none.
-	Current bool `json:"current" yaml:"current"`
-	// Command reaches the lab from here; a subcommand follows. Empty where
-	// nothing does but prune.
-	Command string `json:"command" yaml:"command"`
-	// Note says what is wrong with the entry; empty when nothing is.
-	Note string `json:"note" yaml:"note"`
-}
-
 func (a *app) list() *cobra.Command {
-	var output string
+	var o listing
 	var refresh bool
 	c := &cobra.Command{
-		Use:   "list",
+		Use: "list", Aliases: []string{"ls"},
 		Short: "Show every lab: driver, state, nodes, place; also those of other folders",
 		Long: `Show the labs of labs.yaml, and every lab that you made in other folders, with
 the command that reaches each from here.
@@ -67,10 +33,11 @@ Where labs are is remembered in your state folder (~/.local/state/dcalab/labs,
 $XDG_STATE_HOME, or the system's own such place): up writes an entry, destroy of
 the whole lab removes it. Entries of labs that are gone vanish by themselves,
 and a lab that is met here comes back into it.`,
-		Example: "  dcalab list\n  dcalab list --refresh -o json",
+		Example: "  dcalab list\n  dcalab list --refresh -o json\n  dcalab list -o name",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := checkFormat(output); err != nil {
+			format, err := o.format(report.Lab{})
+			if err != nil {
 				return err
 			}
 			typed := runbook.Runbook{
@@ -84,10 +51,16 @@ and a lab that is met here comes back into it.`,
 			if err != nil {
 				return err
 			}
-			return a.writeList(l, output)
+			if format.ForPeople() {
+				(&session{app: a}).warn(l.Notes...)
+			}
+			return a.print(format, ui.Listing{
+				Document: l, Rows: l.Labs, Key: "lab",
+				Table: func(w io.Writer, wide bool) error { return listTable(w, l, wide, a.outColor()) },
+			})
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: a table)")
+	o.flags(c)
 	c.Flags().BoolVar(&refresh, "refresh", false, "ask Vagrant too")
 	return explained(c)
 }
@@ -106,41 +79,30 @@ func (a *app) statesHere() string {
 	return filepath.Join(dir, lab.StateFolder)
 }
 
-// listLabs gives the inventory as it is printed, with the command that reaches
-// each lab.
-func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
-	labs, notes, err := labsession.Inventory(ctx, a.lab(), refresh)
-	if labs == nil && err != nil {
-		return nil, err
-	}
-	l := &labList{Labs: []labEntry{}, Notes: []string{}}
-	for _, e := range labs {
-		entry := labEntry{
-			Lab: e.Lab, Driver: e.Driver, Provider: e.Provider, State: string(e.State), Nodes: e.Nodes, Running: e.Running,
-			Place: e.Root, Config: e.Config, Current: e.Current, Note: e.Note,
+// listLabs gives the inventory as it is printed.
+func (a *app) listLabs(ctx context.Context, refresh bool) (*report.Labs, error) {
+	l, err := report.List(ctx, a.lab(), refresh, a.reach)
+	if l != nil {
+		for i, n := range l.Notes {
+			l.Notes[i] = a.hint(n)
 		}
-		if !e.Created.IsZero() {
-			entry.Created = e.Created.UTC().Format(time.RFC3339)
-		}
-		switch {
-		case e.State == labsession.LabOrphaned: // no command reaches it but prune
-		case e.Here:
-			entry.Command = runbook.Line(a.calledAs())
-			if path := a.settings.GetString("config"); path != "" {
-				entry.Command = runbook.Line(a.calledAs(), "--config", path)
-			}
-			if !e.Default {
-				entry.Command += " --lab " + e.Lab
-			}
-		default:
-			entry.Command = strings.TrimSuffix(a.hint(labsession.CommandFor(e.Place)+" status"), " status")
-		}
-		l.Labs = append(l.Labs, entry)
-	}
-	for _, n := range notes {
-		l.Notes = append(l.Notes, a.hint(n))
 	}
 	return l, err
+}
+
+// reach is the command that reaches a lab of the inventory from here.
+func (a *app) reach(e labsession.Entry) string {
+	if !e.Here {
+		return strings.TrimSuffix(a.hint(labsession.CommandFor(e.Place)+" status"), " status")
+	}
+	words := []string{a.calledAs()}
+	if path := a.settings.GetString("config"); path != "" {
+		words = append(words, "--config", path)
+	}
+	if !e.Default {
+		words = append(words, "--lab", e.Lab)
+	}
+	return runbook.Line(words...)
 }
 
 // remember puts the lab into the index of labs, and forget takes it out. The
@@ -154,73 +116,23 @@ func (s *session) warnOf(err error) {
 	}
 }
 
-func (a *app) writeList(l *labList, format string) error {
-	var text []byte
-	var err error
-	switch format {
-	case "json", "yaml":
-		text, err = encode(format, l)
-	default:
-		s := &session{app: a}
-		s.warn(l.Notes...)
-		text, err = l.table(a.streams.OutColor(a.settings.GetBool("no-color")))
-	}
-	if err != nil {
-		return err
-	}
-	_, err = a.streams.Out.Write(text)
-	return err
-}
-
-// table is a line for each lab, and below it how those of other folders are
+// listTable is a line for each lab, and below it how those of other folders are
 // reached.
-func (l *labList) table(color bool) ([]byte, error) {
-	var b bytes.Buffer
-	var rows [][]string
-	var below []string
-	for _, e := range l.Labs {
-		name := e.Lab
-		if e.Current {
-			name += " *"
-		}
-		state := e.State
-		if state == string(labsession.LabUnknown) {
-			state = "?"
-			if e.Note == "" {
-				state = "not asked"
+func listTable(w io.Writer, l *report.Labs, wide, color bool) error {
+	header, rows := []string{"LAB", "DRIVER", "STATE", "NODES", "PLACE"}, cells(l.Labs, report.Lab.Cells)
+	below := l.Below()
+	if wide {
+		header, below = append(header, "CREATED", "COMMAND"), nil
+		for i, e := range l.Labs {
+			rows[i] = append(rows[i], e.MoreCells()...)
+			if e.Note != "" {
+				below = append(below, e.Lab+": "+e.Note)
 			}
 		}
-		nodes := "?"
-		switch {
-		case e.Nodes >= 0 && e.State == string(labsession.LabPartly):
-			nodes = fmt.Sprintf("%d of %d", e.Running, e.Nodes)
-		case e.Nodes >= 0:
-			nodes = strconv.Itoa(e.Nodes)
-		}
-		driver := e.Driver
-		switch {
-		case e.Provider != "":
-			driver += " (" + e.Provider + ")"
-		case driver == "":
-			driver = "?"
-		}
-		place := e.Config
-		if place == "" {
-			place = e.Place + " (built in)"
-		}
-		rows = append(rows, []string{name, driver, state, nodes, place})
-		if e.Note != "" {
-			below = append(below, e.Lab+": "+e.Note)
-		}
-		if strings.HasPrefix(e.Command, "cd ") || e.Command != "" && e.Config != "" && strings.Contains(e.Command, e.Config) {
-			below = append(below, e.Command+" status")
-		}
 	}
-	if err := ui.Table(&b, []string{"LAB", "DRIVER", "STATE", "NODES", "PLACE"}, rows, color); err != nil {
-		return nil, err
+	if err := ui.Table(w, header, rows, color); err != nil || len(below) == 0 {
+		return err
 	}
-	if len(below) > 0 {
-		fmt.Fprintf(&b, "\n%s\n", strings.Join(below, "\n"))
-	}
-	return b.Bytes(), nil
+	_, err := fmt.Fprintf(w, "\n%s\n", strings.Join(below, "\n"))
+	return err
 }

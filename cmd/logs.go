@@ -133,18 +133,13 @@ func (a *app) bundleParts() []bundle.Part {
 			}
 		}}
 	}
-	ofLab := func(name string, write func(s *session, ctx context.Context) ([]byte, error)) bundle.Part {
+	ofLab := func(name string, write func(s *session, ctx context.Context, w io.Writer) error) bundle.Part {
 		return part(name, func(ctx context.Context, a *app) error {
 			s, err := a.open()
 			if err != nil {
 				return err
 			}
-			text, err := write(s, ctx)
-			if err != nil {
-				return err
-			}
-			_, err = a.streams.Out.Write(text)
-			return err
+			return write(s, ctx, a.streams.Out)
 		})
 	}
 	return []bundle.Part{
@@ -154,16 +149,21 @@ func (a *app) bundleParts() []bundle.Part {
 			if err != nil {
 				return err
 			}
-			return a.writeWanted(wanted)
+			return writeWanted(a.streams.Out, wanted)
 		}),
-		ofLab("status.json", func(s *session, ctx context.Context) ([]byte, error) { return s.statusText(ctx, "json") }),
-		ofLab("status-view.txt", func(s *session, ctx context.Context) ([]byte, error) { return s.viewText(ctx, "") }),
+		ofLab("status.json", func(s *session, ctx context.Context, w io.Writer) error {
+			_, err := s.showStatus(ctx, w, ui.Named(ui.FormatJSON), nil)
+			return err
+		}),
+		ofLab("status-view.txt", func(s *session, ctx context.Context, w io.Writer) error {
+			return s.showBeliefs(ctx, w, ui.Named(ui.FormatTable))
+		}),
 		part("doctor.json", func(ctx context.Context, a *app) error {
 			d, err := a.examined(ctx)
 			if err != nil {
 				return err
 			}
-			return a.writeDiagnosis(d, "json")
+			return a.writeDiagnosis(d, ui.Named(ui.FormatJSON))
 		}),
 	}
 }

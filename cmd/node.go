@@ -250,11 +250,11 @@ func (a *app) joinNodes(ctx context.Context, args []string) error {
 func (a *app) label() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "label",
-		Short: "Set and remove labels of nodes in the swarm",
+		Short: "Set, remove and list labels of nodes in the swarm",
 		Long: `Labels of nodes are what services are placed by: docker service create
 --constraint node.labels.zone==east. The case of their keys counts.`,
 	}
-	c.AddCommand(a.labelSet(), a.labelRemove())
+	c.AddCommand(a.labelSet(), a.labelRemove(), a.labelList())
 	return c
 }
 

@@ -1,10 +1,13 @@
 package cmd
 
 import (
-	"encoding/json"
+	"bytes"
 	"slices"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/ui"
 )
 
 // checkFormat refuses what -o does not know; empty is for people.
@@ -15,15 +18,52 @@ func checkFormat(format string) error {
 	return oneOf("output format", format, formats(), "")
 }
 
-// formats are the values of -o.
-func formats() []string { return []string{"json", "yaml"} }
+// formats are the values of -o of what is no list.
+func formats() []string { return []string{ui.FormatJSON, ui.FormatYAML} }
 
 // encode gives a report in the format that -o names, with a newline at the
 // end. The keys of every report are a promise.
-func encode(format string, report any) ([]byte, error) {
-	if format == "yaml" {
-		return yaml.Marshal(report)
+func encode(format string, report any) ([]byte, error) { return ui.Encode(format, report) }
+
+// listing are the flags that say how a list is shown.
+type listing struct{ output, template string }
+
+func (l *listing) flags(c *cobra.Command) {
+	c.Flags().StringVarP(&l.output, "output", "o", "", "table, wide, json, yaml or name (default: table)")
+	c.Flags().StringVar(&l.template, "format", "", "a Go template for each row, as docker's: '{{.name}}'")
+	words := func(known ...string) cobra.CompletionFunc {
+		return cobra.FixedCompletions(known, cobra.ShellCompDirectiveNoFileComp)
 	}
-	text, err := json.MarshalIndent(report, "", "  ")
-	return append(text, '\n'), err
+	_ = c.RegisterFlagCompletionFunc("output", words(ui.Formats()...)) // fails for a flag that is not there
+	_ = c.RegisterFlagCompletionFunc("format", words(ui.FormatTable, ui.FormatJSON))
 }
+
+// format is what the flags mean for rows of the type of row. Nothing has been
+// asked of the nodes yet.
+func (l *listing) format(row any) (ui.Format, error) {
+	switch {
+	case l.output != "" && l.template != "":
+		return ui.Format{}, usage("--output and --format both say how the list is shown", "give one of them")
+	case l.template != "":
+		return ui.NewTemplate(l.template, row)
+	case l.output != "" && !slices.Contains(ui.Formats(), l.output):
+		return ui.Format{}, oneOf("output format", l.output, ui.Formats(), "")
+	}
+	return ui.Named(l.output), nil
+}
+
+// print writes a list to stdout, all of it or nothing.
+func (a *app) print(f ui.Format, l ui.Listing) error {
+	var b bytes.Buffer
+	if err := f.Write(&b, l); err != nil {
+		return err
+	}
+	_, err := a.streams.Out.Write(b.Bytes())
+	return err
+}
+
+// outColor tells whether stdout gets colours.
+func (a *app) outColor() bool { return a.streams.OutColor(a.settings.GetBool("no-color")) }
+
+// oneLine is an error with the first thing to do about it.
+func oneLine(err error) string { return trouble.OneLine(err) }

@@ -49,6 +49,9 @@ type app struct {
 	// flags are the global ones, and commands the names of the commands.
 	flags    *pflag.FlagSet
 	commands []string
+	// piped is the labs.yaml that came through standard input, once it was read.
+	piped []byte
+	read  bool
 	// watching: it looks at the lab again and again, and the log would only grow.
 	watching bool
 }
@@ -146,7 +149,7 @@ Without a labs.yaml in this folder or above, the built-in one is used
 		SilenceUsage:  true,
 	}
 	f := root.PersistentFlags()
-	f.String("config", "", "labs.yaml to use (default: the one in this folder or above, else the built-in one)")
+	f.String("config", "", "labs.yaml to use, - for standard input (default: the one in this folder or above, else the built-in one)")
 	f.String("lab", "", "lab of labs.yaml (default: its default lab)")
 	f.String("driver", "", "where nodes run: sandbox, vagrant or auto (default: what labs.yaml says)")
 	f.String("provider", "", "Vagrant's provider: "+strings.Join(vagrant.Providers(), ", ")+" (default: what labs.yaml says, VAGRANT_DEFAULT_PROVIDER, or what is installed)")
@@ -185,7 +188,7 @@ Without a labs.yaml in this folder or above, the built-in one is used
 		}
 	}
 	add("lab", a.up(), a.halt(), a.start(), a.destroy(), a.vagrant(), a.doctor(), a.snapshot(), a.reset(), a.list(), a.prune())
-	add("swarm", a.status(), a.swarm(), a.promote(), a.demote())
+	add("swarm", a.status(), a.wait(), a.swarm(), a.promote(), a.demote())
 	add("swarm", a.join(), a.remove(), a.drain(), a.pause(), a.activate(), a.label())
 	add("node", a.ssh(), a.exec(), a.cp(), a.logs(), a.image(), a.sshConfig(), a.context(), a.env())
 	add("config", a.init(), a.config(), a.render())

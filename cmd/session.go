@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -44,11 +45,24 @@ func (a *app) lab() labsession.Settings {
 		return labsession.Choice{Value: a.settings.GetString(key), Origin: a.origin(key)}
 	}
 	return labsession.Settings{
-		Config: a.settings.GetString("config"), Lab: a.settings.GetString("lab"),
+		Config: a.settings.GetString("config"), Input: a.input, Lab: a.settings.GetString("lab"),
 		Driver: choice("driver"), Provider: choice("provider"),
 		Builtin: a.embedded.Labs, Template: a.embedded.Vagrantfile, User: owner(),
 		Command: strings.Join(a.args, " "), ReadOnly: a.dryRun(), Watching: a.watching, Warn: a.warnOnce,
 	}
+}
+
+// input is standard input, for --config -. A command may read its labs.yaml
+// several times.
+func (a *app) input() ([]byte, error) {
+	if !a.read {
+		text, err := io.ReadAll(io.LimitReader(a.streams.In, lab.MaxSize+1))
+		if err != nil {
+			return nil, err
+		}
+		a.piped, a.read = text, true
+	}
+	return a.piped, nil
 }
 
 // load reads labs.yaml: the one named, the nearest, or the embedded one.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -157,7 +158,7 @@ type snapshotsReport struct {
 }
 
 func (a *app) snapshotList() *cobra.Command {
-	var output string
+	var o listing
 	c := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
@@ -167,6 +168,10 @@ One that was cut short while it was taken is no snapshot, and not listed.`,
 		Example: "  dcalab snapshot list\n  dcalab snapshot list -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			format, err := o.format(machine.Snapshot{})
+			if err != nil {
+				return err
+			}
 			s, err := a.open()
 			if err != nil {
 				return err
@@ -178,31 +183,25 @@ One that was cut short while it was taken is no snapshot, and not listed.`,
 			if err != nil {
 				return err
 			}
-			r := snapshotsReport{Lab: s.Lab().Name, Snapshots: list}
-			if err := checkFormat(output); err != nil {
-				return err
-			}
-			if output != "" {
-				text, err := encode(output, r)
-				if err != nil {
-					return err
-				}
-				_, err = a.streams.Out.Write(text)
-				return err
-			}
-			if len(list) == 0 {
-				s.note("lab %s has no snapshots; take one: dcalab snapshot save NAME", s.Lab().Name)
-				return nil
-			}
-			rows := make([][]string, len(list))
-			for i, one := range list {
-				rows[i] = []string{one.Name, one.Time.Local().Format(time.DateTime), ui.Duration(time.Since(one.Time)), strings.Join(one.Nodes, ", ")}
-			}
-			return ui.Table(a.streams.Out, []string{"NAME", "TAKEN", "AGE", "NODES"}, rows, a.streams.OutColor(a.settings.GetBool("no-color")))
+			return a.print(format, ui.Listing{
+				Document: snapshotsReport{Lab: s.Lab().Name, Snapshots: list}, Rows: list, Key: "name",
+				Table: func(w io.Writer, _ bool) error { return s.snapshotTable(w, list) },
+			})
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: a table)")
+	o.flags(c)
 	return explained(c)
+}
+
+func (s *session) snapshotTable(w io.Writer, list []machine.Snapshot) error {
+	if len(list) == 0 {
+		s.note("lab %s has no snapshots; take one: dcalab snapshot save NAME", s.Lab().Name)
+		return nil
+	}
+	rows := cells(list, func(one machine.Snapshot) []string {
+		return []string{one.Name, one.Time.Local().Format(time.DateTime), ui.Duration(time.Since(one.Time)), strings.Join(one.Nodes, ", ")}
+	})
+	return ui.Table(w, []string{"NAME", "TAKEN", "AGE", "NODES"}, rows, s.app.outColor())
 }
 
 func (a *app) completeSnapshots(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {

@@ -26,7 +26,7 @@ func TestMistakesWithSnapshotsAreExplained(t *testing.T) {
 		"a bad name":                 {[]string{"snapshot", "save", "../x"}, trouble.ExitUsage, "cannot be the name of a snapshot"},
 		"no name":                    {[]string{"snapshot", "save"}, trouble.ExitUsage, "see dcalab snapshot save --help"},
 		"unknown subcommand":         {[]string{"snapshot", "lsit"}, trouble.ExitUsage, "did you mean: dcalab snapshot list"},
-		"unknown output":             {[]string{"snapshot", "list", "-o", "xml"}, trouble.ExitUsage, "json and yaml"},
+		"unknown output":             {[]string{"snapshot", "list", "-o", "xml"}, trouble.ExitUsage, "the formats are table, wide, json, yaml, name"},
 		"save before up":             {[]string{"snapshot", "save", "a"}, trouble.ExitFailure, "bring it up: dcalab up"},
 		"restore before up":          {[]string{"snapshot", "restore", "a", "--yes"}, trouble.ExitFailure, "bring it up: dcalab up"},
 		"reset before up":            {[]string{"reset", "--yes"}, trouble.ExitFailure, "bring it up: dcalab up"},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/runbook"
@@ -46,49 +47,59 @@ in front of it may be left out.`,
 			if err != nil {
 				return err
 			}
-			typed, what := here(s.login(nodes[0].Name)), "open a shell"
-			if command := shellLine(words); command != "" {
-				typed, what = here(s.sshLine(nodes[0].Name, command)), "run "+command
-			}
-			if a.dryRun() {
-				if err := s.MustExist(); err != nil {
-					return err
-				}
-				if err := s.warnNotRunning(ctx, nodes); err != nil {
-					return &trouble.Error{Err: err, Next: trouble.Advice(err), Exit: exitConnection}
-				}
-				return s.rehearse([]string{nodes[0].Name + ": " + what}, typed)
-			}
-			conn, err := s.Conn(ctx, nodes[0].Name)
-			if err == nil {
-				_, err = s.announce(typed)
-			}
-			if err != nil {
-				return &trouble.Error{Err: err, Next: trouble.Advice(err), Exit: exitConnection}
-			}
-			defer conn.Close()
-			var exit int
-			if len(words) > 0 {
-				exit, err = conn.Stream(ctx, shellLine(words), a.streams.In, a.streams.Out, a.streams.Err)
-			} else {
-				in, ok := a.streams.In.(*os.File)
-				out, _ := a.streams.Out.(*os.File)
-				if !ok {
-					in = nil
-				}
-				exit, err = conn.Interactive(ctx, node.Terminal{In: in, Out: out, Err: a.streams.Err, Type: os.Getenv("TERM")})
-			}
-			if err != nil {
-				return &trouble.Error{Err: err, Next: trouble.Advice(err), Exit: exitConnection}
-			}
-			if exit != 0 {
-				return remoteError(exit)
-			}
-			return nil
+			return s.ssh(ctx, nodes[0], shellLine(words), false)
 		},
 	}
 	c.Flags().SetInterspersed(false)
 	return explained(c)
+}
+
+// ssh opens a shell on a node, or runs a command there: in a terminal, or with
+// the streams of this one.
+func (s *session) ssh(ctx context.Context, on lab.Node, command string, terminal bool) error {
+	a := s.app
+	typed, what := here(s.login(on.Name)), "open a shell"
+	if command != "" {
+		typed, what = here(s.sshLine(on.Name, command)), "run "+command
+	}
+	if command == "" {
+		terminal = true
+	}
+	unreached := func(err error) error {
+		return &trouble.Error{Err: err, Next: trouble.Advice(err), Exit: exitConnection}
+	}
+	if a.dryRun() {
+		if err := s.MustExist(); err != nil {
+			return err
+		}
+		if err := s.warnNotRunning(ctx, []lab.Node{on}); err != nil {
+			return unreached(err)
+		}
+		return s.rehearse([]string{on.Name + ": " + what}, typed)
+	}
+	conn, err := s.Conn(ctx, on.Name)
+	if err == nil {
+		_, err = s.announce(typed)
+	}
+	if err != nil {
+		return unreached(err)
+	}
+	defer conn.Close()
+	var exit int
+	in, file := a.streams.In.(*os.File)
+	out, _ := a.streams.Out.(*os.File)
+	if terminal && (file || command == "") {
+		exit, err = conn.Interactive(ctx, node.Terminal{In: in, Out: out, Err: a.streams.Err, Type: os.Getenv("TERM"), Command: command})
+	} else {
+		exit, err = conn.Stream(ctx, command, a.streams.In, a.streams.Out, a.streams.Err)
+	}
+	if err != nil {
+		return unreached(err)
+	}
+	if exit != 0 {
+		return remoteError(exit)
+	}
+	return nil
 }
 
 // commandOf gives the command for the node that args begins with. What comes

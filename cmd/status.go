@@ -3,7 +3,6 @@ package cmd
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -13,63 +12,17 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dcalab/dcalab/engine"
-	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/machine"
-	labsession "github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
 
-// report is what `dcalab status -o json` prints. Its keys are a promise.
-type report struct {
-	Lab    string       `json:"lab" yaml:"lab"`
-	Driver string       `json:"driver" yaml:"driver"`
-	Nodes  []nodeReport `json:"nodes" yaml:"nodes"`
-	Quorum swarm.Quorum `json:"quorum" yaml:"quorum"`
-	// Ports that services publish; none where the swarm cannot be asked.
-	Ports []portReport `json:"ports" yaml:"ports"`
-	// Ailments are what keeps the swarm from standing, or soon will.
-	Ailments []swarm.Problem `json:"ailments" yaml:"ailments"`
-	Warnings []string        `json:"warnings" yaml:"warnings"`
-}
-
-type nodeReport struct {
-	Name     string `json:"name" yaml:"name"`
-	Hostname string `json:"hostname" yaml:"hostname"`
-	// IP is the address that the node has in the swarm, else that of labs.yaml.
-	IP string `json:"ip" yaml:"ip"`
-	// Machine is running, halted, absent or unknown.
-	Machine machine.Status `json:"machine" yaml:"machine"`
-	// Engine is the engine's version, empty when it does not answer.
-	Engine string      `json:"engine" yaml:"engine"`
-	Swarm  swarmReport `json:"swarm" yaml:"swarm"`
-	Error  string      `json:"error" yaml:"error"`
-	// CertificateExpires is when the node's swarm certificate runs out (RFC
-	// 3339, UTC), empty where it could not be read.
-	CertificateExpires string `json:"certificate_expires" yaml:"certificate_expires"`
-	// CertificateDaysLeft is the days until then, to the nearest day; null where
-	// it is not known, 0 also when it is over.
-	CertificateDaysLeft *int `json:"certificate_days_left" yaml:"certificate_days_left"`
-}
-
-type swarmReport struct {
-	State        swarm.State `json:"state" yaml:"state"`
-	ID           string      `json:"id" yaml:"id"`
-	Cluster      string      `json:"cluster" yaml:"cluster"`
-	Role         lab.Role    `json:"role" yaml:"role"`
-	Leader       bool        `json:"leader" yaml:"leader"`
-	Reachability string      `json:"reachability" yaml:"reachability"`
-	Availability string      `json:"availability" yaml:"availability"`
-	Status       string      `json:"status" yaml:"status"`
-}
-
 func (a *app) status() *cobra.Command {
-	var output string
-	var watch, view bool
+	var o listing
+	var watch, view, exitCode bool
 	c := &cobra.Command{
-		Use:   "status",
+		Use: "status [NODE...]", Aliases: []string{"ps"},
 		Short: "Show every node: machine, engine, role, state; and the quorum",
 		Long: `Ask every machine and every engine, and show what each says. It works when
 there is no swarm, when nodes are down, and when the swarm has lost its
@@ -80,12 +33,27 @@ its keys. Where the output is no terminal it prints the table again and again.
 
 --view shows side by side what each manager believes: who leads, in which raft
 term, and every member's role and state. After a partition the sides differ,
-and what differs is marked with ≠.`,
-		Example: "  dcalab status\n  dcalab status --watch\n  dcalab status --view\n  dcalab status -o json",
-		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := checkFormat(output); err != nil {
+and what differs is marked with ≠.
+
+--exit-code makes the exit status 6 unless the swarm is what labs.yaml wants:
+all machines run, there is a leader, all nodes are Ready, managers Reachable,
+and swarm bootstrap has nothing to do. With names, this is asked of these nodes.`,
+		Example:           "  dcalab status\n  dcalab status --watch\n  dcalab status --view\n  dcalab status -o json\n  dcalab status --format '{{.name}} {{.swarm.role}}'\n  dcalab status --exit-code -q >/dev/null",
+		ValidArgsFunction: a.completeNodes,
+		RunE: func(c *cobra.Command, args []string) error {
+			var row any = report.Node{}
+			if view {
+				row = swarm.Belief{}
+			}
+			format, err := o.format(row)
+			if err != nil {
 				return err
+			}
+			switch {
+			case view && len(args) > 0:
+				return usage("--view shows every manager, and takes no names", "dcalab status --view")
+			case exitCode && (watch || view):
+				return usage("--exit-code is for one look at the nodes", "leave out --watch and --view")
 			}
 			ctx := c.Context()
 			a.watching = watch
@@ -93,15 +61,30 @@ and what differs is marked with ≠.`,
 			if err != nil {
 				return err
 			}
+			nodes, err := s.pick(args)
+			if err != nil {
+				return err
+			}
+			only := names(nodes)
+			if len(args) == 0 {
+				only = nil
+			}
 			if stop, err := s.announce(s.statusRunbook(view)); stop || err != nil {
 				return err
 			}
-			text := s.statusText
-			if view {
-				text = s.viewText
+			var unmet []string
+			show := func(ctx context.Context, s *session, w io.Writer) error {
+				if view {
+					return s.showBeliefs(ctx, w, format)
+				}
+				r, err := s.showStatus(ctx, w, format, only)
+				if err == nil && exitCode {
+					unmet = r.Unmet(s.Lab())
+				}
+				return err
 			}
-			if watch && output == "" && !view && a.streams.CanLive() {
-				return s.live(ctx)
+			if watch && o == (listing{}) && !view && a.streams.CanLive() {
+				return s.live(ctx, only)
 			}
 			if watch {
 				return ui.Watch(ctx, a.streams, 2*time.Second, func(ctx context.Context, _ int) (string, error) {
@@ -110,65 +93,96 @@ and what differs is marked with ≠.`,
 					if err != nil {
 						return "", err
 					}
-					text := s.statusText
-					if view {
-						text = s.viewText
-					}
-					shown, err := text(ctx, output)
-					return string(shown), err
+					var b bytes.Buffer
+					err = show(ctx, s, &b)
+					return b.String(), err
 				})
 			}
-			shown, err := text(ctx, output)
-			if err != nil {
+			var b bytes.Buffer
+			if err := show(ctx, s, &b); err != nil {
 				return err
 			}
-			_, err = a.streams.Out.Write(shown)
-			return err
+			if _, err = a.streams.Out.Write(b.Bytes()); err != nil || len(unmet) == 0 {
+				return err
+			}
+			return &trouble.Error{
+				ID: "swarm-unfinished", What: "the swarm is not yet what labs.yaml asks for", Why: strings.Join(unmet, "; "),
+				Next: []string{"dcalab up --swarm"}, Exit: trouble.ExitUnfinished,
+			}
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: a table)")
+	o.flags(c)
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "a live view, until q or Ctrl-C")
+	c.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 6 unless the swarm is what labs.yaml wants")
 	c.Flags().BoolVar(&view, "view", false, "what each manager believes, side by side")
 	return explained(c)
 }
 
-// statusText observes the lab once and shows it in a format.
-func (s *session) statusText(ctx context.Context, format string) ([]byte, error) {
-	r, v, err := s.examine(ctx)
+// showStatus observes the lab once and shows it; only some of its nodes, where
+// they are named.
+func (s *session) showStatus(ctx context.Context, w io.Writer, format ui.Format, only []string) (report.Status, error) {
+	r, err := report.Observe(ctx, s.Session, report.Options{Nodes: only, Advise: s.app.hint})
 	if err != nil {
-		return nil, err
+		return r, err
 	}
-	if format != "" {
-		return encode(format, r)
-	}
+	return r, format.Write(w, ui.Listing{
+		Document: r, Rows: r.Nodes, Key: "name",
+		Table: func(w io.Writer, wide bool) error { return s.statusText(w, r, wide) },
+	})
+}
+
+// statusText is the table of the nodes, and what is said below it.
+func (s *session) statusText(w io.Writer, r report.Status, wide bool) error {
 	var b bytes.Buffer
-	color := s.app.streams.OutColor(s.app.settings.GetBool("no-color"))
-	rows := make([][]string, len(r.Nodes))
-	for i, n := range r.Nodes {
-		rows[i] = row(n)
+	color, width := s.app.outColor(), s.app.streams.OutFit()
+	if wide {
+		width = 0
 	}
-	if err := statusTable(&b, rows, s.app.streams.OutFit(), color); err != nil {
-		return nil, err
+	if err := statusTable(&b, r.Nodes, wide, width, color); err != nil {
+		return err
 	}
-	line := quorumLine(v)
+	line := r.QuorumLine()
 	if !slices.ContainsFunc(r.Ailments, func(p swarm.Problem) bool { return strings.HasPrefix(p.Cause, line) }) { // it says it below
 		fmt.Fprintf(&b, "\n%s\n", s.app.hint(line))
 	} else {
 		b.WriteByte('\n')
 	}
-	if err := writePorts(&b, r.Ports, color); err != nil {
-		return nil, err
+	tables := []struct {
+		header []string
+		rows   [][]string
+	}{
+		{[]string{"SERVICE", "MODE", "REPLICAS", "IMAGE", "PORTS"}, cells(r.Services, report.Service.Cells)},
+		{[]string{"SERVICE", "PORT", "MODE", "REACHED AT"}, cells(r.Ports, report.Port.Cells)},
 	}
-	for _, w := range r.notices() {
-		ui.PrintWarning(&b, w, color)
+	for _, t := range tables {
+		if len(t.rows) == 0 {
+			continue
+		}
+		b.WriteByte('\n')
+		if err := ui.Table(&b, t.header, t.rows, color); err != nil {
+			return err
+		}
+	}
+	for _, line := range r.Notices() {
+		ui.PrintWarning(&b, line, color)
 	}
 	writeProblems(&b, r.Ailments, color)
-	return []byte(ui.Wrap(b.String(), s.app.streams.OutFit())), nil
+	_, err := io.WriteString(w, ui.Wrap(b.String(), width))
+	return err
+}
+
+func cells[T any](rows []T, of func(T) []string) [][]string {
+	out := make([][]string, len(rows))
+	for i, r := range rows {
+		out[i] = of(r)
+	}
+	return out
 }
 
 // statusTable leaves out, on a narrow terminal, what the live view does; before
 // that, the distribution's part of the engine's version.
-func statusTable(w io.Writer, rows [][]string, width int, color bool) error {
+func statusTable(w io.Writer, nodes []report.Node, wide bool, width int, color bool) error {
+	rows := cells(nodes, report.Node.Cells)
 	columns := []ui.Column{
 		{Title: "NODE"},
 		{Title: "MACHINE", Keep: 5},
@@ -177,6 +191,12 @@ func statusTable(w io.Writer, rows [][]string, width int, color bool) error {
 		{Title: "AVAILABILITY", Keep: 3},
 		{Title: "STATE", Keep: 9},
 		{Title: "ADDRESS", Keep: 1},
+	}
+	if wide {
+		columns = append(columns, ui.Column{Title: "HOSTNAME"}, ui.Column{Title: "ID"}, ui.Column{Title: "CERTIFICATE"})
+		for i, n := range nodes {
+			rows[i] = append(rows[i], n.MoreCells()...)
+		}
 	}
 	var whole bytes.Buffer
 	if err := ui.FitTable(&whole, columns, rows, 0, false); err != nil {
@@ -199,183 +219,12 @@ func widest(text string) int {
 	return w
 }
 
-// notices are what is wrong with nodes, and the warnings. That there is no
-// leader, the quorum's line says for all of them.
-func (r report) notices() []string {
-	var out []string
-	for _, n := range r.Nodes {
-		why := strings.TrimPrefix(n.Error, n.Name+": ")
-		switch {
-		case n.Error == "" || n.Machine != machine.StatusRunning || strings.Contains(n.Error, "does not have a leader"):
-			continue
-		case n.Swarm.State == swarm.StateLocked: // Docker's words know nothing of other nodes
-			why = "it waits for the swarm's unlock key: dcalab swarm unlock"
-		case n.Swarm.State == stateElecting:
-			why = "its engine runs, and waits for the swarm to elect a leader"
-		case n.Swarm.State == stateWaiting:
-			why = "its engine runs, and did not answer in time; an engine does that while its leader or its role changes"
-		case n.Swarm.State == stateAsking:
-			continue
+// writeProblems shows each as a warning with what fixes it.
+func writeProblems(w io.Writer, problems []swarm.Problem, color bool) {
+	for _, p := range problems {
+		ui.PrintWarning(w, p.Cause, color)
+		for _, line := range p.Fix {
+			fmt.Fprintln(w, "  "+line)
 		}
-		out = append(out, n.Name+": "+why)
 	}
-	return append(out, r.Warnings...)
 }
-
-// row is a node's line in the table.
-func row(n nodeReport) []string {
-	dash := func(s string) string {
-		if s == "" {
-			return "-"
-		}
-		return s
-	}
-	role := string(n.Swarm.Role)
-	switch {
-	case n.Swarm.Leader:
-		role += " (Leader)"
-	case n.Swarm.Reachability == string(engine.ReachabilityReachable) && n.Machine == machine.StatusHalted:
-		// The swarm has not missed it yet.
-	case n.Swarm.Reachability != "":
-		role += " (" + title(n.Swarm.Reachability) + ")"
-	}
-	state := string(n.Swarm.State)
-	if n.Swarm.State == swarm.StateMember && n.Swarm.Status != "" {
-		state = title(n.Swarm.Status)
-	}
-	switch {
-	case n.Swarm.Status == "down" && !n.Swarm.State.Answered():
-		state = "Down" // a node that answers knows better: locked, pending, error
-	case n.Machine != machine.StatusRunning:
-		state = ""
-	}
-	return []string{n.Name, string(n.Machine), dash(n.Engine), dash(role), dash(title(n.Swarm.Availability)), dash(state), n.IP}
-}
-
-func title(s string) string {
-	if s == "" {
-		return ""
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
-}
-
-// What a node is called whose engine is not down, and did not answer.
-const (
-	stateElecting swarm.State = "electing" // a manager: it answers a ping, and waits for a leader
-	stateWaiting  swarm.State = "waiting"  // it answers a ping, and what was asked hangs
-	stateAsking   swarm.State = "asking"   // in a view that goes on: no answer yet
-)
-
-// called is a node's state as it is told.
-func called(n swarm.NodeView, v swarm.View) swarm.State {
-	switch {
-	case n.Electing() && !v.Quorum.HasQuorum:
-		return stateElecting
-	case errors.Is(n.Err, swarm.ErrNotYet):
-		return stateAsking
-	case n.State == swarm.StateEngineDown && errors.Is(n.Err, engine.ErrHangs):
-		return stateWaiting
-	}
-	return n.State
-}
-
-// quorumLine says how many failures the managers tolerate, and what would let
-// them tolerate more. What to do where there is no leader, the ailments say.
-func quorumLine(v swarm.View) string {
-	q := v.Quorum
-	switch {
-	case !slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return !errors.Is(n.Err, swarm.ErrAbsent) }):
-		return "no swarm yet: dcalab up --swarm"
-	case v.Election():
-		return v.Leaderless()
-	case !slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return n.State.Answered() || errors.Is(n.Err, engine.ErrHangs) }):
-		if slices.ContainsFunc(v.Nodes, func(n swarm.NodeView) bool { return errors.Is(n.Err, swarm.ErrNotYet) }) {
-			return "no engine has answered yet"
-		}
-		return "no engine answers: bring the machines up with dcalab up"
-	}
-	if len(v.Swarms) == 0 && q.Managers == 0 {
-		return "no swarm yet: dcalab swarm bootstrap"
-	}
-	if q.Managers > 0 && !q.HasQuorum {
-		if len(v.Locked()) > 0 {
-			return v.Leaderless() + "; unlock the managers: dcalab swarm unlock"
-		}
-		return v.Leaderless()
-	}
-	line := "quorum: " + q.String()
-	switch q.Managers {
-	case 1:
-		line += "\n  with three managers the swarm survives the loss of one: dcalab promote NODE1 NODE2"
-	case 2:
-		line += "\n  with a third manager the swarm survives the loss of one: dcalab promote NODE"
-	}
-	return line
-}
-
-// examine asks everything once.
-func (s *session) examine(ctx context.Context) (report, swarm.View, error) {
-	v, c, err := s.observe(ctx)
-	if err != nil {
-		return report{}, v, err
-	}
-	defer c.Close()
-	if err := ctx.Err(); err != nil {
-		return report{}, v, err
-	}
-	v = labsession.Settled(v, c.Machines)
-	r, err := s.reportOn(ctx, v, c.Machines)
-	if err == nil {
-		r.age(ctx, v, c, time.Now())
-		for _, a := range r.Ailments {
-			for i, line := range a.Fix {
-				a.Fix[i] = s.app.hint(line)
-			}
-		}
-		r.Ports = append(r.Ports, s.ports(ctx, v, c.Targets)...)
-	}
-	return r, v, err
-}
-
-// reportOn puts what the engines said beside what runs.
-func (s *session) reportOn(ctx context.Context, v swarm.View, machines map[string]machine.Status) (report, error) {
-	r := report{Lab: s.Lab().Name, Driver: s.Driver().Name(), Nodes: []nodeReport{}, Ports: []portReport{}, Ailments: []swarm.Problem{}, Warnings: []string{}}
-	for _, n := range v.Nodes {
-		nr := nodeReport{
-			Name: n.Name, Hostname: n.Hostname, IP: n.Addr.String(),
-			Machine: machines[n.Name], Engine: n.Engine,
-			Swarm: swarmReport{
-				State: called(n, v), ID: n.NodeID, Cluster: n.Cluster, Role: n.Role, Leader: n.Leader,
-				Reachability: string(n.Reachability), Availability: string(n.Availability), Status: string(n.Status),
-			},
-		}
-		if !n.State.Answered() {
-			nr.Engine = "" // the version that the swarm remembers is no sign of life
-		}
-		if n.Err != nil {
-			nr.Error = s.app.hint(oneLine(n.Err))
-		}
-		if has := v.Engaged(n.Name); has != "" && has != nr.IP {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: the swarm has it at %s, and labs.yaml says %s; put labs.yaml back, or make the node anew: dcalab destroy %s, then dcalab up --swarm",
-				n.Name, has, nr.IP, n.Name))
-			nr.IP = has
-		}
-		r.Nodes = append(r.Nodes, nr)
-	}
-	r.Quorum = v.Quorum
-	if err := s.SameSubnet(); err != nil {
-		r.Warnings = append(r.Warnings, oneLine(err))
-	}
-	strays, err := s.strayWarnings(ctx)
-	if err != nil {
-		return r, err
-	}
-	r.Warnings = append(append(r.Warnings, strays...), v.Warnings...)
-	for i, w := range r.Warnings {
-		r.Warnings[i] = s.app.hint(w)
-	}
-	return r, nil
-}
-
-// oneLine is an error with the first thing to do about it.
-func oneLine(err error) string { return trouble.OneLine(err) }

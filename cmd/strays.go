@@ -14,30 +14,6 @@ import (
 	"github.com/dcalab/dcalab/ui"
 )
 
-// strayWarnings is a line for each machine that labs.yaml no longer has.
-func (s *session) strayWarnings(ctx context.Context) ([]string, error) {
-	strays, err := s.Orphans(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(strays)) {
-		out = append(out, fmt.Sprintf("the machine of %s %s, and labs.yaml no longer has %s: dcalab up --prune removes it in order, or put it back in labs.yaml", name, strayState(strays[name]), name))
-	}
-	return out, nil
-}
-
-func strayState(status machine.Status) string {
-	switch status {
-	case machine.StatusRunning:
-		return "runs"
-	case machine.StatusHalted:
-		return "is halted"
-	default:
-		return "exists"
-	}
-}
-
 // rehearseStrays adds what settleStrays would do. It asks nobody: where it
 // would, that is said.
 func (s *session) rehearseStrays(ctx context.Context, r *rehearsal, args []string, prune bool) error {
@@ -94,7 +70,7 @@ func (s *session) strayRefusal(ctx context.Context, list []string) error {
 // besideStrays tells of strays that stay where only some nodes are brought up,
 // and refuses to make one with the address of one that runs.
 func (s *session) besideStrays(ctx context.Context, args []string) error {
-	warnings, err := s.strayWarnings(ctx)
+	warnings, err := s.OrphanWarnings(ctx)
 	if err != nil {
 		return err
 	}

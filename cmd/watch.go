@@ -3,7 +3,6 @@ package cmd
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,268 +11,43 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
-	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
-	"github.com/dcalab/dcalab/node"
 	labsession "github.com/dcalab/dcalab/session"
-	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/ui"
 )
 
-// live shows the lab on the whole screen, until somebody leaves.
-func (s *session) live(ctx context.Context) error {
-	w := &watcher{app: s.app, held: map[string]*held{}}
-	defer w.close()
-	return ui.Live(ctx, s.app.streams, ui.LiveOptions{
-		Look: w.look, Interval: lookInterval,
-		Color: s.app.streams.OutColor(s.app.settings.GetBool("no-color")),
-	})
-}
-
-const (
-	lookInterval = 500 * time.Millisecond
-	// lookPatience is how long one look waits for answers; what comes later is
-	// shown by a later one.
-	lookPatience = time.Second
-	// staleAfter is from when on what is shown is called old.
-	staleAfter = 2 * time.Second
-)
-
-// watcher looks at a lab again and again, over connections that it keeps.
-// Machines, engines and tasks are asked independently of each other: whoever
-// is slow is shown as it was, and called old.
-type watcher struct {
-	app      *app
-	id       string // of the lab that the connections belong to
-	held     map[string]*held
-	engines  swarm.Watch
-	machines background[map[string]machine.Status]
-	tasks    background[[]engine.Task]
-	known    map[string]machine.Status // what the driver told last; nil before
-	told     []engine.Task             // what a manager told last
-	since    time.Time                 // when it did; zero where none ever did
-}
-
-// held is a node that is connected, or is being connected.
-type held struct {
-	dialing background[*node.Conn]
-	node    *node.Conn
-	client  *engine.Client
-}
-
-// background is one question at a time, answered in a goroutine of its own.
-type background[T any] struct {
-	done chan struct{}
-	got  T
-	err  error
-}
-
-// begin asks, unless the last question is still under way.
-func (b *background[T]) begin(ask func() (T, error)) {
-	if b.done != nil {
-		return
-	}
-	done := make(chan struct{})
-	b.done = done
-	go func() {
-		defer close(done)
-		b.got, b.err = ask()
-	}()
-}
-
-// take gives the answer once, where it comes before ctx ends; ok tells that.
-func (b *background[T]) take(ctx context.Context) (got T, err error, ok bool) {
-	if b.done == nil {
-		return got, nil, false
-	}
-	select {
-	case <-b.done:
-	default:
-		select {
-		case <-b.done:
-		case <-ctx.Done():
-			return got, nil, false
-		}
-	}
-	b.done = nil
-	return b.got, b.err, true
-}
-
-// close is called when the context of the looks has ended.
-func (w *watcher) close() {
-	_, _, _ = w.machines.take(context.Background())
-	_, _, _ = w.tasks.take(context.Background())
-	for name := range w.held {
-		w.drop(name)
-	}
-	w.engines.Wait()
-}
-
-func (w *watcher) drop(name string) {
-	h := w.held[name]
-	delete(w.held, name)
-	if node, _, ok := h.dialing.take(context.Background()); ok && node != nil {
-		_ = node.Close()
-	}
-	if h.client != nil {
-		_ = h.client.Close()
-	}
-	if h.node != nil {
-		_ = h.node.Close()
-	}
-}
-
-// look opens the lab anew: it may be made, changed and destroyed meanwhile.
-func (w *watcher) look(ctx context.Context) (ui.Picture, error) {
-	s, err := w.app.open()
-	if err != nil {
-		return ui.Picture{}, err
-	}
-	if s.Record().ID != w.id {
-		_, _, _ = w.machines.take(ctx)
-		_, _, _ = w.tasks.take(ctx)
-		for name := range w.held {
-			w.drop(name)
-		}
-		w.id, w.known, w.told, w.since = s.Record().ID, nil, nil, time.Time{}
-	}
-	soon, cancel := context.WithTimeout(ctx, lookPatience)
-	defer cancel()
-	machines, err := w.lookAtMachines(ctx, soon, s)
-	if err != nil {
-		return ui.Picture{}, err
-	}
-	targets := w.connect(ctx, soon, s, machines)
-	v, old := w.engines.Look(ctx, targets, lookPatience)
-	v = labsession.Settled(v, machines)
-	for _, n := range v.Nodes {
-		// The next look makes a new connection: this may be what does not answer.
-		_, busy := old[n.Name]
-		if h := w.held[n.Name]; h != nil && h.node != nil && n.State == swarm.StateEngineDown && !busy && !errors.Is(n.Err, engine.ErrHangs) && !errors.Is(n.Err, swarm.ErrNotYet) {
-			w.drop(n.Name)
-		}
-	}
-	w.askForTasks(ctx, soon, swarm.New(targets, swarm.Options{}), v)
-	r, err := s.reportOn(ctx, v, machines)
-	if err != nil {
-		return ui.Picture{}, err
-	}
-	r.Ailments = append(r.Ailments, swarm.Diagnose(v, nil, time.Now())...)
-	p := picture(r, v, w.told, !w.since.IsZero())
-	for i, f := range p.Facts {
-		p.Facts[i].Value = s.app.hint(f.Value)
-	}
-	if p.Meter != nil {
-		p.Meter.Text = s.app.hint(p.Meter.Text)
-	}
-	now := time.Now()
-	p.Stale = stale(old, w.since, now)
-	for i := range p.Rows {
-		at, ok := old[p.Rows[i].Name]
-		p.Rows[i].Stale = ok && now.Sub(at) >= staleAfter
-	}
-	return p, nil
-}
-
-// lookAtMachines tells which machines run. Whose connection is held does, and
-// its end tells of the machine's; the driver is asked where one is missing.
-func (w *watcher) lookAtMachines(ctx, soon context.Context, s *session) (map[string]machine.Status, error) {
-	for name, h := range w.held {
-		_, ok := s.Lab().Node(name)
-		if gone := h.node != nil && ended(h.node); !ok || gone {
-			w.drop(name)
-			if w.known != nil && gone {
-				w.known[name] = machine.StatusUnknown // until the driver tells
-			}
-		}
-	}
-	if slices.ContainsFunc(s.Lab().Nodes, func(n lab.Node) bool { h := w.held[n.Name]; return h == nil || h.node == nil }) {
-		w.machines.begin(func() (map[string]machine.Status, error) { return s.Driver().Status(ctx) })
-	}
-	wait := soon
-	if w.known == nil { // the first look has nothing to show without it
-		wait = ctx
-	}
-	if known, err, ok := w.machines.take(wait); ok {
+// live shows nodes on the whole screen, until somebody leaves.
+func (s *session) live(ctx context.Context, nodes []string) error {
+	a := s.app
+	watched := report.NewLive(func() (*labsession.Session, error) {
+		s, err := a.open()
 		if err != nil {
 			return nil, err
 		}
-		w.known = maps.Clone(known)
-	}
-	machines := maps.Clone(w.known)
-	for name, h := range w.held {
-		if h.node != nil {
-			machines[name] = machine.StatusRunning
-		}
-	}
-	return machines, nil
+		return s.Session, nil
+	}, report.Options{Nodes: nodes, Advise: a.hint})
+	defer watched.Close()
+	return ui.Live(ctx, a.streams, ui.LiveOptions{
+		Look: func(ctx context.Context) (ui.Picture, error) {
+			seen, err := watched.Look(ctx)
+			if err != nil {
+				return ui.Picture{}, err
+			}
+			return picture(seen, a.hint, time.Now()), nil
+		},
+		Interval: lookInterval, Color: a.outColor(),
+	})
 }
 
-// connect makes the connections that are missing, and gives the way to each
-// engine.
-func (w *watcher) connect(ctx, soon context.Context, s *session, machines map[string]machine.Status) []swarm.Target {
-	for _, n := range s.Lab().Nodes {
-		if machines[n.Name] != machine.StatusRunning {
-			if h := w.held[n.Name]; h != nil && h.node == nil && h.dialing.done == nil {
-				w.drop(n.Name)
-			}
-			continue
-		}
-		h := w.held[n.Name]
-		if h == nil {
-			h = &held{}
-			w.held[n.Name] = h
-		}
-		if h.node == nil {
-			h.dialing.begin(func() (*node.Conn, error) { return s.Dial(ctx, n.Name, machine.StatusRunning) })
-		}
-	}
-	var targets []swarm.Target
-	for _, n := range s.Lab().Nodes {
-		t := swarm.TargetFor(s.Lab(), n)
-		t.Unreachable = labsession.NotRunning(n.Name, machines[n.Name])
-		if h := w.held[n.Name]; h != nil {
-			conn, err, ok := h.dialing.take(soon)
-			switch {
-			case ok && err != nil:
-				t.Unreachable = err
-			case ok:
-				if h.client, err = engine.New(n.Name, conn.DialEngine); err != nil {
-					_ = conn.Close()
-					t.Unreachable = err
-					break
-				}
-				h.node = conn
-			case h.node == nil:
-				t.Unreachable = fmt.Errorf("connecting: %w", swarm.ErrNotYet)
-			}
-			if h.node != nil {
-				t.Engine, t.Certificate, t.Unreachable = h.client, labsession.CertificateOf(h.node), nil
-			}
-		}
-		targets = append(targets, t)
-	}
-	return targets
-}
-
-// askForTasks asks a manager for the tasks; what it told last is kept.
-func (w *watcher) askForTasks(ctx, soon context.Context, cluster *swarm.Cluster, v swarm.View) {
-	w.tasks.begin(func() ([]engine.Task, error) { return cluster.Tasks(ctx, v) })
-	tasks, err, ok := w.tasks.take(soon)
-	switch {
-	case ok && err == nil:
-		w.told, w.since = tasks, time.Now()
-	case ok && errors.Is(err, swarm.ErrNoManager) && !v.Election():
-		w.told, w.since = nil, time.Time{}
-	}
-}
+const lookInterval = 500 * time.Millisecond
 
 // stale says what of a picture is old, and how old.
 func stale(old map[string]time.Time, tasks, now time.Time) string {
 	var names []string
 	var oldest time.Time
 	for _, name := range slices.Sorted(maps.Keys(old)) {
-		if at := old[name]; now.Sub(at) >= staleAfter {
+		if at := old[name]; now.Sub(at) >= report.StaleAfter {
 			names = append(names, name)
 			if oldest.IsZero() || at.Before(oldest) {
 				oldest = at
@@ -283,23 +57,15 @@ func stale(old map[string]time.Time, tasks, now time.Time) string {
 	if len(names) > 0 {
 		return fmt.Sprintf("data of %s is %s old", strings.Join(names, ", "), ui.Duration(now.Sub(oldest).Truncate(time.Second)))
 	}
-	if !tasks.IsZero() && now.Sub(tasks) >= 2*staleAfter {
+	if !tasks.IsZero() && now.Sub(tasks) >= 2*report.StaleAfter {
 		return fmt.Sprintf("data of tasks is %s old", ui.Duration(now.Sub(tasks).Truncate(time.Second)))
 	}
 	return ""
 }
 
-func ended(n *node.Conn) bool {
-	select {
-	case <-n.Done():
-		return true
-	default:
-		return false
-	}
-}
-
-// picture is the live view of a lab; told tells that a manager gave the tasks.
-func picture(r report, v swarm.View, tasks []engine.Task, told bool) ui.Picture {
+// picture is the live view of a lab.
+func picture(seen report.Picture, hint func(string) string, now time.Time) ui.Picture {
+	r := seen.Status
 	p := ui.Picture{
 		Title: "lab " + r.Lab + " (" + r.Driver + ")",
 		Columns: []ui.Column{
@@ -312,31 +78,34 @@ func picture(r report, v swarm.View, tasks []engine.Task, told bool) ui.Picture 
 			{Title: "ENGINE", Keep: 2},
 			{Title: "ADDRESS", Keep: 1},
 		},
-		Warnings: r.notices(),
+		Warnings: r.Notices(),
+		Stale:    stale(seen.Old, seen.TasksAt, now),
 	}
 	for _, a := range r.Ailments {
 		p.Warnings = append(p.Warnings, a.Cause+": "+strings.Join(a.Fix, "; "))
 	}
-	text := strings.ReplaceAll(strings.TrimPrefix(quorumLine(v), "quorum: "), "\n ", ";")
+	text := hint(strings.ReplaceAll(strings.TrimPrefix(r.QuorumLine(), "quorum: "), "\n ", ";"))
 	if q := r.Quorum; q.Managers > 0 {
-		p.Facts = append(p.Facts, ui.Fact{Label: "leader", Value: cmp.Or(v.Leader, "none"), Since: true})
+		p.Facts = append(p.Facts, ui.Fact{Label: "leader", Value: cmp.Or(r.Leader(), "none"), Since: true})
 		p.Meter = &ui.Meter{Label: "quorum", Have: q.Reachable, Need: q.Majority, Of: q.Managers, Lost: !q.HasQuorum, Text: text}
 	} else {
 		p.Facts = append(p.Facts, ui.Fact{Label: "swarm", Value: text})
 	}
-	for i, n := range r.Nodes {
-		cells := row(n)
+	for _, n := range r.Nodes {
+		cells := n.Cells()
 		name, run, version, role, availability, state, address := cells[0], cells[1], cells[2], cells[3], cells[4], cells[5], cells[6]
 		var own []engine.Task
-		for _, t := range tasks {
+		for _, t := range seen.Tasks {
 			if t.NodeID != "" && t.NodeID == n.Swarm.ID {
 				own = append(own, t)
 			}
 		}
+		at, old := seen.Old[n.Name]
 		p.Rows = append(p.Rows, ui.Row{
 			Name:    name,
-			Cells:   []string{name, run, role, availability, state, tasksOn(n, own, told), version, address},
-			Details: details(n, v.Nodes[i], own, told),
+			Cells:   []string{name, run, role, availability, state, tasksOn(n, own, seen.Told), version, address},
+			Details: details(n, r.Labels(n.Name), own, seen.Told),
+			Stale:   old && now.Sub(at) >= report.StaleAfter,
 		})
 	}
 	return p
@@ -344,7 +113,7 @@ func picture(r report, v swarm.View, tasks []engine.Task, told bool) ui.Picture 
 
 // tasksOn is how many tasks a node runs. A halted one runs none, whatever the
 // swarm goes on saying until it misses the node.
-func tasksOn(n nodeReport, tasks []engine.Task, told bool) string {
+func tasksOn(n report.Node, tasks []engine.Task, told bool) string {
 	told = told && n.Swarm.Status != ""
 	if told && n.Machine == machine.StatusHalted {
 		return "0"
@@ -373,10 +142,10 @@ func taskCount(tasks []engine.Task, told bool) string {
 }
 
 // details are what is known of one node.
-func details(n nodeReport, v swarm.NodeView, tasks []engine.Task, told bool) []ui.Section {
+func details(n report.Node, set map[string]string, tasks []engine.Task, told bool) []ui.Section {
 	var labels []string
-	for _, key := range slices.Sorted(maps.Keys(v.Labels)) {
-		labels = append(labels, key+"="+v.Labels[key])
+	for _, key := range slices.Sorted(maps.Keys(set)) {
+		labels = append(labels, key+"="+set[key])
 	}
 	about := ui.Section{}
 	for _, pair := range [][]string{

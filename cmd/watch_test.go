@@ -5,10 +5,12 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/swarm"
 )
 
@@ -34,10 +36,10 @@ func TestTaskCount(t *testing.T) {
 }
 
 func TestPictureOfALab(t *testing.T) {
-	r := report{Lab: "dca", Driver: "sandbox", Quorum: swarm.QuorumOf(1, 1), Warnings: []string{"take care"}, Nodes: []nodeReport{
+	r := report.Status{Lab: "dca", Driver: "sandbox", Quorum: swarm.QuorumOf(1, 1), Warnings: []string{"take care"}, Nodes: []report.Node{
 		{Name: "master", Hostname: "master.docker-dca.example", IP: "10.20.20.100", Machine: machine.StatusRunning, Engine: "29.1",
-			Swarm: swarmReport{State: swarm.StateMember, ID: "id1", Role: lab.RoleManager, Leader: true, Reachability: "reachable", Availability: "active", Status: "ready"}},
-		{Name: "node01", IP: "10.20.20.110", Machine: machine.StatusHalted, Error: "its machine is halted", Swarm: swarmReport{State: swarm.StateUnreachable}},
+			Swarm: report.Membership{State: swarm.StateMember, ID: "id1", Role: lab.RoleManager, Leader: true, Reachability: "reachable", Availability: "active", Status: "ready"}},
+		{Name: "node01", IP: "10.20.20.110", Machine: machine.StatusHalted, Error: "its machine is halted", Swarm: report.Membership{State: swarm.StateUnreachable}},
 	}}
 	v := swarm.View{
 		Leader: "master", Quorum: r.Quorum, Swarms: []swarm.SwarmMembers{{Cluster: "c"}},
@@ -48,7 +50,9 @@ func TestPictureOfALab(t *testing.T) {
 		{NodeID: "id1", Name: "web.1", State: "running", Desired: "running"},
 		{NodeID: "", Name: "web.3", State: "pending", Desired: "running"},
 	}
-	p := picture(r, v, tasks, true)
+	r.View = v
+	same := func(s string) string { return s }
+	p := picture(report.Picture{Status: r, Tasks: tasks, Told: true}, same, time.Now())
 	if want := []string{"master", "running", "manager (Leader)", "Active", "Ready", "1", "29.1", "10.20.20.100"}; !reflect.DeepEqual(p.Rows[0].Cells, want) {
 		t.Errorf("got %q", p.Rows[0].Cells)
 	}
@@ -78,13 +82,13 @@ func TestPictureOfALab(t *testing.T) {
 	}
 
 	// An election: as many answer as are needed, and nobody leads.
-	v.Leader, r.Quorum = "", swarm.Quorum{Managers: 3, Reachable: 2, Majority: 2}
-	p = picture(r, v, nil, false)
+	r.View.Leader, r.Quorum = "", swarm.Quorum{Managers: 3, Reachable: 2, Majority: 2}
+	p = picture(report.Picture{Status: r}, same, time.Now())
 	if p.Facts[0].Value != "none" || !p.Meter.Lost || p.Rows[0].Cells[5] != "-" {
 		t.Errorf("got %+v, %+v, %q", p.Facts, p.Meter, p.Rows[0].Cells)
 	}
 	// No swarm: no leader to speak of.
-	p = picture(report{Lab: "dca"}, swarm.View{}, nil, false)
+	p = picture(report.Picture{Status: report.Status{Lab: "dca"}}, same, time.Now())
 	if p.Meter != nil || len(p.Facts) != 1 || p.Facts[0].Label != "swarm" {
 		t.Errorf("got %+v, %+v", p.Facts, p.Meter)
 	}
@@ -114,8 +118,8 @@ func TestViewTable(t *testing.T) {
 			{About: "term", Beliefs: map[string]string{"m1": "5", "m2": "3"}},
 		},
 	}
-	got, err := viewTable(v, false)
-	if err != nil {
+	var got strings.Builder
+	if err := viewTable(&got, report.Beliefs{Views: v}, false); err != nil {
 		t.Fatal(err)
 	}
 	want := `BELIEVED BY   m1                m2                                  m3
@@ -130,24 +134,7 @@ warning: m1: The swarm does not have a leader; its engine remembers the managers
 warning: m3: info: no answer within 5s
 disagreement on leader, term: m2 with a leader, m1 without: a partition, or an election under way
 `
-	if string(got) != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-}
-
-func TestVerdict(t *testing.T) {
-	list := func(name, leader string) swarm.Belief {
-		return swarm.Belief{Manager: name, Answer: swarm.AnswerList, Leader: leader}
-	}
-	for want, v := range map[string]swarm.Views{
-		"all managers agree\n":      {Managers: []swarm.Belief{list("m1", "m1"), list("m2", "m1")}},
-		"those that answer agree\n": {Managers: []swarm.Belief{list("m1", "m1"), {Manager: "m2", Answer: swarm.AnswerSilent}}},
-		"no manager answers\n":      {Managers: []swarm.Belief{{Manager: "m2", Answer: swarm.AnswerSilent}}},
-		"no manager has a leader: the quorum is lost, or an election is under way\n": {Managers: []swarm.Belief{{Manager: "m1", Answer: swarm.AnswerNoList}}},
-		"disagreement on m3\n": {Managers: []swarm.Belief{list("m1", "m1"), list("m2", "m1")}, Disagreements: []swarm.Disagreement{{About: "m3"}}},
-	} {
-		if got := verdict(v); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
+	if got.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
 	}
 }

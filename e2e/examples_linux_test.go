@@ -31,7 +31,7 @@ func exampleWalk() []string {
 	return []string{
 		"version", "init", "config_validate", "config_view", "config_schema", "render",
 		"$ rm labs.yaml",
-		"doctor", "up", "swarm_bootstrap", "status", "list",
+		"doctor", "up", "swarm_bootstrap", "wait", "status", "list",
 		"ssh", "exec", "ssh-config", "env", "logs",
 		"$ printf 'services: {}\\n' > stack.yml",
 		"cp",
@@ -50,7 +50,7 @@ func exampleWalk() []string {
 		"demote",
 		"drain", "activate", "pause",
 		"$ dcalab activate node02",
-		"label_set", "label_rm",
+		"label_set", "label_rm", "label_list",
 		"remove", "join", "swarm_leave",
 		"$ dcalab join node02",
 		"snapshot_save", "snapshot_list", "snapshot_restore", "snapshot_delete",

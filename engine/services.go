@@ -24,28 +24,79 @@ type Port struct {
 	NodeIDs []string
 }
 
-// Ports gives the ports that services publish, ordered by service and port; on
-// managers only. A port of Host mode that the engine picks for each task is
-// given once for each.
-func (c *Client) Ports(ctx context.Context) ([]Port, error) {
-	var out []Port
-	err := c.call(ctx, "published ports", infoTimeout, func(ctx context.Context) error {
-		services, err := c.api.ServiceList(ctx, swarm.ServiceListOptions{})
+// Service is a service of the swarm.
+type Service struct {
+	Name string
+	// Mode is replicated, global, replicated-job or global-job.
+	Mode string
+	// Running tasks, and how many the swarm wants.
+	Running, Desired int
+	// Image as it was named, with the digest that the swarm found for it.
+	Image string
+	// Ports that it publishes, ordered. One of Host mode that the engine picks for
+	// each task is given once for each.
+	Ports []Port
+}
+
+// Services gives the services of the swarm, by name; on managers only.
+func (c *Client) Services(ctx context.Context) ([]Service, error) {
+	var out []Service
+	err := c.call(ctx, "service list", infoTimeout, func(ctx context.Context) error {
+		services, err := c.api.ServiceList(ctx, swarm.ServiceListOptions{Status: true})
 		if err != nil {
 			return err
 		}
 		var tasks []swarm.Task
-		if slices.ContainsFunc(services, publishesOnHosts) {
+		// Engines before 20.10 do not count tasks.
+		if slices.ContainsFunc(services, func(s swarm.Service) bool { return s.ServiceStatus == nil || publishesOnHosts(s) }) {
 			// Of a service with thousands of old tasks, only the living ones.
 			tasks, err = c.api.TaskList(ctx, swarm.TaskListOptions{Filters: filters.NewArgs(filters.Arg("desired-state", "running"))})
 			if err != nil {
 				return err
 			}
 		}
-		out = portsOf(services, tasks)
+		out = servicesOf(services, tasks)
 		return nil
 	})
 	return out, err
+}
+
+func servicesOf(services []swarm.Service, tasks []swarm.Task) []Service {
+	var out []Service
+	for _, s := range services {
+		one := Service{Name: s.Spec.Name, Mode: modeOf(s.Spec.Mode), Ports: portsOf([]swarm.Service{s}, tasks)}
+		if c := s.Spec.TaskTemplate.ContainerSpec; c != nil {
+			one.Image = c.Image
+		}
+		if s.ServiceStatus != nil {
+			one.Running, one.Desired = int(s.ServiceStatus.RunningTasks), int(s.ServiceStatus.DesiredTasks)
+		} else {
+			for _, t := range tasks {
+				if t.ServiceID != s.ID {
+					continue
+				}
+				one.Desired++
+				if t.Status.State == swarm.TaskStateRunning {
+					one.Running++
+				}
+			}
+		}
+		out = append(out, one)
+	}
+	slices.SortFunc(out, func(a, b Service) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+func modeOf(m swarm.ServiceMode) string {
+	switch {
+	case m.Global != nil:
+		return "global"
+	case m.ReplicatedJob != nil:
+		return "replicated-job"
+	case m.GlobalJob != nil:
+		return "global-job"
+	}
+	return "replicated"
 }
 
 func publishesOnHosts(s swarm.Service) bool {

@@ -32,19 +32,19 @@ func TestManyProblemsAreBounded(t *testing.T) {
 		want string // what the message has
 	}{
 		"an open bracket, 400 long lines": {"version: 1\nlabs: [" + strings.Repeat(repeated("b,", 600)+"\n", 400), "YAML syntax"},
-		"an open bracket, short lines":    {"version: 1\nlabs: [" + repeated("bbbbbbb,\n", maxSize-100), "YAML syntax"},
+		"an open bracket, short lines":    {"version: 1\nlabs: [" + repeated("bbbbbbb,\n", MaxSize-100), "YAML syntax"},
 		"10,000 unknown keys":             {"version: 1\n" + keys.String(), "this mapping has 10001 keys; expected at most 1000"},
 		"10,000 labs":                     {head + labs.String(), "this mapping has 10000 keys"},
 		"a lab of 900 unknown keys":       {lab + repeated("    z: 1\n", 9*900), "and 8"},
 		"20,000 bad labels":               {lab + "    nodes:\n" + bad.String(), "and 20080 more"},
-		"80,000 tabs":                     {repeated("\ta\n", maxSize-1), "more"},
+		"80,000 tabs":                     {repeated("\ta\n", MaxSize-1), "more"},
 		"a key of 1,000 letters":          {lab + "    " + strings.Repeat("k", 1000) + ": 1\n    nodes: []\n", `unknown key "kkk`},
 		"a value of 100,000 letters":      {lab + "    driver: " + strings.Repeat("k", 100_000) + "\n    nodes: []\n", `driver is "kkk`},
 		"10,000 brackets":                 {strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000), "the file is a list"},
-		"brackets without end":            {strings.Repeat("[", maxSize), "exceeded max depth"},
+		"brackets without end":            {strings.Repeat("[", MaxSize), "exceeded max depth"},
 		"aliases of aliases":              {"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c,*c]\n", "and 13 more"},
 		"more bytes than a labs.yaml has": {repeated("# nothing\n", 1<<20), "expected at most 262144"},
-		"a tag in each of 30,000 entries": {repeated("- !!x b\n", maxSize-1), "more"},
+		"a tag in each of 30,000 entries": {repeated("- !!x b\n", MaxSize-1), "more"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

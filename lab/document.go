@@ -17,7 +17,7 @@ import (
 // What bounds a labs.yaml, and with it the time that reading one takes: all far
 // above any real one.
 const (
-	maxSize = 1 << 18 // bytes
+	MaxSize = 1 << 18 // bytes
 	// maxKeys is how many keys one mapping may have. Keys are looked up one after
 	// the other.
 	maxKeys = 1000
@@ -31,7 +31,7 @@ const (
 // duplicate keys, tags of one's own) is a problem. The node is nil where there
 // is nothing to go on with.
 func readDocument(data []byte) (*yaml.Node, []Problem) {
-	if len(data) > maxSize {
+	if len(data) > MaxSize {
 		return nil, []Problem{tooLong(int64(len(data)))}
 	}
 	if p, ok := badText(data); ok {
@@ -65,7 +65,7 @@ func readDocument(data []byte) (*yaml.Node, []Problem) {
 
 // tooLong is the problem of a file with so many bytes.
 func tooLong(size int64) Problem {
-	return Problem{1, 1, fmt.Sprintf("the file has %d bytes", size), fmt.Sprintf("at most %d", maxSize)}
+	return Problem{1, 1, fmt.Sprintf("the file has %d bytes", size), fmt.Sprintf("at most %d", MaxSize)}
 }
 
 // crowded finds a mapping with more keys than maxKeys; nil where there is none.

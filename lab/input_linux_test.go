@@ -29,7 +29,7 @@ func TestWhatIsNoLabsFile(t *testing.T) {
 		"a link to nothing":    {func(p string) error { return os.Symlink("nothing", p) }, "labs-unreadable", "labs-unreadable"},
 		"a link to itself":     {func(p string) error { return os.Symlink(p, p) }, "labs-unreadable", "labs-unreadable"},
 		"64 GiB of nothing":    {func(p string) error { return sparse(p, 64<<30) }, "labs-invalid", "labs-invalid"},
-		"one byte too much":    {func(p string) error { return sparse(p, maxSize+1) }, "labs-invalid", "labs-invalid"},
+		"one byte too much":    {func(p string) error { return sparse(p, MaxSize+1) }, "labs-invalid", "labs-invalid"},
 		"a socket":             {func(p string) error { return unix.Mknod(p, unix.S_IFSOCK|0o600, 0) }, "labs-unreadable", "labs-not-a-file"},
 		"a folder through one": {func(p string) error { return os.Symlink("/proc", p) }, "labs-not-a-file", "labs-not-a-file"},
 	} {

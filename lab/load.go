@@ -112,12 +112,22 @@ func Load(path string, owner Owner) (*File, error) { return load(path, owner, fa
 // LoadFound is Load for a path that Find gave.
 func LoadFound(path string, owner Owner) (*File, error) { return load(path, owner, true) }
 
+// Piped is a labs.yaml whose text came through a pipe: no folder is that of its
+// labs. name is what messages call it.
+func Piped(name string, data []byte) (*File, error) {
+	f, err := Parse(name, data)
+	if err == nil {
+		f.Path, f.piped = name, true
+	}
+	return f, err
+}
+
 func load(path string, owner Owner, found bool) (*File, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	data, info, err := ReadInput(path, maxSize, owner)
+	data, info, err := ReadInput(path, MaxSize, owner)
 	var unfit *InputError
 	switch {
 	case errors.As(err, &unfit) && unfit.Size > 0:

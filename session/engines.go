@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -184,6 +185,26 @@ func (s *Session) Orphans(ctx context.Context) (map[string]machine.Status, error
 		return nil, nil
 	}
 	return keeper.Strays(ctx)
+}
+
+// OrphanWarnings is a line for each machine that labs.yaml no longer has.
+func (s *Session) OrphanWarnings(ctx context.Context) ([]string, error) {
+	orphans, err := s.Orphans(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(orphans)) {
+		state := "exists"
+		switch orphans[name] {
+		case machine.StatusRunning:
+			state = "runs"
+		case machine.StatusHalted:
+			state = "is halted"
+		}
+		out = append(out, fmt.Sprintf("the machine of %s %s, and labs.yaml no longer has %s: dcalab up --prune removes it in order, or put it back in labs.yaml", name, state, name))
+	}
+	return out, nil
 }
 
 // with are the lab's nodes, and orphans as nodes without a role.

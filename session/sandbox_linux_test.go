@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/swarm"
 )
 
@@ -87,5 +89,19 @@ func TestALabWithoutACommandLine(t *testing.T) {
 	nodes, err := other.Select(ctx, session.Selector{Leader: true})
 	if err != nil || len(nodes) != 1 || nodes[0].Name != "m1" {
 		t.Errorf("the leader is %v: %v", nodes, err)
+	}
+	ready, _ := swarm.Named("ready", other.Lab())
+	if v, err := other.WaitFor(ctx, time.Minute, nil, swarm.HasLeader(), ready); err != nil || v.Leader != "m1" {
+		t.Errorf("the leader is %q: %v", v.Leader, err)
+	}
+	if r, err := conn.Run(ctx, "docker service create -q -d --name web --no-resolve-image --replicas 2 --publish 8080:80 localhost/none:1", nil); err != nil || r.Exit != 0 {
+		t.Errorf("%+v: %v", r, err)
+	}
+	status, err := report.Observe(ctx, other, report.Options{})
+	if err != nil || status.Leader() != "m1" || status.Nodes[0].CertificateDaysLeft == nil || len(status.Unmet(other.Lab())) > 0 {
+		t.Errorf("%+v, unmet %q: %v", status, status.Unmet(other.Lab()), err)
+	}
+	if len(status.Services) != 1 || !slices.Equal(status.Services[0].Cells(), []string{"web", "replicated", "0/2", "localhost/none:1", "*:8080->80/tcp"}) || len(status.Ports) != 1 {
+		t.Errorf("%+v, %+v", status.Services, status.Ports)
 	}
 }

@@ -64,9 +64,13 @@ func (s *Session) NoSuchNode(name string) error {
 	for _, n := range s.lab.Nodes {
 		addresses[n.IP.String()] = n.Name
 	}
+	next := lab.NodeMeant(name, names, addresses)
+	if s.file != nil && slices.ContainsFunc(s.file.Labs, func(l *lab.Lab) bool { return l.Name == name }) {
+		next = append(next, name+" is a lab: dcalab --lab "+name+" status")
+	}
 	return &trouble.Error{
 		ID: "unknown-node", Why: fmt.Sprintf("lab %s has no node %q", s.lab.Name, name),
-		Next: append(lab.NodeMeant(name, names, addresses), "its nodes are "+strings.Join(names, ", ")), Exit: trouble.ExitUsage,
+		Next: append(next, "its nodes are "+strings.Join(names, ", ")), Exit: trouble.ExitUsage,
 		Err: &UnknownNodeError{name},
 	}
 }

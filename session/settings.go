@@ -20,6 +20,8 @@ type Settings struct {
 	// Config is the labs.yaml that was named; empty means the nearest, else the
 	// built-in one.
 	Config string
+	// Input is where a labs.yaml is read that was named "-"; nil reads none.
+	Input func() ([]byte, error)
 	// Lab is its name in labs.yaml; empty means the default one.
 	Lab string
 	// Driver and Provider, where something other than labs.yaml sets them.
@@ -80,6 +82,13 @@ func (set Settings) dir() (string, error) {
 
 // Load reads labs.yaml: the one named, the nearest, or the built-in one.
 func (set Settings) Load() (*lab.File, error) {
+	if set.Config == "-" && set.Input != nil {
+		text, err := set.Input()
+		if err != nil {
+			return nil, err
+		}
+		return lab.Piped("standard input", text)
+	}
 	if set.Config != "" {
 		return lab.Load(set.Config, set.User)
 	}

@@ -152,6 +152,43 @@ func HasLeft(nodes ...string) Condition {
 	})}
 }
 
+// Named gives the condition of a name, as somebody types it: one of
+// ConditionNames. nodes are those that it is about; where none are given, those
+// of l that it can be about. ok is false for a name that is none.
+func Named(name string, l *lab.Lab, nodes ...string) (c Condition, ok bool) {
+	of := func(about func(lab.Node) bool) []string {
+		var out []string
+		for _, n := range l.Nodes {
+			if len(nodes) == 0 && about(n) || slices.Contains(nodes, n.Name) {
+				out = append(out, n.Name)
+			}
+		}
+		return out
+	}
+	every := func(lab.Node) bool { return true }
+	member := func(n lab.Node) bool { return n.Role != lab.RoleNone }
+	switch name {
+	case "leader", "quorum":
+		return HasLeader(), true
+	case "answers":
+		return Answers(of(every)...), true
+	case "ready":
+		return Ready(of(member)...), true
+	case "reachable":
+		return Reachable(of(func(n lab.Node) bool { return n.Role == lab.RoleManager })...), true
+	case "healthy":
+		return Healthy(of(every)...), true
+	case "left":
+		return HasLeft(of(every)...), true
+	}
+	return Condition{}, false
+}
+
+// ConditionNames are the names that Named knows.
+func ConditionNames() []string {
+	return []string{"leader", "quorum", "answers", "ready", "reachable", "healthy", "left"}
+}
+
 // ofNodes checks each of the nodes: missing says what it lacks, if anything.
 func ofNodes(nodes []string, missing func(NodeView) string) func(View) Finding {
 	return func(v View) Finding {

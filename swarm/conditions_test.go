@@ -188,3 +188,49 @@ func TestAwaitWhatDoesNotCome(t *testing.T) {
 		}
 	})
 }
+
+// The conditions that somebody types, on a swarm of three whose manager m2 is
+// unreachable and whose worker is Down.
+func TestNamedConditions(t *testing.T) {
+	l := &lab.Lab{Nodes: []lab.Node{{Name: "m1", Role: lab.RoleManager}, {Name: "m2", Role: lab.RoleManager}, {Name: "w1", Role: lab.RoleWorker}, {Name: "r", Role: lab.RoleNone}}}
+	v := View{Quorum: Quorum{Managers: 2, HasQuorum: true}, Nodes: []NodeView{
+		{Name: "m1", State: StateMember, Listed: true, Role: lab.RoleManager, Status: engine.NodeReady, Reachability: engine.ReachabilityReachable},
+		{Name: "m2", State: StateMember, Listed: true, Role: lab.RoleManager, Status: engine.NodeReady, Reachability: engine.ReachabilityUnreachable},
+		{Name: "w1", State: StateUnreachable, Listed: true, Role: lab.RoleWorker, Status: engine.NodeDown},
+		{Name: "r", State: StateInactive},
+	}}
+	for typed, want := range map[string]string{
+		"leader":       "",
+		"quorum":       "",
+		"answers":      "w1: unreachable",
+		"answers r m1": "",
+		"ready":        "w1: its status is down", // r is not to be in the swarm
+		"ready m1":     "",
+		"ready r":      "r: not in the swarm's list",
+		"reachable":    "m2: as a manager it is unreachable",
+		"reachable w1": "w1: it is not a manager",
+		"healthy m1 r": "",
+		"healthy":      "m2: as a manager it is unreachable; w1: it is unreachable",
+		"left r":       "",
+		"left":         "m1: it is member; m2: it is member; w1: it is unreachable",
+	} {
+		words := strings.Fields(typed)
+		c, ok := Named(words[0], l, words[1:]...)
+		if !ok {
+			t.Errorf("%s is no condition", words[0])
+			continue
+		}
+		f := c.Check(v)
+		if got := strings.Join(f.Missing, "; "); got != want || f.Holds != (want == "") {
+			t.Errorf("%s: %v, %q; want %q", typed, f.Holds, got, want)
+		}
+	}
+	for _, name := range ConditionNames() {
+		if _, ok := Named(name, l); !ok {
+			t.Errorf("%s is no condition", name)
+		}
+	}
+	if _, ok := Named("ready,leader", l); ok {
+		t.Error("a name that is none is one")
+	}
+}

@@ -99,8 +99,6 @@ func aliases() []alias {
 		{"label add", []string{"dcalab label set {rest}"}},
 		{"label delete", []string{"dcalab label rm {rest}"}},
 		{"label unset", []string{"dcalab label rm {rest}"}},
-		{"label ls", []string{"dcalab ssh {manager} -- docker node inspect --format '{{.Spec.Labels}}' NODE"}},
-		{"label list", []string{"dcalab ssh {manager} -- docker node inspect --format '{{.Spec.Labels}}' NODE"}},
 		{"init --advertise-addr", []string{"dcalab init writes a labs.yaml; what docker swarm init does, dcalab swarm bootstrap does, on the lab's addresses"}},
 		{"swarm bootstrap --advertise-addr", []string{"none is needed: every node advertises the address that labs.yaml gives it"}},
 		{"join --token", []string{"none is needed: dcalab join NODE fetches the token itself, and shows it nowhere"}},
@@ -120,12 +118,10 @@ func aliases() []alias {
 		{"ssh -p", []string{"what ssh itself takes: ssh -F .dcalab/{lab}/ssh_config NODE"}},
 
 		// Vagrant's, and general ones.
-		{"ls", []string{"the nodes: dcalab status", "the labs: dcalab list"}},
 		{"rm", []string{"out of the swarm: dcalab remove {rest}", "the machine, too: dcalab destroy {rest}"}},
 		{"delete", []string{"the machine: dcalab destroy {rest}", "out of the swarm alone: dcalab remove {rest}"}},
 		{"kill", []string{"dcalab halt --force {rest}"}},
 		{"stop", []string{"dcalab halt {rest:}"}},
-		{"down", []string{"the machines off: dcalab halt", "the machines away: dcalab destroy"}},
 		{"poweroff", []string{"dcalab halt {rest:}"}},
 		{"shutdown", []string{"dcalab halt {rest:}"}},
 		{"suspend", []string{"dcalab halt {rest:}", "keep it as it is: dcalab snapshot save NAME"}},

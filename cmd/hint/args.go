@@ -29,6 +29,7 @@ func requiredArgs(path string) (required, bool) {
 		"ssh":              {1, "the name of a node", []string{"dcalab ssh NODE", "dcalab ssh NODE -- COMMAND"}, true},
 		"logs":             {1, "the name of a node", []string{"dcalab logs NODE", "all logs in one file: dcalab logs --bundle lab.tar.gz"}, true},
 		"exec":             {1, "nodes, and a command behind --", []string{"dcalab exec NODE... -- COMMAND", "dcalab exec --all -- COMMAND"}, true},
+		"wait":             {1, "a condition", []string{"dcalab wait CONDITION [NODE...]", "the conditions are leader, quorum, answers, ready, reachable, healthy, left"}, false},
 		"cp":               {2, "a source and a target", []string{"to a node: dcalab cp FILE NODE:", "from one: dcalab cp NODE:FILE ."}, true},
 		"label set":        {2, "a node and a label", []string{"dcalab label set NODE KEY=VALUE"}, true},
 		"label rm":         {2, "a node and the key of a label", []string{"dcalab label rm NODE KEY"}, true},

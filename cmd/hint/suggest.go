@@ -22,10 +22,6 @@ type extraArg struct {
 // path.
 func extraArgs() map[string]extraArg {
 	return map[string]extraArg{
-		"status": {
-			[]string{"it shows every node; more of one: dcalab ssh {node} -- docker info"},
-			[]string{"of another lab: dcalab --lab LAB status"},
-		},
 		"swarm bootstrap": {
 			[]string{"it is for all nodes; for some of them: dcalab join {args}"},
 			[]string{"of another lab: dcalab --lab LAB swarm bootstrap"},

@@ -38,7 +38,7 @@ func advise(t *testing.T, l *lab.Lab, args ...string) string {
 	swarm.AddCommand(command("bootstrap", cobra.NoArgs))
 	label := &cobra.Command{Use: "label"}
 	label.AddCommand(command("set NODE KEY=VALUE", cobra.MinimumNArgs(2)))
-	root.AddCommand(exec, swarm, label, command("status", cobra.NoArgs), command("render", cobra.NoArgs), command("up [NODE...]", cobra.ArbitraryArgs), command("vagrant", cobra.MinimumNArgs(1)))
+	root.AddCommand(exec, swarm, label, command("status", cobra.NoArgs), command("reset", cobra.NoArgs), command("env", cobra.NoArgs), command("render", cobra.NoArgs), command("up [NODE...]", cobra.ArbitraryArgs), command("vagrant", cobra.MinimumNArgs(1)))
 	a.Install(root)
 	root.SetArgs(args)
 	root.SetOut(io.Discard)
@@ -61,9 +61,9 @@ func TestSuggestions(t *testing.T) {
 		"service ls":                   "on a manager: dcalab ssh master -- docker service ls",
 		"docker service ls --quiet":    "on a manager: dcalab ssh master -- docker service ls …",
 		"rm node01":                    "out of the swarm: dcalab remove node01",
-		"status node01":                "more of one: dcalab ssh node01 -- docker info",
-		"status node01.dca.example":    "more of one: dcalab ssh node01 -- docker info",
-		"status ha":                    "of another lab: dcalab --lab LAB status",
+		"reset node01":                 "one alone is made anew: dcalab destroy node01, then dcalab up node01",
+		"reset node01.dca.example":     "one alone is made anew: dcalab destroy node01, then dcalab up node01",
+		"env ha":                       "of another lab: dcalab --lab LAB env",
 		"swarm bootstrap node01 x":     "for some of them: dcalab join node01 x",
 		"render ha":                    "did you mean: dcalab --lab ha render",
 		"render ./labs.yaml":           "did you mean: dcalab --config ./labs.yaml render",
@@ -93,7 +93,7 @@ func TestSuggestionsWithoutALab(t *testing.T) {
 	for line, want := range map[string]string{
 		"service ls":     "on a manager: dcalab ssh NODE -- docker service ls",
 		"master":         "its commands: dcalab --help",
-		"status node01":  "of another lab: dcalab --lab LAB status",
+		"env node01":     "of another lab: dcalab --lab LAB env",
 		"exec":           "dcalab exec NODE... -- COMMAND",
 		"exec x ls --la": "after --: dcalab exec x -- ls --la",
 	} {

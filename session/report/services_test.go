@@ -1,4 +1,4 @@
-package cmd
+package report
 
 import (
 	"net/netip"
@@ -41,7 +41,7 @@ func TestWhereAPortAnswers(t *testing.T) {
 		"UDP":                                 {engine.Port{Protocol: "udp", Target: 53, Published: 53}, "", []string{"udp://10.0.0.1:53", "udp://10.0.0.2:53"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := portReports([]engine.Port{c.port}, v, c.missing)[0]
+			got := portsOf([]engine.Port{c.port}, v, c.missing)[0]
 			if !reflect.DeepEqual(got.URLs, c.urls) || got.Note != c.note {
 				t.Errorf("%q, %q; want %q, %q", got.URLs, got.Note, c.urls, c.note)
 			}

@@ -1,0 +1,119 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+func (a *app) wait() *cobra.Command {
+	timeout := 2 * time.Minute
+	c := &cobra.Command{
+		Use:   "wait CONDITION... [NODE...]",
+		Short: "Wait until there is a leader, nodes are Ready, or other conditions hold",
+		Long: `Look at the lab again and again until all conditions hold, for scripts. Without
+names a condition is about every node that it can be about.
+
+  leader, quorum  a manager answers with a leader behind it
+  answers         the nodes' engines answer
+  ready           the swarm's node list calls the nodes Ready
+  reachable       the leader reaches the nodes as managers (default: the
+                  managers of labs.yaml)
+  healthy         the nodes that are in the swarm are Ready, managers among
+                  them Reachable, and there is a leader
+  left            the nodes' engines are in no swarm
+
+The exit status is 0 when they hold, and 6 when the time is over, or when
+waiting does not help. The error says what is missing, node by node.`,
+		Example:           "  dcalab wait leader\n  dcalab wait ready node01 node02 --timeout 30s\n  dcalab halt node02 && dcalab wait leader && dcalab status",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeConditions,
+		RunE: func(c *cobra.Command, args []string) error {
+			if timeout <= 0 {
+				return usage("--timeout is how long it waits at most", "dcalab wait leader --timeout 2m")
+			}
+			var wanted, on []string
+			for _, word := range args {
+				if slices.Contains(swarm.ConditionNames(), word) {
+					wanted = append(wanted, word)
+				} else {
+					on = append(on, word)
+				}
+			}
+			if len(wanted) == 0 {
+				return oneOf("condition", args[0], swarm.ConditionNames(), "")
+			}
+			s, err := a.open()
+			if err != nil {
+				return err
+			}
+			nodes, err := s.pick(on)
+			if err == nil {
+				err = s.MustExist()
+			}
+			if err != nil {
+				return err
+			}
+			if len(on) > 0 {
+				on = names(nodes)
+			}
+			var conditions []swarm.Condition
+			for _, name := range wanted {
+				condition, _ := swarm.Named(name, s.Lab(), on...)
+				conditions = append(conditions, condition)
+			}
+			if stop, err := s.announce(s.statusRunbook(false)); stop || err != nil {
+				return err
+			}
+			p := s.progress(names(nodes))
+			defer p.Close()
+			_, err = s.WaitFor(c.Context(), timeout, func(missing []string) { p.Detail("", "waiting for "+strings.Join(missing, "; ")) }, conditions...)
+			if err != nil {
+				return notMet(wanted, err)
+			}
+			p.Close()
+			s.note("conditions met: %s", strings.Join(wanted, ", "))
+			return nil
+		},
+	}
+	c.Flags().DurationVar(&timeout, "timeout", timeout, "how long to wait at most")
+	_ = c.RegisterFlagCompletionFunc("timeout", cobra.FixedCompletions([]string{"30s", "2m", "5m"}, cobra.ShellCompDirectiveNoFileComp))
+	return explained(c)
+}
+
+// notMet words why conditions do not hold.
+func notMet(wanted []string, err error) error {
+	var unmet *swarm.UnmetError
+	if !errors.As(err, &unmet) {
+		return err
+	}
+	e := &trouble.Error{
+		ID: "condition-unmet", What: "wait for " + strings.Join(wanted, ", "), Why: strings.Join(unmet.Missing, "; "),
+		Next: []string{"look at the lab: dcalab status"}, Exit: trouble.ExitUnfinished, Err: err,
+	}
+	if unmet.Hopeless {
+		e.Next = append(e.Next, "waiting longer does not help")
+	} else {
+		e.What += fmt.Sprintf(" (%s)", unmet.Timeout)
+		e.Next = append(e.Next, "wait longer: --timeout 5m")
+	}
+	return e
+}
+
+func (a *app) completeConditions(c *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	nodes, directive := a.completeNodes(c, args, word)
+	var out []cobra.Completion
+	for _, name := range swarm.ConditionNames() {
+		if !slices.Contains(args, name) {
+			out = append(out, name)
+		}
+	}
+	return append(out, nodes...), directive
+}
