@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"strings"
 
+	labsession "github.com/dcalab/dcalab/session"
+
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/session/lifecycle"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -52,7 +55,7 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 		}
 		plan := swarm.PlanDissolve(v)
 		s.warnDissolve(plan)
-		return s.rehearse(planLines(plan.Steps()), plan.Runbook)
+		return s.rehearse(lifecycle.Lines(plan.Steps()), plan.Runbook)
 	}
 	release, err := s.change(ctx)
 	if err != nil {
@@ -77,12 +80,12 @@ func (a *app) dissolveSwarm(ctx context.Context, yes bool) error {
 		return s.recount(plan.Runbook)
 	}
 	if !yes {
-		if err := s.confirm(ctx, "dissolve", s.dissolveQuestion(ctx, v, crew)); err != nil {
+		if err := s.confirm(ctx, s.dissolveQuestion(ctx, v, crew)); err != nil {
 			return err
 		}
 	}
 	s.warn(plan.Warnings...)
-	d, err := crew.Cluster(swarm.Options{Progress: tell(p)}).Run(ctx, plan)
+	d, err := crew.Cluster(swarm.Options{Progress: labsession.Events(p)}).Run(ctx, plan)
 	for _, n := range d.View.Nodes {
 		if before, ok := v.Node(n.Name); ok && n.State == swarm.StateInactive && before.State != swarm.StateInactive {
 			p.Done(n.Name, "in no swarm")
@@ -110,7 +113,7 @@ func (s *session) warnDissolve(plan swarm.Plan) {
 // lab's swarm run to elect one, and for members that hang: they could not be
 // told to leave. Where none comes, it goes on without.
 func (s *session) observeElected(ctx context.Context, p *ui.Progress) (swarm.View, *crew, error) {
-	v, c, err := s.await(ctx, p, swarm.MembersAnswer)
+	v, c, err := s.Await(ctx, p, swarm.MembersAnswer)
 	var unmet *swarm.UnmetError
 	if errors.As(err, &unmet) {
 		err = nil

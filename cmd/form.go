@@ -5,6 +5,8 @@ import (
 	"maps"
 	"sync"
 
+	labsession "github.com/dcalab/dcalab/session"
+
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
@@ -90,14 +92,14 @@ func (f *formation) pass(ctx context.Context) {
 	}
 	defer c.Release()
 	// It says that nodes are missing, which is known, or fails as bootstrap will.
-	result, _ := c.Cluster(swarm.Options{Progress: tell(f.progress)}).Converge(ctx, f.session.Lab(), swarm.PlanOptions{})
+	result, _ := c.Cluster(swarm.Options{Progress: labsession.Events(f.progress)}).Converge(ctx, f.session.Lab(), swarm.PlanOptions{})
 	f.steps += len(result.Steps)
 	f.typed = append(f.typed, result.Runbook...)
 	for _, n := range result.View.Nodes {
 		joined := n.State == swarm.StateMember && n.Listed
 		for _, step := range result.Steps {
 			if joined && step.Node() == n.Name {
-				f.progress.Done(n.Name, summary(n))
+				f.progress.Done(n.Name, n.Summary())
 				break
 			}
 		}

@@ -7,10 +7,13 @@ import (
 	"slices"
 	"strings"
 
+	labsession "github.com/dcalab/dcalab/session"
+
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/session/lifecycle"
 	"github.com/dcalab/dcalab/swarm"
 )
 
@@ -49,7 +52,7 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 	defer crew.Close()
 	p := s.progress(s.Lab().NodeNames())
 	defer p.Close()
-	cluster := crew.Cluster(swarm.Options{Progress: tell(p)})
+	cluster := crew.Cluster(swarm.Options{Progress: labsession.Events(p)})
 	v, err := cluster.Changeable(ctx, c.nodes, c.awaits, a.dryRun())
 	var plan swarm.Plan
 	if err == nil {
@@ -58,7 +61,7 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 	if err == nil && a.dryRun() {
 		p.Close()
 		s.warn(plan.Warnings...)
-		return s.rehearse(planLines(plan.Steps()), plan.Runbook)
+		return s.rehearse(lifecycle.Lines(plan.Steps()), plan.Runbook)
 	}
 	result := plan.Result()
 	if err == nil {
@@ -236,9 +239,9 @@ func (a *app) joinNodes(ctx context.Context, args []string) error {
 		case !slices.Contains(options.Only, n.Name):
 			return ""
 		case slices.ContainsFunc(result.Steps, func(step swarm.Step) bool { return step.Node() == n.Name }):
-			return summary(n)
+			return n.Summary()
 		}
-		return "is in the swarm already: " + summary(n)
+		return "is in the swarm already: " + n.Summary()
 	})
 	if err != nil {
 		return err

@@ -63,7 +63,7 @@ driver are found by vagrant global-status, and removed by vagrant destroy ID.`,
 					s.note("%s", what)
 				}
 				r.add("%s: destroy its machines, with all that is on them", what)
-				r.types(one.deed(machine.Deed{Act: machine.ActDestroy, Nodes: slices.Sorted(maps.Keys(left))}))
+				r.types(one.ExplainMachines(machine.Deed{Act: machine.ActDestroy, Nodes: slices.Sorted(maps.Keys(left))}))
 				sessions = append(sessions, one)
 			}
 			if a.dryRun() {
@@ -73,7 +73,7 @@ driver are found by vagrant global-status, and removed by vagrant destroy ID.`,
 				return sessions[0].sudo(ctx)
 			}
 			if !yes {
-				if err := s.confirm(ctx, "prune", "no folder holds them any more: destroy their machines, with all that is on them?"); err != nil {
+				if err := s.confirm(ctx, "no folder holds them any more: destroy their machines, with all that is on them?"); err != nil {
 					return err
 				}
 			}
@@ -81,7 +81,7 @@ driver are found by vagrant global-status, and removed by vagrant destroy ID.`,
 			var typed runbook.Runbook
 			for i, one := range sessions {
 				p := one.progress([]string{list[i].Lab})
-				typed = append(typed, one.deed(machine.Deed{Act: machine.ActDestroy})...)
+				typed = append(typed, one.ExplainMachines(machine.Deed{Act: machine.ActDestroy})...)
 				err := one.Driver().Destroy(ctx, machine.Observer{Step: func(node, what string) { p.Step(list[i].Lab, node+": "+what) }})
 				if err == nil {
 					p.Done(list[i].Lab, "removed")

@@ -28,7 +28,7 @@ func (s *session) restartEngines(ctx context.Context, yes bool) error {
 	defer release()
 	p := s.progress(s.deferred)
 	defer func() { p.Close() }()
-	v, c, err := s.observeSettled(ctx, p)
+	v, c, err := s.operator().Settled(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (s *session) restartEngines(ctx context.Context, yes bool) error {
 	order := restartOrder(v, s.deferred)
 	if !yes {
 		p.Close()
-		if err := s.confirm(ctx, "up", restartQuestion(v, order)); err != nil {
+		if err := s.confirm(ctx, restartQuestion(v, order)); err != nil {
 			var t *trouble.Error
 			if errors.As(err, &t) {
 				t.Next = append(t.Next, "without it the engines go on with the settings that they have")
@@ -48,7 +48,7 @@ func (s *session) restartEngines(ctx context.Context, yes bool) error {
 	for i, name := range order {
 		if i > 0 {
 			c.Close()
-			if v, c, err = s.observeSettled(ctx, p); err != nil {
+			if v, c, err = s.operator().Settled(ctx, p); err != nil {
 				c = &crew{}
 				return err
 			}
@@ -131,7 +131,7 @@ func (s *session) standAgain(ctx context.Context, p *ui.Progress, c *crew, name 
 		return err
 	}
 	if n, ok := v.Node(name); ok && n.Listed {
-		p.Done(name, "restarted: "+summary(n))
+		p.Done(name, "restarted: "+n.Summary())
 	}
 	return nil
 }

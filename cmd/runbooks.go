@@ -13,6 +13,7 @@ import (
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/session/lifecycle"
 	"github.com/dcalab/dcalab/swarm"
 )
 
@@ -34,43 +35,6 @@ func onEach(nodes []lab.Node, lines ...string) runbook.Runbook {
 		}
 	}
 	return l
-}
-
-// deed is the driver's runbook for what it does to machines, one deed after the
-// other. What each begins with in the same way is said once.
-func (s *session) deed(deeds ...machine.Deed) runbook.Runbook {
-	e, ok := s.Driver().(machine.Explainer)
-	if !ok {
-		return nil
-	}
-	var all, first runbook.Runbook
-	for i, d := range deeds {
-		d.Flags = s.finding()
-		l := e.Explain(d)
-		if i == 0 {
-			first = l
-			all = append(all, l...)
-			continue
-		}
-		same := 0
-		for same < len(l) && same < len(first) && l[same] == first[same] {
-			same++
-		}
-		all = append(all, l[same:]...)
-	}
-	return all
-}
-
-// finding are the flags with which dcalab finds the lab's settings from every
-// folder, beside --lab.
-func (s *session) finding() (flags []string) {
-	if s.File().Path != "" {
-		flags = append(flags, "--config", s.File().Path)
-	}
-	if _, asked := s.Overridden("provider"); asked {
-		flags = append(flags, "--provider", s.Lab().Provider)
-	}
-	return flags
 }
 
 // byNode orders a runbook so that a person logs in to each node once: what is
@@ -186,7 +150,7 @@ func (s *session) rehearsePower(ctx context.Context, r *rehearsal, nodes []lab.N
 		if !create {
 			act = machine.ActStart
 		}
-		r.types(s.deed(machine.Deed{Act: act, Nodes: up, New: absent}))
+		r.types(s.ExplainMachines(machine.Deed{Act: act, Nodes: up, New: absent}))
 	}
 	for _, n := range nodes {
 		switch status := machines[n.Name]; {
@@ -265,7 +229,7 @@ func (s *session) rehearseForming(ctx context.Context, r *rehearsal, nodes []lab
 		return err
 	}
 	s.warn(plan.Warnings...)
-	r.plan = append(r.plan, planLines(plan.Steps())...)
+	r.plan = append(r.plan, lifecycle.Lines(plan.Steps())...)
 	for _, u := range plan.Unfinished {
 		if machines[u.Node] == machine.StatusRunning {
 			s.warn(u.Node + ": " + u.Why)
@@ -322,7 +286,7 @@ func (s *session) powered(act machine.Act, nodes []lab.Node, before map[string]m
 	}
 	var l runbook.Runbook
 	if len(d.Nodes) > 0 {
-		l = s.deed(d)
+		l = s.ExplainMachines(d)
 	}
 	for _, n := range nodes {
 		l = append(l, works[n.Name].Runbook(n.Name, nodeUser)...)
@@ -343,7 +307,7 @@ func (s *session) statusRunbook(view bool) runbook.Runbook {
 		}
 		return byNode(l)
 	}
-	l := s.deed(machine.Deed{Act: machine.ActStatus})
+	l := s.ExplainMachines(machine.Deed{Act: machine.ActStatus})
 	for _, n := range s.manager() {
 		l = append(l,
 			runbook.Command{Node: n.Name, Text: "docker node ls", Why: "on a manager: answers while there is a quorum"},

@@ -257,7 +257,7 @@ func (s *session) muster(ctx context.Context) (*crew, error) {
 // asRoot tells whether this command must be run again as root: the driver makes
 // and removes machines with rights that only root has.
 func (s *session) asRoot() bool {
-	return s.Driver().Traits().NeedsRoot && os.Geteuid() != 0
+	return lacksRoot(s.operator())
 }
 
 // sudo runs this same command again through sudo, and gives its outcome.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +19,7 @@ import (
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/session/lifecycle"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -146,7 +146,7 @@ other snapshots, stay as they are. There is no way back.`,
 
 // forgetting is the runbook of deleting a snapshot.
 func (s *session) forgetting(one machine.Snapshot) runbook.Runbook {
-	return s.deed(machine.Deed{Act: machine.ActDelete, Nodes: one.Nodes, Snapshot: one.Name})
+	return s.ExplainMachines(machine.Deed{Act: machine.ActDelete, Nodes: one.Nodes, Snapshot: one.Name})
 }
 
 // snapshotsReport is what `dcalab snapshot list -o json` prints. Its keys are
@@ -171,10 +171,10 @@ One that was cut short while it was taken is no snapshot, and not listed.`,
 			if err != nil {
 				return err
 			}
-			if stop, err := s.announce(s.deed(machine.Deed{Act: machine.ActList})); stop || err != nil {
+			if stop, err := s.announce(s.ExplainMachines(machine.Deed{Act: machine.ActList})); stop || err != nil {
 				return err
 			}
-			_, list, err := s.snapshots(c.Context())
+			_, list, err := s.operator().Snapshots(c.Context())
 			if err != nil {
 				return err
 			}
@@ -208,46 +208,12 @@ One that was cut short while it was taken is no snapshot, and not listed.`,
 func (a *app) completeSnapshots(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	var out []cobra.Completion
 	if s, err := a.open(); err == nil && len(args) == 0 {
-		_, list, _ := s.snapshots(c.Context())
+		_, list, _ := s.operator().Snapshots(c.Context())
 		for _, one := range list {
 			out = append(out, cobra.CompletionWithDesc(one.Name, "taken "+one.Time.Local().Format(time.DateTime)))
 		}
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp
-}
-
-// snapshots lists the lab's snapshots; a lab that was never made has none.
-func (s *session) snapshots(ctx context.Context) (machine.Snapshotter, []machine.Snapshot, error) {
-	if !s.Created() {
-		return nil, []machine.Snapshot{}, nil
-	}
-	keeper, ok := s.Driver().(machine.Snapshotter)
-	if !ok {
-		return nil, nil, &trouble.Error{
-			ID: "no-snapshots", What: "snapshots", Why: "the " + s.Driver().Name() + " driver keeps none", Exit: trouble.ExitRequirement,
-		}
-	}
-	list, err := keeper.Snapshots(ctx)
-	if errors.Is(err, fs.ErrPermission) && s.asRoot() {
-		err = &trouble.Error{
-			ID: "sandbox-needs-root", What: "look for snapshots", Why: "the disks of the sandbox driver are root's",
-			Next: []string{"the same as root: sudo dcalab snapshot list"}, Exit: trouble.ExitRequirement, Err: err,
-		}
-	}
-	return keeper, list, err
-}
-
-// andSnapshots words what goes with the nodes when the whole lab does.
-func (s *session) andSnapshots(ctx context.Context, whole bool) string {
-	_, list, err := s.snapshots(ctx)
-	if err != nil || len(list) == 0 || !whole {
-		return ""
-	}
-	var have []string
-	for _, one := range list {
-		have = append(have, one.Name)
-	}
-	return fmt.Sprintf(", and its %s (%s)", plural(len(have), "snapshot"), strings.Join(have, ", "))
 }
 
 // unseen tells, and warns, that a dry run cannot look for a snapshot: with the
@@ -270,7 +236,7 @@ func (s *session) find(ctx context.Context, name string) (machine.Snapshotter, m
 		keeper, _ := s.Driver().(machine.Snapshotter)
 		return keeper, machine.Snapshot{Name: name, Nodes: s.Lab().NodeNames()}, nil
 	}
-	keeper, list, err := s.snapshots(ctx)
+	keeper, list, err := s.operator().Snapshots(ctx)
 	if err != nil {
 		return nil, machine.Snapshot{}, err
 	}
@@ -303,7 +269,7 @@ func (s *session) fresh(ctx context.Context, name string) (machine.Snapshotter, 
 		keeper, _ := s.Driver().(machine.Snapshotter)
 		return keeper, s.SameSubnet()
 	}
-	keeper, list, err := s.snapshots(ctx)
+	keeper, list, err := s.operator().Snapshots(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -349,7 +315,7 @@ func (s *session) rehearseSave(ctx context.Context, name string) error {
 
 // saving is the runbook of a save.
 func (s *session) saving(stood standing, name string) runbook.Runbook {
-	l := s.deed(around(stood.ran, stood.ran, machine.Deed{Act: machine.ActSave, Snapshot: name})...)
+	l := s.ExplainMachines(around(stood.ran, stood.ran, machine.Deed{Act: machine.ActSave, Snapshot: name})...)
 	if stood.key != "" && len(stood.managers) > 0 {
 		l = slices.Insert(l, 0, runbook.Command{
 			Node: stood.managers[0], Text: runbook.Line("docker", "swarm", "unlock-key", "--quiet"), Gives: runbook.UnlockKey,
@@ -462,8 +428,10 @@ func (s *session) beforeSaving(ctx context.Context, p *ui.Progress) (standing, e
 			return stood, err
 		}
 		p.Step(t.Where, "waiting: it is booting or going down, or does not answer")
-		if err := moment(ctx); err != nil {
-			return stood, err
+		select {
+		case <-ctx.Done():
+			return stood, ctx.Err()
+		case <-time.After(time.Second):
 		}
 	}
 }
@@ -490,8 +458,10 @@ func (s *session) lookBeforeSaving(ctx context.Context, p *ui.Progress) (standin
 		return stood, nil
 	}
 	// In an election nobody tells who is Ready, nor the key of the managers.
-	v, c, err := s.observeSettled(ctx, p)
-	if t := noLeader(err); t != nil {
+	v, c, err := s.operator().Settled(ctx, p)
+	var unsettled *lifecycle.UnsettledError
+	if errors.As(err, &unsettled) {
+		t := unsettled.Trouble
 		t.Where, t.What = "", "refused to save a snapshot"
 		t.Next = append(t.Next, "or keep it as it is: dcalab halt, then the same command")
 	}
@@ -515,7 +485,7 @@ func (s *session) lookBeforeSaving(ctx context.Context, p *ui.Progress) (standin
 			}
 		}
 	}
-	if err := c.Cluster(swarm.Options{}).AwaitDemoted(ctx, v, stood.ran, settlePatience, func(node string) {
+	if err := c.Cluster(swarm.Options{}).AwaitDemoted(ctx, v, stood.ran, 30*time.Second, func(node string) {
 		p.Step(node, "waiting for its certificate as a worker")
 	}); err != nil {
 		return stood, err
@@ -631,7 +601,7 @@ func (s *session) keyHolder(ctx context.Context, running []string) string {
 // unlock key before the halt, or empty.
 func (s *session) restoring(running []string, name, holder string) runbook.Runbook {
 	deeds := around(running, s.Lab().NodeNames(), machine.Deed{Act: machine.ActRestore, Snapshot: name})
-	l := s.deed(deeds...)
+	l := s.ExplainMachines(deeds...)
 	if holder != "" {
 		l = slices.Insert(l, 0, runbook.Command{
 			Node: holder, Text: runbook.Line("docker", "swarm", "unlock-key", "--quiet"),
@@ -666,7 +636,7 @@ func (s *session) restore(ctx context.Context, name string, yes bool) error {
 		if err != nil {
 			return err
 		}
-		if err := s.confirm(ctx, "restore", fmt.Sprintf("restore lab %s to snapshot %s, taken %s ago? what was done on %s since is lost",
+		if err := s.confirm(ctx, fmt.Sprintf("restore lab %s to snapshot %s, taken %s ago? what was done on %s since is lost",
 			s.Lab().Name, name, ui.Duration(time.Since(one.Time)), strings.Join(one.Nodes, ", "))); err != nil {
 			return err
 		}
@@ -776,12 +746,7 @@ func (s *session) wake(ctx context.Context, p *ui.Progress, nodes, standing []st
 	return nil
 }
 
-func plural(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
-}
+func plural(n int, what string) string { return trouble.Count(n, what) }
 
 // setClocks sets the clocks of nodes that are wrong by more than a few
 // seconds, as after a virtual machine's sleep, and tells what it did.

@@ -8,7 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	labsession "github.com/dcalab/dcalab/session"
+
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/session/lifecycle"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -63,12 +66,12 @@ func (s *session) rehearseStrays(ctx context.Context, r *rehearsal, args []strin
 	}
 	p.Close()
 	s.warn(change.Warnings...)
-	r.plan = append(r.plan, planLines(change.Steps)...)
+	r.plan = append(r.plan, lifecycle.Lines(change.Steps)...)
 	r.types(change.Runbook)
 	for _, name := range list {
 		r.add("%s: destroy its machine, with all that is on it", name)
 	}
-	r.types(s.deed(machine.Deed{Act: machine.ActDestroy, Nodes: list}))
+	r.types(s.ExplainMachines(machine.Deed{Act: machine.ActDestroy, Nodes: list}))
 	return nil
 }
 
@@ -141,7 +144,7 @@ func (s *session) settleStrays(ctx context.Context, args []string, prune bool) e
 	case !s.app.streams.InTerminal():
 		return s.strayRefusal(ctx, list)
 	default:
-		if err := s.confirm(ctx, "up", fmt.Sprintf("labs.yaml no longer has %s: take it out of the swarm and destroy its machine, with all that is on it?", strings.Join(list, ", "))); err != nil {
+		if err := s.confirm(ctx, fmt.Sprintf("labs.yaml no longer has %s: take it out of the swarm and destroy its machine, with all that is on it?", strings.Join(list, ", "))); err != nil {
 			return err
 		}
 	}
@@ -174,7 +177,7 @@ func (s *session) prune(ctx context.Context) error {
 		p.Done(name, "destroyed: labs.yaml no longer has it")
 	}
 	if s.app.explains() {
-		s.typed = slices.Concat(s.typed, change.Runbook, s.deed(machine.Deed{Act: machine.ActDestroy, Nodes: list}))
+		s.typed = slices.Concat(s.typed, change.Runbook, s.ExplainMachines(machine.Deed{Act: machine.ActDestroy, Nodes: list}))
 	}
 	return nil
 }
@@ -183,9 +186,10 @@ func (s *session) prune(ctx context.Context) error {
 // would, and refuses where the quorum needs them.
 func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[string]machine.Status) (swarm.Result, error) {
 	list := slices.Sorted(maps.Keys(strays))
-	v, c, err := s.observeSettled(ctx, p)
-	if t := noLeader(err); t != nil && t.ID == "two-swarms" {
-		t.Next = []string{"see where it stands: dcalab status"} // of the strays no other command knows
+	v, c, err := s.operator().Settled(ctx, p)
+	var unsettled *lifecycle.UnsettledError
+	if errors.As(err, &unsettled) && unsettled.TwoSwarms {
+		unsettled.Trouble.Next = []string{"see where it stands: dcalab status"} // of the strays no other command knows
 	}
 	if err != nil {
 		return swarm.Result{}, err
@@ -223,5 +227,5 @@ func (s *session) expelStrays(ctx context.Context, p *ui.Progress, strays map[st
 	if err != nil || s.app.dryRun() {
 		return plan.Result(), err
 	}
-	return c.Cluster(swarm.Options{Progress: tell(p)}).Run(ctx, plan)
+	return c.Cluster(swarm.Options{Progress: labsession.Events(p)}).Run(ctx, plan)
 }

@@ -9,11 +9,14 @@ import (
 	"slices"
 	"strings"
 
+	labsession "github.com/dcalab/dcalab/session"
+
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/runbook"
+	"github.com/dcalab/dcalab/session/lifecycle"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -105,7 +108,7 @@ func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *conne
 		if len(result.Steps) == 0 {
 			return ""
 		}
-		return summary(n)
+		return n.Summary()
 	})
 	if err != nil {
 		return err
@@ -142,7 +145,7 @@ func (s *session) rehearseSwarm(ctx context.Context, o swarm.PlanOptions) error 
 	for _, u := range plan.Unfinished {
 		s.warn(u.Node + ": " + u.Why)
 	}
-	return s.rehearse(planLines(plan.Steps()), plan.Runbook)
+	return s.rehearse(lifecycle.Lines(plan.Steps()), plan.Runbook)
 }
 
 // apply brings nodes into the swarm that labs.yaml wants. Of each that is a
@@ -160,7 +163,7 @@ func (s *session) apply(ctx context.Context, o swarm.PlanOptions, have *connecte
 	defer c.Close()
 	p := s.progress(s.Lab().NodeNames())
 	defer p.Close()
-	result, err := c.Cluster(swarm.Options{Progress: tell(p)}).Converge(ctx, s.Lab(), o)
+	result, err := c.Cluster(swarm.Options{Progress: labsession.Events(p)}).Converge(ctx, s.Lab(), o)
 	for _, n := range result.View.Nodes {
 		if n.State != swarm.StateMember || !n.Listed {
 			continue
@@ -172,21 +175,6 @@ func (s *session) apply(ctx context.Context, o swarm.PlanOptions, have *connecte
 	p.Close()
 	s.warn(result.Warnings...)
 	return result, err
-}
-
-// summary says what a member of the swarm is now.
-func summary(n swarm.NodeView) string {
-	what := string(n.Role)
-	if n.Leader {
-		what += ", leader"
-	} else if n.Reachability != "" {
-		what += ", " + string(n.Reachability)
-	}
-	// A new leader calls every node unknown until it has heard from it.
-	if n.Status != engine.NodeUnknown {
-		what += ", " + string(n.Status)
-	}
-	return what
 }
 
 func (a *app) token() *cobra.Command {
@@ -295,9 +283,10 @@ or read from standard input.`,
 				// While a leader is elected, nobody can tell the key that others hold.
 				crew.Close()
 				p := s.progress(nil)
-				v, crew, err = s.observeSettled(ctx, p)
+				v, crew, err = s.operator().Settled(ctx, p)
 				p.Close()
-				if noLeader(err) != nil {
+				var unsettled *lifecycle.UnsettledError
+				if errors.As(err, &unsettled) {
 					v, crew, err = s.observe(ctx)
 				}
 				if err != nil {
@@ -310,7 +299,7 @@ or read from standard input.`,
 			}
 			plan := swarm.PlanUnlock(v, "")
 			if a.dryRun() {
-				return s.rehearse(planLines(plan.Steps()), plan.Runbook)
+				return s.rehearse(lifecycle.Lines(plan.Steps()), plan.Runbook)
 			}
 			cluster := crew.Cluster(swarm.Options{})
 			result, err := cluster.Run(ctx, plan)

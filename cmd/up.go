@@ -419,7 +419,7 @@ func (s *session) boot(ctx context.Context, p *ui.Progress, nodes []lab.Node, ac
 		return works, s.interrupted(ctx, nodes)
 	}
 	// It is for plain ssh alone: nothing of what comes next needs it.
-	s.unwritten = s.writeSSHConfig(ctx, reached)
+	s.unwritten = s.WriteSSHConfig(ctx, reached)
 	return works, errors.Join(append(failed, err)...)
 }
 
@@ -489,15 +489,6 @@ func (s *session) warnUnwritten() {
 		s.warn("the lab's ssh_config is not up to date: " + oneLine(s.unwritten) + "; once there is room: dcalab up")
 		s.unwritten = nil
 	}
-}
-
-// writeSSHConfig writes the lab's ssh_config for the nodes that run.
-func (s *session) writeSSHConfig(ctx context.Context, known map[string]node.Endpoint) error {
-	text, err := s.renderSSHConfig(ctx, known)
-	if err != nil {
-		return err
-	}
-	return s.State().WriteFile("ssh_config", text, 0o600)
 }
 
 func describe(n lab.Node) string { return string(n.Role) + " at " + n.IP.String() }

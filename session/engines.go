@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -119,6 +120,38 @@ func (s *Session) observeOver(ctx context.Context, p *Pool) (swarm.View, *Engine
 		return swarm.View{}, nil, err
 	}
 	return e.Cluster(swarm.Options{}).Observe(ctx), e, nil
+}
+
+// Await observes, over new connections each time, until a condition holds that
+// depends on which machines run; tell is told what is missing. The engines are
+// those of the last look, for the caller to close: there are some where the
+// condition does not hold in the end (*swarm.UnmetError), too.
+func (s *Session) Await(ctx context.Context, tell Reporter, condition func(running func(node string) bool) swarm.Condition) (swarm.View, *Engines, error) {
+	var e *Engines
+	cluster := swarm.New(nil, swarm.Options{
+		Reconnect: func(ctx context.Context) ([]swarm.Target, error) {
+			if e != nil {
+				e.Close()
+				e = nil
+			}
+			orphans, err := s.Orphans(ctx)
+			if err == nil {
+				e, err = s.Engines(ctx, s.NewPool(), orphans)
+			}
+			if err != nil {
+				return nil, err
+			}
+			return e.Targets, nil
+		},
+		Waiting: func(missing []string) { tell.Detail("", "waiting for "+strings.Join(missing, "; ")) },
+	})
+	v, err := cluster.Await(ctx, swarm.ElectionTimeout, condition(func(node string) bool { return e.Machines[node] == machine.StatusRunning }))
+	var unmet *swarm.UnmetError
+	if err != nil && !errors.As(err, &unmet) && e != nil {
+		e.Close()
+		e = nil
+	}
+	return v, e, err
 }
 
 // Cluster is the lab's swarm, by way of these engines.

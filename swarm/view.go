@@ -128,3 +128,18 @@ func (v View) Node(name string) (NodeView, bool) {
 	}
 	return NodeView{}, false
 }
+
+// Summary says what a member of the swarm is now.
+func (n NodeView) Summary() string {
+	what := string(n.Role)
+	if n.Leader {
+		what += ", leader"
+	} else if n.Reachability != "" {
+		what += ", " + string(n.Reachability)
+	}
+	// A new leader calls every node unknown until it has heard from it.
+	if n.Status != engine.NodeUnknown {
+		what += ", " + string(n.Status)
+	}
+	return what
+}
