@@ -143,17 +143,6 @@ func (a *app) listLabs(ctx context.Context, refresh bool) (*labList, error) {
 	return l, err
 }
 
-// remember puts the lab into the index of labs, and forget takes it out. The
-// index is a convenience: what is wrong with it is only told.
-func (s *session) remember() { s.warnOf(s.Remember()) }
-func (s *session) forget()   { s.warnOf(s.Forget()) }
-
-func (s *session) warnOf(err error) {
-	if err != nil {
-		s.warn(err.Error())
-	}
-}
-
 func (a *app) writeList(l *labList, format string) error {
 	var text []byte
 	var err error

@@ -227,27 +227,7 @@ func (a *app) joinNodes(ctx context.Context, args []string) error {
 			return usage(n.Name+" has no role in the swarm: labs.yaml says role: none", "write role: worker, or role: manager, for it in labs.yaml")
 		}
 	}
-	if err := s.SameSubnet(); err != nil {
-		return err
-	}
-	options := swarm.PlanOptions{Only: names(nodes)}
-	if a.dryRun() {
-		return s.rehearseSwarm(ctx, options)
-	}
-	result, err := s.apply(ctx, options, nil, func(result swarm.Result, n swarm.NodeView) string {
-		switch {
-		case !slices.Contains(options.Only, n.Name):
-			return ""
-		case slices.ContainsFunc(result.Steps, func(step swarm.Step) bool { return step.Node() == n.Name }):
-			return n.Summary()
-		}
-		return "is in the swarm already: " + n.Summary()
-	})
-	if err != nil {
-		return err
-	}
-	s.note("swarm %s: %s", result.View.Cluster, result.View.Quorum)
-	return s.recount(result.Runbook)
+	return s.perform(ctx, s.operator().Join(names(nodes)...), true)
 }
 
 func (a *app) label() *cobra.Command {

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"os"
 
 	"github.com/dcalab/dcalab/runbook"
@@ -36,9 +37,12 @@ func (s *session) perform(ctx context.Context, op lifecycle.Operation, answered 
 	return s.recount(typed)
 }
 
-// plan plans an operation, and tells the warnings.
+// plan plans an operation, if there is one, and tells the warnings.
 func (s *session) plan(ctx context.Context, op lifecycle.Operation) (lifecycle.Plan, error) {
-	p := s.progress(s.Lab().NodeNames())
+	if op == nil {
+		return lifecycle.Plan{}, nil
+	}
+	p := s.progress(s.nodeNames())
 	defer p.Close()
 	plan, err := op.Plan(ctx, p)
 	p.Close()
@@ -48,23 +52,33 @@ func (s *session) plan(ctx context.Context, op lifecycle.Operation) (lifecycle.P
 	return plan, err
 }
 
-// do asks and does, and gives what a person would have typed.
+// do asks and does an operation, if there is one, and gives what a person would
+// have typed.
 func (s *session) do(ctx context.Context, op lifecycle.Operation, answered bool) (runbook.Runbook, error) {
+	if op == nil {
+		return nil, nil
+	}
 	if !answered {
 		plan, err := s.plan(ctx, op)
 		if err != nil {
 			return nil, err
 		}
 		if err := s.confirm(ctx, plan.Question); err != nil {
+			var t *trouble.Error
+			if errors.As(err, &t) && plan.Declined != "" {
+				t.Next = append(t.Next, plan.Declined)
+			}
 			return nil, err
 		}
 	}
-	release, err := s.change(ctx)
-	if err != nil {
-		return nil, err
+	if s.Session != nil {
+		release, err := s.change(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
 	}
-	defer release()
-	p := s.progress(s.Lab().NodeNames())
+	p := s.progress(s.nodeNames())
 	defer p.Close()
 	out, err := op.Run(ctx, p)
 	p.Close()
@@ -75,6 +89,14 @@ func (s *session) do(ctx context.Context, op lifecycle.Operation, answered bool)
 		s.note("%s", note)
 	}
 	return out.Runbook, nil
+}
+
+// nodeNames are those of the lab, if there is one.
+func (s *session) nodeNames() []string {
+	if s.Session == nil {
+		return nil
+	}
+	return s.Lab().NodeNames()
 }
 
 // confirm asks, unless there is no question, and makes an error of a no.

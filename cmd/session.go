@@ -24,15 +24,6 @@ type session struct {
 	app *app
 	// changed: the command came to where it changes the lab.
 	changed bool
-	// typed is what a person would have typed for what was done to machines so
-	// far; kept with --explain only.
-	typed runbook.Runbook
-	// deferred are nodes whose engines were not restarted for the settings of
-	// labs.yaml, because they are in a swarm.
-	deferred []string
-	// unwritten is why the lab's ssh_config is not what it should be; told at
-	// the end.
-	unwritten error
 }
 
 var _ labsession.Reporter = (*ui.Progress)(nil)
@@ -320,7 +311,7 @@ func (s *session) noSudo() error {
 		ID: "sandbox-needs-root", What: "the sandbox driver", Why: "making namespaces, mounts and links needs root, and sudo did not run it; see sudo's message above",
 		Next: []string{"where it wants a password and has no terminal, give it one first, on a terminal: sudo -v", "if you may not use sudo here, run this command as root"}, Exit: trouble.ExitRequirement,
 	}
-	if !s.Created() {
+	if s.Session != nil && !s.Created() {
 		e.Next = append(e.Next, "or take virtual machines, which need no root: dcalab --driver vagrant up")
 	}
 	return e

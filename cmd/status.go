@@ -377,11 +377,11 @@ func (s *session) reportOn(ctx context.Context, v swarm.View, machines map[strin
 	if err := s.SameSubnet(); err != nil {
 		r.Warnings = append(r.Warnings, oneLine(err))
 	}
-	strays, err := s.strayWarnings(ctx)
+	orphans, err := s.OrphanWarnings(ctx)
 	if err != nil {
 		return r, err
 	}
-	r.Warnings = append(append(r.Warnings, strays...), v.Warnings...)
+	r.Warnings = append(append(r.Warnings, orphans...), v.Warnings...)
 	for i, w := range r.Warnings {
 		r.Warnings[i] = s.app.hint(w)
 	}

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	labsession "github.com/dcalab/dcalab/session"
-
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -52,12 +50,8 @@ func (s *session) musterAll(ctx context.Context, have *connected) (*crew, error)
 	return s.Engines(ctx, have.Pool, orphans)
 }
 
-type bootstrapOptions struct {
-	takeOver []string
-}
-
 func (a *app) bootstrap() *cobra.Command {
-	var o bootstrapOptions
+	var takeOver []string
 	c := &cobra.Command{
 		Use:   "bootstrap",
 		Short: "Bring the lab's engines into one swarm, from whatever state they are in",
@@ -72,109 +66,23 @@ and never takes a node out of another swarm unless --take-over names it.`,
 		Example: "  dcalab swarm bootstrap\n  dcalab swarm bootstrap --dry-run\n  dcalab swarm bootstrap --take-over node02",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := a.open()
+			s, err := a.existing()
 			if err != nil {
 				return err
 			}
-			return s.bootstrap(c.Context(), o, nil)
+			if len(takeOver) > 0 {
+				nodes, err := s.pick(takeOver)
+				if err != nil {
+					return err
+				}
+				takeOver = names(nodes)
+			}
+			return s.perform(c.Context(), s.operator().Bootstrap(takeOver...), true)
 		},
 	}
-	c.Flags().StringSliceVar(&o.takeOver, "take-over", nil, "nodes that may be taken out of another swarm that they are in")
+	c.Flags().StringSliceVar(&takeOver, "take-over", nil, "nodes that may be taken out of another swarm that they are in")
 	_ = c.RegisterFlagCompletionFunc("take-over", a.completeNodes)
 	return explained(c)
-}
-
-// bootstrap brings the lab's engines into one swarm. Nodes that are connected
-// already need not be dialled.
-func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *connected) error {
-	if err := s.MustExist(); err != nil {
-		return err
-	}
-	if err := s.SameSubnet(); err != nil {
-		return err
-	}
-	taken, err := s.pick(o.takeOver)
-	if err != nil {
-		return err
-	}
-	options := swarm.PlanOptions{}
-	if len(o.takeOver) > 0 {
-		options.TakeOver = names(taken)
-	}
-	if s.app.dryRun() {
-		return s.rehearseSwarm(ctx, options)
-	}
-	result, err := s.apply(ctx, options, have, func(result swarm.Result, n swarm.NodeView) string {
-		if len(result.Steps) == 0 {
-			return ""
-		}
-		return n.Summary()
-	})
-	if err != nil {
-		return err
-	}
-	done, typed := len(result.Steps), result.Runbook
-	if have != nil {
-		done, typed = done+have.formed, slices.Concat(have.runbook, typed)
-	}
-	switch {
-	case done == 0 && len(result.Warnings) > 0:
-		s.note("nothing to do for bootstrap: see the warnings above")
-	case done == 0:
-		s.note("nothing to do: the swarm is as labs.yaml wants it")
-	}
-	s.note("swarm %s: %s", result.View.Cluster, result.View.Quorum)
-	if done > 0 && s.Lab().Swarm.Autolock {
-		s.note("autolock is on: keep the key that dcalab swarm unlock-key shows; without it a restart of all managers ends the swarm")
-	}
-	return s.recount(typed)
-}
-
-// rehearseSwarm is the dry run of apply.
-func (s *session) rehearseSwarm(ctx context.Context, o swarm.PlanOptions) error {
-	v, c, err := s.observe(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	plan, err := swarm.PlanBootstrap(s.Lab(), v, o)
-	if err != nil {
-		return err
-	}
-	s.warn(plan.Warnings...)
-	for _, u := range plan.Unfinished {
-		s.warn(u.Node + ": " + u.Why)
-	}
-	return s.rehearse(lifecycle.Lines(plan.Steps()), plan.Runbook)
-}
-
-// apply brings nodes into the swarm that labs.yaml wants. Of each that is a
-// member in the end, told says what is told, if anything.
-func (s *session) apply(ctx context.Context, o swarm.PlanOptions, have *connected, told func(swarm.Result, swarm.NodeView) string) (swarm.Result, error) {
-	release, err := s.change(ctx)
-	if err != nil {
-		return swarm.Result{}, err
-	}
-	defer release()
-	c, err := s.musterAll(ctx, have)
-	if err != nil {
-		return swarm.Result{}, err
-	}
-	defer c.Close()
-	p := s.progress(s.Lab().NodeNames())
-	defer p.Close()
-	result, err := c.Cluster(swarm.Options{Progress: labsession.Events(p)}).Converge(ctx, s.Lab(), o)
-	for _, n := range result.View.Nodes {
-		if n.State != swarm.StateMember || !n.Listed {
-			continue
-		}
-		if text := told(result, n); text != "" {
-			p.Done(n.Name, text)
-		}
-	}
-	p.Close()
-	s.warn(result.Warnings...)
-	return result, err
 }
 
 func (a *app) token() *cobra.Command {

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -83,7 +84,7 @@ func (s *Session) connectedEngines(p *Pool, machines, orphans map[string]machine
 	e := &Engines{Pool: p, Machines: machines, clients: map[string]*engine.Client{}}
 	for _, n := range s.with(orphans) {
 		t := swarm.TargetFor(s.lab, n)
-		_, t.Stray = orphans[n.Name]
+		_, t.Orphan = orphans[n.Name]
 		t.Dissolved = s.record.Dissolved
 		switch conn := p.Held(n.Name); {
 		case failed[n.Name] != nil:
@@ -122,11 +123,11 @@ func (s *Session) observeOver(ctx context.Context, p *Pool) (swarm.View, *Engine
 	return e.Cluster(swarm.Options{}).Observe(ctx), e, nil
 }
 
-// Await observes, over new connections each time, until a condition holds that
-// depends on which machines run; tell is told what is missing. The engines are
-// those of the last look, for the caller to close: there are some where the
+// Await observes, over new connections each time, until conditions hold that
+// depend on which machines run; tell is told what is missing. The engines are
+// those of the last look, for the caller to close: there are some where a
 // condition does not hold in the end (*swarm.UnmetError), too.
-func (s *Session) Await(ctx context.Context, tell Reporter, condition func(running func(node string) bool) swarm.Condition) (swarm.View, *Engines, error) {
+func (s *Session) Await(ctx context.Context, tell Reporter, conditions ...func(running func(node string) bool) swarm.Condition) (swarm.View, *Engines, error) {
 	var e *Engines
 	cluster := swarm.New(nil, swarm.Options{
 		Reconnect: func(ctx context.Context) ([]swarm.Target, error) {
@@ -145,7 +146,11 @@ func (s *Session) Await(ctx context.Context, tell Reporter, condition func(runni
 		},
 		Waiting: func(missing []string) { tell.Detail("", "waiting for "+strings.Join(missing, "; ")) },
 	})
-	v, err := cluster.Await(ctx, swarm.ElectionTimeout, condition(func(node string) bool { return e.Machines[node] == machine.StatusRunning }))
+	var all []swarm.Condition
+	for _, c := range conditions {
+		all = append(all, c(func(node string) bool { return e.Machines[node] == machine.StatusRunning }))
+	}
+	v, err := cluster.Await(ctx, swarm.ElectionTimeout, all...)
 	var unmet *swarm.UnmetError
 	if err != nil && !errors.As(err, &unmet) && e != nil {
 		e.Close()
@@ -201,11 +206,31 @@ func (s *Session) Machines(ctx context.Context) (map[string]machine.Status, erro
 // Orphans are the machines of the lab that labs.yaml no longer has: a node was
 // taken out of it, or has another name now.
 func (s *Session) Orphans(ctx context.Context) (map[string]machine.Status, error) {
-	keeper, ok := s.driver.(machine.Keeper)
+	lister, ok := s.driver.(machine.OrphanLister)
 	if !ok || !s.created {
 		return nil, nil
 	}
-	return keeper.Strays(ctx)
+	return lister.Orphans(ctx)
+}
+
+// OrphanWarnings is a line for each machine that labs.yaml no longer has.
+func (s *Session) OrphanWarnings(ctx context.Context) ([]string, error) {
+	orphans, err := s.Orphans(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(orphans)) {
+		state := "exists"
+		switch orphans[name] {
+		case machine.StatusRunning:
+			state = "runs"
+		case machine.StatusHalted:
+			state = "is halted"
+		}
+		out = append(out, fmt.Sprintf("the machine of %s %s, and labs.yaml no longer has %s: dcalab up --prune removes it in order, or put it back in labs.yaml", name, state, name))
+	}
+	return out, nil
 }
 
 // with are the lab's nodes, and orphans as nodes without a role.

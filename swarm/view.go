@@ -39,8 +39,8 @@ type NodeView struct {
 	// Want is the role that labs.yaml gives the node.
 	Want  lab.Role
 	State State
-	// Stray: labs.yaml no longer has it. It wants no role then.
-	Stray bool
+	// Orphan: labs.yaml no longer has it. It wants no role then.
+	Orphan bool
 	// Err says what is wrong where something is: why the node or its engine
 	// does not answer, or the engine's own account of its swarm.
 	Err error

@@ -36,6 +36,8 @@ type Plan struct {
 	// Question is to be answered with yes before Run; empty where there is
 	// nothing to ask.
 	Question string
+	// Declined is what a no to it means, where that has to be said.
+	Declined string
 	// Runbook is what a person would type for the same.
 	Runbook runbook.Runbook
 }

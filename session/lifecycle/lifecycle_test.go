@@ -30,12 +30,18 @@ type driver struct {
 func (driver) Name() string { return lab.DriverVagrant }
 
 func (driver) Traits() machine.Traits {
-	return machine.Traits{PerUser: true, Systemd: true, Boxes: true}
+	login := func(node string) string {
+		if node == "" {
+			return ""
+		}
+		return "cd lab && vagrant ssh " + node
+	}
+	return machine.Traits{PerUser: true, Systemd: true, Login: login}
 }
 
 func (d driver) Status(context.Context) (map[string]machine.Status, error) { return d.status, nil }
 
-func (d driver) Strays(context.Context) (map[string]machine.Status, error) { return d.orphans, nil }
+func (d driver) Orphans(context.Context) (map[string]machine.Status, error) { return d.orphans, nil }
 
 func (driver) Endpoint(_ context.Context, name string) (node.Endpoint, error) {
 	return node.Endpoint{}, fmt.Errorf("nobody lets in to %s", name)

@@ -28,9 +28,10 @@ func (e *UnsettledError) Unwrap() error { return e.Trouble }
 
 // Settled observes, and waits for a leader where enough managers run to elect
 // one. Where none comes, or the lab has two swarms, the error is an
-// *UnsettledError. The caller closes the engines.
-func (o Operator) Settled(ctx context.Context, tell session.Reporter) (swarm.View, *session.Engines, error) {
-	v, engines, err := o.Await(ctx, tell, swarm.QuorumKnown)
+// *UnsettledError. Other conditions are waited for as well. The caller closes
+// the engines.
+func (o Operator) Settled(ctx context.Context, tell session.Reporter, others ...func(running func(node string) bool) swarm.Condition) (swarm.View, *session.Engines, error) {
+	v, engines, err := o.Await(ctx, tell, append(others, swarm.QuorumKnown)...)
 	var unmet *swarm.UnmetError
 	if !errors.As(err, &unmet) {
 		return v, engines, err

@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
+	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/runbook"
+	"github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -43,4 +47,80 @@ func (o Operator) andSnapshots(ctx context.Context) string {
 		have = append(have, one.Name)
 	}
 	return fmt.Sprintf(", and its %s (%s)", trouble.Count(len(have), "snapshot"), strings.Join(have, ", "))
+}
+
+// findSnapshot gives a snapshot of the lab; where a plan cannot look for it, one
+// without a time, and a warning.
+func (o Operator) findSnapshot(ctx context.Context, tell session.Reporter, name string) (machine.Snapshotter, machine.Snapshot, error) {
+	if err := o.MustExist(); err != nil {
+		return nil, machine.Snapshot{}, err
+	}
+	if keeper, ok := o.Driver().(machine.Snapshotter); ok && o.unseen(tell, name) {
+		return keeper, machine.Snapshot{Name: name, Nodes: o.Lab().NodeNames()}, nil
+	}
+	keeper, list, err := o.Snapshots(ctx)
+	if err != nil {
+		return nil, machine.Snapshot{}, err
+	}
+	var have []string
+	for _, one := range list {
+		if one.Name == name {
+			return keeper, one, nil
+		}
+		have = append(have, one.Name)
+	}
+	e := &trouble.Error{
+		ID: "unknown-snapshot", Why: fmt.Sprintf("lab %s has no snapshot %q", o.Lab().Name, name),
+		Next: []string{"its snapshots are " + strings.Join(have, ", ")}, Exit: trouble.ExitUsage, Err: machine.ErrNoSnapshot,
+	}
+	if len(have) == 0 {
+		e.Next = []string{"it has none; take one: dcalab snapshot save NAME"}
+	} else if near := lab.Nearest(name, have); near != "" {
+		e.Next = append([]string{"did you mean " + near + "?"}, e.Next...)
+	}
+	return nil, machine.Snapshot{}, e
+}
+
+// unseen tells, and warns, that a plan cannot look for a snapshot: with the
+// sandbox driver that takes root.
+func (o Operator) unseen(tell session.Reporter, name string) bool {
+	if !o.lacksRoot() {
+		return false
+	}
+	tell.Warn("cannot check snapshot " + name + " without root: the disks of the sandbox driver belong to root")
+	return true
+}
+
+type deleteSnapshot struct {
+	Operator
+	name string
+}
+
+// DeleteSnapshot forgets a snapshot. The nodes stay as they are.
+func (o Operator) DeleteSnapshot(name string) Operation { return deleteSnapshot{o, name} }
+
+func (d deleteSnapshot) Plan(ctx context.Context, tell session.Reporter) (Plan, error) {
+	_, one, err := d.findSnapshot(ctx, tell, d.name)
+	if err != nil {
+		return Plan{}, err
+	}
+	p := Plan{Runbook: d.typed(one)}
+	p.add("forget snapshot %s of %s", one.Name, strings.Join(one.Nodes, ", "))
+	return p, nil
+}
+
+func (d deleteSnapshot) typed(one machine.Snapshot) runbook.Runbook {
+	return d.ExplainMachines(machine.Deed{Act: machine.ActDelete, Nodes: one.Nodes, Snapshot: one.Name})
+}
+
+func (d deleteSnapshot) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
+	keeper, one, err := d.findSnapshot(ctx, tell, d.name)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if err := keeper.DeleteSnapshot(ctx, machine.Observer{}, one.Name); err != nil {
+		return Outcome{}, err
+	}
+	note := fmt.Sprintf("deleted snapshot %s of %s, taken %s", one.Name, strings.Join(one.Nodes, ", "), one.Time.Local().Format(time.DateTime))
+	return Outcome{Notes: []string{note}, Runbook: d.typed(one)}, nil
 }
