@@ -54,7 +54,7 @@ func (s *session) swarmChecks(ctx context.Context) []machine.Check {
 	certificates := machine.Check{ID: "certificates", What: "swarm certificates"}
 	managers := machine.Check{ID: "managers", What: "swarm managers"}
 	nodes := machine.Check{ID: "swarm-nodes", What: "swarm nodes"}
-	v, c, err := s.observe(ctx)
+	v, c, err := s.Observe(ctx)
 	if err != nil {
 		return []machine.Check{managers.Unknown(err.Error())}
 	}

@@ -117,7 +117,7 @@ type errand struct {
 // after another.
 func (s *session) copy(ctx context.Context, which selection, spots []spot, recursive bool) error {
 	var selected []lab.Node
-	have := s.connected()
+	have := s.NewPool()
 	if !which.none() {
 		var err error
 		if selected, have, err = s.chosen(ctx, which, nil); err != nil {

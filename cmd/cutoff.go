@@ -12,6 +12,7 @@ import (
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/provision"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
 )
 
@@ -36,7 +37,7 @@ func missed(n swarm.NodeView) bool {
 // cutOff asks the nodes that the swarm misses, although their engines answer,
 // what keeps them from it: over SSH, one question each. Without a leader there
 // is no list to tell; then the managers are asked whether they reach each other.
-func (s *session) cutOff(ctx context.Context, v swarm.View, c *crew) []ailment {
+func (s *session) cutOff(ctx context.Context, v swarm.View, c *labsession.Engines) []ailment {
 	ask := slices.DeleteFunc(slices.Clone(v.Nodes), func(n swarm.NodeView) bool { return !v.Quorum.HasQuorum || !missed(n) })
 	election := v.Election()
 	if election {

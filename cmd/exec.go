@@ -225,8 +225,8 @@ func (o selection) none() bool { return o == selection{} }
 
 // chosen gives the nodes that are named or selected, in the lab's order, and
 // the connections that were made to find out, for the caller to close.
-func (s *session) chosen(ctx context.Context, o selection, args []string) ([]lab.Node, *connected, error) {
-	have := s.connected()
+func (s *session) chosen(ctx context.Context, o selection, args []string) ([]lab.Node, *labsession.Pool, error) {
+	have := s.NewPool()
 	chosen, err := have.Select(ctx, labsession.Selector{All: o.all, Managers: o.managers, Workers: o.workers, Names: args})
 	if len(chosen.Guessed) > 0 {
 		s.warn("the swarm does not say what " + strings.Join(chosen.Guessed, ", ") + " is: taken for what labs.yaml says")

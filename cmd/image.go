@@ -228,7 +228,7 @@ func (a *app) demoImage(ctx context.Context, binary string) (*image.File, error)
 func (s *session) loadImages(ctx context.Context, archive *image.Archive, source string, nodes []lab.Node) error {
 	p := s.progress(names(nodes))
 	defer p.Close()
-	crew, err := s.muster(ctx)
+	crew, err := s.Engines(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -411,7 +411,7 @@ have it. A name that means another image on another node has a line for each.`,
 
 func (s *session) listImages(ctx context.Context) (imagesReport, error) {
 	r := imagesReport{Lab: s.Lab().Name, Images: []imageReport{}, Unasked: []unaskedReport{}}
-	crew, err := s.muster(ctx)
+	crew, err := s.Engines(ctx, nil)
 	if err != nil {
 		return r, err
 	}

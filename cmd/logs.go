@@ -300,7 +300,7 @@ func (a *app) packAnswer(ctx context.Context, p *parcel, file string, args []str
 
 // packNodes asks every node of the lab at once.
 func (s *session) packNodes(ctx context.Context, p *parcel) {
-	have := s.connected()
+	have := s.NewPool()
 	defer func() { have.Close() }()
 	nodes := s.Lab().Nodes
 	have.Reach(ctx, nodes, func(i int, n *node.Conn, err error) {

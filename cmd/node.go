@@ -45,7 +45,7 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 		}
 		defer release()
 	}
-	crew, err := s.musterAll(ctx, nil)
+	crew, err := s.AllEngines(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 
 	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/session/lifecycle"
@@ -58,11 +59,13 @@ func (s *session) do(ctx context.Context, op lifecycle.Operation, answered bool)
 	if op == nil {
 		return nil, nil
 	}
+	var told []string
 	if !answered {
 		plan, err := s.plan(ctx, op)
 		if err != nil {
 			return nil, err
 		}
+		told = plan.Warnings
 		if err := s.confirm(ctx, plan.Question); err != nil {
 			var t *trouble.Error
 			if errors.As(err, &t) && plan.Declined != "" {
@@ -80,7 +83,7 @@ func (s *session) do(ctx context.Context, op lifecycle.Operation, answered bool)
 	}
 	p := s.progress(s.nodeNames())
 	defer p.Close()
-	out, err := op.Run(ctx, p)
+	out, err := op.Run(ctx, warnedOf{p, told})
 	p.Close()
 	if err != nil {
 		return nil, err
@@ -89,6 +92,18 @@ func (s *session) do(ctx context.Context, op lifecycle.Operation, answered bool)
 		s.note("%s", note)
 	}
 	return out.Runbook, nil
+}
+
+// warnedOf is a story without the warnings that were told with the plan.
+type warnedOf struct {
+	*ui.Progress
+	told []string
+}
+
+func (w warnedOf) Warn(text string) {
+	if !slices.Contains(w.told, text) {
+		w.Progress.Warn(text)
+	}
 }
 
 // nodeNames are those of the lab, if there is one.

@@ -225,32 +225,6 @@ func names(nodes []lab.Node) []string {
 	return out
 }
 
-// crew is the lab's nodes, connected where they can be.
-type crew = labsession.Engines
-
-// connected are nodes that a command has an SSH connection to.
-type connected struct {
-	*labsession.Pool
-	// formed is the number of steps that brought them into the swarm already,
-	// runbook what a person would have typed so far.
-	formed  int
-	runbook runbook.Runbook
-}
-
-func (s *session) connected() *connected { return &connected{Pool: s.NewPool()} }
-
-// muster connects to every node of the lab at once. Those that cannot be
-// reached carry the reason.
-func (s *session) muster(ctx context.Context) (*crew, error) {
-	return s.Engines(ctx, s.NewPool(), nil)
-}
-
-// asRoot tells whether this command must be run again as root: the driver makes
-// and removes machines with rights that only root has.
-func (s *session) asRoot() bool {
-	return lacksRoot(s.operator())
-}
-
 // sudo runs this same command again through sudo, and gives its outcome.
 func (s *session) sudo(ctx context.Context) error {
 	if s.app.dryRun() {

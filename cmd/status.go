@@ -325,7 +325,7 @@ func settle(v swarm.View, machines map[string]machine.Status) swarm.View {
 
 // examine asks everything once.
 func (s *session) examine(ctx context.Context) (report, swarm.View, error) {
-	v, c, err := s.observe(ctx)
+	v, c, err := s.Observe(ctx)
 	if err != nil {
 		return report{}, v, err
 	}

@@ -27,7 +27,7 @@ const termLines = 20000
 
 // viewText asks each manager once, and shows in a format what each believes.
 func (s *session) viewText(ctx context.Context, format string) ([]byte, error) {
-	c, err := s.muster(ctx)
+	c, err := s.Engines(ctx, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -30,26 +30,6 @@ beside it: dcalab promote, demote, join, remove, drain, pause, activate, label.`
 	return c
 }
 
-// observe connects to the nodes, also to those that labs.yaml no longer has, and
-// asks every engine.
-func (s *session) observe(ctx context.Context) (swarm.View, *crew, error) {
-	return s.Observe(ctx)
-}
-
-// musterAll connects to the nodes for what is asked about the swarm: machines
-// that labs.yaml no longer has may be in it, and manage it. It takes over what is
-// connected already.
-func (s *session) musterAll(ctx context.Context, have *connected) (*crew, error) {
-	orphans, err := s.Orphans(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if have == nil {
-		have = s.connected()
-	}
-	return s.Engines(ctx, have.Pool, orphans)
-}
-
 func (a *app) bootstrap() *cobra.Command {
 	var takeOver []string
 	c := &cobra.Command{
@@ -130,7 +110,7 @@ are in the swarm already are not concerned.`,
 			} else if stop, err := s.announce(plain); stop || err != nil {
 				return err
 			}
-			crew, err := s.musterAll(c.Context(), nil)
+			crew, err := s.AllEngines(c.Context(), nil)
 			if err != nil {
 				return err
 			}
@@ -157,7 +137,7 @@ func (s *session) onManager(ctx context.Context, gives string, words ...string) 
 	if !s.app.explains() {
 		return nil, nil
 	}
-	v, crew, err := s.observe(ctx)
+	v, crew, err := s.Observe(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +163,7 @@ or read from standard input.`,
 			if err != nil {
 				return err
 			}
-			v, crew, err := s.observe(ctx)
+			v, crew, err := s.Observe(ctx)
 			if err != nil {
 				return err
 			}
@@ -195,7 +175,7 @@ or read from standard input.`,
 				p.Close()
 				var unsettled *lifecycle.UnsettledError
 				if errors.As(err, &unsettled) {
-					v, crew, err = s.observe(ctx)
+					v, crew, err = s.Observe(ctx)
 				}
 				if err != nil {
 					return err
@@ -211,8 +191,8 @@ or read from standard input.`,
 			}
 			cluster := crew.Cluster(swarm.Options{})
 			result, err := cluster.Run(ctx, plan)
-			var t *trouble.Error
-			if errors.As(err, &t) && t.ID == "no-key" && ctx.Err() == nil {
+			var keyless swarm.NoKeyError
+			if errors.As(err, &keyless) && ctx.Err() == nil {
 				var key engine.Secret
 				if key, err = a.readKey(ctx); err != nil {
 					return err
@@ -257,7 +237,7 @@ same time, nobody else can unlock them.`,
 			if stop, err := s.announce(plain); stop || err != nil {
 				return err
 			}
-			crew, err := s.musterAll(c.Context(), nil)
+			crew, err := s.AllEngines(c.Context(), nil)
 			if err != nil {
 				return err
 			}
@@ -285,8 +265,9 @@ const (
 // withoutKey adds them to what says that a key is needed, or is another one.
 func withoutKey(err error) error {
 	var t *trouble.Error
-	if errors.As(err, &t) && slices.Contains([]string{"locked", "wrong-key"}, t.ID) {
-		if t.ID == "wrong-key" {
+	wrong := errors.Is(err, engine.ErrWrongKey)
+	if errors.As(err, &t) && (wrong || errors.Is(err, swarm.ErrLocked)) {
+		if wrong {
 			t.Next = []string{keyNoted}
 		}
 		t.Next = append(t.Next, keyLost)

@@ -32,10 +32,27 @@ type Engines struct {
 	clients map[string]*engine.Client
 }
 
-// Engines connects to every node of the lab at once, and to orphans, which may
-// be in its swarm, and manage it. Nodes that the pool is connected to are not
-// dialled. The engines take the pool over: Close closes it.
-func (s *Session) Engines(ctx context.Context, p *Pool, orphans map[string]machine.Status) (*Engines, error) {
+// Engines connects to every node of the lab at once. Nodes that the pool is
+// connected to are not dialled; nil is a new one. The engines take it over: Close
+// closes it.
+func (s *Session) Engines(ctx context.Context, p *Pool) (*Engines, error) {
+	return s.enginesWith(ctx, p, nil)
+}
+
+// AllEngines is Engines for what is asked about the swarm: orphans may be in it,
+// and manage it.
+func (s *Session) AllEngines(ctx context.Context, p *Pool) (*Engines, error) {
+	orphans, err := s.Orphans(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.enginesWith(ctx, p, orphans)
+}
+
+func (s *Session) enginesWith(ctx context.Context, p *Pool, orphans map[string]machine.Status) (*Engines, error) {
+	if p == nil {
+		p = s.NewPool()
+	}
 	nodes := s.with(orphans)
 	var missing []lab.Node
 	for _, n := range nodes {
@@ -112,11 +129,7 @@ func (s *Session) Observe(ctx context.Context) (swarm.View, *Engines, error) {
 }
 
 func (s *Session) observeOver(ctx context.Context, p *Pool) (swarm.View, *Engines, error) {
-	orphans, err := s.Orphans(ctx)
-	if err != nil {
-		return swarm.View{}, nil, err
-	}
-	e, err := s.Engines(ctx, p, orphans)
+	e, err := s.AllEngines(ctx, p)
 	if err != nil {
 		return swarm.View{}, nil, err
 	}
@@ -133,13 +146,9 @@ func (s *Session) Await(ctx context.Context, tell Reporter, conditions ...func(r
 		Reconnect: func(ctx context.Context) ([]swarm.Target, error) {
 			if e != nil {
 				e.Close()
-				e = nil
 			}
-			orphans, err := s.Orphans(ctx)
-			if err == nil {
-				e, err = s.Engines(ctx, s.NewPool(), orphans)
-			}
-			if err != nil {
+			var err error
+			if e, err = s.AllEngines(ctx, nil); err != nil {
 				return nil, err
 			}
 			return e.Targets, nil

@@ -63,15 +63,12 @@ func (b bootstrap) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 	if err := b.possible(); err != nil {
 		return Outcome{}, err
 	}
-	pool, done := b.NewPool(), 0
+	var pool *session.Pool
+	done := 0
 	if b.after != nil {
 		pool, done = b.after.pool, b.after.formed
 	}
-	orphans, err := b.Orphans(ctx)
-	if err != nil {
-		return Outcome{}, err
-	}
-	engines, err := b.Engines(ctx, pool, orphans)
+	engines, err := b.AllEngines(ctx, pool)
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -39,7 +39,7 @@ func (r reset) Run(ctx context.Context, tell session.Reporter) (Outcome, error) 
 		return Outcome{}, err
 	}
 	began := time.Now()
-	engines, err := r.Engines(ctx, r.NewPool(), nil)
+	engines, err := r.Engines(ctx, nil)
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -116,11 +116,12 @@ func (r restart) awaitBack(ctx context.Context, tell session.Reporter, engines *
 		return engines.Cluster(swarm.Options{Waiting: func(missing []string) { tell.Step(name, strings.Join(missing, "; ")) }}).AwaitHealthy(ctx, healthyTimeout, name)
 	}
 	v, err := healthy()
-	var t *trouble.Error
-	if errors.As(err, &t) && t.ID == "swarm-locked" {
+	if n, _ := v.Node(name); err != nil && n.State == swarm.StateLocked {
 		if _, keyless := engines.Cluster(swarm.Options{}).Run(ctx, swarm.PlanUnlock(v, "")); keyless != nil {
-			t.Next = append(t.Next, "then go on: dcalab up --yes")
-			return t
+			if t := (*trouble.Error)(nil); errors.As(err, &t) {
+				t.Next = append(t.Next, "then go on: dcalab up --yes")
+			}
+			return err
 		}
 		v, err = healthy()
 	}

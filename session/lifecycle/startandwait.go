@@ -54,7 +54,7 @@ func (o Operator) startAndWait(ctx context.Context, tell session.Reporter, nodes
 	for _, w := range setClocks(ctx, pool.All()) {
 		tell.Note(w)
 	}
-	engines, err := o.Engines(ctx, pool, nil)
+	engines, err := o.Engines(ctx, pool)
 	if err != nil {
 		return err
 	}
