@@ -85,6 +85,7 @@ func (s *session) do(ctx context.Context, op lifecycle.Operation, answered bool)
 	defer p.Close()
 	out, err := op.Run(ctx, warnedOf{p, told})
 	p.Close()
+	s.warn(out.Warnings...)
 	if err != nil {
 		return nil, err
 	}

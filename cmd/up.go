@@ -86,7 +86,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune, yes bool)
 	// Before anything is written: what would stop it, stops it here. A runbook
 	// has no requirements.
 	if !a.dryRun() || !a.explains() && !lacksRoot(o) {
-		if err := o.Preflight(ctx); err != nil {
+		if err := o.Preflight(ctx); err != nil && (a.dryRun() || !s.Created()) {
 			return err
 		}
 	}

@@ -64,7 +64,7 @@ func (r *Run) unlockKey(ctx context.Context, keyless bool) (engine.Secret, error
 	return fetch()
 }
 
-// NoKeyError: no manager gave the key. err is nil where there is none.
+// NoKeyError tells that no manager gave the key. err is nil where there is none.
 type NoKeyError struct{ err error }
 
 func (e NoKeyError) Unwrap() error { return e.err }

@@ -79,11 +79,10 @@ func (b bootstrap) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 			b.tellMember(tell, result, n)
 		}
 	}
-	warn(tell, result.Warnings...)
+	out := Outcome{Warnings: result.Warnings, Runbook: result.Runbook}
 	if err != nil {
-		return Outcome{}, err
+		return out, err
 	}
-	out := Outcome{Runbook: result.Runbook}
 	done += len(result.Steps)
 	switch {
 	case len(b.options.Only) > 0:

@@ -13,6 +13,7 @@ import (
 	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // Operation is something that is done to a lab.
@@ -44,8 +45,9 @@ type Plan struct {
 
 // Outcome is what an operation came to.
 type Outcome struct {
-	// Notes are to be told when everything is over.
-	Notes []string
+	// Warnings and Notes are to be told when everything is over; warnings where
+	// there is an error, too.
+	Warnings, Notes []string
 	// Runbook is what a person would have typed for what was done.
 	Runbook runbook.Runbook
 }
@@ -108,6 +110,14 @@ func runningOf(nodes []lab.Node, machines map[string]machine.Status) []string {
 		}
 	}
 	return out
+}
+
+// cut is err, or what it means that the operation was interrupted.
+func cut(ctx context.Context, err error, why string, next ...string) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	return &trouble.Error{ID: "interrupted", What: "interrupted", Why: why, Next: next, Exit: trouble.ExitInterrupted, Err: ctx.Err()}
 }
 
 func warn(tell session.Reporter, lines ...string) {

@@ -58,6 +58,9 @@ func (s start) Plan(ctx context.Context, tell session.Reporter) (Plan, error) {
 }
 
 func (s start) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
+	if err := s.MustExist(); err != nil {
+		return Outcome{}, err
+	}
 	if err := s.SameSubnet(); err != nil {
 		return Outcome{}, err
 	}

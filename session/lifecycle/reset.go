@@ -65,10 +65,7 @@ func (r reset) Run(ctx context.Context, tell session.Reporter) (Outcome, error) 
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
-		return Outcome{}, &trouble.Error{
-			ID: "interrupted", What: "interrupted", Why: "some engines may be stopped, and empty",
-			Next: []string{"finish it: dcalab reset --yes"}, Exit: trouble.ExitInterrupted, Err: ctx.Err(),
-		}
+		return Outcome{}, cut(ctx, ctx.Err(), "some engines may be stopped, and empty", "finish it: dcalab reset --yes")
 	}
 	if err := errors.Join(errs...); err != nil {
 		return Outcome{}, &trouble.Error{Err: err, Next: append(trouble.Advice(err), "then finish it: dcalab reset --yes")}

@@ -133,31 +133,23 @@ func (r restore) Run(ctx context.Context, tell session.Reporter) (Outcome, error
 	if err != nil {
 		return Outcome{}, err
 	}
-	cut := func(err error, why string) error {
-		if ctx.Err() == nil {
-			return err
-		}
-		return &trouble.Error{
-			ID: "interrupted", What: "interrupted", Why: why, Exit: trouble.ExitInterrupted, Err: ctx.Err(),
-			Next: []string{"the same command goes on from here: dcalab snapshot restore " + r.name},
-		}
-	}
+	again := "the same command goes on from here: dcalab snapshot restore " + r.name
 	ran := preHaltState{ran: running}
 	holder := r.keyHolder(ctx, running)
 	if err := r.Driver().Halt(ctx, machine.Observer{Step: tell.Step}); err != nil {
 		if ctx.Err() != nil {
-			return Outcome{}, cut(err, "nothing was restored; machines are halted")
+			return Outcome{}, cut(ctx, err, "nothing was restored; machines are halted", again)
 		}
 		return Outcome{}, errors.Join(err, r.resume(ctx, tell, ran))
 	}
 	if err := keeper.RestoreSnapshot(ctx, machine.Observer{Step: tell.Step}, r.name); err != nil {
 		if ctx.Err() != nil {
-			return Outcome{}, cut(err, "machines are halted, and start when the restore is finished, or was not begun")
+			return Outcome{}, cut(ctx, err, "machines are halted, and start when the restore is finished, or was not begun", again)
 		}
 		return Outcome{}, errors.Join(err, r.resume(ctx, tell, ran))
 	}
 	if err := r.startAndWait(ctx, tell, r.Lab().NodeNames(), r.Lab().NodeNames(), ""); err != nil {
-		return Outcome{}, cut(err, "all nodes are restored; machines may be halted")
+		return Outcome{}, cut(ctx, err, "all nodes are restored; machines may be halted", again)
 	}
 	return Outcome{Runbook: r.typed(running, holder)}, nil
 }

@@ -114,19 +114,13 @@ func (s save) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
 		return Outcome{}, err
 	}
 	// From here on Ctrl-C leaves machines halted.
-	cut := func(err error, why string, next ...string) error {
-		if err == nil || ctx.Err() == nil {
-			return err
-		}
-		return &trouble.Error{ID: "interrupted", What: "interrupted", Why: why, Next: next, Exit: trouble.ExitInterrupted, Err: ctx.Err()}
-	}
 	const start = "start the machines that it halted: dcalab start"
 	saved := s.Driver().Halt(ctx, machine.Observer{Step: tell.Step})
 	if saved == nil {
 		saved = keeper.SaveSnapshot(ctx, machine.Observer{Step: tell.Step}, s.name)
 	}
 	if saved != nil && ctx.Err() != nil {
-		return Outcome{}, cut(saved, "no snapshot was taken", start, "then take it: dcalab snapshot save "+s.name)
+		return Outcome{}, cut(ctx, saved, "no snapshot was taken", start, "then take it: dcalab snapshot save "+s.name)
 	}
 	for _, n := range s.Lab().Nodes {
 		if !slices.Contains(state.ran, n.Name) {
@@ -139,9 +133,9 @@ func (s save) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
 	resumed := s.resume(ctx, tell, state)
 	switch {
 	case saved != nil:
-		return Outcome{}, errors.Join(saved, cut(resumed, "no snapshot was taken", start))
+		return Outcome{}, errors.Join(saved, cut(ctx, resumed, "no snapshot was taken", start))
 	case resumed != nil:
-		return Outcome{}, cut(resumed, "snapshot "+s.name+" is taken", start)
+		return Outcome{}, cut(ctx, resumed, "snapshot "+s.name+" is taken", start)
 	}
 	return Outcome{Runbook: s.typed(state)}, nil
 }

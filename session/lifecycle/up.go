@@ -76,15 +76,16 @@ func (o Operator) MayUp() error {
 	return nil
 }
 
-// Preflight finds what on this machine would stop a lab from being made.
+// Preflight finds what on this machine would stop a lab from being made. Where it
+// fails, whether the lab is Created is looked up again: another dcalab may be
+// making this very lab, which is no stranger then.
 func (o Operator) Preflight(ctx context.Context) error {
 	err := o.Driver().Preflight(ctx)
 	if err == nil {
 		return nil
 	}
-	// Another dcalab may be making this very lab: then it is no stranger.
-	if again := o.Refresh(); again == nil && o.Created() {
-		return nil
+	if unread := o.Refresh(); unread != nil {
+		return err
 	}
 	return o.otherwise(err)
 }
@@ -246,7 +247,7 @@ func (u *Up) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
 		out.Runbook = append(out.Runbook, f.typed...)
 	}
 	if limited, ok := u.Driver().(machine.Limited); ok {
-		warn(tell, limited.Limits(ctx)...)
+		out.Warnings = limited.Limits(ctx)
 	}
 	return out, nil
 }
