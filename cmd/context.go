@@ -138,7 +138,7 @@ func (s *session) createContext(ctx context.Context, name string, o contextOptio
 		}
 	}
 	// The lab's file may be of an older dcalab, without the names.
-	if err := s.writeSSHConfig(ctx, nil); err != nil {
+	if err := s.WriteSSHConfig(ctx, nil); err != nil {
 		return err
 	}
 	if err := contexts.Create(ctx, plan); err != nil {

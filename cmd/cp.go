@@ -92,7 +92,7 @@ func checkLocations(locations []labsession.Location, args []string, which labses
 // copy does what cp is told, on the nodes that are selected.
 func (s *session) copy(ctx context.Context, which labsession.Selector, locations []labsession.Location, recursive bool) error {
 	var selected []lab.Node
-	have := s.connected()
+	have := s.NewPool()
 	if !which.None() {
 		var err error
 		if selected, have, err = s.chosen(ctx, which); err != nil {

@@ -19,10 +19,8 @@ func (s *session) drive(d machine.Driver) {
 // standIn is a driver of which a test says what it does.
 type standIn struct {
 	machine.Driver
-	machine.Snapshotter
-	status      map[string]machine.Status
-	look        func() // at every Status
-	halt, start func(nodes []string) error
+	status map[string]machine.Status
+	look   func() // at every Status
 }
 
 func (standIn) Name() string { return lab.DriverVagrant }
@@ -41,12 +39,4 @@ func (d standIn) Status(context.Context) (map[string]machine.Status, error) {
 
 func (standIn) Endpoint(_ context.Context, name string) (node.Endpoint, error) {
 	return node.Endpoint{Node: name, Network: "tcp", Address: "127.0.0.1:22", User: "vagrant", IdentityFile: "/key", HostKeyAlias: name}, nil
-}
-
-func (d standIn) Halt(_ context.Context, _ machine.Observer, nodes ...string) error {
-	return d.halt(nodes)
-}
-
-func (d standIn) Start(_ context.Context, _ machine.Observer, nodes ...string) error {
-	return d.start(nodes)
 }

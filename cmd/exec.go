@@ -232,8 +232,8 @@ func selectorFlags(c *cobra.Command, o *labsession.Selector) {
 
 // chosen gives the nodes that are named or selected, in the lab's order, and
 // the connections that were made to find out, for the caller to close.
-func (s *session) chosen(ctx context.Context, which labsession.Selector) ([]lab.Node, *connected, error) {
-	have := s.connected()
+func (s *session) chosen(ctx context.Context, which labsession.Selector) ([]lab.Node, *labsession.Pool, error) {
+	have := s.NewPool()
 	chosen, err := have.Select(ctx, which)
 	if len(chosen.Guessed) > 0 {
 		s.warn("the swarm does not say what " + strings.Join(chosen.Guessed, ", ") + " is: taken for what labs.yaml says")

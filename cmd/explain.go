@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/runbook"
-	"github.com/dcalab/dcalab/swarm"
 )
 
 // What --dry-run and --explain make of a command:
@@ -116,19 +115,6 @@ func (s *session) login(node string) string {
 		return login(node)
 	}
 	return runbook.Line("ssh", "-F", s.State().SSHConfig(), node)
-}
-
-// planLines are steps as a dry run prints them.
-func planLines(steps []swarm.Step) []string {
-	var out []string
-	for _, step := range steps {
-		line := step.String()
-		if step.Node() != "" {
-			line = step.Node() + ": " + line
-		}
-		out = append(out, line)
-	}
-	return out
 }
 
 // refuseUnexplained makes every command below c that is not marked by

@@ -227,7 +227,7 @@ func (a *app) demoImage(ctx context.Context, binary string) (*image.File, error)
 func (s *session) loadImages(ctx context.Context, archive *image.Archive, source string, nodes []lab.Node) error {
 	p := s.progress(names(nodes))
 	defer p.Close()
-	crew, err := s.muster(ctx)
+	crew, err := s.Engines(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -273,7 +273,7 @@ have it. A name that means another image on another node has a line for each.`,
 			if stop, err := s.announce(onEach(s.Lab().Nodes, "docker image ls")); stop || err != nil {
 				return err
 			}
-			crew, err := s.muster(c.Context())
+			crew, err := s.Engines(c.Context(), nil)
 			if err != nil {
 				return err
 			}

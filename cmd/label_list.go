@@ -37,7 +37,7 @@ func (a *app) labelList() *cobra.Command {
 			for _, n := range nodes {
 				typed = append(typed, "docker node inspect --format '{{.Spec.Labels}}' "+s.Lab().Hostname(n))
 			}
-			if stop, err := s.announce(byNode(onEach(s.manager(), typed...))); stop || err != nil {
+			if stop, err := s.announce(onEach(s.manager(), typed...)); stop || err != nil {
 				return err
 			}
 			r, err := report.ObserveLabels(c.Context(), s.Session, names(nodes))

@@ -105,17 +105,6 @@ func (a *app) reach(e labsession.Entry) string {
 	return runbook.Line(words...)
 }
 
-// remember puts the lab into the index of labs, and forget takes it out. The
-// index is a convenience: what is wrong with it is only told.
-func (s *session) remember() { s.warnOf(s.Remember()) }
-func (s *session) forget()   { s.warnOf(s.Forget()) }
-
-func (s *session) warnOf(err error) {
-	if err != nil {
-		s.warn(err.Error())
-	}
-}
-
 // listTable is a line for each lab, and below it how those of other folders are
 // reached.
 func listTable(w io.Writer, l *report.Labs, wide, color bool) error {

@@ -7,10 +7,13 @@ import (
 	"slices"
 	"strings"
 
+	labsession "github.com/dcalab/dcalab/session"
+
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/session/lifecycle"
 	"github.com/dcalab/dcalab/swarm"
 )
 
@@ -42,14 +45,14 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 		}
 		defer release()
 	}
-	crew, err := s.musterAll(ctx, nil)
+	crew, err := s.AllEngines(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer crew.Close()
 	p := s.progress(s.Lab().NodeNames())
 	defer p.Close()
-	cluster := crew.Cluster(swarm.Options{Progress: tell(p)})
+	cluster := crew.Cluster(swarm.Options{Progress: labsession.Events(p)})
 	v, err := cluster.Changeable(ctx, c.nodes, c.awaits, a.dryRun())
 	var plan swarm.Plan
 	if err == nil {
@@ -58,7 +61,7 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 	if err == nil && a.dryRun() {
 		p.Close()
 		s.warn(plan.Warnings...)
-		return s.rehearse(planLines(plan.Steps()), plan.Runbook)
+		return s.rehearse(lifecycle.Lines(plan.Steps()), plan.Runbook)
 	}
 	result := plan.Result()
 	if err == nil {
@@ -224,27 +227,7 @@ func (a *app) joinNodes(ctx context.Context, args []string) error {
 			return usage(n.Name+" has no role in the swarm: labs.yaml says role: none", "write role: worker, or role: manager, for it in labs.yaml")
 		}
 	}
-	if err := s.SameSubnet(); err != nil {
-		return err
-	}
-	options := swarm.PlanOptions{Only: names(nodes)}
-	if a.dryRun() {
-		return s.rehearseSwarm(ctx, options)
-	}
-	result, err := s.apply(ctx, options, nil, func(result swarm.Result, n swarm.NodeView) string {
-		switch {
-		case !slices.Contains(options.Only, n.Name):
-			return ""
-		case slices.ContainsFunc(result.Steps, func(step swarm.Step) bool { return step.Node() == n.Name }):
-			return summary(n)
-		}
-		return "is in the swarm already: " + summary(n)
-	})
-	if err != nil {
-		return err
-	}
-	s.note("swarm %s: %s", result.View.Cluster, result.View.Quorum)
-	return s.recount(result.Runbook)
+	return s.perform(ctx, s.operator().Join(names(nodes)...), true)
 }
 
 func (a *app) label() *cobra.Command {

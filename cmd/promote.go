@@ -4,7 +4,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/swarm"
-	"github.com/dcalab/dcalab/ui"
 )
 
 func (a *app) promote() *cobra.Command {
@@ -18,7 +17,7 @@ until each takes part in raft. The quorum is told before and after.`,
 		ValidArgsFunction: a.completeNodes,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.changeNodes(c.Context(), nodeChange{
-				nodes: args, plan: swarm.PlanPromote, awaits: swarm.AwaitNamed, done: summary, already: "is a manager already", quorum: true,
+				nodes: args, plan: swarm.PlanPromote, awaits: swarm.AwaitNamed, done: swarm.NodeView.Summary, already: "is a manager already", quorum: true,
 			})
 		},
 	})
@@ -39,27 +38,10 @@ arithmetic; --force does it all the same. The last manager always stays.`,
 			return a.changeNodes(c.Context(), nodeChange{
 				nodes: args, awaits: swarm.AwaitManagers,
 				plan: func(v swarm.View, names []string) (swarm.Plan, error) { return swarm.PlanDemote(v, names, force) },
-				done: summary, already: "is a worker already", quorum: true,
+				done: swarm.NodeView.Summary, already: "is a worker already", quorum: true,
 			})
 		},
 	}
 	c.Flags().BoolVar(&force, "force", false, "demote even where the quorum would be lost")
 	return explained(c)
-}
-
-// tell passes the steps of the swarm on to whoever watches.
-func tell(p *ui.Progress) func(swarm.Event) {
-	return func(e swarm.Event) {
-		switch {
-		case e.Done && e.Err != nil:
-			p.Fail(e.Node, e.Err)
-		case e.Done:
-		case e.Kind == swarm.KindConfigure:
-			p.Note(e.Step) // no node's line would tell it
-		case e.Node == "":
-			p.Detail("", e.Step) // of the whole swarm: the nodes' lines tell enough
-		default:
-			p.Step(e.Node, e.Step)
-		}
-	}
 }

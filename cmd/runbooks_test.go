@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/viper"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -136,14 +135,6 @@ func TestARunbookNeedsNoVagrant(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(string(want), got); d != "" {
-		t.Error(d)
-	}
-}
-
-func TestByNodeLogsInOnce(t *testing.T) {
-	l := runbook.Runbook{{Text: "vagrant up"}, {Node: "b", Text: "1"}, {Node: "a", Text: "2"}, {Node: "b", Text: "3"}, {Text: "last"}}
-	want := runbook.Runbook{{Text: "vagrant up"}, {Text: "last"}, {Node: "b", Text: "1"}, {Node: "b", Text: "3"}, {Node: "a", Text: "2"}}
-	if d := cmp.Diff(want, byNode(l)); d != "" {
 		t.Error(d)
 	}
 }

@@ -25,15 +25,6 @@ type session struct {
 	app *app
 	// changed: the command came to where it changes the lab.
 	changed bool
-	// typed is what a person would have typed for what was done to machines so
-	// far; kept with --explain only.
-	typed runbook.Runbook
-	// deferred are nodes whose engines were not restarted for the settings of
-	// labs.yaml, because they are in a swarm.
-	deferred []string
-	// unwritten is why the lab's ssh_config is not what it should be; told at
-	// the end.
-	unwritten error
 }
 
 var _ labsession.Reporter = (*ui.Progress)(nil)
@@ -246,32 +237,6 @@ func names(nodes []lab.Node) []string {
 	return out
 }
 
-// crew is the lab's nodes, connected where they can be.
-type crew = labsession.Engines
-
-// connected are nodes that a command has an SSH connection to.
-type connected struct {
-	*labsession.Pool
-	// formed is the number of steps that brought them into the swarm already,
-	// runbook what a person would have typed so far.
-	formed  int
-	runbook runbook.Runbook
-}
-
-func (s *session) connected() *connected { return &connected{Pool: s.NewPool()} }
-
-// muster connects to every node of the lab at once. Those that cannot be
-// reached carry the reason.
-func (s *session) muster(ctx context.Context) (*crew, error) {
-	return s.Engines(ctx, s.NewPool(), nil)
-}
-
-// asRoot tells whether this command must be run again as root: the driver makes
-// and removes machines with rights that only root has.
-func (s *session) asRoot() bool {
-	return s.Driver().Traits().NeedsRoot && os.Geteuid() != 0
-}
-
 // sudo runs this same command again through sudo, and gives its outcome.
 func (s *session) sudo(ctx context.Context) error {
 	if s.app.dryRun() {
@@ -332,7 +297,7 @@ func (s *session) noSudo() error {
 		ID: "sandbox-needs-root", What: "the sandbox driver", Why: "making namespaces, mounts and links needs root, and sudo did not run it; see sudo's message above",
 		Next: []string{"where it wants a password and has no terminal, give it one first, on a terminal: sudo -v", "if you may not use sudo here, run this command as root"}, Exit: trouble.ExitRequirement,
 	}
-	if !s.Created() {
+	if s.Session != nil && !s.Created() {
 		e.Next = append(e.Next, "or take virtual machines, which need no root: dcalab --driver vagrant up")
 	}
 	return e

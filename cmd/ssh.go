@@ -1,17 +1,14 @@
 package cmd
 
 import (
-	"bytes"
 	"context"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/runbook"
-	"github.com/dcalab/dcalab/session/dockercontext"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -135,7 +132,7 @@ folder, so that this works too:
 			if stop, err := s.announce(typed); stop || err != nil {
 				return err
 			}
-			text, err := s.renderSSHConfig(c.Context(), nil)
+			text, err := s.SSHConfig(c.Context(), nil)
 			if err != nil {
 				return err
 			}
@@ -143,45 +140,6 @@ folder, so that this works too:
 			return err
 		},
 	})
-}
-
-// renderSSHConfig makes the ssh_config of the nodes that run; of some it may
-// be known already how they are reached.
-func (s *session) renderSSHConfig(ctx context.Context, known map[string]node.Endpoint) ([]byte, error) {
-	var machines map[string]machine.Status
-	if len(known) < len(s.Lab().Nodes) {
-		var err error
-		if machines, err = s.Driver().Status(ctx); err != nil {
-			return nil, err
-		}
-	}
-	var hosts []node.HostEntry
-	for _, n := range s.Lab().Nodes {
-		ep, ok := known[n.Name]
-		if !ok && machines[n.Name] != machine.StatusRunning {
-			continue
-		}
-		if !ok {
-			var err error
-			if ep, err = s.Driver().Endpoint(ctx, n.Name); err != nil {
-				return nil, err
-			}
-		}
-		entry := node.HostEntry{Names: []string{n.Name}, Endpoint: ep}
-		if full := s.Lab().Hostname(n); full != n.Name {
-			entry.Names = append(entry.Names, full)
-		}
-		// By this name a node is found from ~/.ssh/config too (dcalab context).
-		entry.Names = append(entry.Names, dockercontext.SSHAlias(s.Lab().Name, n.Name))
-		hosts = append(hosts, entry)
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	err = node.WriteSSHConfig(&b, hosts, node.SSHConfigOptions{KnownHosts: s.State().KnownHosts(), Dcalab: self})
-	return b.Bytes(), err
 }
 
 func (a *app) sshProxy() *cobra.Command {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/runbook"
+	"github.com/dcalab/dcalab/session/lifecycle"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -29,32 +30,8 @@ beside it: dcalab promote, demote, join, remove, drain, pause, activate, label.`
 	return c
 }
 
-// observe connects to the nodes, also to those that labs.yaml no longer has, and
-// asks every engine.
-func (s *session) observe(ctx context.Context) (swarm.View, *crew, error) {
-	return s.Observe(ctx)
-}
-
-// musterAll connects to the nodes for what is asked about the swarm: machines
-// that labs.yaml no longer has may be in it, and manage it. It takes over what is
-// connected already.
-func (s *session) musterAll(ctx context.Context, have *connected) (*crew, error) {
-	orphans, err := s.Orphans(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if have == nil {
-		have = s.connected()
-	}
-	return s.Engines(ctx, have.Pool, orphans)
-}
-
-type bootstrapOptions struct {
-	takeOver []string
-}
-
 func (a *app) bootstrap() *cobra.Command {
-	var o bootstrapOptions
+	var takeOver []string
 	c := &cobra.Command{
 		Use:   "bootstrap",
 		Short: "Bring the lab's engines into one swarm, from whatever state they are in",
@@ -69,124 +46,23 @@ and never takes a node out of another swarm unless --take-over names it.`,
 		Example: "  dcalab swarm bootstrap\n  dcalab swarm bootstrap --dry-run\n  dcalab swarm bootstrap --take-over node02",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := a.open()
+			s, err := a.existing()
 			if err != nil {
 				return err
 			}
-			return s.bootstrap(c.Context(), o, nil)
+			if len(takeOver) > 0 {
+				nodes, err := s.pick(takeOver)
+				if err != nil {
+					return err
+				}
+				takeOver = names(nodes)
+			}
+			return s.perform(c.Context(), s.operator().Bootstrap(takeOver...), true)
 		},
 	}
-	c.Flags().StringSliceVar(&o.takeOver, "take-over", nil, "nodes that may be taken out of another swarm that they are in")
+	c.Flags().StringSliceVar(&takeOver, "take-over", nil, "nodes that may be taken out of another swarm that they are in")
 	_ = c.RegisterFlagCompletionFunc("take-over", a.completeNodes)
 	return explained(c)
-}
-
-// bootstrap brings the lab's engines into one swarm. Nodes that are connected
-// already need not be dialled.
-func (s *session) bootstrap(ctx context.Context, o bootstrapOptions, have *connected) error {
-	if err := s.MustExist(); err != nil {
-		return err
-	}
-	if err := s.SameSubnet(); err != nil {
-		return err
-	}
-	taken, err := s.pick(o.takeOver)
-	if err != nil {
-		return err
-	}
-	options := swarm.PlanOptions{}
-	if len(o.takeOver) > 0 {
-		options.TakeOver = names(taken)
-	}
-	if s.app.dryRun() {
-		return s.rehearseSwarm(ctx, options)
-	}
-	result, err := s.apply(ctx, options, have, func(result swarm.Result, n swarm.NodeView) string {
-		if len(result.Steps) == 0 {
-			return ""
-		}
-		return summary(n)
-	})
-	if err != nil {
-		return err
-	}
-	done, typed := len(result.Steps), result.Runbook
-	if have != nil {
-		done, typed = done+have.formed, slices.Concat(have.runbook, typed)
-	}
-	switch {
-	case done == 0 && len(result.Warnings) > 0:
-		s.note("nothing to do for bootstrap: see the warnings above")
-	case done == 0:
-		s.note("nothing to do: the swarm is as labs.yaml wants it")
-	}
-	s.note("swarm %s: %s", result.View.Cluster, result.View.Quorum)
-	if done > 0 && s.Lab().Swarm.Autolock {
-		s.note("autolock is on: keep the key that dcalab swarm unlock-key shows; without it a restart of all managers ends the swarm")
-	}
-	return s.recount(typed)
-}
-
-// rehearseSwarm is the dry run of apply.
-func (s *session) rehearseSwarm(ctx context.Context, o swarm.PlanOptions) error {
-	v, c, err := s.observe(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	plan, err := swarm.PlanBootstrap(s.Lab(), v, o)
-	if err != nil {
-		return err
-	}
-	s.warn(plan.Warnings...)
-	for _, u := range plan.Unfinished {
-		s.warn(u.Node + ": " + u.Why)
-	}
-	return s.rehearse(planLines(plan.Steps()), plan.Runbook)
-}
-
-// apply brings nodes into the swarm that labs.yaml wants. Of each that is a
-// member in the end, told says what is told, if anything.
-func (s *session) apply(ctx context.Context, o swarm.PlanOptions, have *connected, told func(swarm.Result, swarm.NodeView) string) (swarm.Result, error) {
-	release, err := s.change(ctx)
-	if err != nil {
-		return swarm.Result{}, err
-	}
-	defer release()
-	c, err := s.musterAll(ctx, have)
-	if err != nil {
-		return swarm.Result{}, err
-	}
-	defer c.Close()
-	p := s.progress(s.Lab().NodeNames())
-	defer p.Close()
-	result, err := c.Cluster(swarm.Options{Progress: tell(p)}).Converge(ctx, s.Lab(), o)
-	for _, n := range result.View.Nodes {
-		if n.State != swarm.StateMember || !n.Listed {
-			continue
-		}
-		if text := told(result, n); text != "" {
-			p.Done(n.Name, text)
-		}
-	}
-	p.Close()
-	s.warn(result.Warnings...)
-	return result, err
-}
-
-// summary says what a member of the swarm is now.
-func summary(n swarm.NodeView) string {
-	what := string(n.Role)
-	if n.Leader {
-		what += ", leader"
-	} else if n.Reachability != "" {
-		what += ", " + string(n.Reachability)
-	}
-	// A new leader calls every node unknown until it has heard from it.
-	if n.Status != engine.NodeUnknown {
-		what += ", " + string(n.Status)
-	}
-	return what
 }
 
 func (a *app) token() *cobra.Command {
@@ -234,7 +110,7 @@ are in the swarm already are not concerned.`,
 			} else if stop, err := s.announce(plain); stop || err != nil {
 				return err
 			}
-			crew, err := s.musterAll(c.Context(), nil)
+			crew, err := s.AllEngines(c.Context(), nil)
 			if err != nil {
 				return err
 			}
@@ -261,7 +137,7 @@ func (s *session) onManager(ctx context.Context, gives string, words ...string) 
 	if !s.app.explains() {
 		return nil, nil
 	}
-	v, crew, err := s.observe(ctx)
+	v, crew, err := s.Observe(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +163,7 @@ or read from standard input.`,
 			if err != nil {
 				return err
 			}
-			v, crew, err := s.observe(ctx)
+			v, crew, err := s.Observe(ctx)
 			if err != nil {
 				return err
 			}
@@ -295,10 +171,11 @@ or read from standard input.`,
 				// While a leader is elected, nobody can tell the key that others hold.
 				crew.Close()
 				p := s.progress(nil)
-				v, crew, err = s.observeSettled(ctx, p)
+				v, crew, err = s.operator().Settled(ctx, p)
 				p.Close()
-				if noLeader(err) != nil {
-					v, crew, err = s.observe(ctx)
+				var unsettled *lifecycle.UnsettledError
+				if errors.As(err, &unsettled) {
+					v, crew, err = s.Observe(ctx)
 				}
 				if err != nil {
 					return err
@@ -310,12 +187,12 @@ or read from standard input.`,
 			}
 			plan := swarm.PlanUnlock(v, "")
 			if a.dryRun() {
-				return s.rehearse(planLines(plan.Steps()), plan.Runbook)
+				return s.rehearse(lifecycle.Lines(plan.Steps()), plan.Runbook)
 			}
 			cluster := crew.Cluster(swarm.Options{})
 			result, err := cluster.Run(ctx, plan)
-			var t *trouble.Error
-			if errors.As(err, &t) && t.ID == "no-key" && ctx.Err() == nil {
+			var keyless swarm.NoKeyError
+			if errors.As(err, &keyless) && ctx.Err() == nil {
 				var key engine.Secret
 				if key, err = a.readKey(ctx); err != nil {
 					return err
@@ -360,7 +237,7 @@ same time, nobody else can unlock them.`,
 			if stop, err := s.announce(plain); stop || err != nil {
 				return err
 			}
-			crew, err := s.musterAll(c.Context(), nil)
+			crew, err := s.AllEngines(c.Context(), nil)
 			if err != nil {
 				return err
 			}
@@ -388,8 +265,9 @@ const (
 // withoutKey adds them to what says that a key is needed, or is another one.
 func withoutKey(err error) error {
 	var t *trouble.Error
-	if errors.As(err, &t) && slices.Contains([]string{"locked", "wrong-key"}, t.ID) {
-		if t.ID == "wrong-key" {
+	wrong := errors.Is(err, engine.ErrWrongKey)
+	if errors.As(err, &t) && (wrong || errors.Is(err, swarm.ErrLocked)) {
+		if wrong {
 			t.Next = []string{keyNoted}
 		}
 		t.Next = append(t.Next, keyLost)

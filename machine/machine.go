@@ -8,6 +8,7 @@ import (
 	"context"
 
 	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // Status is what a driver knows of one machine, without asking anything
@@ -49,7 +50,7 @@ type Driver interface {
 	Preflight(ctx context.Context) error
 	// Up creates the nodes that are absent and starts those that are halted.
 	Up(ctx context.Context, o Observer, nodes ...string) error
-	// Start starts nodes that exist; an absent one is an error.
+	// Start starts nodes that exist; an absent one is an *AbsentError.
 	Start(ctx context.Context, o Observer, nodes ...string) error
 	// Halt powers nodes off in order (the engine is stopped first) and keeps
 	// their disks.
@@ -62,6 +63,19 @@ type Driver interface {
 	Status(ctx context.Context) (map[string]Status, error)
 	// Endpoint tells how to reach a node that is running.
 	Endpoint(ctx context.Context, node string) (node.Endpoint, error)
+}
+
+// AbsentError is in the chain of Start's error for a node that does not exist.
+type AbsentError struct{ Node string }
+
+func (e *AbsentError) Error() string { return "the machine of " + e.Node + " does not exist" }
+
+// NotCreated is what Start refuses with: an *AbsentError, and what to do about it.
+func NotCreated(node string) error {
+	return &trouble.Error{
+		ID: "node-absent", Where: node, What: "start", Why: "this node has not been created",
+		Next: []string{"create it: dcalab up " + node}, Err: &AbsentError{node},
+	}
 }
 
 // Limited is a Driver that can name what nodes on this machine will not be

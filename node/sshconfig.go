@@ -25,6 +25,9 @@ type SSHConfigOptions struct {
 	Dcalab string
 }
 
+// SSHAlias is the name of a lab's node in every ssh_config of one user.
+func SSHAlias(lab, node string) string { return "dcalab-" + lab + "-" + node }
+
 // WriteSSHConfig renders the ssh_config with which ssh, scp, Ansible and
 // docker -H ssh:// reach the nodes. Paths should be absolute. One with a
 // character that ssh_config cannot carry (a double quote, a backslash, "${",

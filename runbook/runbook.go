@@ -8,6 +8,7 @@ package runbook
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -61,6 +62,36 @@ func (c Command) remark() string {
 
 // Runbook is a course of commands, in the order in which they are typed.
 type Runbook []Command
+
+// Local is a runbook of lines that are typed on the person's own machine.
+func Local(lines ...string) Runbook { return On([]string{Here}, lines...) }
+
+// On is a runbook of the same lines on each of the nodes.
+func On(nodes []string, lines ...string) Runbook {
+	var l Runbook
+	for _, node := range nodes {
+		for _, line := range lines {
+			l = append(l, Command{Node: node, Text: line})
+		}
+	}
+	return l
+}
+
+// ByNode orders a runbook so that a person logs in to each node once: what is
+// typed Here first, then on each node.
+func (l Runbook) ByNode() Runbook {
+	var order []string
+	for _, c := range l {
+		if !slices.Contains(order, c.Node) && c.Node != Here {
+			order = append(order, c.Node)
+		}
+	}
+	l = slices.Clone(l)
+	slices.SortStableFunc(l, func(a, b Command) int {
+		return slices.Index(order, a.Node) - slices.Index(order, b.Node)
+	})
+	return l
+}
 
 // Write prints the runbook as a script for people: the commands as they are
 // typed, everything else as comments of the shell. login gives the command

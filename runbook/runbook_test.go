@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
 
@@ -90,4 +91,12 @@ func TestLineIsReadBackByAShell(t *testing.T) {
 			t.Fatalf("%v, got %q", err, out)
 		}
 	})
+}
+
+func TestByNodeLogsInOnce(t *testing.T) {
+	l := Runbook{{Text: "vagrant up"}, {Node: "b", Text: "1"}, {Node: "a", Text: "2"}, {Node: "b", Text: "3"}, {Text: "last"}}
+	want := Runbook{{Text: "vagrant up"}, {Text: "last"}, {Node: "b", Text: "1"}, {Node: "b", Text: "3"}, {Node: "a", Text: "2"}}
+	if d := cmp.Diff(want, l.ByNode()); d != "" {
+		t.Error(d)
+	}
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -31,10 +32,27 @@ type Engines struct {
 	clients map[string]*engine.Client
 }
 
-// Engines connects to every node of the lab at once, and to orphans, which may
-// be in its swarm, and manage it. Nodes that the pool is connected to are not
-// dialled. The engines take the pool over: Close closes it.
-func (s *Session) Engines(ctx context.Context, p *Pool, orphans map[string]machine.Status) (*Engines, error) {
+// Engines connects to every node of the lab at once. Nodes that the pool is
+// connected to are not dialled; nil is a new one. The engines take it over: Close
+// closes it.
+func (s *Session) Engines(ctx context.Context, p *Pool) (*Engines, error) {
+	return s.enginesWith(ctx, p, nil)
+}
+
+// AllEngines is Engines for what is asked about the swarm: orphans may be in it,
+// and manage it.
+func (s *Session) AllEngines(ctx context.Context, p *Pool) (*Engines, error) {
+	orphans, err := s.Orphans(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.enginesWith(ctx, p, orphans)
+}
+
+func (s *Session) enginesWith(ctx context.Context, p *Pool, orphans map[string]machine.Status) (*Engines, error) {
+	if p == nil {
+		p = s.NewPool()
+	}
 	nodes := s.with(orphans)
 	var missing []lab.Node
 	for _, n := range nodes {
@@ -83,7 +101,7 @@ func (s *Session) connectedEngines(p *Pool, machines, orphans map[string]machine
 	e := &Engines{Pool: p, Machines: machines, clients: map[string]*engine.Client{}}
 	for _, n := range s.with(orphans) {
 		t := swarm.TargetFor(s.lab, n)
-		_, t.Stray = orphans[n.Name]
+		_, t.Orphan = orphans[n.Name]
 		t.Dissolved = s.record.Dissolved
 		switch conn := p.Held(n.Name); {
 		case failed[n.Name] != nil:
@@ -111,11 +129,7 @@ func (s *Session) Observe(ctx context.Context) (swarm.View, *Engines, error) {
 }
 
 func (s *Session) observeOver(ctx context.Context, p *Pool) (swarm.View, *Engines, error) {
-	orphans, err := s.Orphans(ctx)
-	if err != nil {
-		return swarm.View{}, nil, err
-	}
-	e, err := s.Engines(ctx, p, orphans)
+	e, err := s.AllEngines(ctx, p)
 	if err != nil {
 		return swarm.View{}, nil, err
 	}
@@ -131,6 +145,38 @@ func Settled(v swarm.View, machines map[string]machine.Status) swarm.View {
 		}
 	}
 	return v
+}
+
+// Await observes, over new connections each time, until conditions hold that
+// depend on which machines run; tell is told what is missing. The engines are
+// those of the last look, for the caller to close: there are some where a
+// condition does not hold in the end (*swarm.UnmetError), too.
+func (s *Session) Await(ctx context.Context, tell Reporter, conditions ...func(running func(node string) bool) swarm.Condition) (swarm.View, *Engines, error) {
+	var e *Engines
+	cluster := swarm.New(nil, swarm.Options{
+		Reconnect: func(ctx context.Context) ([]swarm.Target, error) {
+			if e != nil {
+				e.Close()
+			}
+			var err error
+			if e, err = s.AllEngines(ctx, nil); err != nil {
+				return nil, err
+			}
+			return e.Targets, nil
+		},
+		Waiting: func(missing []string) { tell.Detail("", "waiting for "+strings.Join(missing, "; ")) },
+	})
+	var all []swarm.Condition
+	for _, c := range conditions {
+		all = append(all, c(func(node string) bool { return e.Machines[node] == machine.StatusRunning }))
+	}
+	v, err := cluster.Await(ctx, swarm.ElectionTimeout, all...)
+	var unmet *swarm.UnmetError
+	if err != nil && !errors.As(err, &unmet) && e != nil {
+		e.Close()
+		e = nil
+	}
+	return v, e, err
 }
 
 // Cluster is the lab's swarm, by way of these engines.
@@ -180,11 +226,11 @@ func (s *Session) Machines(ctx context.Context) (map[string]machine.Status, erro
 // Orphans are the machines of the lab that labs.yaml no longer has: a node was
 // taken out of it, or has another name now.
 func (s *Session) Orphans(ctx context.Context) (map[string]machine.Status, error) {
-	keeper, ok := s.driver.(machine.Keeper)
+	lister, ok := s.driver.(machine.OrphanLister)
 	if !ok || !s.created {
 		return nil, nil
 	}
-	return keeper.Strays(ctx)
+	return lister.Orphans(ctx)
 }
 
 // OrphanWarnings is a line for each machine that labs.yaml no longer has.

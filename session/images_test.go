@@ -98,6 +98,7 @@ func (*told) Step(string, string)           {}
 func (t *told) Done(node, text string)      { t.say(node, text) }
 func (t *told) Fail(node string, err error) { t.say(node, err.Error()) }
 func (t *told) Note(text string)            { t.say("", text) }
+func (t *told) Warn(text string)            { t.say("", text) }
 func (*told) Detail(string, string)         {}
 
 func TestImagesGoToWhoLacksThem(t *testing.T) {

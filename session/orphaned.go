@@ -63,6 +63,18 @@ func (set Settings) OpenOrphaned(r drivers.Remembered) (*Session, error) {
 	return Of(set, p), nil
 }
 
+// ForgetOrphaned takes one out of the index of labs, which is a convenience.
+func (set Settings) ForgetOrphaned(r drivers.Remembered) {
+	index, err := lab.OpenIndex(set.getenv, set.User)
+	if err != nil {
+		return
+	}
+	known, _ := index.Known(r.ID, lab.Place{Root: r.Root, Lab: r.Lab})
+	for _, k := range known {
+		_ = index.Remove(k)
+	}
+}
+
 // OrphanedHere is an orphaned lab that was made in the folder of the session's
 // lab, under its name.
 func (s *Session) OrphanedHere() (drivers.Remembered, bool) {

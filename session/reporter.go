@@ -1,5 +1,7 @@
 package session
 
+import "github.com/dcalab/dcalab/swarm"
+
 // Reporter is told how work on the nodes goes, while it goes; *ui.Progress is
 // one. An empty node means the lab as a whole. Its methods may be called from
 // several goroutines at once.
@@ -13,4 +15,23 @@ type Reporter interface {
 	// Note is worth telling beside it; Detail only to who asked for more.
 	Note(text string)
 	Detail(node, text string)
+	// Warn tells what its reader should know, and what stopped nothing.
+	Warn(text string)
+}
+
+// Events passes the steps of a swarm's plan on to a reporter.
+func Events(r Reporter) func(swarm.Event) {
+	return func(e swarm.Event) {
+		switch {
+		case e.Done && e.Err != nil:
+			r.Fail(e.Node, e.Err)
+		case e.Done:
+		case e.Kind == swarm.KindConfigure:
+			r.Note(e.Step) // no node's line would tell it
+		case e.Node == "":
+			r.Detail("", e.Step) // of the whole swarm: the nodes' lines tell enough
+		default:
+			r.Step(e.Node, e.Step)
+		}
+	}
 }

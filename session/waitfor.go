@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm"
 )
 
@@ -25,13 +24,8 @@ func (s *Session) WaitFor(ctx context.Context, timeout time.Duration, waiting fu
 		Waiting: waiting,
 		Reconnect: func(ctx context.Context) ([]swarm.Target, error) {
 			release()
-			last = nil
-			var orphans map[string]machine.Status
-			orphans, err := s.Orphans(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if last, err = s.Engines(ctx, pool, orphans); err != nil {
+			var err error
+			if last, err = s.AllEngines(ctx, pool); err != nil {
 				return nil, err
 			}
 			return last.Targets, nil

@@ -32,7 +32,7 @@ func classify(labNodes []Node, facts []fact, taken []string) View {
 	}
 	if v.Cluster == "" && len(v.CandidateSwarms) == 0 {
 		// What was the lab's is the lab's still, whatever its nodes are called now.
-		if left := groupBySwarm(v.Nodes, func(n NodeView) bool { return n.Stray && !n.dissolved }); len(left) == 1 {
+		if left := groupBySwarm(v.Nodes, func(n NodeView) bool { return n.Orphan && !n.dissolved }); len(left) == 1 {
 			v.Cluster = left[0].Cluster
 		}
 	}
@@ -64,7 +64,7 @@ func classify(labNodes []Node, facts []fact, taken []string) View {
 // identify finds the node's id, swarm and role: from its own engine, from the
 // managers' lists, from its certificate, from the managers that it knows.
 func identify(t Node, f fact, all []fact) NodeView {
-	n := NodeView{Name: t.Name, Hostname: t.Hostname, Addr: t.Addr, Want: t.Role, Stray: t.Stray, Err: f.err}
+	n := NodeView{Name: t.Name, Hostname: t.Hostname, Addr: t.Addr, Want: t.Role, Orphan: t.Orphan, Err: f.err}
 	if own, err := netip.ParseAddr(f.info.Addr); err == nil && !n.Addr.IsValid() {
 		n.Addr = own
 	}
@@ -462,7 +462,7 @@ func (v View) warnings() []string {
 			out = append(out, fmt.Sprintf("%s was a manager, and the swarm goes on without it (docker swarm init --force-new-cluster): do not start it as it is; recreate it: dcalab destroy --force %s, then dcalab up --swarm", n.Name, n.Name))
 		case n.State == StateRemoved && n.dissolved:
 			out = append(out, fmt.Sprintf("%s came back into a swarm that was dissolved (%s): out of it, dcalab swarm dissolve; into the next, dcalab swarm bootstrap", n.Name, n.Cluster))
-		case n.State == StateMember && n.Want == lab.RoleNone && !n.Stray:
+		case n.State == StateMember && n.Want == lab.RoleNone && !n.Orphan:
 			out = append(out, fmt.Sprintf("%s is in the swarm, although labs.yaml gives it no role there", n.Name))
 		}
 	}

@@ -328,6 +328,25 @@ func QuorumKnown(running func(node string) bool) Condition {
 	}}
 }
 
+// MachinesAnswer holds where each node whose machine runs is reached: one that
+// boots answers soon, and one that goes down is down. After the timeout, from now,
+// it holds as it is. For running see QuorumKnown.
+func MachinesAnswer(timeout time.Duration) func(running func(node string) bool) Condition {
+	began := time.Now()
+	return func(running func(node string) bool) Condition {
+		return Condition{"machines that answer", func(v View) Finding {
+			var f Finding
+			for _, n := range v.Nodes {
+				if n.State == StateUnreachable && running(n.Name) && time.Since(began) < timeout {
+					f.Missing = append(f.Missing, n.Name+", which is booting or going down, or does not answer")
+				}
+			}
+			f.Holds = len(f.Missing) == 0
+			return f
+		}}
+	}
+}
+
 // MembersAnswer holds where there is a leader, and no member hangs, so that all
 // can be told to leave. It holds, too, where no leader can come: too few managers of the
 // lab's swarm run to elect one. For running, and for engines that hang, see

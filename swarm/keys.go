@@ -85,12 +85,12 @@ func endUnlock(ctx context.Context, _ *Run, p Plan, failed []failure, res *Resul
 	var other []error
 	for _, f := range failed {
 		res.Nodes = slices.DeleteFunc(res.Nodes, func(n Changed) bool { return n.Name == f.step.Node() })
-		var noKey noKeyError
+		var noKey NoKeyError
 		switch {
 		case errors.As(f.err, &noKey):
 			res.Nodes = nil // it is the same for all
 			return &trouble.Error{ID: "no-key", Exit: trouble.ExitRefused, What: "unlock the swarm",
-				Why: "no manager that is not locked has the key", Err: noKey.err,
+				Why: "no manager that is not locked has the key", Err: noKey,
 				Next: []string{"give the key that docker swarm unlock-key showed when autolock was switched on"}}
 		case errors.Is(f.err, engine.ErrWrongKey):
 			wrong = append(wrong, f.step.Node())
@@ -100,7 +100,7 @@ func endUnlock(ctx context.Context, _ *Run, p Plan, failed []failure, res *Resul
 	}
 	if len(wrong) > 0 {
 		other = append(other, &trouble.Error{ID: "wrong-key", Exit: trouble.ExitFailure, Where: strings.Join(wrong, ", "),
-			What: "unlock the swarm", Why: "the key is not the right one",
+			What: "unlock the swarm", Why: "the key is not the right one", Err: engine.ErrWrongKey,
 			Next: []string{"the key begins with SWMKEY; a manager that is not locked shows it: docker swarm unlock-key"}})
 	}
 	return errors.Join(other...)

@@ -374,8 +374,11 @@ func (v View) LockedError(nodes []NodeView) *trouble.Error {
 	return &trouble.Error{ID: "locked", Exit: trouble.ExitRefused, Where: named(nodes),
 		What: "the swarm is locked",
 		Why:  "its managers were restarted with autolock on, and no other manager can tell the key",
-		Next: next}
+		Next: next, Err: ErrLocked}
 }
+
+// ErrLocked is in the chain of LockedError.
+var ErrLocked = errors.New("managers wait for the unlock key")
 
 func inErrorError(nodes []NodeView) error {
 	return &trouble.Error{ID: "manager-in-error", Exit: trouble.ExitRefused, Where: named(nodes),

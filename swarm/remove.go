@@ -47,7 +47,7 @@ func PlanRemove(v View, names []string, gone bool) (Plan, error) {
 		steps = append(steps, out...)
 	}
 	if err := v.GuardRemoval(ids...); err != nil {
-		if anchor != nil && slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return n.Stray }) {
+		if anchor != nil && slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return n.Orphan }) {
 			return p, anchor // which what err advises would not mend
 		}
 		return p, err
@@ -72,23 +72,23 @@ func PlanRemove(v View, names []string, gone bool) (Plan, error) {
 // lab's.
 func (v View) guardLastIdentifyingManager(going []member) error {
 	before, after := 0, 0
-	var stay, strays []string
+	var stay, orphans []string
 	for _, n := range v.Nodes {
 		goes := slices.ContainsFunc(going, func(m member) bool { return m.ID == n.NodeID })
 		switch {
 		case !n.Listed:
-		case n.Want == lab.RoleManager || n.Stray:
+		case n.Want == lab.RoleManager || n.Orphan:
 			before++
 			if !goes {
 				after++
-			} else if n.Stray {
-				strays = append(strays, n.Name)
+			} else if n.Orphan {
+				orphans = append(orphans, n.Name)
 			}
 		case !goes:
 			stay = append(stay, n.Name)
 		}
 	}
-	if before == 0 || after > 0 || len(stay) == 0 && len(strays) > 0 {
+	if before == 0 || after > 0 || len(stay) == 0 && len(orphans) > 0 {
 		return nil
 	}
 	e := &trouble.Error{
@@ -100,8 +100,8 @@ func (v View) guardLastIdentifyingManager(going []member) error {
 			"without a labs.yaml of your own: dcalab config view >new.yaml && mv new.yaml labs.yaml makes one of the same lab",
 		},
 	}
-	if len(strays) > 0 {
-		gone := strings.Join(strays, ", ")
+	if len(orphans) > 0 {
+		gone := strings.Join(orphans, ", ")
 		e.What = "refused to remove " + gone + " from the swarm"
 		e.Why = "none of the members that would stay (" + strings.Join(stay, ", ") + ") has role: manager in labs.yaml; by such a member dcalab knows which swarm is the lab's"
 		e.Next = []string{

@@ -54,7 +54,7 @@ func (r *Run) unlockKey(ctx context.Context, keyless bool) (engine.Secret, error
 				return err
 			})
 			if err != nil || key == "" {
-				err = noKeyError{err}
+				err = NoKeyError{err}
 			}
 			return key, err
 		})
@@ -64,12 +64,12 @@ func (r *Run) unlockKey(ctx context.Context, keyless bool) (engine.Secret, error
 	return fetch()
 }
 
-// noKeyError: no manager gave the key. err is nil where there is none.
-type noKeyError struct{ err error }
+// NoKeyError tells that no manager gave the key. err is nil where there is none.
+type NoKeyError struct{ err error }
 
-func (e noKeyError) Unwrap() error { return e.err }
+func (e NoKeyError) Unwrap() error { return e.err }
 
-func (e noKeyError) Error() string {
+func (e NoKeyError) Error() string {
 	if e.err != nil {
 		return e.err.Error()
 	}

@@ -43,8 +43,8 @@ type Node struct {
 	Addr netip.Addr
 	// Role is the one that labs.yaml wants.
 	Role lab.Role
-	// Stray: labs.yaml no longer has the node, and its machine is still there.
-	Stray bool
+	// Orphan: labs.yaml no longer has the node, and its machine is still there.
+	Orphan bool
 	// Dissolved are the ids of swarms that were the lab's and were dissolved: a
 	// node that comes back into one of them takes itself for a member.
 	Dissolved []string

@@ -39,8 +39,8 @@ type NodeView struct {
 	// Want is the role that labs.yaml gives the node.
 	Want  lab.Role
 	State State
-	// Stray: labs.yaml no longer has it. It wants no role then.
-	Stray bool
+	// Orphan: labs.yaml no longer has it. It wants no role then.
+	Orphan bool
 	// Err says what is wrong where something is: why the node or its engine
 	// does not answer, or the engine's own account of its swarm.
 	Err error
@@ -127,4 +127,19 @@ func (v View) Node(name string) (NodeView, bool) {
 		}
 	}
 	return NodeView{}, false
+}
+
+// Summary says what a member of the swarm is now.
+func (n NodeView) Summary() string {
+	what := string(n.Role)
+	if n.Leader {
+		what += ", leader"
+	} else if n.Reachability != "" {
+		what += ", " + string(n.Reachability)
+	}
+	// A new leader calls every node unknown until it has heard from it.
+	if n.Status != engine.NodeUnknown {
+		what += ", " + string(n.Status)
+	}
+	return what
 }

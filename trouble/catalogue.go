@@ -74,7 +74,7 @@ func Catalogue() []Topic {
 				"Somebody switched it off inside the node: no other node reaches it. On the sandbox driver, up switches it on again."},
 			{"address-missing", "A node does not have the address of labs.yaml",
 				"Its machine was made when labs.yaml gave it another one, or the guest did not configure its second network card."},
-			{"stray-machines", "Machines exist that labs.yaml no longer has",
+			{"orphan-machines", "Machines exist that labs.yaml no longer has",
 				"A node was taken out of labs.yaml, or renamed, while its machine was up. It is still in the swarm, and of a renamed one there would be two with one address. On a terminal dcalab up asks; here it could not."},
 			{"starter-size", "dcalab init cannot write a lab of that size",
 				"More managers than seven only make the swarm slower, and a bigger lab is written by hand."},

@@ -40,7 +40,11 @@ func PrintError(w io.Writer, err error, color, verbose bool, hint func(string) s
 // PrintWarning shows one thing that the reader should know and that stopped
 // nothing; on a terminal, broken between words.
 func PrintWarning(w io.Writer, text string, color bool) {
-	_, _ = io.WriteString(w, Wrap(paint("warning:", toneWarn, color)+" "+plainText(text)+"\n", fitOf(w)))
+	_, _ = io.WriteString(w, Wrap(warning(text, color)+"\n", fitOf(w)))
+}
+
+func warning(text string, color bool) string {
+	return paint("warning:", toneWarn, color) + " " + plainText(text)
 }
 
 func writeError(b *strings.Builder, err error, color, verbose bool) {

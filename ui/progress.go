@@ -150,6 +150,26 @@ func (p *Progress) Note(line string) {
 	}
 }
 
+// Warn tells what the reader should know, and what stopped nothing: above the
+// live lines, and after Close as well. The log gets it as it is.
+func (p *Progress) Warn(text string) {
+	if p.opts.Log != nil {
+		_, _ = fmt.Fprintf(p.opts.Log, "warning: %s\n", text)
+	}
+	if p.opts.Quiet {
+		return
+	}
+	text = p.opts.Hint(text)
+	p.mu.Lock()
+	if p.live == nil || p.closed {
+		PrintWarning(p.out, text, p.opts.Color)
+		p.mu.Unlock()
+		return
+	}
+	p.mu.Unlock()
+	p.live.above(warning(text, p.opts.Color))
+}
+
 // Detail tells a line about a node that only -v shows, and the log keeps.
 func (p *Progress) Detail(node, line string) {
 	line = plainText(line)

@@ -450,3 +450,19 @@ func TestColorIsForTerminalsThatMay(t *testing.T) {
 		})
 	}
 }
+
+// A story that nothing happened in leaves no trace, and a warning is seen whether
+// it is told before the end or after it.
+func TestWarningsOnATerminal(t *testing.T) {
+	x := newTerminal(t, 80, 10)
+	NewProgress(x.streams(), ProgressOptions{Nodes: []string{"master"}}).Close()
+	p := NewProgress(x.streams(), ProgressOptions{Nodes: []string{"master"}})
+	p.Step("master", "booting")
+	p.Warn("no ip_vs")
+	p.Done("master", "ready")
+	p.Close()
+	p.Warn("no disk")
+	x.eventually("both warnings, around the node's line", func(lines []string) bool {
+		return len(lines) >= 3 && lines[0] == "warning: no ip_vs" && strings.HasPrefix(lines[1], "✔ master  ready") && lines[2] == "warning: no disk"
+	})
+}

@@ -227,3 +227,23 @@ func TestWatchEndsWithItsRendersError(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestWarningsAreToldAfterTheEndAndLogged(t *testing.T) {
+	for _, quiet := range []bool{false, true} {
+		var out, log strings.Builder
+		p := NewProgress(Streams{Err: &out}, ProgressOptions{Quiet: quiet, Log: &log})
+		p.Warn("one")
+		p.Close()
+		p.Warn("two")
+		want := "warning: one\nwarning: two\n"
+		if log.String() != want {
+			t.Errorf("logged: %q", log.String())
+		}
+		if quiet {
+			want = ""
+		}
+		if out.String() != want {
+			t.Errorf("quiet %v: %q", quiet, out.String())
+		}
+	}
+}

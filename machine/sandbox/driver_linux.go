@@ -41,9 +41,9 @@ type Driver struct {
 }
 
 var (
-	_ machine.Driver  = (*Driver)(nil)
-	_ machine.Limited = (*Driver)(nil)
-	_ machine.Keeper  = (*Driver)(nil)
+	_ machine.Driver       = (*Driver)(nil)
+	_ machine.Limited      = (*Driver)(nil)
+	_ machine.OrphanLister = (*Driver)(nil)
 )
 
 // New makes the driver for one lab. It touches nothing.
@@ -101,10 +101,7 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 	if !create {
 		for _, n := range nodes {
 			if !d.disk(n.Name).exists() {
-				return &trouble.Error{
-					ID: "node-absent", Where: n.Name, What: "start", Why: "this node has not been created",
-					Next: []string{"create it: dcalab up " + n.Name},
-				}
+				return machine.NotCreated(n.Name)
 			}
 		}
 	}
@@ -467,9 +464,9 @@ func (d *Driver) remains() []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// Strays are the nodes of which anything is left and that labs.yaml no longer
+// Orphans are the nodes of which anything is left and that labs.yaml no longer
 // names.
-func (d *Driver) Strays(context.Context) (map[string]machine.Status, error) {
+func (d *Driver) Orphans(context.Context) (map[string]machine.Status, error) {
 	if err := d.trust(); err != nil {
 		return nil, err
 	}
@@ -494,7 +491,7 @@ func (d *Driver) Strays(context.Context) (map[string]machine.Status, error) {
 	return out, nil
 }
 
-// node finds a node of the lab, or a stray one, which has a name only.
+// node finds a node of the lab, or an orphan, which has a name only.
 func (d *Driver) node(name string) (lab.Node, bool) {
 	if n, ok := d.cfg.Lab.Node(name); ok {
 		return n, true

@@ -90,7 +90,7 @@ func TestPlacesThatAreNotRoots(t *testing.T) {
 				"RoomToRestore":   func() error { return d.RoomToRestore(ctx, "one") },
 				"Snapshots":       func() error { _, err := d.Snapshots(ctx); return err },
 				"Status":          func() error { _, err := d.Status(ctx); return err },
-				"Strays":          func() error { _, err := d.Strays(ctx); return err },
+				"Orphans":         func() error { _, err := d.Orphans(ctx); return err },
 				"Endpoint":        func() error { _, err := d.Endpoint(ctx, "master"); return err },
 			}
 			for name, run := range methods {

@@ -58,8 +58,8 @@ type Driver struct {
 }
 
 var (
-	_ machine.Driver = (*Driver)(nil)
-	_ machine.Keeper = (*Driver)(nil)
+	_ machine.Driver       = (*Driver)(nil)
+	_ machine.OrphanLister = (*Driver)(nil)
 )
 
 // New makes the driver for one lab. It touches nothing.
@@ -114,10 +114,7 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 	}
 	for _, n := range nodes {
 		if _, ok := ids[n.Name]; !ok && !create {
-			return &trouble.Error{
-				ID: "node-absent", Where: n.Name, What: "start", Why: "this node has not been created",
-				Next: []string{"create it: dcalab up " + n.Name},
-			}
+			return machine.NotCreated(n.Name)
 		}
 	}
 	snapshots, err := d.readAlbum()
@@ -336,22 +333,22 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 	if err != nil {
 		return err
 	}
-	var strays []string
+	var orphans []string
 	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-		stray := d.stray(name, ids)
-		if stray && !slices.Contains(strays, name) {
-			strays = append(strays, name)
+		orphan := d.orphan(name, ids)
+		if orphan && !slices.Contains(orphans, name) {
+			orphans = append(orphans, name)
 		}
-		return stray
+		return orphan
 	})
 	var nodes []lab.Node
-	if len(strays) == 0 || len(names) > 0 {
+	if len(orphans) == 0 || len(names) > 0 {
 		if nodes, err = d.cfg.Lab.Pick(names); err != nil {
 			return err
 		}
 	}
-	whole := len(names)+len(strays) == 0
-	for _, name := range strays {
+	whole := len(names)+len(orphans) == 0
+	for _, name := range orphans {
 		nodes = append(nodes, lab.Node{Name: name})
 	}
 	var there []string
@@ -468,10 +465,10 @@ func (d *Driver) Endpoint(ctx context.Context, name string) (node.Endpoint, erro
 	}
 	n, ok := d.cfg.Lab.Node(name)
 	switch {
-	case !ok && !d.stray(name, ids):
+	case !ok && !d.orphan(name, ids):
 		return node.Endpoint{}, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
 	case !ok:
-		return d.strayEndpoint(name, ids[name])
+		return d.orphanEndpoint(name, ids[name])
 	}
 	id, ok := ids[n.Name]
 	if !ok {
@@ -491,9 +488,9 @@ func (d *Driver) Endpoint(ctx context.Context, name string) (node.Endpoint, erro
 	return ep, d.meet(ctx, n, id, ep, true, visitTimeout)
 }
 
-// Strays are the machines that Vagrant has created and labs.yaml no longer
+// Orphans are the machines that Vagrant has created and labs.yaml no longer
 // has. Vagrant is not asked about those that do not answer.
-func (d *Driver) Strays(ctx context.Context) (map[string]machine.Status, error) {
+func (d *Driver) Orphans(ctx context.Context) (map[string]machine.Status, error) {
 	ids, err := d.machineIDs()
 	if err != nil {
 		return nil, err
@@ -501,7 +498,7 @@ func (d *Driver) Strays(ctx context.Context) (map[string]machine.Status, error) 
 	var nodes []lab.Node
 	out := map[string]machine.Status{}
 	for name := range ids {
-		if d.stray(name, ids) {
+		if d.orphan(name, ids) {
 			nodes = append(nodes, lab.Node{Name: name})
 			out[name] = machine.StatusUnknown
 		}
@@ -512,13 +509,13 @@ func (d *Driver) Strays(ctx context.Context) (map[string]machine.Status, error) 
 	return out, ctx.Err()
 }
 
-func (d *Driver) stray(name string, ids map[string]string) bool {
+func (d *Driver) orphan(name string, ids map[string]string) bool {
 	_, ours := d.cfg.Lab.Node(name)
 	return !ours && ids[name] != ""
 }
 
-// strayEndpoint is what is remembered of a stray: nobody looks for more.
-func (d *Driver) strayEndpoint(name, id string) (node.Endpoint, error) {
+// orphanEndpoint is what is remembered of an orphan: nobody looks for more.
+func (d *Driver) orphanEndpoint(name, id string) (node.Endpoint, error) {
 	ep, ok, err := d.memory.endpoint(name, id)
 	if err == nil && !ok {
 		err = &trouble.Error{ID: "node-unknown", Where: name, Why: "how this machine is reached is not known, and labs.yaml no longer has it"}

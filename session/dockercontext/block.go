@@ -30,7 +30,7 @@ func (c Contexts) block() (string, error) {
 		return "", &trouble.Error{ID: "ssh-config-path", What: "context", Why: fmt.Sprintf("ssh's configuration cannot carry the path %q", path),
 			Next: []string{"keep the lab in a folder with a plainer name"}, Exit: trouble.ExitRefused}
 	}
-	return blockBegin(c.Lab) + "Host " + SSHAlias(c.Lab, "*") + "\n  Include \"" + path + "\"\nMatch all\n" + blockEnd(c.Lab), nil
+	return blockBegin(c.Lab) + "Host " + node.SSHAlias(c.Lab, "*") + "\n  Include \"" + path + "\"\nMatch all\n" + blockEnd(c.Lab), nil
 }
 
 // withoutBlock removes the lab's lines from a configuration.
@@ -89,7 +89,7 @@ func (c Contexts) refuseOtherLab(path, text string) error {
 	place := filepath.Dir(filepath.Dir(dir))
 	return &trouble.Error{
 		ID: "context-other-lab", What: "context create", Exit: trouble.ExitRefused,
-		Why:  fmt.Sprintf("in %s, the names %s lead to the lab %s of another folder, %s", path, SSHAlias(c.Lab, "*"), c.Lab, place),
+		Why:  fmt.Sprintf("in %s, the names %s lead to the lab %s of another folder, %s", path, node.SSHAlias(c.Lab, "*"), c.Lab, place),
 		Next: []string{runbook.Line("cd", place) + " && dcalab --lab " + c.Lab + " context rm", "or give this lab another name in labs.yaml"},
 	}
 }

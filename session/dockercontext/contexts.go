@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -57,9 +58,6 @@ func (p *Plan) add(line string, commands ...string) {
 // Name is that of the context which a lab has where none is given.
 func Name(labName string) string { return "dcalab-" + labName }
 
-// SSHAlias is the name of a node in every ssh_config of this user's.
-func SSHAlias(labName, node string) string { return "dcalab-" + labName + "-" + node }
-
 // root is the folder that has the lab's .dcalab.
 func (c Contexts) root() string { return filepath.Dir(filepath.Dir(c.State.Dir())) }
 
@@ -87,7 +85,7 @@ func (c Contexts) Exists(ctx context.Context, name string) (bool, error) {
 
 // PlanCreate plans a context that reaches a node, and changes nothing. node
 // chooses the node; it is called last, since it may take long.
-func (c Contexts) PlanCreate(ctx context.Context, name string, node func() (string, error)) (Plan, error) {
+func (c Contexts) PlanCreate(ctx context.Context, name string, choose func() (string, error)) (Plan, error) {
 	docker, err := c.Docker()
 	if err != nil {
 		return Plan{}, err
@@ -118,7 +116,7 @@ func (c Contexts) PlanCreate(ctx context.Context, name string, node func() (stri
 		return Plan{}, err
 	}
 	p := Plan{SSHConfig: path, docker: docker}
-	if p.Node, err = node(); err != nil {
+	if p.Node, err = choose(); err != nil {
 		return Plan{}, err
 	}
 	verb := "create"
@@ -129,7 +127,7 @@ func (c Contexts) PlanCreate(ctx context.Context, name string, node func() (stri
 		p.Block = block
 		p.add(fmt.Sprintf("put %d lines in front of %s", strings.Count(block, "\n"), path), prependCommands(path, block, text != "")...)
 	}
-	p.set = []string{"context", verb, name, "--description", c.description(), "--docker", "host=ssh://" + SSHAlias(c.Lab, p.Node)}
+	p.set = []string{"context", verb, name, "--description", c.description(), "--docker", "host=ssh://" + node.SSHAlias(c.Lab, p.Node)}
 	p.add(fmt.Sprintf("docker context %s %s, which reaches %s", verb, name, p.Node), runbook.Line(append([]string{"docker"}, p.set...)...))
 	return p, nil
 }
@@ -181,7 +179,7 @@ func (c Contexts) Remove(ctx context.Context, name string, dryRun bool) (Plan, e
 			return Plan{}, err
 		}
 		// In a dry run the context is still there.
-		if needed, err = docker.reaches(ctx, "ssh://"+SSHAlias(c.Lab, ""), name); err != nil {
+		if needed, err = docker.reaches(ctx, "ssh://"+node.SSHAlias(c.Lab, ""), name); err != nil {
 			return Plan{}, err
 		}
 	}

@@ -24,7 +24,7 @@ const termLines = 20000
 
 // ObserveBeliefs asks each manager once.
 func ObserveBeliefs(ctx context.Context, s *session.Session) (Beliefs, error) {
-	engines, err := s.Engines(ctx, s.NewPool(), nil)
+	engines, err := s.Engines(ctx, nil)
 	if err != nil {
 		return Beliefs{}, err
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/dcalab/dcalab/machine/machinetest"
 )
 
-func TestStrays(t *testing.T) {
+func TestOrphans(t *testing.T) {
 	f := newFixture(t, "master", "node01", "node02")
-	machinetest.RunStrays(t, machinetest.Setup{
+	machinetest.RunOrphans(t, machinetest.Setup{
 		Lab: f.Lab, Boot: time.Minute, Prompt: 10 * time.Second,
 		New:     func(*testing.T) machine.Driver { return f.driver() },
 		HostKey: f.hostKey,

@@ -1,4 +1,4 @@
-package cmd
+package lifecycle
 
 import (
 	"slices"

@@ -13,7 +13,7 @@ import (
 // The manager is no longer in labs.yaml. By its machine the lab knows its swarm
 // still, and it is not taken out before another member that labs.yaml calls a
 // manager stands for the lab.
-func TestTheManagerIsAStray(t *testing.T) {
+func TestTheManagerIsAnOrphan(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		want lab.Role // of n2, in labs.yaml
@@ -33,7 +33,7 @@ func TestTheManagerIsAStray(t *testing.T) {
 					w.setRole(1, 0, engine.RoleManager)
 				}
 				targets := w.targets()
-				targets[0].Role, targets[0].Stray = lab.RoleNone, true
+				targets[0].Role, targets[0].Orphan = lab.RoleNone, true
 				targets[1].Role = tt.want
 				v := observe(t.Context(), targets)
 				if v.Cluster == "" || !v.Quorum.HasQuorum || v.Nodes[2].State != StateMember {

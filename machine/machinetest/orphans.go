@@ -9,10 +9,10 @@ import (
 	"github.com/dcalab/dcalab/machine"
 )
 
-// RunStrays holds a driver that can tell of strays against the contract of
-// machine.Keeper. forLab makes a driver for the lab as labs.yaml has it later,
+// RunOrphans holds a driver that can tell of orphans against the contract of
+// machine.OrphanLister. forLab makes a driver for the lab as labs.yaml has it later,
 // of the same id.
-func RunStrays(t *testing.T, s Setup, forLab func(*lab.Lab) machine.Driver) {
+func RunOrphans(t *testing.T, s Setup, forLab func(*lab.Lab) machine.Driver) {
 	t.Helper()
 	c := &contract{Setup: s}
 	c.up(t)
@@ -20,19 +20,19 @@ func RunStrays(t *testing.T, s Setup, forLab func(*lab.Lab) machine.Driver) {
 	less := *s.Lab
 	less.Nodes = slices.Clone(s.Lab.Nodes[1:])
 	d := forLab(&less)
-	keeper, ok := d.(machine.Keeper)
-	before, okBefore := forLab(s.Lab).(machine.Keeper)
+	lister, ok := d.(machine.OrphanLister)
+	before, okBefore := forLab(s.Lab).(machine.OrphanLister)
 	if !ok || !okBefore {
-		t.Fatal("the driver is no machine.Keeper")
+		t.Fatal("the driver is no machine.OrphanLister")
 	}
 	ctx := c.context(t)
-	if none, err := before.Strays(ctx); err != nil || len(none) > 0 {
-		t.Errorf("a lab whose nodes all stand in labs.yaml has strays: %v, %v", none, err)
+	if none, err := before.Orphans(ctx); err != nil || len(none) > 0 {
+		t.Errorf("a lab whose nodes all stand in labs.yaml has orphans: %v, %v", none, err)
 	}
 	want := func(what string, want map[string]machine.Status) {
 		t.Helper()
-		if got, err := keeper.Strays(ctx); err != nil || !maps.Equal(got, want) {
-			t.Errorf("%s: strays are %v (%v), want %v", what, got, err, want)
+		if got, err := lister.Orphans(ctx); err != nil || !maps.Equal(got, want) {
+			t.Errorf("%s: orphans are %v (%v), want %v", what, got, err, want)
 		}
 	}
 	want("a node left labs.yaml", map[string]machine.Status{name: machine.StatusRunning})
@@ -41,10 +41,10 @@ func RunStrays(t *testing.T, s Setup, forLab func(*lab.Lab) machine.Driver) {
 	}
 	n := s.Lab.Nodes[0]
 	if got := c.sh(t, d, name, "hostname"); got != s.Lab.Hostname(n) {
-		t.Errorf("the stray's endpoint leads to %s", got)
+		t.Errorf("the orphan's endpoint leads to %s", got)
 	}
 	if err := d.Up(ctx, machine.Observer{}, name); err == nil {
-		t.Error("up of a stray succeeded")
+		t.Error("up of an orphan succeeded")
 	}
 	spared := c.life(t, d, c.second())
 	if err := d.Destroy(ctx, machine.Observer{}, name); err != nil {
@@ -52,13 +52,13 @@ func RunStrays(t *testing.T, s Setup, forLab func(*lab.Lab) machine.Driver) {
 	}
 	want("it was destroyed", map[string]machine.Status{})
 	if left := c.pinned(t, name); left != "" {
-		t.Errorf("the host key of a stray that was destroyed is still pinned: %s", left)
+		t.Errorf("the host key of an orphan that was destroyed is still pinned: %s", left)
 	}
 	if err := d.Destroy(ctx, machine.Observer{}, name); err == nil {
-		t.Error("destroy of what is neither a node nor a stray succeeded")
+		t.Error("destroy of what is neither a node nor an orphan succeeded")
 	}
 	if c.life(t, d, c.second()) != spared {
-		t.Errorf("destroy of the stray touched %s", c.second())
+		t.Errorf("destroy of the orphan touched %s", c.second())
 	}
 	c.upWith(t, s.New(t), name) // it is a node again
 	if err := d.Destroy(ctx, machine.Observer{}); err != nil {

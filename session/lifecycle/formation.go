@@ -1,4 +1,4 @@
-package cmd
+package lifecycle
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/runbook"
+	"github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
-	"github.com/dcalab/dcalab/ui"
 )
 
 // formation forms the swarm of a lab that is being made, while it is being
@@ -19,22 +19,22 @@ import (
 // alone: they can be in no swarm. What is left at the end, bootstrap does; what
 // goes wrong on the way, it meets again and tells.
 type formation struct {
-	session  *session
-	progress *ui.Progress
-	wake     chan struct{}
-	done     chan struct{}
+	Operator
+	tell session.Reporter
+	wake chan struct{}
+	done chan struct{}
 
 	mu    sync.Mutex
 	ready map[string]*node.Conn
+	// steps is how many were done, typed what a person would have typed for them:
+	// to be read after end.
 	steps int
 	typed runbook.Runbook
 }
 
-// form starts a formation. The caller adds nodes to it, and ends it.
-func (s *session) form(ctx context.Context, p *ui.Progress) *formation {
-	f := &formation{
-		session: s, progress: p, wake: make(chan struct{}, 1), done: make(chan struct{}), ready: map[string]*node.Conn{},
-	}
+// newFormation starts a formation. The caller adds nodes to it, and ends it.
+func (o Operator) newFormation(ctx context.Context, tell session.Reporter) *formation {
+	f := &formation{Operator: o, tell: tell, wake: make(chan struct{}, 1), done: make(chan struct{}), ready: map[string]*node.Conn{}}
 	go func() {
 		defer close(f.done)
 		for range f.wake {
@@ -55,12 +55,10 @@ func (f *formation) add(name string, conn *node.Conn) {
 	}
 }
 
-// end waits for what was begun, and gives the number of steps, and what a
-// person would have typed for them.
-func (f *formation) end() (int, runbook.Runbook) {
+// end waits for what was begun.
+func (f *formation) end() {
 	close(f.wake)
 	<-f.done
-	return f.steps, f.typed
 }
 
 // pass brings the nodes that are ready now into the swarm.
@@ -70,7 +68,7 @@ func (f *formation) pass(ctx context.Context) {
 	f.mu.Unlock()
 	machines := map[string]machine.Status{}
 	begun := false
-	for _, n := range f.session.Lab().Nodes {
+	for _, n := range f.Lab().Nodes {
 		machines[n.Name] = machine.StatusAbsent
 		if ready[n.Name] != nil {
 			machines[n.Name] = machine.StatusRunning
@@ -80,24 +78,24 @@ func (f *formation) pass(ctx context.Context) {
 	if !begun {
 		return // workers wait for a manager
 	}
-	connected := f.session.NewPool() // of connections that are not its own
+	pool := f.NewPool() // of connections that are not its own
 	for _, conn := range ready {
-		connected.Keep(conn)
+		pool.Keep(conn)
 	}
-	c, err := f.session.EnginesOf(connected, machines)
+	engines, err := f.EnginesOf(pool, machines)
 	if err != nil {
 		return
 	}
-	defer c.Release()
+	defer engines.Release()
 	// It says that nodes are missing, which is known, or fails as bootstrap will.
-	result, _ := c.Cluster(swarm.Options{Progress: tell(f.progress)}).Converge(ctx, f.session.Lab(), swarm.PlanOptions{})
+	result, _ := engines.Cluster(swarm.Options{Progress: session.Events(f.tell)}).Converge(ctx, f.Lab(), swarm.PlanOptions{})
 	f.steps += len(result.Steps)
 	f.typed = append(f.typed, result.Runbook...)
 	for _, n := range result.View.Nodes {
 		joined := n.State == swarm.StateMember && n.Listed
 		for _, step := range result.Steps {
 			if joined && step.Node() == n.Name {
-				f.progress.Done(n.Name, summary(n))
+				f.tell.Done(n.Name, n.Summary())
 				break
 			}
 		}

@@ -1,0 +1,114 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/swarm"
+)
+
+type bootstrap struct {
+	Operator
+	options swarm.PlanOptions
+	after   *Up // which has connected nodes already; nil where none was
+}
+
+// Bootstrap brings the lab's engines into the swarm that labs.yaml wants. The
+// nodes named may be taken out of another swarm that they are in.
+func (o Operator) Bootstrap(takeOver ...string) Operation {
+	return bootstrap{Operator: o, options: swarm.PlanOptions{TakeOver: takeOver}}
+}
+
+// Bootstrap is Operator.Bootstrap of the nodes that are up.
+func (u *Up) Bootstrap() Operation { return bootstrap{Operator: u.Operator, after: u} }
+
+// Join takes these nodes alone into the swarm.
+func (o Operator) Join(nodes ...string) Operation {
+	return bootstrap{Operator: o, options: swarm.PlanOptions{Only: nodes}}
+}
+
+func (bootstrap) NeedsRoot() bool { return false }
+
+func (b bootstrap) Plan(ctx context.Context, _ session.Reporter) (Plan, error) {
+	var p Plan
+	if err := b.possible(); err != nil {
+		return p, err
+	}
+	v, engines, err := b.Observe(ctx)
+	if err != nil {
+		return p, err
+	}
+	defer engines.Close()
+	plan, err := swarm.PlanBootstrap(b.Lab(), v, b.options)
+	if err != nil {
+		return p, err
+	}
+	p.change(plan.Result())
+	for _, u := range plan.Unfinished {
+		p.Warnings = append(p.Warnings, u.Node+": "+u.Why)
+	}
+	return p, nil
+}
+
+func (b bootstrap) possible() error {
+	if err := b.MustExist(); err != nil {
+		return err
+	}
+	return b.SameSubnet()
+}
+
+func (b bootstrap) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
+	if err := b.possible(); err != nil {
+		return Outcome{}, err
+	}
+	var pool *session.Pool
+	done := 0
+	if b.after != nil {
+		pool, done = b.after.pool, b.after.formed
+	}
+	engines, err := b.AllEngines(ctx, pool)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer engines.Close()
+	result, err := engines.Cluster(swarm.Options{Progress: session.Events(tell)}).Converge(ctx, b.Lab(), b.options)
+	for _, n := range result.View.Nodes {
+		if n.State == swarm.StateMember && n.Listed {
+			b.tellMember(tell, result, n)
+		}
+	}
+	out := Outcome{Warnings: result.Warnings, Runbook: result.Runbook}
+	if err != nil {
+		return out, err
+	}
+	done += len(result.Steps)
+	switch {
+	case len(b.options.Only) > 0:
+	case done == 0 && len(result.Warnings) > 0:
+		out.Notes = append(out.Notes, "nothing to do for bootstrap: see the warnings above")
+	case done == 0:
+		out.Notes = append(out.Notes, "nothing to do: the swarm is as labs.yaml wants it")
+	}
+	out.Notes = append(out.Notes, fmt.Sprintf("swarm %s: %s", result.View.Cluster, result.View.Quorum))
+	if len(b.options.Only) == 0 && done > 0 && b.Lab().Swarm.Autolock {
+		out.Notes = append(out.Notes, "autolock is on: keep the key that dcalab swarm unlock-key shows; without it a restart of all managers ends the swarm")
+	}
+	return out, nil
+}
+
+// tellMember says what a member of the swarm is in the end.
+func (b bootstrap) tellMember(tell session.Reporter, result swarm.Result, n swarm.NodeView) {
+	switch {
+	case len(b.options.Only) == 0:
+		if len(result.Steps) > 0 {
+			tell.Done(n.Name, n.Summary())
+		}
+	case !slices.Contains(b.options.Only, n.Name):
+	case slices.ContainsFunc(result.Steps, func(step swarm.Step) bool { return step.Node() == n.Name }):
+		tell.Done(n.Name, n.Summary())
+	default:
+		tell.Done(n.Name, "is in the swarm already: "+n.Summary())
+	}
+}

@@ -1,0 +1,124 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// demotionTimeout is how long what stops a node waits where it was just demoted.
+const demotionTimeout = 30 * time.Second
+
+// UnsettledError is why it cannot be told how many failures the quorum
+// tolerates: the swarm has no leader, or the lab has two swarms.
+type UnsettledError struct {
+	Trouble   *trouble.Error
+	TwoSwarms bool
+}
+
+func (e *UnsettledError) Error() string { return e.Trouble.Error() }
+
+func (e *UnsettledError) Unwrap() error { return e.Trouble }
+
+// Settled observes, and waits for a leader where enough managers run to elect
+// one. Where none comes, or the lab has two swarms, the error is an
+// *UnsettledError. Other conditions are waited for as well. The caller closes
+// the engines.
+func (o Operator) Settled(ctx context.Context, tell session.Reporter, others ...func(running func(node string) bool) swarm.Condition) (swarm.View, *session.Engines, error) {
+	v, engines, err := o.Await(ctx, tell, append(others, swarm.QuorumKnown)...)
+	var unmet *swarm.UnmetError
+	if !errors.As(err, &unmet) {
+		return v, engines, err
+	}
+	engines.Close()
+	e := &UnsettledError{}
+	switch {
+	case len(v.CandidateSwarms) > 0:
+		err := v.NeedManager()
+		if e.TwoSwarms = errors.As(err, &e.Trouble); !e.TwoSwarms {
+			return v, nil, err
+		}
+		e.Trouble.What = "look at the quorum"
+	case unmet.Hopeless:
+		e.Trouble = v.LockedError(slices.DeleteFunc(slices.Clone(v.Nodes), func(n swarm.NodeView) bool { return n.State != swarm.StateLocked }))
+	default:
+		e.Trouble = &trouble.Error{
+			ID: "no-leader", What: "look at the quorum", Why: "enough managers run, and the swarm has no leader",
+			Next: []string{"see where it stands: dcalab status"}, Exit: trouble.ExitRefused,
+		}
+	}
+	return v, nil, e
+}
+
+// orForce adds to an UnsettledError what an operation with a --force offers.
+func orForce(err error) error {
+	var e *UnsettledError
+	if errors.As(err, &e) {
+		e.Trouble.Next = append(e.Trouble.Next, "or override: --force")
+	}
+	return err
+}
+
+// beforeStopping refuses to stop some of the nodes where the quorum needs them.
+// With wait, a demotion that is under way comes to its end.
+func (o Operator) beforeStopping(ctx context.Context, tell session.Reporter, nodes []lab.Node, wait bool) error {
+	guard := len(nodes) < len(o.Lab().Nodes)
+	if !guard && !wait {
+		return nil
+	}
+	look := o.Observe
+	if guard {
+		look = func(ctx context.Context) (swarm.View, *session.Engines, error) { return o.Settled(ctx, tell) }
+	}
+	v, engines, err := look(ctx)
+	if err != nil {
+		return orForce(err)
+	}
+	defer engines.Close()
+	if guard {
+		if err := v.GuardStopping(names(nodes)...); err != nil {
+			return err
+		}
+	}
+	if !wait {
+		return nil
+	}
+	return awaitDemoted(ctx, tell, engines, v, names(nodes))
+}
+
+// awaitDemoted waits for nodes that are about to be stopped and were just
+// demoted.
+func awaitDemoted(ctx context.Context, tell session.Reporter, engines *session.Engines, v swarm.View, nodes []string) error {
+	return engines.Cluster(swarm.Options{}).AwaitDemoted(ctx, v, nodes, demotionTimeout, func(node string) {
+		tell.Step(node, "waiting for its certificate as a worker")
+	})
+}
+
+// leave takes nodes whose machines are about to be destroyed out of the swarm
+// in order; only planned, it tells how it would. members says which of them are
+// in it, or why that is refused.
+func (o Operator) leave(ctx context.Context, tell session.Reporter, planned bool, members func(swarm.View) ([]string, error)) (swarm.Result, error) {
+	v, engines, err := o.Settled(ctx, tell)
+	if err != nil {
+		return swarm.Result{}, err
+	}
+	defer engines.Close()
+	in, err := members(v)
+	if err != nil || len(in) == 0 {
+		return swarm.Result{}, err
+	}
+	plan, err := swarm.PlanRemove(v, in, true)
+	if err != nil || planned {
+		return plan.Result(), err
+	}
+	return engines.Cluster(swarm.Options{Progress: session.Events(tell)}).Run(ctx, plan)
+}
+
+// unchangeable: there is nobody who could take a node out of the swarm.
+func unchangeable(v swarm.View) bool { return !v.Quorum.HasQuorum || len(v.CandidateSwarms) > 0 }
