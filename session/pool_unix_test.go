@@ -147,4 +147,5 @@ func (heard) Step(string, string)           {}
 func (h heard) Done(node, text string)      { h[node] = text }
 func (h heard) Fail(node string, err error) { h[node] = err.Error() }
 func (heard) Note(string)                   {}
+func (heard) Warn(string)                   {}
 func (heard) Detail(string, string)         {}
