@@ -120,11 +120,11 @@ func (s *session) rehearseLoad(ctx context.Context, source string, nodes []lab.N
 	if err := s.warnNotRunning(ctx, nodes); err != nil {
 		return err
 	}
-	var r rehearsal
+	var plan []string
 	for _, n := range nodes {
-		r.add("%s: load %s, where it is not there", n.Name, source)
+		plan = append(plan, n.Name+": load "+source+", where it is not there")
 	}
-	return s.rehearse(r.plan, s.loadRunbook(source, file, nodes))
+	return s.rehearse(plan, s.loadRunbook(source, file, nodes))
 }
 
 // isImageFile tells whether an argument of image load means a file.

@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/dcalab/dcalab/lab"
@@ -45,18 +44,6 @@ func (s *session) manager() []lab.Node {
 func (s *session) managersOf() []lab.Node {
 	return slices.DeleteFunc(slices.Clone(s.Lab().Nodes), func(n lab.Node) bool { return n.Role != lab.RoleManager })
 }
-
-// rehearsal is a dry run in the making: its plan, and its runbook.
-type rehearsal struct {
-	plan    []string
-	runbook runbook.Runbook
-}
-
-func (r *rehearsal) add(format string, args ...any) {
-	r.plan = append(r.plan, fmt.Sprintf(format, args...))
-}
-
-func (r *rehearsal) types(l runbook.Runbook) { r.runbook = append(r.runbook, l...) }
 
 // statusRunbook is how a person looks at the lab.
 func (s *session) statusRunbook(view bool) runbook.Runbook {

@@ -28,13 +28,14 @@ func observerThatFails(t *testing.T) machine.Observer {
 	}
 }
 
-func pidOf(t *testing.T, f *fixture, node string) int {
+// pidOf is the PID 1 of the node master.
+func pidOf(t *testing.T, f *fixture) int {
 	t.Helper()
 	alive, err := running(f.ID)
-	if err != nil || alive[node] == 0 {
-		t.Fatalf("no process of %s: %v, %v", node, alive, err)
+	if err != nil || alive["master"] == 0 {
+		t.Fatalf("no process of master: %v, %v", alive, err)
 	}
-	return alive[node]
+	return alive["master"]
 }
 
 // What somebody did to a lab behind dcalab's back. Whatever it was, status
@@ -85,7 +86,7 @@ func TestBehindItsBack(t *testing.T) {
 		{"the node's interface removed", func(t *testing.T, f *fixture) { t.Helper(); removeLink(t, f.driver().veth("master")) }, false},
 		{"PID 1 of the node killed", func(t *testing.T, f *fixture) {
 			t.Helper()
-			if err := unix.Kill(pidOf(t, f, "master"), unix.SIGKILL); err != nil {
+			if err := unix.Kill(pidOf(t, f), unix.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
 			eventually(t, "the node is down", func() bool {
@@ -218,12 +219,12 @@ func TestClaim(t *testing.T) {
 func TestUpDuringHalt(t *testing.T) {
 	for name, slow := range map[string]func(*testing.T, *fixture) int{
 		"the engine takes its time to end":   engineOf,
-		"PID 1 has not taken the signal yet": func(t *testing.T, f *fixture) int { return pidOf(t, f, "master") },
+		"PID 1 has not taken the signal yet": pidOf,
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, "master")
 			d := f.up(t)
-			old := pidOf(t, f, "master")
+			old := pidOf(t, f)
 			stopped := slow(t, f)
 			if err := unix.Kill(stopped, unix.SIGSTOP); err != nil {
 				t.Fatal(err)
@@ -240,7 +241,7 @@ func TestUpDuringHalt(t *testing.T) {
 			if err := d.Up(t.Context(), o); err != nil {
 				t.Fatal(err)
 			}
-			if now := pidOf(t, f, "master"); now == old {
+			if now := pidOf(t, f); now == old {
 				t.Error("up took the node that goes down for one that is up")
 			}
 			f.sh(t, "master", "true")
