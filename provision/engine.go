@@ -30,6 +30,9 @@ func askEngine(ctx context.Context, c *node.Conn, path string, limit int64, v an
 		return "", err
 	}
 	resp, err := client.Do(req)
+	if err != nil && strings.Contains(err.Error(), "%!") { // net/http's own slip
+		err = fmt.Errorf("%s: what listens on %s answers before it is asked: is it a Docker Engine?", c.Name(), node.EngineSocket)
+	}
 	if err != nil {
 		return "", err
 	}
