@@ -16,12 +16,15 @@ import (
 	"github.com/dcalab/dcalab/session"
 )
 
-func TestConnectionsAreKeptAndMadeAnew(t *testing.T) {
-	sshd := nodetest.StartSSHD(t, "tcp", "")
-	asked := 0
+// withM1 is a lab whose m1 answers; config is what its sshd_config has beside.
+// asked counts how often the driver is asked where it is.
+func withM1(t *testing.T, config string) (s *session.Session, sshd *nodetest.SSHD, asked *int) {
+	t.Helper()
+	sshd = nodetest.StartSSHD(t, "tcp", config)
+	asked = new(int)
 	parts := open(t, settings(t, lab.DriverVagrant)).Parts()
 	parts.Created = true
-	parts.Driver = fake{asked: &asked, at: node.Endpoint{
+	parts.Driver = fake{asked: asked, at: node.Endpoint{
 		Node: "m1", Network: sshd.Network, Address: sshd.Address, User: sshd.User, IdentityFile: sshd.IdentityFile, HostKeyAlias: sshd.HostKeyAlias,
 	}}
 	if err := parts.State.Create(); err != nil {
@@ -30,13 +33,17 @@ func TestConnectionsAreKeptAndMadeAnew(t *testing.T) {
 	if err := parts.State.PinHost(sshd.HostKeyAlias, hostKey(t, sshd)); err != nil {
 		t.Fatal(err)
 	}
-	s := session.Of(session.Settings{}, parts)
+	return session.Of(session.Settings{}, parts), sshd, asked
+}
+
+func TestConnectionsAreKeptAndMadeAnew(t *testing.T) {
+	s, sshd, asked := withM1(t, "")
 	first, err := s.Conn(t.Context(), "m1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := s.Conn(t.Context(), "m1"); err != nil || again != first || asked != 1 {
-		t.Errorf("another connection: %v, %v; the driver was asked %d times", again != first, err, asked)
+	if again, err := s.Conn(t.Context(), "m1"); err != nil || again != first || *asked != 1 {
+		t.Errorf("another connection: %v, %v; the driver was asked %d times", again != first, err, *asked)
 	}
 	_, err = s.Conn(t.Context(), "w1")
 	wantTrouble(t, err, "node-halted")
@@ -107,20 +114,7 @@ func hostKey(t *testing.T, s *nodetest.SSHD) ssh.PublicKey {
 
 // A file goes to the node that answers; what the other keeps it from is told.
 func TestCopyingToNodes(t *testing.T) {
-	sshd := nodetest.StartSSHD(t, "tcp", "Subsystem sftp internal-sftp")
-	asked := 0
-	parts := open(t, settings(t, lab.DriverVagrant)).Parts()
-	parts.Created = true
-	parts.Driver = fake{asked: &asked, at: node.Endpoint{
-		Node: "m1", Network: sshd.Network, Address: sshd.Address, User: sshd.User, IdentityFile: sshd.IdentityFile, HostKeyAlias: sshd.HostKeyAlias,
-	}}
-	if err := parts.State.Create(); err != nil {
-		t.Fatal(err)
-	}
-	if err := parts.State.PinHost(sshd.HostKeyAlias, hostKey(t, sshd)); err != nil {
-		t.Fatal(err)
-	}
-	s := session.Of(session.Settings{}, parts)
+	s, _, _ := withM1(t, "Subsystem sftp internal-sftp")
 	source, target := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
 	if err := os.WriteFile(source, []byte("hello"), 0o600); err != nil {
 		t.Fatal(err)
