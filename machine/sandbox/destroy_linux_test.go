@@ -249,7 +249,8 @@ func TestUpDuringHalt(t *testing.T) {
 	}
 }
 
-// engineOf waits for an engine in the lab's nodes, and gives its pid.
+// engineOf waits for an engine in the lab's nodes, and gives its pid. A child of
+// it has its name until it has become another program.
 func engineOf(t *testing.T, f *fixture) (pid int) {
 	t.Helper()
 	eventually(t, "the engine runs", func() bool {
@@ -258,7 +259,9 @@ func engineOf(t *testing.T, f *fixture) (pid int) {
 			t.Fatal(err)
 		}
 		for _, p := range procs {
-			if readFirst(p+"/comm") == "dockerd\n" && strings.Contains(readFirst(p+"/cgroup"), f.ID) {
+			_, rest, _ := strings.Cut(readFirst(p+"/status"), "\nPPid:\t")
+			parent, _, _ := strings.Cut(rest, "\n")
+			if readFirst(p+"/comm") == "dockerd\n" && strings.Contains(readFirst(p+"/cgroup"), f.ID) && readFirst("/proc/"+parent+"/comm") != "dockerd\n" {
 				pid, _ = strconv.Atoi(filepath.Base(p))
 			}
 		}
