@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -229,6 +230,10 @@ func TestUpDuringHalt(t *testing.T) {
 			if err := unix.Kill(stopped, unix.SIGSTOP); err != nil {
 				t.Fatal(err)
 			}
+			// Until it has stopped, a SIGTERM ends an engine that has just begun.
+			eventually(t, "it has stopped", func() bool {
+				return strings.Contains(readFirst(fmt.Sprintf("/proc/%d/stat", stopped)), ") T ")
+			})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			if err := d.Halt(ctx, machine.Observer{Step: func(string, string) { cancel() }}); !errors.Is(err, context.Canceled) {
