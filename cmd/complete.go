@@ -2,34 +2,40 @@ package cmd
 
 import (
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine/drivers"
+	"github.com/dcalab/dcalab/swarm"
 )
 
-// What TAB offers. Nothing here asks a node or starts a program. Files are
-// offered only where a file is meant.
+// completer is what TAB offers. Nothing here asks a node or starts a program.
+// Files are offered only where a file is meant.
+type completer struct{ app *app }
 
-// complete gives every flag of the commands what it can be.
-func (a *app) complete(root *cobra.Command) {
-	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+const noFiles = cobra.ShellCompDirectiveNoFileComp
+
+// flags gives every flag of the commands what it can be.
+func (c completer) flags(root *cobra.Command) {
+	root.CompletionOptions.SetDefaultShellCompDirective(noFiles)
 	files := func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
-	fixed := func(words ...string) cobra.CompletionFunc {
-		return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
-	}
+	fixed := func(words ...string) cobra.CompletionFunc { return cobra.FixedCompletions(words, noFiles) }
 	known := map[string]cobra.CompletionFunc{
 		"config":   cobra.FixedCompletions([]string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt),
-		"lab":      a.completeLabs,
+		"lab":      c.labs,
 		"driver":   fixed(drivers.Names()...),
 		"provider": fixed(drivers.Providers()...),
 		"output":   fixed(formats()...),
 		"shell":    fixed(shells()...),
 		"lines":    fixed("all"),
-		"node":     a.completeNodes, "take-over": a.completeNodes,
+		"timeout":  fixed("30s", "2m", "5m"),
+		"node":     c.nodes, "take-over": c.nodes,
 		"bundle": files, "ssh-config": files, "binary": files,
 	}
 	var visit func(*cobra.Command)
@@ -49,38 +55,38 @@ func (a *app) complete(root *cobra.Command) {
 	visit(root)
 }
 
-func (a *app) completeLabs(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (c completer) labs(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	var out []cobra.Completion
-	if file, err := a.load(); err == nil {
+	if file, err := c.app.load(); err == nil {
 		for _, l := range file.Labs {
 			out = append(out, cobra.CompletionWithDesc(l.Name, plural(len(l.Nodes), "node")+" in "+l.Subnet.String()))
 		}
 	}
-	return out, cobra.ShellCompDirectiveNoFileComp
+	return out, noFiles
 }
 
-// completeNodes completes names of nodes. Behind -- is a command, which is the
-// node's. (pflag's ArgsLenAtDash does not tell: cobra adds a -- of its own.)
-func (a *app) completeNodes(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(a.args) > 0 && slices.Contains(a.args[:len(a.args)-1], "--") {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+// nodes completes names of nodes. Behind -- is a command, which is the node's.
+// (pflag's ArgsLenAtDash does not tell: cobra adds a -- of its own.)
+func (c completer) nodes(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if typed := c.app.args; len(typed) > 0 && slices.Contains(typed[:len(typed)-1], "--") {
+		return nil, noFiles
 	}
-	return a.otherNodes(args)
+	return c.unnamed(args), noFiles
 }
 
-// completeOne completes the only node that a command takes.
-func (a *app) completeOne(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+// one completes the only node that a command takes.
+func (c completer) one(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+		return nil, noFiles
 	}
-	return a.otherNodes(nil)
+	return c.unnamed(nil), noFiles
 }
 
-// otherNodes are the lab's nodes that were not named yet.
-func (a *app) otherNodes(named []string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	wanted, err := a.choice()
+// unnamed are the lab's nodes that were not named yet.
+func (c completer) unnamed(named []string) []cobra.Completion {
+	wanted, err := c.app.choice()
 	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+		return nil
 	}
 	var out []cobra.Completion
 	for _, n := range wanted.Lab.Nodes {
@@ -88,5 +94,56 @@ func (a *app) otherNodes(named []string) ([]cobra.Completion, cobra.ShellCompDir
 			out = append(out, cobra.CompletionWithDesc(n.Name, describe(n)))
 		}
 	}
-	return out, cobra.ShellCompDirectiveNoFileComp
+	return out
+}
+
+func describe(n lab.Node) string { return string(n.Role) + " at " + n.IP.String() }
+
+// locations offers the nodes, and files.
+func (c completer) locations(_ *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if strings.ContainsAny(word, ":/.") {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	nodes, _ := c.nodes(nil, nil, word)
+	var out []cobra.Completion
+	for _, n := range nodes {
+		name, about, _ := strings.Cut(n, "\t")
+		if strings.HasPrefix(name, word) {
+			out = append(out, cobra.CompletionWithDesc(name+":", about))
+		}
+	}
+	if len(out) == 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return out, cobra.ShellCompDirectiveNoSpace
+}
+
+// images offers the demo image and files, then nodes.
+func (c completer) images(_ *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return []cobra.Completion{cobra.CompletionWithDesc(demoSource, "a small web server in three versions")}, cobra.ShellCompDirectiveDefault
+	}
+	return c.nodes(nil, args[1:], word)
+}
+
+func (c completer) snapshots(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var out []cobra.Completion
+	if s, err := c.app.open(); err == nil && len(args) == 0 {
+		_, list, _ := s.operator().Snapshots(cmd.Context())
+		for _, one := range list {
+			out = append(out, cobra.CompletionWithDesc(one.Name, "taken "+one.Time.Local().Format(time.DateTime)))
+		}
+	}
+	return out, noFiles
+}
+
+func (c completer) conditions(_ *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	nodes, directive := c.nodes(nil, args, word)
+	var out []cobra.Completion
+	for _, name := range swarm.ConditionNames() {
+		if !slices.Contains(args, name) {
+			out = append(out, name)
+		}
+	}
+	return append(out, nodes...), directive
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/dcalab/dcalab/ui"
 )
 
-func (a *app) config() *cobra.Command {
+func configCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "config",
 		Short: "Check labs.yaml, and show what is in force",
@@ -37,7 +37,7 @@ keys, addresses outside the lab's subnet, two nodes of one name, a lab without a
 manager. The exit status is 3 where there are any.`,
 			Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
-				if stop, err := a.announceOwn("vagrant validate", "of a Vagrantfile, which labs.yaml stands for"); stop || err != nil {
+				if stop, err := announceOwn(a, "vagrant validate", "of a Vagrantfile, which labs.yaml stands for"); stop || err != nil {
 					return err
 				}
 				file, err := a.load()
@@ -55,7 +55,7 @@ manager. The exit status is 3 where there are any.`,
 				return nil
 			},
 		}),
-		a.configView(),
+		configViewCommand(a),
 		explained(&cobra.Command{
 			Use:   "schema",
 			Short: "Print the JSON Schema of labs.yaml, for editors",
@@ -66,7 +66,7 @@ the top of the file:
   # yaml-language-server: $schema=labs.schema.json`,
 			Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
-				if stop, err := a.announceOwn("# no plain command has it: it is of dcalab's own file", ""); stop || err != nil {
+				if stop, err := announceOwn(a, "# no plain command has it: it is of dcalab's own file", ""); stop || err != nil {
 					return err
 				}
 				_, err := a.streams.Out.Write(lab.Schema())
@@ -83,7 +83,7 @@ func writeWanted(out io.Writer, w labsession.Wanted) error {
 	return err
 }
 
-func (a *app) configView() *cobra.Command {
+func configViewCommand(a *app) *cobra.Command {
 	var o listing
 	c := &cobra.Command{
 		Use:   "view",
@@ -110,7 +110,7 @@ are about its nodes.`,
 			if file.Path != "" {
 				read, why = runbook.Line("cat", file.Path), "without what flags and the environment put in"
 			}
-			if stop, err := a.announceOwn(read, why); stop || err != nil {
+			if stop, err := announceOwn(a, read, why); stop || err != nil {
 				return err
 			}
 			var document map[string]any
@@ -142,7 +142,7 @@ type labNode struct {
 	Memory       int    `json:"memory"`
 }
 
-func (a *app) init() *cobra.Command {
+func initCommand(a *app) *cobra.Command {
 	var managers, workers int
 	var name, within string
 	c := &cobra.Command{
@@ -251,6 +251,6 @@ func chooseSubnet(asked string, networks []labsession.Taken) (subnet netip.Prefi
 
 // announceOwn announces one line of a command that reads no more than dcalab's
 // own files.
-func (a *app) announceOwn(text, why string) (stop bool, err error) {
+func announceOwn(a *app, text, why string) (stop bool, err error) {
 	return (&session{app: a}).announce(runbook.Runbook{{Text: text, Why: why}})
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/dcalab/dcalab/ui"
 )
 
-func (a *app) context() *cobra.Command {
+func contextCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "context",
 		Short: "A Docker context of the lab, for the docker program of this machine",
@@ -26,11 +26,11 @@ lab's swarm from here, in every folder:
   docker --context dcalab-dca node ls
   docker --context dcalab-dca stack deploy -c stack.yml web`,
 	}
-	c.AddCommand(a.contextCreate(), a.contextRm())
+	c.AddCommand(contextCreateCommand(a), contextRmCommand(a))
 	return c
 }
 
-func (a *app) contextCreate() *cobra.Command {
+func contextCreateCommand(a *app) *cobra.Command {
 	var o contextOptions
 	c := &cobra.Command{
 		Use:   "create [NAME]",
@@ -57,16 +57,15 @@ outlive destroy: after the next up they lead to the new machines.`,
 			if err != nil {
 				return err
 			}
-			return s.createContext(c.Context(), s.contextName(args), o)
+			return createContext(c.Context(), s, contextName(s, args), o)
 		},
 	}
 	o.flags(c)
 	c.Flags().StringVar(&o.node, "node", "", "node that the context reaches (default: the first manager of labs.yaml that runs)")
-	_ = c.RegisterFlagCompletionFunc("node", a.completeNodes)
 	return explained(c)
 }
 
-func (a *app) contextRm() *cobra.Command {
+func contextRmCommand(a *app) *cobra.Command {
 	var o contextOptions
 	c := &cobra.Command{
 		Use:   "rm [NAME]",
@@ -81,7 +80,7 @@ context that dcalab did not make is left alone. The lab may be gone already.`,
 			if err != nil {
 				return err
 			}
-			return s.removeContext(c.Context(), s.contextName(args), o)
+			return removeContext(c.Context(), s, contextName(s, args), o)
 		},
 	}
 	o.flags(c)
@@ -100,7 +99,7 @@ func (o *contextOptions) flags(c *cobra.Command) {
 }
 
 // contextName is the name given, or the lab's own.
-func (s *session) contextName(args []string) string {
+func contextName(s *session, args []string) string {
 	if len(args) > 0 {
 		return args[0]
 	}
@@ -109,16 +108,16 @@ func (s *session) contextName(args []string) string {
 
 // contexts are Docker's contexts of the lab; sshConfig is ssh's configuration
 // file, where the user names one.
-func (s *session) contexts(sshConfig string) dockercontext.Contexts {
+func contextsOf(s *session, sshConfig string) dockercontext.Contexts {
 	return dockercontext.Contexts{
 		Lab: s.Lab().Name, State: s.State(), Owner: s.Owner(), SSHConfig: sshConfig, Docker: dockercontext.FindDocker,
 		Note: func(text string) { s.note("%s", text) }, Warn: func(text string) { s.warn(text) },
 	}
 }
 
-func (s *session) createContext(ctx context.Context, name string, o contextOptions) error {
-	contexts := s.contexts(o.sshConfig)
-	plan, err := contexts.PlanCreate(ctx, name, func() (string, error) { return s.contextNode(ctx, o.node) })
+func createContext(ctx context.Context, s *session, name string, o contextOptions) error {
+	contexts := contextsOf(s, o.sshConfig)
+	plan, err := contexts.PlanCreate(ctx, name, func() (string, error) { return contextNode(ctx, s, o.node) })
 	if err != nil {
 		return err
 	}
@@ -152,8 +151,8 @@ func (s *session) createContext(ctx context.Context, name string, o contextOptio
 	return s.recount(plan.Runbook)
 }
 
-func (s *session) removeContext(ctx context.Context, name string, o contextOptions) error {
-	plan, err := s.contexts(o.sshConfig).Remove(ctx, name, s.app.dryRun())
+func removeContext(ctx context.Context, s *session, name string, o contextOptions) error {
+	plan, err := contextsOf(s, o.sshConfig).Remove(ctx, name, s.app.dryRun())
 	switch {
 	case err != nil:
 		return err
@@ -164,7 +163,7 @@ func (s *session) removeContext(ctx context.Context, name string, o contextOptio
 }
 
 // contextNode is the node that a context reaches.
-func (s *session) contextNode(ctx context.Context, name string) (string, error) {
+func contextNode(ctx context.Context, s *session, name string) (string, error) {
 	machines, err := s.Driver().Status(ctx)
 	if err != nil {
 		return "", err

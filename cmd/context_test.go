@@ -60,12 +60,12 @@ func TestContextCreate(t *testing.T) {
 					t.Error(err)
 				}
 			})})
-			plan, err := s.contexts(config).PlanCreate(t.Context(), "dcalab-ha", func() (string, error) { return "master", nil })
+			plan, err := contextsOf(s, config).PlanCreate(t.Context(), "dcalab-ha", func() (string, error) { return "master", nil })
 			if err != nil {
 				t.Fatal(err)
 			}
 			block := plan.Block
-			if err := s.createContext(t.Context(), "dcalab-ha", contextOptions{sshConfig: config, yes: true}); (err != nil) != fails {
+			if err := createContext(t.Context(), s, "dcalab-ha", contextOptions{sshConfig: config, yes: true}); (err != nil) != fails {
 				t.Fatal(err)
 			}
 			text, err := os.ReadFile(config)

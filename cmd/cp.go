@@ -12,7 +12,7 @@ import (
 	labsession "github.com/dcalab/dcalab/session"
 )
 
-func (a *app) cp() *cobra.Command {
+func cpCommand(a *app) *cobra.Command {
 	var which labsession.Selector
 	var recursive bool
 	c := &cobra.Command{
@@ -30,7 +30,7 @@ error shows them.`,
 		Example: "  dcalab cp stack.yml master:\n  dcalab cp master:/etc/hosts .\n  dcalab cp -r site node01:/tmp/\n" +
 			"  dcalab cp --all daemon.json :/tmp/\n  dcalab cp --managers :/var/log/docker.log logs",
 		Args:              cobra.MinimumNArgs(2),
-		ValidArgsFunction: a.completeLocations,
+		ValidArgsFunction: completer{a}.locations,
 		RunE: func(c *cobra.Command, args []string) error {
 			var locations []labsession.Location
 			for _, arg := range args {
@@ -43,7 +43,7 @@ error shows them.`,
 			if err != nil {
 				return err
 			}
-			return s.copy(c.Context(), which, locations, recursive)
+			return copyFiles(c.Context(), s, which, locations, recursive)
 		},
 	}
 	selectorFlags(c, &which)
@@ -89,8 +89,8 @@ func checkLocations(locations []labsession.Location, args []string, which labses
 	return nil
 }
 
-// copy does what cp is told, on the nodes that are selected.
-func (s *session) copy(ctx context.Context, which labsession.Selector, locations []labsession.Location, recursive bool) error {
+// copyFiles does what cp is told, on the nodes that are selected.
+func copyFiles(ctx context.Context, s *session, which labsession.Selector, locations []labsession.Location, recursive bool) error {
 	var selected []lab.Node
 	have := s.NewPool()
 	if !which.None() {
@@ -125,23 +125,4 @@ func (s *session) copy(ctx context.Context, which labsession.Selector, locations
 		return err
 	}
 	return s.recount(typed)
-}
-
-// completeLocations offers the nodes, and files.
-func (a *app) completeLocations(c *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if strings.ContainsAny(word, ":/.") {
-		return nil, cobra.ShellCompDirectiveDefault
-	}
-	nodes, _ := a.completeNodes(c, nil, word)
-	var out []cobra.Completion
-	for _, n := range nodes {
-		name, about, _ := strings.Cut(n, "\t")
-		if strings.HasPrefix(name, word) {
-			out = append(out, cobra.CompletionWithDesc(name+":", about))
-		}
-	}
-	if len(out) == 0 {
-		return nil, cobra.ShellCompDirectiveDefault
-	}
-	return out, cobra.ShellCompDirectiveNoSpace
 }

@@ -4,7 +4,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func (a *app) destroy() *cobra.Command {
+func destroyCommand(a *app) *cobra.Command {
 	var yes, force bool
 	c := &cobra.Command{
 		Use: "destroy [NODE...]", Aliases: []string{"down", "rm"},
@@ -17,7 +17,7 @@ the swarm first, in order: a manager is demoted, the node leaves, its entry
 goes. That is refused when the managers that are left would be no quorum.
 --force does not ask, and pulls the plug whatever the swarm loses by it.`,
 		Example:           "  dcalab destroy\n  dcalab destroy --yes\n  dcalab destroy node02",
-		ValidArgsFunction: a.completeNodes,
+		ValidArgsFunction: completer{a}.nodes,
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := a.open()
 			if err != nil {
@@ -31,7 +31,7 @@ goes. That is refused when the managers that are left would be no quorum.
 				if _, ok := s.OrphanedHere(); ok {
 					s.warn("the folder that led to its machines was removed, and they are still there: dcalab prune")
 				}
-				return s.nothing("destroy")
+				return nothingTo(s, "destroy")
 			}
 			if len(args) == 0 {
 				nodes = nil // orphans as well

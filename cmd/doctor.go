@@ -18,7 +18,7 @@ import (
 	"github.com/dcalab/dcalab/ui"
 )
 
-func (a *app) doctor() *cobra.Command {
+func doctorCommand(a *app) *cobra.Command {
 	var o listing
 	var fix bool
 	c := &cobra.Command{
@@ -40,7 +40,7 @@ Whatever else there is to do is left to you.`,
 			}
 			ctx := c.Context()
 			if fix && a.dryRun() {
-				return a.rehearseFixes(ctx)
+				return rehearseFixes(ctx, a)
 			}
 			driver := ""
 			if s, err := a.identify(); err == nil {
@@ -49,14 +49,14 @@ Whatever else there is to do is left to you.`,
 			if stop, err := (&session{app: a}).announce(doctor.Runbook(driver)); stop || err != nil {
 				return err
 			}
-			d, err := a.examined(ctx)
+			d, err := examined(ctx, a)
 			if err == nil && fix {
-				d, err = a.applyFixes(ctx, d)
+				d, err = applyFixes(ctx, a, d)
 			}
 			if err != nil {
 				return err
 			}
-			if err := a.writeDiagnosis(d, format); err != nil {
+			if err := writeDiagnosis(a, d, format); err != nil {
 				return err
 			}
 			if len(d.Fixed) > 0 {
@@ -75,15 +75,15 @@ Whatever else there is to do is left to you.`,
 	return explained(c)
 }
 
-func (a *app) examined(ctx context.Context) (*doctor.Diagnosis, error) {
+func examined(ctx context.Context, a *app) (*doctor.Diagnosis, error) {
 	d, err := doctor.Examine(ctx, a.lab())
 	return d, advised(err)
 }
 
 // rehearseFixes is the dry run of doctor --fix: what it would run first. What is
 // fixed may show something else.
-func (a *app) rehearseFixes(ctx context.Context) error {
-	d, err := a.examined(ctx)
+func rehearseFixes(ctx context.Context, a *app) error {
+	d, err := examined(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func fixLines(d *doctor.Diagnosis) []string {
 }
 
 // applyFixes runs the safe commands of the checks, each shown first.
-func (a *app) applyFixes(ctx context.Context, d *doctor.Diagnosis) (*doctor.Diagnosis, error) {
+func applyFixes(ctx context.Context, a *app, d *doctor.Diagnosis) (*doctor.Diagnosis, error) {
 	s := &session{app: a}
 	d, err := doctor.ApplyFixes(d, func(c machine.Check, run []string) error {
 		s.note("fix %s: %s", c.What, runbook.Line(run...))
@@ -122,14 +122,14 @@ func (a *app) applyFixes(ctx context.Context, d *doctor.Diagnosis) (*doctor.Diag
 			s.note("that failed: %v", err)
 		}
 		return err
-	}, func() (*doctor.Diagnosis, error) { return a.examined(ctx) })
+	}, func() (*doctor.Diagnosis, error) { return examined(ctx, a) })
 	if err == nil && len(d.Fixed) == 0 && d.Count(machine.VerdictOK) < len(d.Checks) {
 		s.note("nothing here can be fixed automatically")
 	}
 	return d, err
 }
 
-func (a *app) writeDiagnosis(d *doctor.Diagnosis, format ui.Format) error {
+func writeDiagnosis(a *app, d *doctor.Diagnosis, format ui.Format) error {
 	for _, c := range d.Checks {
 		for i, f := range c.Fixes {
 			if f.Run == nil {

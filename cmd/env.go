@@ -17,7 +17,7 @@ import (
 // shells that env speaks; zsh reads what bash does.
 func shells() []string { return []string{"bash", "zsh", "fish", "powershell"} }
 
-func (a *app) env() *cobra.Command {
+func envCommand(a *app) *cobra.Command {
 	var shell string
 	var unset bool
 	c := &cobra.Command{
@@ -44,7 +44,7 @@ Nothing is changed but in the shell that reads them. --unset undoes it.`,
 			if err != nil {
 				return err
 			}
-			lines := strings.SplitAfter(renderEnv(shell, unset, s.environment(c.Context())), "\n")
+			lines := strings.SplitAfter(renderEnv(shell, unset, environment(c.Context(), s)), "\n")
 			for i, line := range lines {
 				if strings.HasPrefix(line, "#") {
 					lines[i] = a.hint(line)
@@ -60,7 +60,6 @@ Nothing is changed but in the shell that reads them. --unset undoes it.`,
 	}
 	c.Flags().StringVar(&shell, "shell", "", "bash, zsh, fish or powershell (default: as SHELL says)")
 	c.Flags().BoolVar(&unset, "unset", false, "print what undoes it")
-	_ = c.RegisterFlagCompletionFunc("shell", cobra.FixedCompletions(shells(), cobra.ShellCompDirectiveNoFileComp))
 	return explained(c)
 }
 
@@ -80,7 +79,7 @@ func usualShell(path, system string) string {
 type setting struct{ name, value, comment string }
 
 // environment is what points programs at the lab.
-func (s *session) environment(ctx context.Context) []setting {
+func environment(ctx context.Context, s *session) []setting {
 	out := []setting{{name: "DCALAB_LAB", value: s.Lab().Name}}
 	if s.File().Path != "" {
 		out = append(out, setting{name: "DCALAB_CONFIG", value: s.File().Path})
@@ -88,8 +87,8 @@ func (s *session) environment(ctx context.Context) []setting {
 		out = append(out, setting{comment: "labs.yaml is the built-in one: dcalab finds this lab in " + s.Place().Root + " and below"})
 	}
 	out = append(out, setting{name: "DCALAB_SSH_CONFIG", value: s.State().SSHConfig()})
-	name := s.contextName(nil)
-	exists, err := s.contexts("").Exists(ctx, name)
+	name := contextName(s, nil)
+	exists, err := contextsOf(s, "").Exists(ctx, name)
 	if err == nil && exists {
 		// DOCKER_HOST would win over the context.
 		return append(out, setting{name: "DOCKER_HOST"}, setting{name: "DOCKER_CONTEXT", value: name})

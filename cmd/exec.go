@@ -36,7 +36,7 @@ type execResult struct {
 
 func (r execResult) ok() bool { return r.err == nil && *r.Exit == 0 }
 
-func (a *app) exec() *cobra.Command {
+func execCommand(a *app) *cobra.Command {
 	var which labsession.Selector
 	var ordered, input, terminal bool
 	var output string
@@ -61,14 +61,14 @@ dcalab ssh does it for a shell; -i alone gives it standard input.`,
 		Example: "  dcalab exec --all -- uptime\n  dcalab exec --managers -- docker node ls\n" +
 			"  dcalab exec node01 node02 -- 'sudo service docker restart'\n  dcalab exec --all --ordered -- docker ps\n  dcalab exec -it node01 -- top\n  dcalab exec --workers -o json -- docker info -f '{{.ServerVersion}}'",
 		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: a.completeNodes,
+		ValidArgsFunction: completer{a}.nodes,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := checkFormat(output); err != nil {
 				return err
 			}
 			dash := c.ArgsLenAtDash()
 			if dash < 0 || dash == len(args) {
-				return a.missingCommand()
+				return advisor(a).MissingCommand(a.called)
 			}
 			which.Names = args[:dash]
 			if which.None() {
@@ -86,9 +86,9 @@ dcalab ssh does it for a shell; -i alone gives it standard input.`,
 				if err != nil {
 					return err
 				}
-				return s.ssh(c.Context(), nodes[0], shellLine(args[1:]), terminal)
+				return sshTo(c.Context(), s, nodes[0], shellLine(args[1:]), terminal)
 			}
-			return s.exec(c.Context(), which, shellLine(args[dash:]), ordered, output)
+			return execOn(c.Context(), s, which, shellLine(args[dash:]), ordered, output)
 		},
 	}
 	selectorFlags(c, &which)
@@ -108,15 +108,15 @@ func shellLine(words []string) string {
 	return node.Quote(words...)
 }
 
-// exec runs a command line on nodes and gives the error that dcalab exits with.
-func (s *session) exec(ctx context.Context, which labsession.Selector, command string, ordered bool, format string) error {
+// execOn runs a command line on nodes and gives the error that dcalab exits with.
+func execOn(ctx context.Context, s *session, which labsession.Selector, command string, ordered bool, format string) error {
 	nodes, have, err := s.chosen(ctx, which)
 	if err != nil {
 		return err
 	}
 	defer have.Close()
 	a := s.app
-	typed := s.execRunbook(nodes, command)
+	typed := execRunbook(s, nodes, command)
 	if a.dryRun() {
 		if err := s.warnNotRunning(ctx, nodes); err != nil {
 			return err
@@ -170,7 +170,7 @@ func (s *session) exec(ctx context.Context, which labsession.Selector, command s
 			Exit: trouble.ExitInterrupted, Err: ctx.Err(),
 		}
 	}
-	if err := errors.Join(s.writeExec(results, command, format), lines.Err()); err != nil {
+	if err := errors.Join(writeExec(s, results, command, format), lines.Err()); err != nil {
 		return err
 	}
 	if err := s.recount(typed); err != nil {
@@ -181,7 +181,7 @@ func (s *session) exec(ctx context.Context, which labsession.Selector, command s
 
 // writeExec prints the results in a format, or, where the lines were shown
 // already, how each node failed.
-func (s *session) writeExec(results []execResult, command, format string) error {
+func writeExec(s *session, results []execResult, command, format string) error {
 	var text []byte
 	var err error
 	switch r := (execReport{Lab: s.Lab().Name, Command: command, Nodes: results}); format {
@@ -240,7 +240,7 @@ func (s *session) chosen(ctx context.Context, which labsession.Selector) ([]lab.
 	}
 	if err != nil {
 		_ = have.Close()
-		return nil, nil, s.notAll(err)
+		return nil, nil, notAll(s, err)
 	}
 	return chosen.Nodes, have, nil
 }

@@ -119,9 +119,9 @@ func (s *session) login(node string) string {
 
 // refuseUnexplained makes every command below c that is not marked by
 // explained refuse --dry-run and --explain.
-func (a *app) refuseUnexplained(c *cobra.Command) {
+func refuseUnexplained(a *app, c *cobra.Command) {
 	for _, sub := range c.Commands() {
-		a.refuseUnexplained(sub)
+		refuseUnexplained(a, sub)
 	}
 	if c.RunE == nil || c.Hidden || c.HasSubCommands() || c.Annotations[explainedMark] != "" {
 		return

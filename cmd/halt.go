@@ -4,7 +4,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func (a *app) halt() *cobra.Command {
+func haltCommand(a *app) *cobra.Command {
 	var force bool
 	c := &cobra.Command{
 		Use: "halt [NODE...]", Aliases: []string{"stop"},
@@ -15,7 +15,7 @@ stays; dcalab start brings it back into the swarm.
 Halting some of the nodes is refused when the managers that are left would
 be no quorum: the swarm would stand still. --force does it all the same.`,
 		Example:           "  dcalab halt\n  dcalab halt node02",
-		ValidArgsFunction: a.completeNodes,
+		ValidArgsFunction: completer{a}.nodes,
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := a.open()
 			if err != nil {
@@ -26,7 +26,7 @@ be no quorum: the swarm would stand still. --force does it all the same.`,
 				return err
 			}
 			if !s.Created() {
-				return s.nothing("halt")
+				return nothingTo(s, "halt")
 			}
 			return s.perform(c.Context(), s.operator().Halt(nodes, force), true)
 		},
@@ -36,7 +36,7 @@ be no quorum: the swarm would stand still. --force does it all the same.`,
 }
 
 // nothing says that a lab that was never made leaves nothing to halt, or destroy.
-func (s *session) nothing(to string) error {
+func nothingTo(s *session, to string) error {
 	s.note("lab %s does not exist here: nothing to %s", s.Lab().Name, to)
 	for _, line := range s.Neighbours() {
 		s.note("%s", line)

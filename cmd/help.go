@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/cmd/hint"
 )
 
 // What the help of the commands has beside their own words: a transcript of
@@ -181,7 +183,7 @@ func others(examples, transcript string) string {
 // group, which does nothing by itself, that of the command in it which most
 // people come for.
 func exampleFile(c *cobra.Command) string {
-	name := pathIn(c)
+	name := hint.Path(c)
 	switch name {
 	case "":
 		name = c.Name()

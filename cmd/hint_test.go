@@ -109,7 +109,7 @@ func typed(t *testing.T, line string, at int) string {
 			}
 		}
 		needs := map[string]bool{"config": true, "lab": true}[flag]
-		switch path := pathIn(c); path {
+		switch path := hint.Path(c); path {
 		case "init", "version", "config schema", "completion bash":
 			needs = false
 		case "config validate", "list":

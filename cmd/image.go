@@ -25,7 +25,7 @@ import (
 	"github.com/dcalab/dcalab/ui"
 )
 
-func (a *app) image() *cobra.Command {
+func imageCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "image",
 		Short: "Bring images to the nodes without a registry",
@@ -33,11 +33,11 @@ func (a *app) image() *cobra.Command {
 have it, or be able to pull it. Where there is no registry, or no network, these
 commands bring an image into all engines of the lab, and show which have it.`,
 	}
-	c.AddCommand(a.imageLoad(), a.imageList())
+	c.AddCommand(imageLoadCommand(a), imageListCommand(a))
 	return c
 }
 
-func (a *app) imageLoad() *cobra.Command {
+func imageLoadCommand(a *app) *cobra.Command {
 	var binary string
 	c := &cobra.Command{
 		Use:   "load FILE.tar|IMAGE|demo|- [NODE...]",
@@ -67,7 +67,7 @@ The nodes need a kernel with ip_vs for this way of publishing (the routing
 mesh); without it, add mode=host to --publish and ask a node that has a task.`,
 		Example:           "  dcalab image load demo\n  dcalab image load nginx:1.27 node01 node02\n  docker save nginx:1.27 | dcalab image load -",
 		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: a.completeImageLoad,
+		ValidArgsFunction: completer{a}.images,
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
 			s, err := a.existing()
@@ -79,12 +79,12 @@ mesh); without it, add mode=host to --publish and ask a node that has a task.`,
 				return err
 			}
 			if a.dryRun() {
-				return s.rehearseLoad(ctx, args[0], nodes)
+				return rehearseLoad(ctx, s, args[0], nodes)
 			}
 			if binary == "" {
 				binary = a.settings.GetString("demo-binary")
 			}
-			f, err := s.openImages(ctx, args[0], binary)
+			f, err := openImages(ctx, s, args[0], binary)
 			if err != nil {
 				return err
 			}
@@ -94,10 +94,10 @@ mesh); without it, add mode=host to --publish and ask a node that has a task.`,
 				return err
 			}
 			defer release()
-			if err := s.loadImages(ctx, f.Archive, args[0], nodes); err != nil {
+			if err := loadImages(ctx, s, f.Archive, args[0], nodes); err != nil {
 				return err
 			}
-			return s.recount(s.loadRunbook(args[0], isImageFile(args[0]), nodes))
+			return s.recount(loadRunbook(s, args[0], isImageFile(args[0]), nodes))
 		},
 	}
 	c.Flags().StringVar(&binary, "binary", "", "demo only: the dcalab to put into the image, a static program for the nodes' Linux (default: this one; also DCALAB_DEMO_BINARY)")
@@ -106,7 +106,7 @@ mesh); without it, add mode=host to --publish and ask a node that has a task.`,
 
 // rehearseLoad is the dry run of image load. The images themselves are not
 // looked at, but for whether there is such a file.
-func (s *session) rehearseLoad(ctx context.Context, source string, nodes []lab.Node) error {
+func rehearseLoad(ctx context.Context, s *session, source string, nodes []lab.Node) error {
 	file := source != demoSource && source != labsession.StandardInput && isImageFile(source)
 	if file {
 		f, err := image.OpenFile(ctx, source)
@@ -124,7 +124,7 @@ func (s *session) rehearseLoad(ctx context.Context, source string, nodes []lab.N
 	for _, n := range nodes {
 		plan = append(plan, n.Name+": load "+source+", where it is not there")
 	}
-	return s.rehearse(plan, s.loadRunbook(source, file, nodes))
+	return s.rehearse(plan, loadRunbook(s, source, file, nodes))
 }
 
 // isImageFile tells whether an argument of image load means a file.
@@ -137,21 +137,14 @@ func isImageFile(source string) bool {
 
 const demoSource = "demo"
 
-func (a *app) completeImageLoad(c *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(args) == 0 {
-		return []cobra.Completion{cobra.CompletionWithDesc(demoSource, "a small web server in three versions")}, cobra.ShellCompDirectiveDefault
-	}
-	return a.completeNodes(c, args[1:], word)
-}
-
 // openImages finds the images that the first argument of image load means.
-func (s *session) openImages(ctx context.Context, source, binary string) (*image.File, error) {
+func openImages(ctx context.Context, s *session, source, binary string) (*image.File, error) {
 	if source != demoSource && binary != "" && s.app.settings.GetString("demo-binary") == "" {
 		return nil, usage("--binary is for the demo image alone", "see dcalab image load --help")
 	}
 	switch {
 	case source == demoSource: // a file of this name is ./demo
-		return s.app.demoImage(ctx, binary)
+		return demoImage(ctx, binary)
 	case source == labsession.StandardInput:
 		return image.ReadFile(ctx, "the standard input", s.app.streams.In)
 	case isImageFile(source):
@@ -207,7 +200,7 @@ func nearFile(err error, file string) error {
 	return err
 }
 
-func (a *app) demoImage(ctx context.Context, binary string) (*image.File, error) {
+func demoImage(ctx context.Context, binary string) (*image.File, error) {
 	if binary == "" {
 		self, err := os.Executable()
 		if err != nil {
@@ -224,7 +217,7 @@ func (a *app) demoImage(ctx context.Context, binary string) (*image.File, error)
 
 // loadImages loads an archive into nodes, all at once. source is the argument
 // that it came by.
-func (s *session) loadImages(ctx context.Context, archive *image.Archive, source string, nodes []lab.Node) error {
+func loadImages(ctx context.Context, s *session, archive *image.Archive, source string, nodes []lab.Node) error {
 	p := s.progress(names(nodes))
 	defer p.Close()
 	crew, err := s.Engines(ctx, nil)
@@ -251,7 +244,7 @@ func (s *session) loadImages(ctx context.Context, archive *image.Archive, source
 	return err
 }
 
-func (a *app) imageList() *cobra.Command {
+func imageListCommand(a *app) *cobra.Command {
 	var o listing
 	c := &cobra.Command{
 		Use:     "list",
@@ -290,7 +283,7 @@ have it. A name that means another image on another node has a line for each.`,
 			}
 			return a.print(format, ui.Listing{
 				Document: r, Rows: r.Images, Key: "name",
-				Table: func(w io.Writer, wide bool) error { return s.imageTable(w, r, wide) },
+				Table: func(w io.Writer, wide bool) error { return imageTable(s, w, r, wide) },
 			})
 		},
 	}
@@ -298,7 +291,7 @@ have it. A name that means another image on another node has a line for each.`,
 	return explained(c)
 }
 
-func (s *session) imageTable(w io.Writer, r labsession.Images, wide bool) error {
+func imageTable(s *session, w io.Writer, r labsession.Images, wide bool) error {
 	if len(r.Images) == 0 {
 		s.note("no node has an image; load one: dcalab image load demo")
 		return nil
@@ -320,7 +313,7 @@ func (s *session) imageTable(w io.Writer, r labsession.Images, wide bool) error 
 }
 
 // demoServer is what runs in containers of the demo image.
-func (a *app) demoServer() *cobra.Command {
+func demoServerCommand() *cobra.Command {
 	var check bool
 	c := &cobra.Command{
 		Use: image.DemoCommand, Hidden: true, Args: cobra.NoArgs,

@@ -9,14 +9,14 @@ import (
 	"github.com/dcalab/dcalab/ui"
 )
 
-func (a *app) labelList() *cobra.Command {
+func labelListCommand(a *app) *cobra.Command {
 	var o listing
 	c := &cobra.Command{
 		Use: "list [NODE...]", Aliases: []string{"ls"},
 		Short:             "List the labels of nodes in the swarm",
 		Long:              "Show the labels that the swarm's node list has of each node, a line for each.",
 		Example:           "  dcalab label list\n  dcalab label list node01 -o json",
-		ValidArgsFunction: a.completeNodes,
+		ValidArgsFunction: completer{a}.nodes,
 		RunE: func(c *cobra.Command, args []string) error {
 			format, err := o.format(report.Label{})
 			if err != nil {

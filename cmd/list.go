@@ -17,7 +17,7 @@ import (
 	"github.com/dcalab/dcalab/ui"
 )
 
-func (a *app) list() *cobra.Command {
+func listCommand(a *app) *cobra.Command {
 	var o listing
 	var refresh bool
 	c := &cobra.Command{
@@ -41,13 +41,13 @@ and a lab that is met here comes back into it.`,
 				return err
 			}
 			typed := runbook.Runbook{
-				{Text: runbook.Line("ls", a.statesHere()), Why: "the labs of this folder"},
+				{Text: runbook.Line("ls", statesHere(a)), Why: "the labs of this folder"},
 				{Text: "vagrant global-status", Why: "every machine that Vagrant has made, in whatever folder"},
 			}
 			if stop, err := (&session{app: a}).announce(typed); stop || err != nil {
 				return err
 			}
-			l, err := a.listLabs(c.Context(), refresh)
+			l, err := listLabs(c.Context(), a, refresh)
 			if err != nil {
 				return err
 			}
@@ -66,7 +66,7 @@ and a lab that is met here comes back into it.`,
 }
 
 // statesHere is the folder of the states of labs.yaml's labs.
-func (a *app) statesHere() string {
+func statesHere(a *app) string {
 	dir, err := os.Getwd()
 	if err != nil {
 		return lab.StateFolder
@@ -80,8 +80,8 @@ func (a *app) statesHere() string {
 }
 
 // listLabs gives the inventory as it is printed.
-func (a *app) listLabs(ctx context.Context, refresh bool) (*report.Labs, error) {
-	l, err := report.List(ctx, a.lab(), refresh, a.reach)
+func listLabs(ctx context.Context, a *app, refresh bool) (*report.Labs, error) {
+	l, err := report.List(ctx, a.lab(), refresh, func(e labsession.Entry) string { return reach(a, e) })
 	if l != nil {
 		for i, n := range l.Notes {
 			l.Notes[i] = a.hint(n)
@@ -91,7 +91,7 @@ func (a *app) listLabs(ctx context.Context, refresh bool) (*report.Labs, error) 
 }
 
 // reach is the command that reaches a lab of the inventory from here.
-func (a *app) reach(e labsession.Entry) string {
+func reach(a *app, e labsession.Entry) string {
 	if !e.Here {
 		return strings.TrimSuffix(a.hint(labsession.CommandFor(e.Place)+" status"), " status")
 	}

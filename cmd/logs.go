@@ -19,7 +19,7 @@ import (
 // defaultLines is how much of a log is shown where nobody says.
 const defaultLines = 100
 
-func (a *app) logs() *cobra.Command {
+func logsCommand(a *app) *cobra.Command {
 	var follow bool
 	var lines, file string
 	var since time.Duration
@@ -43,13 +43,13 @@ masked. What was packed is listed; a file that is there is never overwritten.`,
 			}
 			return cobra.ExactArgs(1)(c, args)
 		},
-		ValidArgsFunction: a.completeOne,
+		ValidArgsFunction: completer{a}.one,
 		RunE: func(c *cobra.Command, args []string) error {
 			if file != "" {
 				if follow || lines != "" || since != 0 {
 					return usage("--bundle packs all that is needed: --follow, --lines and --since do not go with it")
 				}
-				return a.bundle(c.Context(), file)
+				return writeBundle(c.Context(), a, file)
 			}
 			o := provision.LogOptions{Lines: defaultLines, Since: since, Follow: follow}
 			if since < 0 {
@@ -91,7 +91,7 @@ masked. What was packed is listed; a file that is there is never overwritten.`,
 }
 
 // bundle writes a support bundle to a new file.
-func (a *app) bundle(ctx context.Context, file string) error {
+func writeBundle(ctx context.Context, a *app, file string) error {
 	if !strings.HasSuffix(file, ".tar.gz") && !strings.HasSuffix(file, ".tgz") {
 		return usage("--bundle "+file+": it makes a .tar.gz", "dcalab logs --bundle "+file+".tar.gz")
 	}
@@ -106,7 +106,7 @@ func (a *app) bundle(ctx context.Context, file string) error {
 		}
 		return s.rehearse(append(plan, "pack it into "+file), typed)
 	}
-	packed, err := bundle.Make(ctx, s.Session, file, a.bundleParts())
+	packed, err := bundle.Make(ctx, s.Session, file, bundleParts(a))
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (a *app) bundle(ctx context.Context, file string) error {
 }
 
 // bundleParts are what other commands say of this lab.
-func (a *app) bundleParts() []bundle.Part {
+func bundleParts(a *app) []bundle.Part {
 	part := func(name string, write func(context.Context, *app) error) bundle.Part {
 		return bundle.Part{Name: name, Write: func(ctx context.Context, text, story io.Writer) {
 			own := *a
@@ -143,7 +143,7 @@ func (a *app) bundleParts() []bundle.Part {
 		})
 	}
 	return []bundle.Part{
-		part("version.txt", func(_ context.Context, a *app) error { return a.writeVersion() }),
+		part("version.txt", func(_ context.Context, a *app) error { return writeVersion(a) }),
 		part("labs.yaml", func(_ context.Context, a *app) error {
 			wanted, err := a.choice()
 			if err != nil {
@@ -152,18 +152,18 @@ func (a *app) bundleParts() []bundle.Part {
 			return writeWanted(a.streams.Out, wanted)
 		}),
 		ofLab("status.json", func(s *session, ctx context.Context, w io.Writer) error {
-			_, err := s.showStatus(ctx, w, ui.Named(ui.FormatJSON), nil)
+			_, err := showStatus(ctx, s, w, ui.Named(ui.FormatJSON), nil)
 			return err
 		}),
 		ofLab("status-view.txt", func(s *session, ctx context.Context, w io.Writer) error {
-			return s.showBeliefs(ctx, w, ui.Named(ui.FormatTable))
+			return showBeliefs(ctx, s, w, ui.Named(ui.FormatTable))
 		}),
 		part("doctor.json", func(ctx context.Context, a *app) error {
-			d, err := a.examined(ctx)
+			d, err := examined(ctx, a)
 			if err != nil {
 				return err
 			}
-			return a.writeDiagnosis(d, ui.Named(ui.FormatJSON))
+			return writeDiagnosis(a, d, ui.Named(ui.FormatJSON))
 		}),
 	}
 }

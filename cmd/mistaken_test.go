@@ -72,12 +72,12 @@ func TestNamesFirst(t *testing.T) {
 		"quorum-would-be-lost": false, "node-not-answering": false, "last-manager": false, "change-unfinished": false,
 		"still-has-tasks": false, "no-such-node": false, "interrupted": false,
 	} {
-		err := s.namesFirst([]string{"m0"}, &trouble.Error{ID: id, What: "refused"})
+		err := namesFirst(s, []string{"m0"}, &trouble.Error{ID: id, What: "refused"})
 		if got := strings.Contains(err.Error(), `no node "m0"`); got != first {
 			t.Errorf("%s: %v", id, err)
 		}
 	}
-	if err := s.namesFirst([]string{"m0"}, nil); err != nil {
+	if err := namesFirst(s, []string{"m0"}, nil); err != nil {
 		t.Error(err)
 	}
 }

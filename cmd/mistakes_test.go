@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/viper"
+
+	"github.com/dcalab/dcalab/cmd/hint"
 )
 
 // Every command has its rows in the tables of mistakes, which the scenarios
@@ -49,7 +51,7 @@ func TestEveryCommandHasItsMistakes(t *testing.T) {
 			}
 			c, _, err := root.Find(args)
 			if err == nil {
-				rows[pathIn(c)]++
+				rows[hint.Path(c)]++
 			}
 		}
 	}
@@ -59,7 +61,7 @@ func TestEveryCommandHasItsMistakes(t *testing.T) {
 	}
 	t.Logf("%d rows", total)
 	for _, c := range everyCommand(root) {
-		path := pathIn(c)
+		path := hint.Path(c)
 		if n := rows[path]; n < enough && exempt[path] == "" {
 			t.Errorf("dcalab %s has %d rows in e2e/testdata/mistakes*.txtar; a stranger makes %d mistakes", path, n, enough)
 		}

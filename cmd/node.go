@@ -33,7 +33,7 @@ type nodeChange struct {
 	after func(s *session, changed []lab.Node)
 }
 
-func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
+func changeNodes(ctx context.Context, a *app, c nodeChange) error {
 	s, err := a.existing()
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 	if err == nil {
 		result, err = cluster.Run(ctx, plan)
 	}
-	err = s.namesFirst(c.nodes, err)
+	err = namesFirst(s, c.nodes, err)
 	var changed []lab.Node
 	for _, n := range result.Nodes {
 		if n.Already {
@@ -96,8 +96,8 @@ func (a *app) changeNodes(ctx context.Context, c nodeChange) error {
 	return s.recount(result.Runbook)
 }
 
-func (a *app) drain() *cobra.Command {
-	return a.availability("drain NODE...", engine.AvailabilityDrain, "Take all tasks away from nodes, and wait until they are gone",
+func drainCommand(a *app) *cobra.Command {
+	return availabilityCommand(a, "drain NODE...", engine.AvailabilityDrain, "Take all tasks away from nodes, and wait until they are gone",
 		`Tell the scheduler to end the tasks of services on the named nodes and to
 start them elsewhere, and wait until none is left there; after a minute it
 says which still are. Nothing new comes to a drained node.
@@ -107,27 +107,27 @@ Containers that were started by hand stay as well.`,
 		"  dcalab drain node01\n  dcalab drain node01 node02 --dry-run")
 }
 
-func (a *app) pause() *cobra.Command {
-	return a.availability("pause NODE...", engine.AvailabilityPause, "Give nodes no new tasks; those that they have stay",
+func pauseCommand(a *app) *cobra.Command {
+	return availabilityCommand(a, "pause NODE...", engine.AvailabilityPause, "Give nodes no new tasks; those that they have stay",
 		`Tell the scheduler to give the named nodes no new tasks. What runs there goes
 on running.`,
 		"  dcalab pause node01")
 }
 
-func (a *app) activate() *cobra.Command {
-	return a.availability("activate NODE...", engine.AvailabilityActive, "Let nodes have tasks again, after drain or pause",
+func activateCommand(a *app) *cobra.Command {
+	return availabilityCommand(a, "activate NODE...", engine.AvailabilityActive, "Let nodes have tasks again, after drain or pause",
 		`Tell the scheduler that the named nodes take tasks again. Tasks that went
 elsewhere do not come back by themselves: docker service update --force
 SERVICE spreads them anew.`,
 		"  dcalab activate node01")
 }
 
-func (a *app) availability(use string, want engine.Availability, short, long, example string) *cobra.Command {
+func availabilityCommand(a *app, use string, want engine.Availability, short, long, example string) *cobra.Command {
 	return explained(&cobra.Command{
 		Use: use, Short: short, Long: long, Example: example,
-		Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeNodes,
+		Args: cobra.MinimumNArgs(1), ValidArgsFunction: completer{a}.nodes,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.changeNodes(c.Context(), nodeChange{
+			return changeNodes(c.Context(), a, nodeChange{
 				nodes: args,
 				plan: func(v swarm.View, names []string) (swarm.Plan, error) {
 					return swarm.PlanAvailability(v, names, want)
@@ -156,18 +156,18 @@ func (a *app) availability(use string, want engine.Availability, short, long, ex
 	})
 }
 
-func (a *app) remove() *cobra.Command {
-	return a.removal("remove NODE...", "Take nodes out of the swarm in order; their machines stay",
+func removeCommand(a *app) *cobra.Command {
+	return removalCommand(a, "remove NODE...", "Take nodes out of the swarm in order; their machines stay",
 		"  dcalab remove node02\n  dcalab remove --force node02")
 }
 
 // leave is remove, under the name that Docker's own command has.
-func (a *app) leave() *cobra.Command {
-	return a.removal("leave NODE...", "Let nodes leave the swarm in order: the same as dcalab remove",
+func leaveCommand(a *app) *cobra.Command {
+	return removalCommand(a, "leave NODE...", "Let nodes leave the swarm in order: the same as dcalab remove",
 		"  dcalab swarm leave node02")
 }
 
-func (a *app) removal(use, short, example string) *cobra.Command {
+func removalCommand(a *app, use, short, example string) *cobra.Command {
 	gone := false
 	c := &cobra.Command{
 		Use: use, Short: short,
@@ -180,9 +180,9 @@ dcalab join NODE takes it back in, as a new node.
 A node that does not answer cannot leave in order, and is refused. --force
 removes its entry all the same: for one that is gone for good. It never costs
 the quorum.`,
-		Example: example, Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeNodes,
+		Example: example, Args: cobra.MinimumNArgs(1), ValidArgsFunction: completer{a}.nodes,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.changeNodes(c.Context(), nodeChange{
+			return changeNodes(c.Context(), a, nodeChange{
 				nodes: args, awaits: swarm.AwaitManagers,
 				plan:    func(v swarm.View, names []string) (swarm.Plan, error) { return swarm.PlanRemove(v, names, gone) },
 				done:    func(swarm.NodeView) string { return "out of the swarm" },
@@ -197,7 +197,7 @@ the quorum.`,
 	return explained(c)
 }
 
-func (a *app) join() *cobra.Command {
+func joinCommand(a *app) *cobra.Command {
 	return explained(&cobra.Command{
 		Use:   "join NODE...",
 		Short: "Take nodes into the swarm, in the role that labs.yaml gives them",
@@ -206,14 +206,14 @@ those that were removed. They get the role, the labels and the availability
 of labs.yaml. It is what dcalab swarm bootstrap does, for these nodes alone,
 and ends when they are Ready.`,
 		Example: "  dcalab up node03 && dcalab join node03",
-		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.completeNodes,
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: completer{a}.nodes,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.joinNodes(c.Context(), args)
+			return joinNodes(c.Context(), a, args)
 		},
 	})
 }
 
-func (a *app) joinNodes(ctx context.Context, args []string) error {
+func joinNodes(ctx context.Context, a *app, args []string) error {
 	s, err := a.existing()
 	if err != nil {
 		return err
@@ -230,18 +230,18 @@ func (a *app) joinNodes(ctx context.Context, args []string) error {
 	return s.perform(ctx, s.operator().Join(names(nodes)...), true)
 }
 
-func (a *app) label() *cobra.Command {
+func labelCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "label",
 		Short: "Set, remove and list labels of nodes in the swarm",
 		Long: `Labels of nodes are what services are placed by: docker service create
 --constraint node.labels.zone==east. The case of their keys counts.`,
 	}
-	c.AddCommand(a.labelSet(), a.labelRemove(), a.labelList())
+	c.AddCommand(labelSetCommand(a), labelRemoveCommand(a), labelListCommand(a))
 	return c
 }
 
-func (a *app) labelSet() *cobra.Command {
+func labelSetCommand(a *app) *cobra.Command {
 	return explained(&cobra.Command{
 		Use:   "set NODE[,NODE...] KEY=VALUE...",
 		Short: "Set labels of nodes; other labels stay",
@@ -249,18 +249,18 @@ func (a *app) labelSet() *cobra.Command {
 swarm's list shows them. Labels that are not named stay.`,
 		Example:           "  dcalab label set node01 zone=east disk=ssd\n  dcalab label set node01,node02 zone=west",
 		Args:              cobra.MinimumNArgs(2),
-		ValidArgsFunction: a.completeLabelNodes,
+		ValidArgsFunction: completer{a}.one,
 		RunE: func(c *cobra.Command, args []string) error {
 			set, warnings, err := parseLabels(args[1:])
 			if err != nil {
 				return err
 			}
-			return a.changeLabels(c.Context(), args[0], set, nil, warnings)
+			return changeLabels(c.Context(), a, args[0], set, nil, warnings)
 		},
 	})
 }
 
-func (a *app) labelRemove() *cobra.Command {
+func labelRemoveCommand(a *app) *cobra.Command {
 	return explained(&cobra.Command{
 		Use:     "rm NODE[,NODE...] KEY...",
 		Aliases: []string{"remove"},
@@ -269,7 +269,7 @@ func (a *app) labelRemove() *cobra.Command {
 swarm's list no longer shows them. One that a node does not have is no error.`,
 		Example:           "  dcalab label rm node01 zone\n  dcalab label rm node01,node02 zone disk",
 		Args:              cobra.MinimumNArgs(2),
-		ValidArgsFunction: a.completeLabelNodes,
+		ValidArgsFunction: completer{a}.one,
 		RunE: func(c *cobra.Command, args []string) error {
 			for _, key := range args[1:] {
 				if name, _, found := strings.Cut(key, "="); found {
@@ -279,7 +279,7 @@ swarm's list no longer shows them. One that a node does not have is no error.`,
 					return usage(err.Error(), "dcalab label rm NODE KEY")
 				}
 			}
-			return a.changeLabels(c.Context(), args[0], nil, args[1:], nil)
+			return changeLabels(c.Context(), a, args[0], nil, args[1:], nil)
 		},
 	})
 }
@@ -307,7 +307,7 @@ func parseLabels(args []string) (set map[string]string, warnings []string, err e
 	return set, warnings, nil
 }
 
-func (a *app) changeLabels(ctx context.Context, nodes string, set map[string]string, drop, warnings []string) error {
+func changeLabels(ctx context.Context, a *app, nodes string, set map[string]string, drop, warnings []string) error {
 	var list []string
 	for name := range strings.SplitSeq(nodes, ",") {
 		if name = strings.TrimSpace(name); name != "" {
@@ -317,7 +317,7 @@ func (a *app) changeLabels(ctx context.Context, nodes string, set map[string]str
 	if len(list) == 0 {
 		return usage("no node is named", "dcalab label set node01 zone=east")
 	}
-	return a.changeNodes(ctx, nodeChange{
+	return changeNodes(ctx, a, nodeChange{
 		nodes: list,
 		plan: func(v swarm.View, names []string) (swarm.Plan, error) {
 			plan, err := swarm.PlanLabels(v, names, set, drop)
@@ -349,12 +349,4 @@ func labelText(labels map[string]string) string {
 		parts = append(parts, k+"="+labels[k])
 	}
 	return strings.Join(parts, ", ")
-}
-
-// completeLabelNodes completes the first argument, the nodes.
-func (a *app) completeLabelNodes(c *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return a.completeNodes(c, args, word)
 }

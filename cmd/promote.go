@@ -6,7 +6,7 @@ import (
 	"github.com/dcalab/dcalab/swarm"
 )
 
-func (a *app) promote() *cobra.Command {
+func promoteCommand(a *app) *cobra.Command {
 	return explained(&cobra.Command{
 		Use:   "promote NODE...",
 		Short: "Promote nodes to managers, and wait until they are Reachable",
@@ -14,16 +14,16 @@ func (a *app) promote() *cobra.Command {
 until each takes part in raft. The quorum is told before and after.`,
 		Example:           "  dcalab promote node02\n  dcalab promote node02.docker-dca.example",
 		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: a.completeNodes,
+		ValidArgsFunction: completer{a}.nodes,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.changeNodes(c.Context(), nodeChange{
+			return changeNodes(c.Context(), a, nodeChange{
 				nodes: args, plan: swarm.PlanPromote, awaits: swarm.AwaitNamed, done: swarm.NodeView.Summary, already: "is a manager already", quorum: true,
 			})
 		},
 	})
 }
 
-func (a *app) demote() *cobra.Command {
+func demoteCommand(a *app) *cobra.Command {
 	force := false
 	c := &cobra.Command{
 		Use:   "demote NODE...",
@@ -33,9 +33,9 @@ refused when the managers that are left would be no quorum, with the
 arithmetic; --force does it all the same. The last manager always stays.`,
 		Example:           "  dcalab demote node02",
 		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: a.completeNodes,
+		ValidArgsFunction: completer{a}.nodes,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.changeNodes(c.Context(), nodeChange{
+			return changeNodes(c.Context(), a, nodeChange{
 				nodes: args, awaits: swarm.AwaitManagers,
 				plan: func(v swarm.View, names []string) (swarm.Plan, error) { return swarm.PlanDemote(v, names, force) },
 				done: swarm.NodeView.Summary, already: "is a worker already", quorum: true,

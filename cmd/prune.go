@@ -6,7 +6,7 @@ import (
 	"github.com/dcalab/dcalab/session/lifecycle"
 )
 
-func (a *app) prune() *cobra.Command {
+func pruneCommand(a *app) *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
 		Use:   "prune",

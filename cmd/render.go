@@ -8,7 +8,7 @@ import (
 	"github.com/dcalab/dcalab/runbook"
 )
 
-func (a *app) render() *cobra.Command {
+func renderCommand(a *app) *cobra.Command {
 	return explained(&cobra.Command{
 		Use:   "render",
 		Short: "Print the Vagrantfile of the lab",

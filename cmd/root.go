@@ -187,17 +187,17 @@ Without a labs.yaml in this folder or above, the built-in one is used
 			root.AddCommand(c)
 		}
 	}
-	add("lab", a.up(), a.halt(), a.start(), a.destroy(), a.vagrant(), a.doctor(), a.snapshot(), a.reset(), a.list(), a.prune())
-	add("swarm", a.status(), a.wait(), a.swarm(), a.promote(), a.demote())
-	add("swarm", a.join(), a.remove(), a.drain(), a.pause(), a.activate(), a.label())
-	add("node", a.ssh(), a.exec(), a.cp(), a.logs(), a.image(), a.sshConfig(), a.context(), a.env())
-	add("config", a.init(), a.config(), a.render())
-	root.AddCommand(a.version(), a.sshProxy(), a.demoServer(), a.sandboxInit(), a.sandboxService())
+	add("lab", upCommand(a), haltCommand(a), startCommand(a), destroyCommand(a), vagrantCommand(a), doctorCommand(a), snapshotCommand(a), resetCommand(a), listCommand(a), pruneCommand(a))
+	add("swarm", statusCommand(a), waitCommand(a), swarmCommand(a), promoteCommand(a), demoteCommand(a))
+	add("swarm", joinCommand(a), removeCommand(a), drainCommand(a), pauseCommand(a), activateCommand(a), labelCommand(a))
+	add("node", sshCommand(a), execCommand(a), cpCommand(a), logsCommand(a), imageCommand(a), sshConfigCommand(a), contextCommand(a), envCommand(a))
+	add("config", initCommand(a), configCommand(a), renderCommand(a))
+	root.AddCommand(versionCommand(a), sshProxyCommand(a), demoServerCommand(), sandboxInitCommand(), sandboxServiceCommand(a))
 	root.InitDefaultCompletionCmd()
 	teach(root)
-	a.refuseUnexplained(root)
-	a.complete(root)
-	a.advisor().Install(root)
+	refuseUnexplained(a, root)
+	completer{a}.flags(root)
+	advisor(a).Install(root)
 	root.PersistentPreRun = func(c *cobra.Command, _ []string) { a.called = c }
 	for _, c := range root.Commands() {
 		if !c.Hidden {

@@ -41,15 +41,15 @@ func (s *session) manager() []lab.Node {
 }
 
 // managersOf are the managers that labs.yaml wants.
-func (s *session) managersOf() []lab.Node {
+func managersOf(s *session) []lab.Node {
 	return slices.DeleteFunc(slices.Clone(s.Lab().Nodes), func(n lab.Node) bool { return n.Role != lab.RoleManager })
 }
 
 // statusRunbook is how a person looks at the lab.
-func (s *session) statusRunbook(view bool) runbook.Runbook {
+func statusRunbook(s *session, view bool) runbook.Runbook {
 	if view {
-		l := onEach(s.managersOf(), "docker node ls")
-		for _, n := range s.managersOf() {
+		l := onEach(managersOf(s), "docker node ls")
+		for _, n := range managersOf(s) {
 			terms := "sudo journalctl --no-pager -u docker | grep -o 'term=[0-9]*\\|term [0-9]*' | tail -n 1"
 			if !s.systemd() {
 				terms = "sudo grep -o 'term=[0-9]*\\|term [0-9]*' /var/log/docker.log | tail -n 1"
@@ -68,7 +68,7 @@ func (s *session) statusRunbook(view bool) runbook.Runbook {
 }
 
 // execRunbook runs a command line on nodes.
-func (s *session) execRunbook(nodes []lab.Node, command string) runbook.Runbook {
+func execRunbook(s *session, nodes []lab.Node, command string) runbook.Runbook {
 	var lines []string
 	for _, n := range nodes {
 		lines = append(lines, runbook.Line("ssh", "-n", "-F", s.State().SSHConfig(), n.Name, command))
@@ -77,7 +77,7 @@ func (s *session) execRunbook(nodes []lab.Node, command string) runbook.Runbook 
 }
 
 // loadRunbook brings images into nodes. source is the argument of image load.
-func (s *session) loadRunbook(source string, file bool, nodes []lab.Node) runbook.Runbook {
+func loadRunbook(s *session, source string, file bool, nodes []lab.Node) runbook.Runbook {
 	var l runbook.Runbook
 	from := "docker save " + runbook.Line(source) + " | "
 	into := ""

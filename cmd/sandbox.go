@@ -10,7 +10,7 @@ import (
 
 // What runs inside the nodes of the sandbox driver.
 
-func (a *app) sandboxInit() *cobra.Command {
+func sandboxInitCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "sandbox-init ID NODE", Hidden: true, Args: cobra.ExactArgs(2),
 		Short: "PID 1 of a sandbox node",
@@ -18,7 +18,7 @@ func (a *app) sandboxInit() *cobra.Command {
 	}
 }
 
-func (a *app) sandboxService() *cobra.Command {
+func sandboxServiceCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "sandbox-service ACTION UNIT", Hidden: true, Args: cobra.ExactArgs(2),
 		Short: "Ask PID 1 of the sandbox node that this runs in",

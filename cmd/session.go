@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dcalab/dcalab/cmd/hint"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
@@ -180,13 +181,13 @@ func (s *session) note(format string, args ...any) {
 // pick turns arguments into nodes of the lab; with none, all of them.
 func (s *session) pick(args []string) ([]lab.Node, error) {
 	nodes, err := s.Nodes(args...)
-	return nodes, s.notAll(err)
+	return nodes, notAll(s, err)
 }
 
 // notAll advises somebody who takes all for the name of a node.
-func (s *session) notAll(err error) error {
+func notAll(s *session, err error) error {
 	var unknown *labsession.UnknownNodeError
-	if c := s.app.called; c == nil || pathIn(c) != "exec" || !errors.As(err, &unknown) || !strings.EqualFold(unknown.Name, "all") {
+	if c := s.app.called; c == nil || hint.Path(c) != "exec" || !errors.As(err, &unknown) || !strings.EqualFold(unknown.Name, "all") {
 		return err
 	}
 	name := unknown.Name
@@ -212,7 +213,7 @@ func notYet(err error) error {
 // namesFirst tells of a name that is misspelt rather than of what kept the
 // names from being looked at: it would be met next. What was refused later, or
 // failed, stands: the swarm knew the names, and they may be ids.
-func (s *session) namesFirst(names []string, err error) error {
+func namesFirst(s *session, names []string, err error) error {
 	var t *trouble.Error
 	if !errors.As(err, &t) || !slices.Contains([]string{"no-swarm", "no-quorum", "two-swarms", "nobody-answers"}, t.ID) {
 		return err
@@ -271,7 +272,7 @@ func (s *session) sudo(ctx context.Context) error {
 	if errors.As(err, &exit) && exit.ExitCode() > 0 {
 		status := exit.ExitCode()
 		if status == refusedBySudo {
-			return s.noSudo()
+			return noSudo(s)
 		}
 		s.app.delegated = true
 		if status == failedThroughSudo {
@@ -292,7 +293,7 @@ const (
 )
 
 // noSudo is said after sudo has said why it did not run the command.
-func (s *session) noSudo() error {
+func noSudo(s *session) error {
 	e := &trouble.Error{
 		ID: "sandbox-needs-root", What: "the sandbox driver", Why: "making namespaces, mounts and links needs root, and sudo did not run it; see sudo's message above",
 		Next: []string{"where it wants a password and has no terminal, give it one first, on a terminal: sudo -v", "if you may not use sudo here, run this command as root"}, Exit: trouble.ExitRequirement,

@@ -13,7 +13,7 @@ import (
 	"github.com/dcalab/dcalab/ui"
 )
 
-func (a *app) snapshot() *cobra.Command {
+func snapshotCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "snapshot",
 		Short: "Keep the whole lab as it is now, and bring it back later",
@@ -21,11 +21,11 @@ func (a *app) snapshot() *cobra.Command {
 the swarm with its services, secrets and images, as it stood. Take one before
 you break something, or one of a fresh swarm for each new exercise.`,
 	}
-	c.AddCommand(a.snapshotSave(), a.snapshotRestore(), a.snapshotList(), a.snapshotDelete())
+	c.AddCommand(snapshotSaveCommand(a), snapshotRestoreCommand(a), snapshotListCommand(a), snapshotDeleteCommand(a))
 	return c
 }
 
-func (a *app) snapshotSave() *cobra.Command {
+func snapshotSaveCommand(a *app) *cobra.Command {
 	return explained(&cobra.Command{
 		Use:   "save NAME",
 		Short: "Halt the lab, keep the disks of all nodes, and start it again",
@@ -49,7 +49,7 @@ It ends when the swarm stands as before. Nodes that were halted stay so.`,
 	})
 }
 
-func (a *app) snapshotRestore() *cobra.Command {
+func snapshotRestoreCommand(a *app) *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
 		Use:   "restore NAME",
@@ -62,7 +62,7 @@ It is all nodes or none. Cut short, it is finished by the same command. It
 asks first, unless --yes is given.`,
 		Example:           "  dcalab snapshot restore fresh-swarm",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeSnapshots,
+		ValidArgsFunction: completer{a}.snapshots,
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := a.existing()
 			if err != nil {
@@ -75,7 +75,7 @@ asks first, unless --yes is given.`,
 	return explained(c)
 }
 
-func (a *app) snapshotDelete() *cobra.Command {
+func snapshotDeleteCommand(a *app) *cobra.Command {
 	return explained(&cobra.Command{
 		Use:   "delete NAME",
 		Short: "Forget a snapshot; the nodes stay as they are",
@@ -83,7 +83,7 @@ func (a *app) snapshotDelete() *cobra.Command {
 other snapshots, stay as they are. There is no way back.`,
 		Example:           "  dcalab snapshot delete fresh-swarm",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeSnapshots,
+		ValidArgsFunction: completer{a}.snapshots,
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := a.existing()
 			if err != nil {
@@ -101,7 +101,7 @@ type snapshotsReport struct {
 	Snapshots []machine.Snapshot `json:"snapshots" yaml:"snapshots"`
 }
 
-func (a *app) snapshotList() *cobra.Command {
+func snapshotListCommand(a *app) *cobra.Command {
 	var o listing
 	c := &cobra.Command{
 		Use:     "list",
@@ -129,7 +129,7 @@ One that was cut short while it was taken is no snapshot, and not listed.`,
 			}
 			return a.print(format, ui.Listing{
 				Document: snapshotsReport{Lab: s.Lab().Name, Snapshots: list}, Rows: list, Key: "name",
-				Table: func(w io.Writer, _ bool) error { return s.snapshotTable(w, list) },
+				Table: func(w io.Writer, _ bool) error { return snapshotTable(s, w, list) },
 			})
 		},
 	}
@@ -137,7 +137,7 @@ One that was cut short while it was taken is no snapshot, and not listed.`,
 	return explained(c)
 }
 
-func (s *session) snapshotTable(w io.Writer, list []machine.Snapshot) error {
+func snapshotTable(s *session, w io.Writer, list []machine.Snapshot) error {
 	if len(list) == 0 {
 		s.note("lab %s has no snapshots; take one: dcalab snapshot save NAME", s.Lab().Name)
 		return nil
@@ -146,17 +146,6 @@ func (s *session) snapshotTable(w io.Writer, list []machine.Snapshot) error {
 		return []string{one.Name, one.Time.Local().Format(time.DateTime), ui.Duration(time.Since(one.Time)), strings.Join(one.Nodes, ", ")}
 	})
 	return ui.Table(w, []string{"NAME", "TAKEN", "AGE", "NODES"}, rows, s.app.outColor())
-}
-
-func (a *app) completeSnapshots(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	var out []cobra.Completion
-	if s, err := a.open(); err == nil && len(args) == 0 {
-		_, list, _ := s.operator().Snapshots(c.Context())
-		for _, one := range list {
-			out = append(out, cobra.CompletionWithDesc(one.Name, "taken "+one.Time.Local().Format(time.DateTime)))
-		}
-	}
-	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
 func plural(n int, what string) string { return trouble.Count(n, what) }

@@ -15,7 +15,7 @@ import (
 // exitConnection is what ssh itself exits with when there is no connection.
 const exitConnection = 255
 
-func (a *app) ssh() *cobra.Command {
+func sshCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ssh NODE [COMMAND...]",
 		Short: "A shell on a node, or one command",
@@ -26,10 +26,10 @@ word of the command are dcalab's; all from there on is the command's, and a --
 in front of it may be left out.`,
 		Example:           "  dcalab ssh master\n  dcalab ssh master docker node ls -q\n  dcalab ssh master -- docker node ls",
 		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: a.completeOne,
+		ValidArgsFunction: completer{a}.one,
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
-			words, err := a.commandOf(c, args)
+			words, err := commandOf(c, args)
 			if err != nil {
 				return err
 			}
@@ -44,16 +44,16 @@ in front of it may be left out.`,
 			if err != nil {
 				return err
 			}
-			return s.ssh(ctx, nodes[0], shellLine(words), false)
+			return sshTo(ctx, s, nodes[0], shellLine(words), false)
 		},
 	}
 	c.Flags().SetInterspersed(false)
 	return explained(c)
 }
 
-// ssh opens a shell on a node, or runs a command there: in a terminal, or with
+// sshTo opens a shell on a node, or runs a command there: in a terminal, or with
 // the streams of this one.
-func (s *session) ssh(ctx context.Context, on lab.Node, command string, terminal bool) error {
+func sshTo(ctx context.Context, s *session, on lab.Node, command string, terminal bool) error {
 	a := s.app
 	typed, what := here(s.login(on.Name)), "open a shell"
 	if command != "" {
@@ -102,14 +102,14 @@ func (s *session) ssh(ctx context.Context, on lab.Node, command string, terminal
 // commandOf gives the command for the node that args begins with. What comes
 // between the two is dcalab's, as ssh reads its own command line: no command
 // begins with a dash.
-func (a *app) commandOf(c *cobra.Command, args []string) ([]string, error) {
+func commandOf(c *cobra.Command, args []string) ([]string, error) {
 	if err := c.Flags().Parse(args[1:]); err != nil {
 		return nil, c.FlagErrorFunc()(c, err)
 	}
 	return c.Flags().Args(), nil
 }
 
-func (a *app) sshConfig() *cobra.Command {
+func sshConfigCommand(a *app) *cobra.Command {
 	return explained(&cobra.Command{
 		Use:   "ssh-config",
 		Short: "Print an ssh_config with which ssh, scp, Ansible and docker reach the nodes",
@@ -142,7 +142,7 @@ folder, so that this works too:
 	})
 }
 
-func (a *app) sshProxy() *cobra.Command {
+func sshProxyCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "ssh-proxy SOCKET", Hidden: true, Args: cobra.ExactArgs(1),
 		Short: "Connect standard input and output to a node's sshd (ssh's ProxyCommand)",

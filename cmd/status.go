@@ -18,7 +18,7 @@ import (
 	"github.com/dcalab/dcalab/ui"
 )
 
-func (a *app) status() *cobra.Command {
+func statusCommand(a *app) *cobra.Command {
 	var o listing
 	var watch, view, exitCode bool
 	c := &cobra.Command{
@@ -39,7 +39,7 @@ and what differs is marked with ≠.
 all machines run, there is a leader, all nodes are Ready, managers Reachable,
 and swarm bootstrap has nothing to do. With names, this is asked of these nodes.`,
 		Example:           "  dcalab status\n  dcalab status --watch\n  dcalab status --view\n  dcalab status -o json\n  dcalab status --format '{{.name}} {{.swarm.role}}'\n  dcalab status --exit-code -q >/dev/null",
-		ValidArgsFunction: a.completeNodes,
+		ValidArgsFunction: completer{a}.nodes,
 		RunE: func(c *cobra.Command, args []string) error {
 			var row any = report.Node{}
 			if view {
@@ -69,22 +69,22 @@ and swarm bootstrap has nothing to do. With names, this is asked of these nodes.
 			if len(args) == 0 {
 				only = nil
 			}
-			if stop, err := s.announce(s.statusRunbook(view)); stop || err != nil {
+			if stop, err := s.announce(statusRunbook(s, view)); stop || err != nil {
 				return err
 			}
 			var unmet []string
 			show := func(ctx context.Context, s *session, w io.Writer) error {
 				if view {
-					return s.showBeliefs(ctx, w, format)
+					return showBeliefs(ctx, s, w, format)
 				}
-				r, err := s.showStatus(ctx, w, format, only)
+				r, err := showStatus(ctx, s, w, format, only)
 				if err == nil && exitCode {
 					unmet = r.Unmet(s.Lab())
 				}
 				return err
 			}
 			if watch && o == (listing{}) && !view && a.streams.CanLive() {
-				return s.live(ctx, only)
+				return watchLive(ctx, s, only)
 			}
 			if watch {
 				return ui.Watch(ctx, a.streams, 2*time.Second, func(ctx context.Context, _ int) (string, error) {
@@ -120,19 +120,19 @@ and swarm bootstrap has nothing to do. With names, this is asked of these nodes.
 
 // showStatus observes the lab once and shows it; only some of its nodes, where
 // they are named.
-func (s *session) showStatus(ctx context.Context, w io.Writer, format ui.Format, only []string) (report.Status, error) {
+func showStatus(ctx context.Context, s *session, w io.Writer, format ui.Format, only []string) (report.Status, error) {
 	r, err := report.Observe(ctx, s.Session, report.Options{Nodes: only, Advise: s.app.hint})
 	if err != nil {
 		return r, err
 	}
 	return r, format.Write(w, ui.Listing{
 		Document: r, Rows: r.Nodes, Key: "name",
-		Table: func(w io.Writer, wide bool) error { return s.statusText(w, r, wide) },
+		Table: func(w io.Writer, wide bool) error { return statusText(s, w, r, wide) },
 	})
 }
 
 // statusText is the table of the nodes, and what is said below it.
-func (s *session) statusText(w io.Writer, r report.Status, wide bool) error {
+func statusText(s *session, w io.Writer, r report.Status, wide bool) error {
 	var b bytes.Buffer
 	color, width := s.app.outColor(), s.app.streams.OutFit()
 	if wide {

@@ -15,7 +15,7 @@ import (
 )
 
 // showBeliefs asks each manager once, and shows what each believes.
-func (s *session) showBeliefs(ctx context.Context, w io.Writer, format ui.Format) error {
+func showBeliefs(ctx context.Context, s *session, w io.Writer, format ui.Format) error {
 	r, err := report.ObserveBeliefs(ctx, s.Session)
 	if err != nil {
 		return err

@@ -19,18 +19,18 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
-func (a *app) swarm() *cobra.Command {
+func swarmCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "swarm",
 		Short: "Form the swarm, dissolve it, show its join tokens, unlock it",
 		Long: `What concerns the swarm as a whole. What concerns single nodes in it stands
 beside it: dcalab promote, demote, join, remove, drain, pause, activate, label.`,
 	}
-	c.AddCommand(a.bootstrap(), a.leave(), a.dissolve(), a.token(), a.unlock(), a.unlockKey())
+	c.AddCommand(bootstrapCommand(a), leaveCommand(a), dissolveCommand(a), tokenCommand(a), unlockCommand(a), unlockKeyCommand(a))
 	return c
 }
 
-func (a *app) bootstrap() *cobra.Command {
+func bootstrapCommand(a *app) *cobra.Command {
 	var takeOver []string
 	c := &cobra.Command{
 		Use:   "bootstrap",
@@ -61,11 +61,10 @@ and never takes a node out of another swarm unless --take-over names it.`,
 		},
 	}
 	c.Flags().StringSliceVar(&takeOver, "take-over", nil, "nodes that may be taken out of another swarm that they are in")
-	_ = c.RegisterFlagCompletionFunc("take-over", a.completeNodes)
 	return explained(c)
 }
 
-func (a *app) token() *cobra.Command {
+func tokenCommand(a *app) *cobra.Command {
 	var rotate bool
 	c := &cobra.Command{
 		Use:   "token [worker|manager]",
@@ -91,7 +90,7 @@ are in the swarm already are not concerned.`,
 			if rotate {
 				line = slices.Insert(line, 3, "--rotate")
 			}
-			plain, err := s.onManager(c.Context(), map[engine.Role]string{engine.RoleWorker: runbook.WorkerToken, engine.RoleManager: runbook.ManagerToken}[role], line...)
+			plain, err := onManager(c.Context(), s, map[engine.Role]string{engine.RoleWorker: runbook.WorkerToken, engine.RoleManager: runbook.ManagerToken}[role], line...)
 			if err != nil {
 				return err
 			}
@@ -133,7 +132,7 @@ are in the swarm already are not concerned.`,
 // onManager is the runbook of one command that is typed on a manager of the
 // lab's swarm, and of what it prints. Where no runbook is asked for, and nothing
 // but a plan, it looks for no manager.
-func (s *session) onManager(ctx context.Context, gives string, words ...string) (runbook.Runbook, error) {
+func onManager(ctx context.Context, s *session, gives string, words ...string) (runbook.Runbook, error) {
 	if !s.app.explains() {
 		return nil, nil
 	}
@@ -148,7 +147,7 @@ func (s *session) onManager(ctx context.Context, gives string, words ...string) 
 	return runbook.Runbook{{Node: v.Manager(), Text: runbook.Line(words...), Gives: gives}}, nil
 }
 
-func (a *app) unlock() *cobra.Command {
+func unlockCommand(a *app) *cobra.Command {
 	return explained(&cobra.Command{
 		Use:   "unlock",
 		Short: "Unlock managers that wait for the swarm's unlock key",
@@ -194,7 +193,7 @@ or read from standard input.`,
 			var keyless swarm.NoKeyError
 			if errors.As(err, &keyless) && ctx.Err() == nil {
 				var key engine.Secret
-				if key, err = a.readKey(ctx); err != nil {
+				if key, err = readKey(ctx, a); err != nil {
 					return err
 				}
 				result, err = cluster.Run(ctx, swarm.PlanUnlock(v, key))
@@ -216,7 +215,7 @@ or read from standard input.`,
 	})
 }
 
-func (a *app) unlockKey() *cobra.Command {
+func unlockKeyCommand(a *app) *cobra.Command {
 	return explained(&cobra.Command{
 		Use:   "unlock-key",
 		Short: "Show the key that unlocks managers after their engine was restarted",
@@ -230,7 +229,7 @@ same time, nobody else can unlock them.`,
 			if err != nil {
 				return err
 			}
-			plain, err := s.onManager(c.Context(), runbook.UnlockKey, "docker", "swarm", "unlock-key", "--quiet")
+			plain, err := onManager(c.Context(), s, runbook.UnlockKey, "docker", "swarm", "unlock-key", "--quiet")
 			if err != nil {
 				return err
 			}
@@ -276,7 +275,7 @@ func withoutKey(err error) error {
 }
 
 // readKey reads the unlock key from the terminal, unseen, or from a pipe.
-func (a *app) readKey(ctx context.Context) (engine.Secret, error) {
+func readKey(ctx context.Context, a *app) (engine.Secret, error) {
 	type answer struct {
 		text []byte
 		err  error

@@ -12,7 +12,7 @@ import (
 	"github.com/dcalab/dcalab/session/lifecycle"
 )
 
-func (a *app) up() *cobra.Command {
+func upCommand(a *app) *cobra.Command {
 	var form, prune, yes bool
 	c := &cobra.Command{
 		Use:   "up [NODE...]",
@@ -32,9 +32,9 @@ restarted. Those that are in a swarm are restarted one after the other, each
 once the one before it is back, and only after a question; --yes does not ask.
 Tasks and containers there end with their engine.`,
 		Example:           "  dcalab up --swarm\n  dcalab up node02\n  dcalab up --prune",
-		ValidArgsFunction: a.completeNodes,
+		ValidArgsFunction: completer{a}.nodes,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.bringUp(c.Context(), args, form, prune, yes)
+			return bringUp(c.Context(), a, args, form, prune, yes)
 		},
 	}
 	c.Flags().BoolVar(&form, "swarm", false, "form the swarm too")
@@ -43,7 +43,7 @@ Tasks and containers there end with their engine.`,
 	return explained(c)
 }
 
-func (a *app) start() *cobra.Command {
+func startCommand(a *app) *cobra.Command {
 	return explained(&cobra.Command{
 		Use:   "start [NODE...]",
 		Short: "Start machines that are halted",
@@ -51,7 +51,7 @@ func (a *app) start() *cobra.Command {
 disks, and their engines go back into the swarm that they were in. Without
 names it starts all that were created.`,
 		Example:           "  dcalab start node02",
-		ValidArgsFunction: a.completeNodes,
+		ValidArgsFunction: completer{a}.nodes,
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := a.existing()
 			if err != nil {
@@ -66,7 +66,7 @@ names it starts all that were created.`,
 	})
 }
 
-func (a *app) bringUp(ctx context.Context, args []string, form, prune, yes bool) error {
+func bringUp(ctx context.Context, a *app, args []string, form, prune, yes bool) error {
 	s, err := a.open()
 	if err != nil {
 		return err
@@ -90,14 +90,14 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune, yes bool)
 			return err
 		}
 	}
-	remove, refused, err := s.orphansFirst(ctx, nodes, len(args) > 0, prune)
+	remove, refused, err := orphansFirst(ctx, s, nodes, len(args) > 0, prune)
 	if err != nil {
 		return err
 	}
 	up := o.Up(nodes, len(args) > 0, form)
 	defer up.Close()
 	if a.dryRun() {
-		if err := s.rehearseUp(ctx, remove, up, yes); err != nil {
+		if err := rehearseUp(ctx, s, remove, up, yes); err != nil {
 			return err
 		}
 		return refused
@@ -143,7 +143,7 @@ func (a *app) bringUp(ctx context.Context, args []string, form, prune, yes bool)
 // removes them without asking. Where only some nodes are to be brought up, they
 // stay, and are told of. remove is nil where none is removed; refused is why up
 // goes on with a plan at most.
-func (s *session) orphansFirst(ctx context.Context, nodes []lab.Node, named, prune bool) (remove lifecycle.Operation, refused, err error) {
+func orphansFirst(ctx context.Context, s *session, nodes []lab.Node, named, prune bool) (remove lifecycle.Operation, refused, err error) {
 	orphans, err := s.Orphans(ctx)
 	if err != nil || len(orphans) == 0 {
 		return nil, nil, err
@@ -166,7 +166,7 @@ func (s *session) orphansFirst(ctx context.Context, nodes []lab.Node, named, pru
 }
 
 // rehearseUp is the dry run of up.
-func (s *session) rehearseUp(ctx context.Context, remove lifecycle.Operation, up *lifecycle.Up, yes bool) error {
+func rehearseUp(ctx context.Context, s *session, remove lifecycle.Operation, up *lifecycle.Up, yes bool) error {
 	plan, err := s.plan(ctx, remove)
 	if err != nil {
 		return err
@@ -180,5 +180,3 @@ func (s *session) rehearseUp(ctx context.Context, remove lifecycle.Operation, up
 	}
 	return s.rehearse(append(plan.Lines, rest.Lines...), append(plan.Runbook, rest.Runbook...))
 }
-
-func describe(n lab.Node) string { return string(n.Role) + " at " + n.IP.String() }

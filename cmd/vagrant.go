@@ -20,7 +20,7 @@ type ownProgram interface {
 	ExplainCommand(args ...string) runbook.Runbook
 }
 
-func (a *app) vagrant() *cobra.Command {
+func vagrantCommand(a *app) *cobra.Command {
 	return explained(&cobra.Command{
 		Use:   "vagrant -- ARGS...",
 		Short: "Run Vagrant itself on the lab's machines",

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func (a *app) version() *cobra.Command {
+func versionCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of dcalab",
@@ -17,11 +17,11 @@ that is known, the Go that built it, and the system that it is for. It is the
 first thing to say when you ask somebody for help (dcalab logs --bundle packs
 it).`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.writeVersion() },
+		RunE: func(*cobra.Command, []string) error { return writeVersion(a) },
 	}
 }
 
-func (a *app) writeVersion() error {
+func writeVersion(a *app) error {
 	version, revision := "(devel)", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version

@@ -13,7 +13,7 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
-func (a *app) wait() *cobra.Command {
+func waitCommand(a *app) *cobra.Command {
 	timeout := 2 * time.Minute
 	c := &cobra.Command{
 		Use:   "wait CONDITION... [NODE...]",
@@ -34,7 +34,7 @@ The exit status is 0 when they hold, and 6 when the time is over, or when
 waiting does not help. The error says what is missing, node by node.`,
 		Example:           "  dcalab wait leader\n  dcalab wait ready node01 node02 --timeout 30s\n  dcalab halt node02 && dcalab wait leader && dcalab status",
 		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: a.completeConditions,
+		ValidArgsFunction: completer{a}.conditions,
 		RunE: func(c *cobra.Command, args []string) error {
 			if timeout <= 0 {
 				return usage("--timeout is how long it waits at most", "dcalab wait leader --timeout 2m")
@@ -69,7 +69,7 @@ waiting does not help. The error says what is missing, node by node.`,
 				condition, _ := swarm.Named(name, s.Lab(), on...)
 				conditions = append(conditions, condition)
 			}
-			if stop, err := s.announce(s.statusRunbook(false)); stop || err != nil {
+			if stop, err := s.announce(statusRunbook(s, false)); stop || err != nil {
 				return err
 			}
 			p := s.progress(names(nodes))
@@ -84,7 +84,6 @@ waiting does not help. The error says what is missing, node by node.`,
 		},
 	}
 	c.Flags().DurationVar(&timeout, "timeout", timeout, "how long to wait at most")
-	_ = c.RegisterFlagCompletionFunc("timeout", cobra.FixedCompletions([]string{"30s", "2m", "5m"}, cobra.ShellCompDirectiveNoFileComp))
 	return explained(c)
 }
 
@@ -105,15 +104,4 @@ func notMet(wanted []string, err error) error {
 		e.Next = append(e.Next, "wait longer: --timeout 5m")
 	}
 	return e
-}
-
-func (a *app) completeConditions(c *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	nodes, directive := a.completeNodes(c, args, word)
-	var out []cobra.Completion
-	for _, name := range swarm.ConditionNames() {
-		if !slices.Contains(args, name) {
-			out = append(out, name)
-		}
-	}
-	return append(out, nodes...), directive
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/dcalab/dcalab/ui"
 )
 
-// live shows nodes on the whole screen, until somebody leaves.
-func (s *session) live(ctx context.Context, nodes []string) error {
+// watchLive shows nodes on the whole screen, until somebody leaves.
+func watchLive(ctx context.Context, s *session, nodes []string) error {
 	a := s.app
 	watched := report.NewLive(func() (*labsession.Session, error) {
 		s, err := a.open()
