@@ -163,11 +163,11 @@ fuzz: ## Fuzz every target for a while (FUZZTIME=1m)
 	done
 
 .PHONY: bench
-bench: ## Measure against the floor, plain ssh and Ansible (ROUNDS=5, ONLY=three|up|thirty)
+bench: ## Measure against the floor, plain ssh and Ansible (ROUNDS=5, ONLY=three|up|thirty|sixty|hundred, LARGE=1)
 	scripts/install sandbox bench
 	go build -o $(CACHE)/dcalab .
 	go test -c -o $(CACHE)/bench.test ./bench
-	cd bench && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/bench.test -test.run='^TestBench$$$(if $(ONLY),/$(ONLY))' -test.v -test.timeout=60m -bench.run $(if $(ROUNDS),-bench.rounds=$(ROUNDS))
+	cd bench && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/bench.test -test.run='^TestBench$$$(if $(ONLY),/$(ONLY))' -test.v -test.timeout=60m -bench.run $(if $(LARGE),-bench.large) $(if $(ROUNDS),-bench.rounds=$(ROUNDS))
 
 .PHONY: bench-vm
 bench-vm: ## Measure up --swarm on real virtual machines against the same typed by hand (ROUNDS=1)

@@ -2,11 +2,13 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,8 +19,8 @@ import (
 	"github.com/dcalab/dcalab/engine"
 )
 
-// TestBench measures and prints the table. It fails only where something does
-// not work: a time is never a reason.
+// TestBench measures and prints the table, and a line for each bound. It fails
+// only where something does not work: a time is never a reason.
 func TestBench(t *testing.T) {
 	if !*wanted {
 		t.Skip("measuring takes minutes, Linux and root: make bench")
@@ -27,13 +29,25 @@ func TestBench(t *testing.T) {
 	var notes []string
 	t.Run("three", func(t *testing.T) { three(t, &tab) })
 	t.Run("up", func(t *testing.T) { up(t, &tab) })
-	t.Run("thirty", func(t *testing.T) { notes = thirty(t, &tab) })
+	for _, size := range []struct {
+		name  string
+		nodes int
+		large bool
+	}{{"thirty", 30, false}, {"sixty", 60, true}, {"hundred", 100, true}} {
+		t.Run(size.name, func(t *testing.T) {
+			if size.large && !*large {
+				t.Skip("make bench LARGE=1")
+			}
+			notes = append(notes, many(t, &tab, size.nodes))
+		})
+	}
 	fmt.Printf("\n%d processors; each side once a round, in turn, after a round that does not count\n\n", runtime.NumCPU())
 	if err := tab.write(os.Stdout); err != nil {
 		t.Error(err)
 	}
-	for _, n := range notes {
-		fmt.Println(n)
+	fmt.Println()
+	for _, line := range slices.Concat(tab.bounds(), notes) {
+		fmt.Println(line)
 	}
 	fmt.Println()
 }
@@ -103,11 +117,11 @@ func lines(tab *table) {
 	tab.floor(b, "floor: Engine API on the nodes' sockets", 1.15)
 	tab.peer(b, "plain ssh commands", 2)
 	tab.peer(b, "Ansible, community.docker", 4)
-	n := tab.line("swarm bootstrap, nothing to do")
+	n := tab.line("swarm bootstrap, nothing to do").within(150 * time.Millisecond)
 	tab.peer(n, "Ansible, the same playbook again", 10)
 	p := tab.line("promote until Reachable")
-	tab.peer(p, "docker node promote over ssh, and wait", 0)
-	s := tab.line("status, 3 nodes")
+	tab.floor(p, "docker node promote over ssh, until it lists nodes itself", 1.1)
+	s := tab.line("status, 3 nodes").within(200 * time.Millisecond)
 	tab.peer(s, "docker node ls over ssh (asks one)", 0)
 }
 
@@ -143,7 +157,7 @@ func newAnsible(t *testing.T, m *measured, config string) func() time.Duration {
 // of the lab, and no SSH in between.
 func (m *measured) floor(sockets map[string]string) time.Duration {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(m.t.Context(), 5*time.Minute)
 	defer cancel()
 	start := time.Now()
 	err := func() error {
@@ -159,22 +173,32 @@ func (m *measured) floor(sockets map[string]string) time.Duration {
 		}); err != nil {
 			return err
 		}
-		worker, _, err := first.Tokens(ctx)
+		worker, manager, err := first.Tokens(ctx)
 		if err != nil {
 			return err
 		}
 		var g errgroup.Group
+		managers := 1
 		for _, n := range m.nodes[1:] {
+			token := worker
+			if n.manager {
+				token = manager
+				managers++
+			}
 			g.Go(func() error {
-				return clients[n.name].Join(ctx, engine.JoinOptions{Token: worker, Managers: []string{m.nodes[0].ip + ":2377"}, Advertise: n.ip})
+				err := clients[n.name].Join(ctx, engine.JoinOptions{Token: token, Managers: []string{m.nodes[0].ip + ":2377"}, Advertise: n.ip})
+				if errors.Is(err, engine.ErrJoinTimeout) { // it goes on in the background
+					err = nil
+				}
+				return err
 			})
 		}
 		if err := g.Wait(); err != nil {
 			return err
 		}
 		return until(ctx, 5*time.Millisecond, func() (bool, error) {
-			ready, _, err := count(ctx, first)
-			return ready == len(m.nodes), err
+			ready, reachable, err := count(ctx, first)
+			return ready == len(m.nodes) && reachable == managers, err
 		})
 	}()
 	took := time.Since(start)
@@ -209,14 +233,7 @@ func up(t *testing.T, tab *table) {
 		took := m.dcalab("up")
 		m.dcalab("destroy", "--force")
 
-		dir, err := os.MkdirTemp(os.Getenv(folderKey), "bare-") //nolint:usetesting // guard must find it when this process has died
-		if err != nil {
-			t.Fatal(err)
-		}
-		script := testdata(t, "bare-up.sh")
-		t.Cleanup(func() { m.run(nil, "bash", script, "down", dir) })
-		bare := m.run(nil, "bash", script, "up", dir)
-		m.run(nil, "bash", script, "down", dir)
+		bare := m.bareUp([]string{"2:2048", "1:1024", "1:1024"})
 		if round > 0 {
 			ours.add(took)
 			floor.add(bare)
@@ -224,29 +241,63 @@ func up(t *testing.T, tab *table) {
 	}
 }
 
-// thirty brings up thirty nodes and takes them into one swarm, once.
-func thirty(t *testing.T, tab *table) []string {
+// bareUp measures nodes with the same names, addresses and limits (CPUs and MiB)
+// that bare-up.sh makes, and removes them.
+func (m *measured) bareUp(limits []string) time.Duration {
+	m.t.Helper()
+	dir, err := os.MkdirTemp(os.Getenv(folderKey), "bare-") //nolint:usetesting // guard must find it when this process has died
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	script := testdata(m.t, "bare-up.sh")
+	down := func() { m.run(nil, "bash", script, "down", dir) }
+	m.t.Cleanup(down)
+	args := []string{script, "up", dir}
+	for i, n := range m.nodes {
+		args = append(args, n.name+":"+n.ip+":"+limits[i%len(limits)])
+	}
+	took := m.run(nil, "bash", args...)
+	down()
+	return took
+}
+
+// many brings up that many nodes, three of them managers, takes them into one
+// swarm and asks for its status; then the floors of these, on the same nodes.
+func many(t *testing.T, tab *table, size int) string {
 	t.Helper()
-	const managers, workers = 3, 27
+	const managers = 3
 	var nodes []node
 	var b strings.Builder
-	fmt.Fprintf(&b, "version: 1\ndriver: sandbox\nlabs:\n  thirty:\n    domain: thirty.example\n    subnet: 10.20.40.0/24\n    memory: 512\n    cpus: 1\n    nodes:\n")
-	for i := range managers + workers {
-		n, role := node{fmt.Sprintf("worker%02d", i+1-managers), fmt.Sprintf("10.20.40.%d", 100+i)}, "worker"
+	fmt.Fprintf(&b, "version: 1\ndriver: sandbox\nlabs:\n  many:\n    domain: many.example\n    subnet: 10.20.40.0/24\n    memory: 512\n    cpus: 1\n    nodes:\n")
+	for i := range size {
+		n, role := node{name: fmt.Sprintf("worker%02d", i+1-managers), ip: fmt.Sprintf("10.20.40.%d", 100+i)}, "worker"
 		if i < managers {
-			n.name, role = fmt.Sprintf("manager%02d", i+1), "manager"
+			n.name, n.manager, role = fmt.Sprintf("manager%02d", i+1), true, "manager"
 		}
 		nodes = append(nodes, n)
 		fmt.Fprintf(&b, "      - {name: %s, ip: %s, role: %s}\n", n.name, n.ip, role)
 	}
 	m := newLab(t, nodes, b.String())
-	tab.line("up, 30 nodes").add(m.dcalab("up"))
-	afterUp := m.resident()
-	tab.line("swarm bootstrap, 30 nodes").add(m.dcalab("swarm", "bootstrap"))
-	afterSwarm := m.resident()
-	tab.line("status, 30 nodes").add(m.dcalab("status"))
+	named := func(what string) *line { return tab.line(fmt.Sprintf("%s, %d nodes", what, size)) }
+	up := named("up")
+	upFloor := tab.floor(up, "floor: the same engines and sshd, bare script", 1.2)
+	formed := named("swarm bootstrap")
+	formedFloor := tab.floor(formed, "floor: Engine API on the nodes' sockets", 1.2)
+	asked := named("status").within(time.Second * time.Duration(max(1, size/30)))
+	askedFloor := tab.floor(asked, "ssh NODE docker info, every node at once", 0)
 
-	clients, closeAll, err := connect(m.sockets())
+	up.add(m.dcalab("up"))
+	afterUp := m.resident()
+	sockets := m.sockets()
+	formed.add(m.dcalab("swarm", "bootstrap"))
+	m.settled(sockets)
+	afterSwarm := m.resident()
+	config, askAll := filepath.Join(m.dir, ".dcalab/many/ssh_config"), testdata(t, "ask-all.sh")
+	for range *rounds {
+		asked.add(m.dcalab("status"))
+		askedFloor.add(m.run(nil, "bash", askAll, config))
+	}
+	clients, closeAll, err := connect(sockets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,11 +306,40 @@ func thirty(t *testing.T, tab *table) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ready != managers+workers || reachable != managers {
-		t.Errorf("of the swarm of %d, %d are Ready and %d managers Reachable, want all and %d", managers+workers, ready, reachable, managers)
+	if ready != size || reachable != managers {
+		t.Errorf("of the swarm of %d, %d are Ready and %d managers Reachable, want all and %d", size, ready, reachable, managers)
 	}
-	return []string{fmt.Sprintf("\n%d nodes in one swarm: %d Ready, %d managers Reachable; memory %.1f GB when up, %.1f GB as a swarm",
-		managers+workers, ready, reachable, afterUp/1e9, afterSwarm/1e9)}
+	m.reset(sockets)
+	formedFloor.add(m.floor(sockets))
+	m.dcalab("destroy", "--force")
+	upFloor.add(m.bareUp([]string{"1:512"}))
+	return fmt.Sprintf("%d nodes in one swarm: memory %.1f GB when up, %.1f GB as a swarm", size, afterUp/1e9, afterSwarm/1e9)
+}
+
+// settled waits until every engine has the sandbox of the ingress network: they
+// make it after they are Ready, with all the processor time that there is.
+func (m *measured) settled(sockets map[string]string) {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.t.Context(), 5*time.Minute)
+	defer cancel()
+	err := until(ctx, 50*time.Millisecond, func() (bool, error) {
+		for _, socket := range sockets {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(socket), "docker/netns/ingress_sbox")); err != nil {
+				return false, nil
+			}
+		}
+		helpers, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, path := range helpers {
+			cmdline, _ := os.ReadFile(path)
+			if strings.HasPrefix(string(cmdline), "set-ipv6\x00") || strings.HasPrefix(string(cmdline), "netns-create\x00") {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
 }
 
 // resident is the memory that the lab's processes hold for themselves, in

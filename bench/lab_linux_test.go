@@ -19,10 +19,13 @@ import (
 )
 
 // node of a lab that is measured.
-type node struct{ name, ip string }
+type node struct {
+	name, ip string
+	manager  bool
+}
 
 // class is the lab of the class: the embedded default.
-var class = []node{{"master", "10.20.20.100"}, {"node01", "10.20.20.110"}, {"node02", "10.20.20.120"}}
+var class = []node{{"master", "10.20.20.100", true}, {"node01", "10.20.20.110", false}, {"node02", "10.20.20.120", false}}
 
 // measured is a lab in a folder of its own, on the sandbox driver.
 type measured struct {
@@ -143,7 +146,7 @@ func connect(sockets map[string]string) (clients map[string]*engine.Client, clos
 // reset takes every node out of its swarm, and waits until its engine says so.
 func (m *measured) reset(sockets map[string]string) {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(m.t.Context(), 5*time.Minute)
 	defer cancel()
 	clients, closeAll, err := connect(sockets)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 
 var (
 	wanted = flag.Bool("bench.run", false, "measure, on real engines and as root; without it the tests of this kind are skipped")
+	large  = flag.Bool("bench.large", false, "also sixty nodes and a hundred")
 	rounds = flag.Int("bench.rounds", envRounds(), "how often each side is measured (DCALAB_BENCH_ROUNDS)")
 )
 

@@ -22,9 +22,10 @@ type line struct {
 	// ours is the line that this one is a floor or a peer of; nil where there
 	// is nothing to compare.
 	ours *line
-	// most is the aim for ours/this, least the aim for this/ours; 0 where there
-	// is no such aim.
+	// most is the aim for ours/this, least the aim for this/ours, limit that for
+	// this alone; 0 where there is no such aim.
 	most, least float64
+	limit       time.Duration
 }
 
 func (t *table) line(what string) *line {
@@ -48,6 +49,12 @@ func (t *table) peer(ours *line, what string, least float64) *line {
 	return l
 }
 
+// within sets the aim for the line alone.
+func (l *line) within(limit time.Duration) *line {
+	l.limit = limit
+	return l
+}
+
 func (l *line) add(d time.Duration) { l.times = append(l.times, d) }
 
 // median of an even number of times is the mean of the two in the middle.
@@ -62,6 +69,9 @@ func (l *line) median() time.Duration {
 
 // ratio is that of the medians, in words, with the aim and whether it is met.
 func (l *line) ratio() (ratio, aim, met string) {
+	if l.limit > 0 && len(l.times) > 0 {
+		return "", "≤ " + l.limit.String(), yes(l.median() <= l.limit)
+	}
 	if l.ours == nil || len(l.times) == 0 || len(l.ours.times) == 0 {
 		return "", "", ""
 	}
@@ -100,6 +110,25 @@ func (t *table) write(w io.Writer) error {
 			strconv.Itoa(len(l.times)), ratio, aim, met})
 	}
 	return ui.Table(w, []string{"WHAT", "MEDIAN", "MIN", "MAX", "RUNS", "RATIO", "AIM", ""}, rows, false)
+}
+
+// bounds is a line for each aim that was measured: one that is passed is seen.
+func (t *table) bounds() []string {
+	var out []string
+	for _, l := range t.lines {
+		ratio, aim, met := l.ratio()
+		if met == "" {
+			continue
+		}
+		what := l.what
+		if l.ours != nil {
+			what = l.ours.what + " /" + strings.TrimPrefix(what, " ")
+		} else {
+			ratio = seconds(l.median())
+		}
+		out = append(out, fmt.Sprintf("bound %-8s %s: %s, wanted %s", met, what, ratio, aim))
+	}
+	return out
 }
 
 func TestMedian(t *testing.T) {
@@ -143,6 +172,15 @@ func TestTableTellsWhetherAnAimIsMet(t *testing.T) {
 		if !strings.Contains(rows[i], want) {
 			t.Errorf("line %d has no %q: %s", i, want, rows[i])
 		}
+	}
+	ours.within(3 * time.Second)
+	want := []string{
+		"bound met      ours: 2.000 s, wanted ≤ 3s",
+		"bound not met  ours / floor: dcalab / this = 2.00, wanted ≤ 1.15",
+		"bound met      ours / slow: this / dcalab = 4.50, wanted ≥ 4",
+	}
+	if got := tab.bounds(); !slices.Equal(got, want) {
+		t.Errorf("the bounds:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	if !strings.HasSuffix(rows[2], "≤ 1.15   not met") || !strings.HasSuffix(rows[3], "≥ 4      met") {
 		t.Errorf("aims:\n%s", b.String())

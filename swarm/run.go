@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -140,7 +141,7 @@ func (r *Run) stages(ctx context.Context, plan Plan) []failure {
 		}
 		r.begun = append(r.begun, steps...)
 		errs := make([]error, len(steps))
-		each(len(steps), func(i int) { errs[i] = r.step(ctx, steps[i]) })
+		r.atOnce(ctx, steps, errs)
 		stop := false
 		for i, err := range errs {
 			if err == nil {
@@ -159,6 +160,41 @@ func (r *Run) stages(ctx context.Context, plan Plan) []failure {
 	}
 	return failed
 }
+
+// atOnce does steps at the same time, and waits for all of them; of joins, those
+// of managers first, and not more than the machine bears.
+func (r *Run) atOnce(ctx context.Context, steps []Step, errs []error) {
+	late := func(i int) int {
+		if j, ok := steps[i].(joinStep); ok && j.Role != engine.RoleManager {
+			return 1
+		}
+		return 0
+	}
+	order := make([]int, len(steps))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return late(a) - late(b) })
+	slots := make(chan struct{}, max(joinsAtOnce, 4*runtime.NumCPU()))
+	var all sync.WaitGroup
+	for _, i := range order {
+		joins := steps[i].Kind() == KindJoin
+		if joins {
+			slots <- struct{}{}
+		}
+		all.Go(func() {
+			errs[i] = r.step(ctx, steps[i])
+			if joins {
+				<-slots
+			}
+		})
+	}
+	all.Wait()
+}
+
+// joinsAtOnce: on a machine with few processors a hundred joins at once starve
+// each other until they give up (the engine, after 20 s).
+const joinsAtOnce = 8
 
 // begin takes what was observed as the ground for the next steps.
 func (c *Cluster) begin(v View) *Run {

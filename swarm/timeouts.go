@@ -57,7 +57,7 @@ type pauses struct {
 
 // shortPauses are between calls of one engine.
 func shortPauses() pauses {
-	return pauses{first: 8 * time.Millisecond, last: 250 * time.Millisecond, factor: 1.5}
+	return pauses{first: 8 * time.Millisecond, last: 250 * time.Millisecond, factor: 1.2}
 }
 
 // longPauses are between observations, which ask every engine.
@@ -68,7 +68,8 @@ func longPauses() pauses {
 // reconnectPauses are between observations over new connections.
 func reconnectPauses() pauses { return pauses{first: time.Second, last: time.Second, factor: 1} }
 
-// poll looks, soon and then ever more rarely, until look gives nil, or an
+// poll looks, soon and then ever more rarely, and not more than half of the time
+// where a look is expensive, until look gives nil, or an
 // error marked by finalError. Any other error is the reason to look again, and
 // the last one is the answer when the timeout is over: look is called at least
 // once, and once after the timeout at the latest.
@@ -79,10 +80,12 @@ func poll(ctx context.Context, timeout time.Duration, p pauses, look func() erro
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		began := time.Now()
 		err := look()
 		if err == nil {
 			return nil
 		}
+		took := min(time.Since(began), time.Second)
 		var fatal finalError
 		if errors.As(err, &fatal) {
 			return fatal.error
@@ -93,7 +96,7 @@ func poll(ctx context.Context, timeout time.Duration, p pauses, look func() erro
 		if p.before != nil {
 			p.before(err)
 		}
-		timer := time.NewTimer(pause.NextBackOff())
+		timer := time.NewTimer(max(pause.NextBackOff(), took))
 		select {
 		case <-ctx.Done():
 			timer.Stop()

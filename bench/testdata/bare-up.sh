@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# bare-up.sh up|down DIR: the three nodes of the class with the least that
-# makes them: for each an overlay over the host's root, a container of runc's
+# bare-up.sh up DIR NAME:IP:CPUS:MIB... | bare-up.sh down DIR: nodes with the
+# least that makes them: for each an overlay over the host's root, a container of runc's
 # with the namespaces and limits that dcalab gives it, an interface on a
 # bridge, an sshd and an engine. No preflight, no users, no keys of a client's,
-# nothing hidden, nobody to restart what dies. up ends when the three engines
-# and the three sshd answer.
+# nothing hidden, nobody to restart what dies. up ends when all engines and all
+# sshd answer.
 set -euo pipefail
 verb=$1 dir=$2
+nodes=("${@:3}")
 bridge=dcabare0
-nodes=(master:10.20.20.100:2:2048 node01:10.20.20.110:1:1024 node02:10.20.20.120:1:1024)
 
 if [ "$verb" = down ]; then
-	for node in "${nodes[@]}"; do
-		runc --root "$dir/runc" delete --force "dcalab-bare-${node%%:*}" 2>/dev/null || true
+	for node in "$dir"/runc/*/; do
+		runc --root "$dir/runc" delete --force "$(basename "$node")" 2>/dev/null || true
 	done
 	ip link delete $bridge 2>/dev/null || true
 	rm -rf "$dir"
@@ -21,7 +21,7 @@ fi
 
 # The overlays are mounted where only the nodes see them, and go with them.
 if [ -z "${BARE_MOUNTS:-}" ]; then
-	exec env BARE_MOUNTS=own unshare --mount --propagation slave bash "$0" up "$dir"
+	exec env BARE_MOUNTS=own unshare --mount --propagation slave bash "$0" "$@"
 fi
 
 # runc gives only what this process has itself.
@@ -46,7 +46,8 @@ if ! { mkdir "$disks"/{u,w,m} && mount -t overlay overlay -o "lowerdir=/,upperdi
 fi
 
 ip link add $bridge type bridge
-ip address add 10.20.20.1/24 dev $bridge
+first=${nodes[0]#*:} # of a /24
+ip address add "${first%.*}.1/24" dev $bridge
 ip link set $bridge up
 
 start() {

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# ask-all.sh SSH_CONFIG: every node's docker info over ssh, all at once.
+set -euo pipefail
+waiting=()
+for node in $(sed -n 's/^Host \([a-z][a-z0-9-]*\).*/\1/p' "$1"); do
+	ssh -n -F "$1" "$node" docker info --format '{{.Swarm.LocalNodeState}}' >/dev/null &
+	waiting+=($!)
+done
+((${#waiting[@]} > 0))
+for pid in "${waiting[@]}"; do wait "$pid"; done
