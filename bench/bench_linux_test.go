@@ -242,10 +242,11 @@ func up(t *testing.T, tab *table) {
 }
 
 // bareUp measures nodes with the same names, addresses and limits (CPUs and MiB)
-// that bare-up.sh makes, and removes them.
+// that bare-up.sh makes, and removes them. The folder is where guard finds it
+// when this process has died.
 func (m *measured) bareUp(limits []string) time.Duration {
 	m.t.Helper()
-	dir, err := os.MkdirTemp(os.Getenv(folderKey), "bare-") //nolint:usetesting // guard must find it when this process has died
+	dir, err := os.MkdirTemp(os.Getenv(folderKey), "bare-")
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -325,7 +326,7 @@ func (m *measured) settled(sockets map[string]string) {
 	err := until(ctx, 50*time.Millisecond, func() (bool, error) {
 		for _, socket := range sockets {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(socket), "docker/netns/ingress_sbox")); err != nil {
-				return false, nil
+				return false, nil //nolint:nilerr // not yet
 			}
 		}
 		helpers, _ := filepath.Glob("/proc/[0-9]*/cmdline")
