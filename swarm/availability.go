@@ -37,7 +37,7 @@ func PlanAvailability(v View, names []string, want engine.Availability) (Plan, e
 		p.stageThat(stopRun, "drain", empty...)
 	}
 	if len(set) > 0 {
-		p.Warnings = v.scheduling(members, want)
+		p.Warnings = availabilityWarnings(v, members, want)
 	}
 	for _, m := range members {
 		if n, ok := v.Node(m.name); ok && n.State == StateEngineDown && want == engine.AvailabilityDrain {
@@ -48,8 +48,8 @@ func PlanAvailability(v View, names []string, want engine.Availability) (Plan, e
 	return p, nil
 }
 
-// scheduling warns of what an availability does not do, or does to the rest.
-func (v View) scheduling(members []member, want engine.Availability) []string {
+// availabilityWarnings warns of what an availability does not do, or does to the rest.
+func availabilityWarnings(v View, members []member, want engine.Availability) []string {
 	if want == engine.AvailabilityActive {
 		return nil
 	}

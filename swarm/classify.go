@@ -28,7 +28,7 @@ func classify(labNodes []Node, facts []fact, taken []string) View {
 	v.Swarms = groupBySwarm(v.Nodes, func(NodeView) bool { return true })
 	v.Cluster, v.CandidateSwarms = choose(v.Nodes, nil)
 	if v.Cluster == "" && len(v.CandidateSwarms) == 0 {
-		v.Cluster = v.managedBySilent()
+		v.Cluster = managedBySilent(v)
 	}
 	if v.Cluster == "" && len(v.CandidateSwarms) == 0 {
 		// What was the lab's is the lab's still, whatever its nodes are called now.
@@ -57,7 +57,7 @@ func classify(labNodes []Node, facts []fact, taken []string) View {
 			v.Settings = f.info.Settings
 		}
 	}
-	v.Warnings = v.warnings()
+	v.Warnings = warningsOf(v)
 	return v
 }
 
@@ -148,7 +148,7 @@ func choose(nodes []NodeView, taken []string) (cluster string, candidates []Swar
 // managedBySilent finds the swarm, if it is one, that nodes of the lab are in
 // whose managers they know at the address of a node that labs.yaml calls
 // manager and that cannot tell itself: it does not answer, or is in error.
-func (v View) managedBySilent() string {
+func managedBySilent(v View) string {
 	silent := func(addr string) bool {
 		return slices.ContainsFunc(v.Nodes, func(n NodeView) bool {
 			at := slices.IndexFunc(v.labNodes, func(t Node) bool { return t.Name == n.Name })
@@ -239,11 +239,11 @@ func nodeState(n NodeView, f fact, v View, list []engine.Node, haveList bool) St
 	if !ours {
 		return StateForeign
 	}
-	struck := haveList && n.NodeID != "" && n.Cluster == v.Cluster && find(list, n.NodeID) < 0 && clusterListing(n.NodeID, v.facts) == ""
+	removed := haveList && n.NodeID != "" && n.Cluster == v.Cluster && find(list, n.NodeID) < 0 && clusterListing(n.NodeID, v.facts) == ""
 	switch f.info.State {
 	case engine.StatePending:
-		if struck {
-			return StateRemoved // it knocks and is turned away, for ever
+		if removed {
+			return StateRemoved // it asks to come back, and is always refused
 		}
 		return StatePending
 	case engine.StateLocked:
@@ -291,7 +291,7 @@ func (v *View) readList(list []engine.Node) {
 		if n.State.Answered() || n.NodeID != "" {
 			continue
 		}
-		if e, ok := v.guess(*n, list, used); ok {
+		if e, ok := guessEntry(*v, *n, list, used); ok {
 			n.Cluster = v.Cluster
 			take(n, e)
 		}
@@ -333,9 +333,9 @@ func (n NodeView) settled() bool {
 	return false
 }
 
-// guess finds the entry of a node that does not answer, by its host name: of
+// guessEntry finds the entry of a node that does not answer, by its host name: of
 // several the one that takes part in raft, else the one that is not down.
-func (v View) guess(n NodeView, list []engine.Node, used map[string]bool) (engine.Node, bool) {
+func guessEntry(v View, n NodeView, list []engine.Node, used map[string]bool) (engine.Node, bool) {
 	var named []engine.Node
 	for _, e := range list {
 		if !used[e.ID] && n.named(e.Hostname) {
@@ -387,7 +387,7 @@ func (v View) quorum(haveList bool) Quorum {
 			}
 		}
 	}
-	for _, n := range v.presumed() {
+	for _, n := range presumedManagers(v) {
 		managers[n.Name] = true
 	}
 	q := QuorumOf(len(managers), reachable)
@@ -395,10 +395,10 @@ func (v View) quorum(haveList bool) Quorum {
 	return q
 }
 
-// presumed are the nodes that labs.yaml calls managers, whose machines exist,
+// presumedManagers are the nodes that labs.yaml calls managers, whose machines exist,
 // and which cannot tell themselves, where nobody else tells who the managers
 // are.
-func (v View) presumed() (out []NodeView) {
+func presumedManagers(v View) (out []NodeView) {
 	if v.Cluster == "" {
 		return nil
 	}
@@ -443,7 +443,7 @@ func (v View) entries() []engine.Node {
 	return list
 }
 
-func (v View) warnings() []string {
+func warningsOf(v View) []string {
 	out := v.Quorum.Warnings()
 	if len(v.CandidateSwarms) > 0 {
 		out = append(out, "split: nodes of the lab are in two different swarms: "+describeSwarms(v.CandidateSwarms))
@@ -452,7 +452,7 @@ func (v View) warnings() []string {
 		switch {
 		case n.State == StateForeign && n.Want != lab.RoleNone:
 			what := "that is not the lab's"
-			if left := v.formerManagers(n.Cluster); len(left) > 0 {
+			if left := formerManagers(v, n.Cluster); len(left) > 0 {
 				what = "that its managers have left: " + strings.Join(left, ", ")
 			}
 			out = append(out, fmt.Sprintf("%s is in a swarm %s (%s)", n.Name, what, n.Cluster))
@@ -486,7 +486,7 @@ func (n NodeView) outOfRaft() bool {
 // formerManagers are the managers of a swarm as its nodes remember them, where all
 // of them are nodes of the lab that are not in it any more (docker swarm leave
 // --force): nobody can change that swarm again.
-func (v View) formerManagers(cluster string) []string {
+func formerManagers(v View, cluster string) []string {
 	left := map[string]bool{}
 	for i, n := range v.Nodes {
 		if n.Cluster != cluster {

@@ -86,15 +86,15 @@ func PlanDissolve(v View) Plan {
 			p.stageThat(goOn, "leave", leaveStep{on: on(n.Name), Cluster: n.Cluster, Why: why})
 		}
 	}
-	p.Unfinished = v.mayRemain()
-	p.Warnings = v.beyond()
+	p.Unfinished = mayRemain(v)
+	p.Warnings = outsideTheLab(v)
 	p.Runbook = v.Runbook(p.Steps())
 	return p
 }
 
 // mayRemain names the nodes of the lab that do not answer and are, or may be,
 // in its swarm.
-func (v View) mayRemain() []Unfinished {
+func mayRemain(v View) []Unfinished {
 	var out []Unfinished
 	if len(v.Swarms) == 0 && v.Cluster == "" {
 		return nil // of those who answer nobody is in one
@@ -108,8 +108,8 @@ func (v View) mayRemain() []Unfinished {
 	return out
 }
 
-// beyond tells of what a dissolve does not reach.
-func (v View) beyond() []string {
+// outsideTheLab warns of what a dissolve does not reach.
+func outsideTheLab(v View) []string {
 	var out []string
 	for _, e := range v.Unknown {
 		out = append(out, fmt.Sprintf("%s is in the swarm but is not a node of the lab: it considers itself a member until it leaves: docker swarm leave --force", e.Hostname))

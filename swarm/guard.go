@@ -14,7 +14,7 @@ import (
 // AfterRemoving is the quorum once these managers have been taken out of raft
 // (demoted, removed): the majority shrinks with them.
 func (v View) AfterRemoving(nodes ...string) Quorum {
-	hit, reachable := v.managersAmong(nodes)
+	hit, reachable := managersAmong(v, nodes)
 	return QuorumOf(v.Quorum.Managers-len(hit), v.Quorum.Reachable-reachable)
 }
 
@@ -22,7 +22,7 @@ func (v View) AfterRemoving(nodes ...string) Quorum {
 // killed, cut off): they stay members of raft, so that the majority stays what
 // it is.
 func (v View) AfterStopping(nodes ...string) Quorum {
-	_, reachable := v.managersAmong(nodes)
+	_, reachable := managersAmong(v, nodes)
 	return QuorumOf(v.Quorum.Managers, v.Quorum.Reachable-reachable)
 }
 
@@ -33,7 +33,7 @@ func (v View) AfterStopping(nodes ...string) Quorum {
 // arithmetic in it. Where there is no quorum already, nothing can be lost, and
 // nothing is refused but the last manager.
 func (v View) GuardRemoval(nodes ...string) error {
-	hit, reachable := v.managersAmong(nodes)
+	hit, reachable := managersAmong(v, nodes)
 	if len(hit) == 0 {
 		return nil
 	}
@@ -63,7 +63,7 @@ func (v View) GuardRemoval(nodes ...string) error {
 // where those that stay reachable would be no quorum. Otherwise as
 // GuardRemoval.
 func (v View) GuardStopping(nodes ...string) error {
-	hit, reachable := v.managersAmong(nodes)
+	hit, reachable := managersAmong(v, nodes)
 	after := v.AfterStopping(nodes...)
 	if reachable == 0 || !v.Quorum.HasQuorum || after.HasQuorum {
 		return nil
@@ -152,7 +152,7 @@ func (v View) NoNodeAnswers(nodes ...string) bool {
 
 // managersAmong gives the names of the managers that nodes mean, each once,
 // and how many of them are reachable.
-func (v View) managersAmong(nodes []string) (names []string, reachable int) {
+func managersAmong(v View, nodes []string) (names []string, reachable int) {
 	seen := map[string]bool{}
 	add := func(id, name string, reaches bool) {
 		if seen[id] {

@@ -167,7 +167,7 @@ func PlanBootstrap(l *lab.Lab, v View, o PlanOptions) (Plan, error) {
 	var err error
 	switch {
 	case p.v.Cluster == "" && len(p.only) > 0:
-		err = p.v.noSwarm()
+		err = noSwarmError(p.v)
 	case p.v.Cluster == "":
 		err = p.planNewSwarm()
 	case !p.v.Quorum.HasQuorum:

@@ -80,7 +80,7 @@ func (p *planner) refuseForeignSwarm() error {
 	why := describeSwarms(foreign) + ", which is not the lab's; what runs there would be lost"
 	for _, h := range foreign {
 		names = append(names, h.Nodes...)
-		if left := p.v.formerManagers(h.Cluster); len(left) > 0 {
+		if left := formerManagers(p.v, h.Cluster); len(left) > 0 {
 			why += "; " + strings.Join(left, ", ") + ", which managed " + h.Cluster + ", left it, so that nobody can change it any more"
 		}
 	}
@@ -305,7 +305,7 @@ func (p *planner) noQuorum(broken []NodeView) error {
 			missing = append(missing, fmt.Sprintf("%s (%s)", n.Name, reason(n)))
 		}
 	}
-	lost := p.v.lostManagers()
+	lost := lostManagers(p.v)
 	for _, n := range lost {
 		if n.State.Answered() {
 			missing = append(missing, n.Name+" (in this swarm no more)")
@@ -341,7 +341,7 @@ func (p *planner) noQuorum(broken []NodeView) error {
 
 // lostManagers are the managers of the lab's swarm that cannot come back into
 // it: their machines are gone, or were made anew, or they left it.
-func (v View) lostManagers() []NodeView {
+func lostManagers(v View) []NodeView {
 	return slices.DeleteFunc(v.managers(), func(n NodeView) bool {
 		return !errors.Is(n.Err, ErrAbsent) && n.State != StateInactive && (n.State != StateForeign || n.Cluster == v.Cluster)
 	})

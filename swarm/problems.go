@@ -109,15 +109,15 @@ func Diagnose(v View, ages map[string]Validity, now time.Time) []Problem {
 		}
 	}
 	if len(expired) > 0 {
-		out = append(out, v.diagnoseExpired(expired, ages, now))
+		out = append(out, diagnoseExpired(v, expired, ages, now))
 	}
 	if len(short) > 0 {
-		out = append(out, v.diagnoseShort(short, ages, now))
+		out = append(out, diagnoseShort(v, short, ages, now))
 	}
 	// Managers whose certificates expired have no quorum either; the way
 	// back is the one above.
 	if !slices.ContainsFunc(v.managers(), func(n NodeView) bool { return slices.Contains(expired, n.Name) }) {
-		if a, ok := v.diagnoseLost(); ok {
+		if a, ok := diagnoseLost(v); ok {
 			out = append(out, a)
 		}
 	}
@@ -133,7 +133,7 @@ func Diagnose(v View, ages map[string]Validity, now time.Time) []Problem {
 // Init), although swarmkit would accept the old certificate then and renew it
 // at once (swarmkit pull request 1919). Without docker-state.json the engine
 // takes itself for one without a swarm, and accepts it (20.10, measured).
-func (v View) diagnoseExpired(nodes []string, ages map[string]Validity, now time.Time) Problem {
+func diagnoseExpired(v View, nodes []string, ages map[string]Validity, now time.Time) Problem {
 	first := earliest(nodes, ages)
 	a := Problem{
 		ID: "certificates-expired",
@@ -176,7 +176,7 @@ func forceNewCluster(n NodeView) string {
 }
 
 // diagnoseShort warns while the swarm can still be asked for new certificates.
-func (v View) diagnoseShort(nodes []string, ages map[string]Validity, now time.Time) Problem {
+func diagnoseShort(v View, nodes []string, ages map[string]Validity, now time.Time) Problem {
 	first := earliest(nodes, ages)
 	a := Problem{
 		ID: "certificates-short",
@@ -198,12 +198,12 @@ func (v View) diagnoseShort(nodes []string, ages map[string]Validity, now time.T
 }
 
 // diagnoseLost: there are managers, and they have no leader.
-func (v View) diagnoseLost() (Problem, bool) {
+func diagnoseLost(v View) (Problem, bool) {
 	if v.Cluster == "" || v.Quorum.HasQuorum || v.Quorum.Managers == 0 {
 		return Problem{}, false
 	}
 	if v.Election() {
-		return v.diagnoseElection(), true
+		return diagnoseElection(v), true
 	}
 	a := Problem{ID: "managers-lost"}
 	var alive, halted, gone, left, down, silent, locked []NodeView
@@ -270,7 +270,7 @@ func (v View) diagnoseLost() (Problem, bool) {
 
 // diagnoseElection: the managers that answer are enough, so they elect a leader,
 // unless they do not reach each other.
-func (v View) diagnoseElection() Problem {
+func diagnoseElection(v View) Problem {
 	voters := v.Voters()
 	a := Problem{
 		ID:    "election",
@@ -298,7 +298,7 @@ func (v View) managers() []NodeView {
 			}
 		}
 	}
-	presumed := nodeNames(v.presumed())
+	presumed := nodeNames(presumedManagers(v))
 	var out []NodeView
 	for _, n := range v.Nodes {
 		if n.Role == lab.RoleManager || n.Role == "" && (peers[n.Addr.String()] || slices.Contains(presumed, n.Name)) {

@@ -21,10 +21,10 @@ import (
 // never came into raft; its labels and its availability are kept by its old
 // entry, which therefore goes last.
 
-// former gives the entry that holds the labels of a node that has to join anew:
+// formerEntry gives the entry that holds the labels of a node that has to join anew:
 // of one whose engine gave up without being in raft, and of one that has left
 // for that reason, when whoever did it was interrupted.
-func (v View) former(n NodeView) (engine.Node, bool) {
+func formerEntry(v View, n NodeView) (engine.Node, bool) {
 	if n.State == StateError {
 		at := find(v.entries(), n.NodeID)
 		if at < 0 || !n.Listed || v.entries()[at].IsManager() {
@@ -40,17 +40,17 @@ func (v View) former(n NodeView) (engine.Node, bool) {
 	return engine.Node{}, false
 }
 
-// rejoin plans to take a node in again that has a former entry and is no
+// planRejoin plans to take a node in again that has a former entry and is no
 // member, in this role.
-func (v View) rejoin(n NodeView, role engine.Role) ([]Step, bool) {
-	old, ok := v.former(n)
+func planRejoin(v View, n NodeView, role engine.Role) ([]Step, bool) {
+	old, ok := formerEntry(v, n)
 	if !ok || n.State == StateMember || n.State == StateError && unreachedByLeader(reason(n)) {
 		return nil, false
 	}
-	return v.again(n, old, role), true
+	return rejoinSteps(v, n, old, role), true
 }
 
-func (v View) again(n NodeView, old engine.Node, role engine.Role) []Step {
+func rejoinSteps(v View, n NodeView, old engine.Node, role engine.Role) []Step {
 	var steps []Step
 	if n.State != StateInactive {
 		steps = append(steps, leaveStep{on: on(n.Name), Cluster: v.Cluster, Why: "in error: to join anew", failed: true})
@@ -103,7 +103,7 @@ func endPromotion(ctx context.Context, r *Run, p Plan, failed []failure, res *Re
 	fallen := func(v View) error {
 		var errs []error
 		for _, n := range promoted {
-			if why := v.fallen(n); why != "" {
+			if why := whyNoManager(v, n); why != "" {
 				errs = append(errs, &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: n.Name,
 					What: "it was made a manager, and does not take part any more", Why: why,
 					Next: []string{"see where it stands: dcalab status", "start it, if it does not run: dcalab up " + n.Name}})
@@ -126,9 +126,9 @@ func endPromotion(ctx context.Context, r *Run, p Plan, failed []failure, res *Re
 	return fallen(res.View)
 }
 
-// fallen says why a member that was promoted does not count as a manager that
+// whyNoManager says why a member that was promoted does not count as a manager that
 // the leader reaches; empty where it does.
-func (v View) fallen(m Changed) string {
+func whyNoManager(v View, m Changed) string {
 	n, ours := v.Node(m.Name)
 	id := m.ID
 	if ours {
@@ -160,7 +160,7 @@ func (v View) fallen(m Changed) string {
 func (p *planner) late() map[string]engine.Node {
 	out := map[string]engine.Node{}
 	for _, n := range p.v.Nodes {
-		old, ok := p.v.former(n)
+		old, ok := formerEntry(p.v, n)
 		if ok && n.Want != lab.RoleNone && (n.State != StateError || p.mustRejoin(n)) {
 			out[old.ID] = old
 		}
@@ -171,7 +171,7 @@ func (p *planner) late() map[string]engine.Node {
 // keptLabels are the labels that a node has that is about to join anew, or has
 // just done so, and that labs.yaml does not name.
 func (p *planner) keptLabels(n NodeView) map[string]string {
-	if old, ok := p.v.former(n); ok {
+	if old, ok := formerEntry(p.v, n); ok {
 		return old.Labels
 	}
 	if n.State != StateForeign && n.Listed && p.mustRejoin(n) {

@@ -34,13 +34,13 @@ func PlanRemove(v View, names []string, gone bool) (Plan, error) {
 	if err != nil {
 		return p, err
 	}
-	v.silentFirst(members)
+	silentFirst(v, members)
 	var ids []string
 	var steps []Step
-	anchor := v.guardLastIdentifyingManager(members)
+	anchor := guardLastIdentifyingManager(v, members)
 	for _, m := range members {
 		ids = append(ids, m.ID)
-		out, err := v.removal(m, gone)
+		out, err := planRemoval(v, m, gone)
 		if err != nil {
 			return p, cmp.Or(anchor, err) // gone, which err advises, would not mend that
 		}
@@ -56,7 +56,7 @@ func PlanRemove(v View, names []string, gone bool) (Plan, error) {
 		return p, anchor
 	}
 	for _, n := range outside {
-		rest := v.planCleanup(n)
+		rest := planCleanup(v, n)
 		p.Nodes = append(p.Nodes, Changed{Name: n.Name, ID: n.NodeID, Already: len(rest) == 0})
 		steps = append(steps, rest...)
 	}
@@ -70,7 +70,7 @@ func PlanRemove(v View, names []string, gone bool) (Plan, error) {
 // guardLastIdentifyingManager refuses to take out the last member that labs.yaml calls a
 // manager, or that it no longer has: by these, dcalab knows which swarm is the
 // lab's.
-func (v View) guardLastIdentifyingManager(going []member) error {
+func guardLastIdentifyingManager(v View, going []member) error {
 	before, after := 0, 0
 	var stay, orphans []string
 	for _, n := range v.Nodes {
@@ -112,8 +112,8 @@ func (v View) guardLastIdentifyingManager(going []member) error {
 	return e
 }
 
-// removal plans to take a node out of the swarm that its list holds.
-func (v View) removal(m member, gone bool) ([]Step, error) {
+// planRemoval plans to take a node out of the swarm that its list holds.
+func planRemoval(v View, m member, gone bool) ([]Step, error) {
 	n, ours := v.Node(m.name)
 	answers := ours && n.State.Answered()
 	manager := m.IsManager() || m.Role == engine.RoleManager
@@ -147,7 +147,7 @@ func silent(m member, n NodeView, ours bool) error {
 // planCleanup plans to clear what is left of a node of the lab that the swarm's
 // list no longer holds: entries of its earlier lives, and a swarm that it
 // believes to be in.
-func (v View) planCleanup(n NodeView) []Step {
+func planCleanup(v View, n NodeView) []Step {
 	var steps []Step
 	if n.State == StateRemoved {
 		steps = append(steps, leaveStep{on: on(n.Name), Cluster: n.Cluster, Why: "it was removed from there"})

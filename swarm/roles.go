@@ -29,7 +29,7 @@ func PlanPromote(v View, names []string) (Plan, error) {
 	for i, m := range members {
 		manages := m.manages()
 		if n, ok := v.Node(m.name); ok && !manages {
-			if again, ok := v.rejoin(n, engine.RoleManager); ok {
+			if again, ok := planRejoin(v, n, engine.RoleManager); ok {
 				steps = append(steps, rejoinStep{on(m.name), again})
 				continue
 			}
@@ -40,10 +40,10 @@ func PlanPromote(v View, names []string) (Plan, error) {
 			if m.Reachability != engine.ReachabilityReachable {
 				p.Warnings = append(p.Warnings, m.name+" is a manager already, and does not answer the leader ("+string(m.Reachability)+")")
 			}
-		case v.down(m) != "":
+		case whyDown(v, m) != "":
 			return p, &trouble.Error{ID: "node-down", Exit: trouble.ExitRefused, Where: m.name,
 				What: "refused to promote " + m.name,
-				Why:  v.down(m) + ": as a manager that does not answer it would count against the quorum",
+				Why:  whyDown(v, m) + ": as a manager that does not answer it would count against the quorum",
 				Next: []string{"see where it stands: dcalab status", "start it, if it does not run: dcalab up " + m.name}}
 		default:
 			steps = append(steps, promoteStep{on(m.name), m.ID, true})
@@ -74,7 +74,7 @@ func PlanDemote(v View, names []string, force bool) (Plan, error) {
 			continue
 		}
 		if n, ok := v.Node(m.name); ok {
-			if again, ok := v.rejoin(n, engine.RoleWorker); ok { // the swarm cannot demote it
+			if again, ok := planRejoin(v, n, engine.RoleWorker); ok { // the swarm cannot demote it
 				p.stageThat(goOn, "rejoin", rejoinStep{on(m.name), again})
 				continue
 			}
@@ -82,7 +82,7 @@ func PlanDemote(v View, names []string, force bool) (Plan, error) {
 		todo = append(todo, m)
 		ids = append(ids, m.ID)
 	}
-	v.silentFirst(todo)
+	silentFirst(v, todo)
 	for _, m := range todo {
 		p.stageThat(stopRun, "demote", demoteStep{on(m.name), m.ID})
 	}
@@ -99,7 +99,7 @@ func PlanDemote(v View, names []string, force bool) (Plan, error) {
 // silentFirst puts members that do not answer before those that do: each dead
 // manager that is taken out makes the majority smaller, each living one makes
 // it harder to reach.
-func (v View) silentFirst(going []member) {
+func silentFirst(v View, going []member) {
 	silent := func(m member) int {
 		if v.reaches(m.Node) {
 			return 1
@@ -118,9 +118,9 @@ type member struct {
 // manages: it is a manager, and is to stay one.
 func (m member) manages() bool { return m.IsManager() && m.Role == engine.RoleManager }
 
-// down says why a node cannot be promoted now, if so. Its own engine is asked
+// whyDown says why a node cannot be promoted now, if so. Its own engine is asked
 // first: the list calls a dead node Ready for up to 17 s.
-func (v View) down(m member) string {
+func whyDown(v View, m member) string {
 	n, ours := v.Node(m.name)
 	if ours && !n.State.Answered() {
 		return "it does not answer (" + reason(n) + ")"
@@ -135,7 +135,7 @@ func (v View) down(m member) string {
 	return ""
 }
 
-// resolve finds the members that a user named, each once, and notes them in the
+// resolveMember finds the members that a user named, each once, and notes them in the
 // plan; there has to be a manager that can be asked. With former, a node that
 // left in the middle of a promotion is meant, too.
 func (p *Plan) resolve(names []string, former bool) ([]member, error) {
@@ -144,9 +144,9 @@ func (p *Plan) resolve(names []string, former bool) ([]member, error) {
 	}
 	var out []member
 	for _, name := range names {
-		m, err := p.View.resolve(name)
+		m, err := resolveMember(p.View, name)
 		if n, ok := p.View.Node(name); err != nil && ok && former && n.State == StateInactive {
-			if old, ok := p.View.former(n); ok {
+			if old, ok := formerEntry(p.View, n); ok {
 				m, err = member{old, n.Name}, nil
 			}
 		}
@@ -162,10 +162,10 @@ func (p *Plan) resolve(names []string, former bool) ([]member, error) {
 	return out, nil
 }
 
-// resolve finds the entry of the swarm's list that a user means: a node of the
+// resolveMember finds the entry of the swarm's list that a user means: a node of the
 // lab by the id that its own engine tells, else an id, the unique beginning of
 // one, or a host name.
-func (v View) resolve(name string) (member, error) {
+func resolveMember(v View, name string) (member, error) {
 	list := v.entries()
 	if n, ok := v.Node(name); ok {
 		if at := find(list, n.NodeID); at >= 0 && n.Listed {

@@ -109,7 +109,7 @@ func TestPromoteWaitsUntilTheLeaderHasHeardOfIt(t *testing.T) {
 		n.cut = true
 		c := New(w.targets(), Options{})
 		v, err := c.Changeable(t.Context(), []string{"n2"}, AwaitNamed, false)
-		if err != nil || len(v.unheard([]string{"n2"})) != 1 {
+		if err != nil || len(notHeardByLeader(v, []string{"n2"})) != 1 {
 			t.Errorf("%v: %+v", err, v.Nodes)
 		}
 		if _, err := PlanPromote(v, []string{"n2"}); err == nil {

@@ -36,7 +36,7 @@ func (s promoteStep) Do(ctx context.Context, r *Run) error {
 		n, _ := r.view.Node(s.Node())
 		n.State = StateError
 		list := r.view.entries()
-		err = r.rejoin(ctx, s.Node(), r.view.again(n, list[find(list, s.ID)], engine.RoleManager))
+		err = r.rejoin(ctx, s.Node(), rejoinSteps(r.view, n, list[find(list, s.ID)], engine.RoleManager))
 	}
 	return err
 }

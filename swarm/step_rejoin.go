@@ -35,7 +35,7 @@ func (s rejoinStep) Runbook(w *RunbookWriter) {
 	}
 }
 
-// rejoin does the steps that take a node in again, and keeps them for the
+// planRejoin does the steps that take a node in again, and keeps them for the
 // account.
 func (r *Run) rejoin(ctx context.Context, node string, steps []Step) error {
 	r.mu.Lock()

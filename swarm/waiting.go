@@ -44,8 +44,8 @@ func (c *Cluster) Changeable(ctx context.Context, names []string, whom Awaited, 
 	patient := patience()
 	v, _ = c.awaitWith(ctx, c.o.Timeout, shortPauses(), Condition{"a swarm that can be changed", func(v View) Finding {
 		patient := patient()
-		err = v.needManager(patient)
-		switch hung := v.hanging(names, whom); {
+		err = needManager(v, patient)
+		switch hung := hangingAmong(v, names, whom); {
 		case err == nil && len(hung) > 0 && patient:
 			return wait(Event{Node: hung[0].Name, Kind: KindAwait, Step: "wait until its engine answers"})
 		case errors.Is(err, errElection) && !dryRun:
@@ -53,17 +53,17 @@ func (c *Cluster) Changeable(ctx context.Context, names []string, whom Awaited, 
 		}
 		return Finding{Holds: true} // or it cannot come: err says why
 	}})
-	if err == nil && ctx.Err() == nil && whom == AwaitNamed && len(v.unheard(names)) > 0 {
+	if err == nil && ctx.Err() == nil && whom == AwaitNamed && len(notHeardByLeader(v, names)) > 0 {
 		v, err = c.awaitHeard(ctx, v, names)
 	}
 	return v, cmp.Or(ctx.Err(), err)
 }
 
-// hanging are those of the nodes that count whose engine hangs.
-func (v View) hanging(names []string, whom Awaited) []NodeView {
+// hangingAmong are those of the nodes that matter to the caller whose engine hangs.
+func hangingAmong(v View, names []string, whom Awaited) []NodeView {
 	named := map[string]bool{}
 	for _, name := range names {
-		if m, err := v.resolve(name); err == nil {
+		if m, err := resolveMember(v, name); err == nil {
 			name = m.name
 		}
 		if n, ok := v.Node(name); ok {
@@ -80,7 +80,7 @@ func (v View) hanging(names []string, whom Awaited) []NodeView {
 // leader calls every node unknown until then, and one that was just started is
 // down. What they are in the end, the plan judges.
 func (c *Cluster) awaitHeard(ctx context.Context, v View, names []string) (View, error) {
-	for _, m := range v.unheard(names) {
+	for _, m := range notHeardByLeader(v, names) {
 		c.o.Progress(Event{Node: m.name, Kind: KindAwait, Step: "wait until the leader has heard from it"})
 	}
 	began := time.Now()
@@ -88,10 +88,10 @@ func (c *Cluster) awaitHeard(ctx context.Context, v View, names []string) (View,
 		if !v.Quorum.HasQuorum {
 			return Finding{Missing: []string{v.Leaderless()}}
 		}
-		unheard := slices.DeleteFunc(v.unheard(names), func(m member) bool { // down, perhaps for good
+		waiting := slices.DeleteFunc(notHeardByLeader(v, names), func(m member) bool { // down, perhaps for good
 			return m.Status == engine.NodeDown && time.Since(began) > heartbeatTimeout
 		})
-		return Finding{Holds: len(unheard) == 0, Missing: []string{"the leader has not heard from it yet"}}
+		return Finding{Holds: len(waiting) == 0, Missing: []string{"the leader has not heard from it yet"}}
 	}})
 	if err != nil && ctx.Err() != nil {
 		return v, ctx.Err()
@@ -99,9 +99,9 @@ func (c *Cluster) awaitHeard(ctx context.Context, v View, names []string) (View,
 	return last, last.NeedManager()
 }
 
-// unheard are the named nodes that could be promoted, and whose engines answer
+// notHeardByLeader are the named nodes that could be promoted, and whose engines answer
 // us, and not the leader; none where one of the names is wrong.
-func (v View) unheard(names []string) []member {
+func notHeardByLeader(v View, names []string) []member {
 	p := Plan{View: v}
 	members, err := p.resolve(names, true)
 	if err != nil {
@@ -109,7 +109,7 @@ func (v View) unheard(names []string) []member {
 	}
 	return slices.DeleteFunc(members, func(m member) bool {
 		n, ok := v.Node(m.name)
-		_, again := v.rejoin(n, engine.RoleManager)
+		_, again := planRejoin(v, n, engine.RoleManager)
 		return !ok || again || m.manages() || !n.State.Answered() || m.Status != engine.NodeUnknown && m.Status != engine.NodeDown
 	})
 }
@@ -120,10 +120,10 @@ var errElection = errors.New("no leader")
 // NeedManager says why nobody can be asked about the lab's swarm, or change
 // it, if so. Errors are of type
 // *trouble.Error: no-swarm, nobody-answers, two-swarms, no-quorum.
-func (v View) NeedManager() error { return v.needManager(true) }
+func (v View) NeedManager() error { return needManager(v, true) }
 
 // needManager is NeedManager; patient hopes for managers that hang.
-func (v View) needManager(patient bool) error {
+func needManager(v View, patient bool) error {
 	p := planner{lab: &lab.Lab{}, v: v}
 	if !patient {
 		p.ignoreHung = nodeNames(v.Nodes)
@@ -132,7 +132,7 @@ func (v View) needManager(patient bool) error {
 	case len(v.CandidateSwarms) > 0:
 		return p.refuseForeignSwarm()
 	case v.Cluster == "":
-		return v.noSwarm()
+		return noSwarmError(v)
 	case v.Quorum.HasQuorum:
 		return nil
 	}
@@ -151,8 +151,8 @@ func (v View) needManager(patient bool) error {
 	return electing
 }
 
-// noSwarm is why nothing can be changed where there is no swarm.
-func (v View) noSwarm() error {
+// noSwarmError is why nothing can be changed where there is no swarm.
+func noSwarmError(v View) error {
 	why := "no node of the lab is in one"
 	var silent []string
 	for _, n := range v.Nodes {

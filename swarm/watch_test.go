@@ -104,12 +104,12 @@ func TestWhoElectsIsNotMissing(t *testing.T) {
 	w.halt(0)
 	targets := w.targets()
 	targets[1].Engine, targets[2].Engine = hangs{}, hangs{}
-	err := observe(t.Context(), targets).needManager(false)
+	err := needManager(observe(t.Context(), targets), false)
 	if !errors.Is(err, errElection) {
 		t.Errorf("got %v", err)
 	}
 	targets[1].Engine = hanging{} // it does not answer a ping either
-	if err = observe(t.Context(), targets).needManager(false); errors.Is(err, errElection) || err == nil {
+	if err = needManager(observe(t.Context(), targets), false); errors.Is(err, errElection) || err == nil {
 		t.Errorf("got %v", err)
 	}
 }
