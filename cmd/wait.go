@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -74,8 +75,9 @@ waiting does not help. The error says what is missing, node by node.`,
 			}
 			p := s.progress(names(nodes))
 			defer p.Close()
-			_, err = s.WaitFor(c.Context(), timeout, func(missing []string) { p.Detail("", "waiting for "+strings.Join(missing, "; ")) }, conditions...)
-			if err != nil {
+			engines := s.Unconnected()
+			defer engines.Close()
+			if _, err = engines.Await(c.Context(), timeout, labsession.Waiting(p), conditions...); err != nil {
 				return notMet(wanted, err)
 			}
 			p.Close()

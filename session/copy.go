@@ -62,7 +62,7 @@ func (t Transfers) Nodes() []string {
 
 // Transfers spreads sources and their target over nodes. selected are those that
 // a Location without a node means.
-func (s *Session) Transfers(sources []Location, target Location, selected []lab.Node) (Transfers, error) {
+func (s *OnDisk) Transfers(sources []Location, target Location, selected []lab.Node) (Transfers, error) {
 	nodesOf := func(l Location) ([]string, error) {
 		switch {
 		case !l.Remote:

@@ -13,7 +13,7 @@ import (
 // ChooseDriver picks the driver: the one that made the lab, else the one asked
 // for, else the first that this machine can run. It refuses another one than
 // made the lab.
-func (s *Session) ChooseDriver() (drivers.Kind, error) {
+func (s *OnDisk) ChooseDriver() (drivers.Kind, error) {
 	_, provider := s.overrides["provider"]
 	if !s.created {
 		return drivers.Choose(s.settings.getenv, s.lab, s.lab.Driver, provider), nil
@@ -35,8 +35,23 @@ func (s *Session) ChooseDriver() (drivers.Kind, error) {
 	return drivers.Find(s.record.Driver), nil
 }
 
+// settle chooses the driver, and of a lab that does not exist makes the record that
+// it would have.
+func (s *OnDisk) settle() error {
+	kind, err := s.ChooseDriver()
+	if err != nil || s.created {
+		return err
+	}
+	provider := ""
+	if kind.Provider != nil {
+		provider = kind.Provider(s.settings.getenv, s.lab)
+	}
+	s.record = lab.NewRecord(s.lab, kind.Name, provider, time.Now())
+	return nil
+}
+
 // OtherDriverAsked tells whether the settings name another driver than made the lab.
-func (s *Session) OtherDriverAsked() bool {
+func (s *OnDisk) OtherDriverAsked() bool {
 	_, asked := s.overrides["driver"]
 	return asked && s.created && s.lab.Driver != lab.DriverAuto && s.lab.Driver != s.record.Driver
 }
@@ -57,6 +72,6 @@ func (s *Session) UseDriver() (err error) {
 func (s *Session) newDriver() (machine.Driver, error) {
 	return drivers.Find(s.record.Driver).New(drivers.Config{
 		Lab: s.lab, ID: s.record.ID, Provider: s.record.Provider, ProviderOrigin: s.overrides["provider"], State: s.state, Place: s.Place().Real(),
-		Owner: s.owner, UID: s.UID(), Template: s.settings.Template, Getenv: s.settings.getenv, Log: s, ReadLog: readLog{s},
+		Owner: s.owner, UID: uid(s.owner), Template: s.settings.Template, Getenv: s.settings.getenv, Log: s, ReadLog: readLog{s},
 	})
 }

@@ -2,12 +2,12 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
@@ -22,13 +22,13 @@ import (
 type Engines struct {
 	// Pool has the connections that they are reached over.
 	Pool *Pool
-	// Machines is the status of each, where it was asked for; nil where all were
-	// connected already.
+	// Machines is the status of each; one that is connected runs.
 	Machines map[string]machine.Status
 	// Targets are the nodes as swarm wants them, in the lab's order. One that
 	// cannot be reached carries the reason.
 	Targets []swarm.Target
 
+	orphans bool // they are reached as well
 	clients map[string]*engine.Client
 }
 
@@ -36,74 +36,77 @@ type Engines struct {
 // connected to are not dialled; nil is a new one. The engines take it over: Close
 // closes it.
 func (s *Session) Engines(ctx context.Context, p *Pool) (*Engines, error) {
-	return s.enginesWith(ctx, p, nil)
+	return s.newEngines(p, false).connected(ctx)
 }
 
 // AllEngines is Engines for what is asked about the swarm: orphans may be in it,
 // and manage it.
 func (s *Session) AllEngines(ctx context.Context, p *Pool) (*Engines, error) {
-	orphans, err := s.Orphans(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return s.enginesWith(ctx, p, orphans)
+	return s.newEngines(p, true).connected(ctx)
 }
 
-func (s *Session) enginesWith(ctx context.Context, p *Pool, orphans map[string]machine.Status) (*Engines, error) {
+// Unconnected are AllEngines before the first look of Await, which connects.
+func (s *Session) Unconnected() *Engines { return s.newEngines(nil, true) }
+
+func (s *Session) newEngines(p *Pool, orphans bool) *Engines {
 	if p == nil {
 		p = s.NewPool()
 	}
-	nodes := s.with(orphans)
-	var missing []lab.Node
-	for _, n := range nodes {
-		if p.live(n.Name) == nil {
-			missing = append(missing, n)
+	return &Engines{Pool: p, orphans: orphans}
+}
+
+func (e *Engines) connected(ctx context.Context) (*Engines, error) {
+	if err := e.connect(ctx); err != nil {
+		e.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// connect makes the connections that are missing.
+func (e *Engines) connect(ctx context.Context) error {
+	s := e.Pool.session
+	nodes := slices.Clone(s.lab.Nodes)
+	var orphans map[string]machine.Status
+	if e.orphans {
+		var err error
+		if orphans, err = s.Orphans(ctx); err != nil {
+			return err
 		}
 	}
-	var machines map[string]machine.Status
-	if len(missing) > 0 {
-		status, err := s.driver.Status(ctx)
-		if err != nil {
-			return nil, err
-		}
-		machines = map[string]machine.Status{}
-		maps.Copy(machines, status)
-		maps.Copy(machines, orphans)
+	for _, name := range slices.Sorted(maps.Keys(orphans)) {
+		nodes = append(nodes, lab.Node{Name: name, Role: lab.RoleNone})
 	}
 	failed := map[string]error{}
 	var mu sync.Mutex
-	var all sync.WaitGroup
-	for _, n := range missing {
-		all.Go(func() {
-			if _, err := p.dial(ctx, n.Name, machines[n.Name]); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				failed[n.Name] = err
-			}
-		})
-	}
-	all.Wait()
-	e, err := s.connectedEngines(p, machines, orphans, failed)
+	machines, err := e.Pool.reach(ctx, nodes, orphans, func(i int, _ *node.Conn, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		failed[nodes[i].Name] = err
+	})
 	if err != nil {
-		_ = p.Close()
+		return err
 	}
-	return e, err
+	return e.set(nodes, machines, failed, func(name string) bool { return orphans[name] != "" })
 }
 
 // EnginesOf gives the engines of the nodes that a pool is connected to, without
 // connecting to any other: machines says what is known of these. The pool stays
 // the caller's, who calls Release in place of Close.
 func (s *Session) EnginesOf(p *Pool, machines map[string]machine.Status) (*Engines, error) {
-	return s.connectedEngines(p, machines, nil, nil)
+	e := s.newEngines(p, false)
+	return e, e.set(s.lab.Nodes, machines, nil, func(string) bool { return false })
 }
 
-func (s *Session) connectedEngines(p *Pool, machines, orphans map[string]machine.Status, failed map[string]error) (*Engines, error) {
-	e := &Engines{Pool: p, Machines: machines, clients: map[string]*engine.Client{}}
-	for _, n := range s.with(orphans) {
+// set makes the targets of the nodes that the pool is connected to now.
+func (e *Engines) set(nodes []lab.Node, machines map[string]machine.Status, failed map[string]error, orphan func(string) bool) error {
+	e.Release()
+	e.Machines, e.Targets, e.clients = machines, nil, map[string]*engine.Client{}
+	s := e.Pool.session
+	for _, n := range nodes {
 		t := swarm.TargetFor(s.lab, n)
-		_, t.Orphan = orphans[n.Name]
-		t.Dissolved = s.record.Dissolved
-		switch conn := p.Held(n.Name); {
+		t.Orphan, t.Dissolved = orphan(n.Name), s.record.Dissolved
+		switch conn := e.Pool.Held(n.Name); {
 		case failed[n.Name] != nil:
 			t.Unreachable = failed[n.Name]
 		case conn == nil:
@@ -112,29 +115,38 @@ func (s *Session) connectedEngines(p *Pool, machines, orphans map[string]machine
 			client, err := engine.New(n.Name, conn.DialEngine)
 			if err != nil {
 				e.Release()
-				return nil, err
+				return err
 			}
 			e.clients[n.Name] = client
 			t.Engine, t.Certificate = client, CertificateOf(conn)
 		}
 		e.Targets = append(e.Targets, t)
 	}
-	return e, nil
+	return nil
 }
 
 // Observe connects to the nodes, also to orphans, and asks every engine. The
 // caller closes the engines.
 func (s *Session) Observe(ctx context.Context) (swarm.View, *Engines, error) {
-	return s.observeOver(ctx, s.NewPool())
-}
-
-func (s *Session) observeOver(ctx context.Context, p *Pool) (swarm.View, *Engines, error) {
-	e, err := s.AllEngines(ctx, p)
+	e, err := s.AllEngines(ctx, nil)
 	if err != nil {
 		return swarm.View{}, nil, err
 	}
 	return e.Cluster(swarm.Options{}).Observe(ctx), e, nil
 }
+
+// Await observes until conditions hold, and connects before each look where a
+// connection is missing: machines may start and stop meanwhile. waiting is told
+// before each pause what is missing. For the error see swarm.Cluster.Await.
+func (e *Engines) Await(ctx context.Context, timeout time.Duration, waiting func(missing []string), conditions ...swarm.Condition) (swarm.View, error) {
+	return swarm.New(nil, swarm.Options{Waiting: waiting, Reconnect: func(ctx context.Context) ([]swarm.Target, error) {
+		err := e.connect(ctx)
+		return e.Targets, err
+	}}).Await(ctx, timeout, conditions...)
+}
+
+// Running tells whether a node's machine ran at the last look.
+func (e *Engines) Running(node string) bool { return e.Machines[node] == machine.StatusRunning }
 
 // Settled corrects what the swarm's list says by what this machine knows: one
 // whose machine does not run does not lead.
@@ -145,38 +157,6 @@ func Settled(v swarm.View, machines map[string]machine.Status) swarm.View {
 		}
 	}
 	return v
-}
-
-// Await observes, over new connections each time, until conditions hold that
-// depend on which machines run; tell is told what is missing. The engines are
-// those of the last look, for the caller to close: there are some where a
-// condition does not hold in the end (*swarm.UnmetError), too.
-func (s *Session) Await(ctx context.Context, tell Reporter, conditions ...func(running func(node string) bool) swarm.Condition) (swarm.View, *Engines, error) {
-	var e *Engines
-	cluster := swarm.New(nil, swarm.Options{
-		Reconnect: func(ctx context.Context) ([]swarm.Target, error) {
-			if e != nil {
-				e.Close()
-			}
-			var err error
-			if e, err = s.AllEngines(ctx, nil); err != nil {
-				return nil, err
-			}
-			return e.Targets, nil
-		},
-		Waiting: func(missing []string) { tell.Detail("", "waiting for "+strings.Join(missing, "; ")) },
-	})
-	var all []swarm.Condition
-	for _, c := range conditions {
-		all = append(all, c(func(node string) bool { return e.Machines[node] == machine.StatusRunning }))
-	}
-	v, err := cluster.Await(ctx, swarm.ElectionTimeout, all...)
-	var unmet *swarm.UnmetError
-	if err != nil && !errors.As(err, &unmet) && e != nil {
-		e.Close()
-		e = nil
-	}
-	return v, e, err
 }
 
 // Cluster is the lab's swarm, by way of these engines.
@@ -218,11 +198,6 @@ func CertificateOf(c *node.Conn) func(context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) { return provision.Certificate(ctx, c) }
 }
 
-// Machines is the status of every machine of labs.yaml's nodes.
-func (s *Session) Machines(ctx context.Context) (map[string]machine.Status, error) {
-	return s.driver.Status(ctx)
-}
-
 // Orphans are the machines of the lab that labs.yaml no longer has: a node was
 // taken out of it, or has another name now.
 func (s *Session) Orphans(ctx context.Context) (map[string]machine.Status, error) {
@@ -251,13 +226,4 @@ func (s *Session) OrphanWarnings(ctx context.Context) ([]string, error) {
 		out = append(out, fmt.Sprintf("the machine of %s %s, and labs.yaml no longer has %s: dcalab up --prune removes it in order, or put it back in labs.yaml", name, state, name))
 	}
 	return out, nil
-}
-
-// with are the lab's nodes, and orphans as nodes without a role.
-func (s *Session) with(orphans map[string]machine.Status) []lab.Node {
-	nodes := slices.Clone(s.lab.Nodes)
-	for _, name := range slices.Sorted(maps.Keys(orphans)) {
-		nodes = append(nodes, lab.Node{Name: name, Role: lab.RoleNone})
-	}
-	return nodes
 }

@@ -12,9 +12,16 @@ func (s *Session) ExplainMachines(deeds ...machine.Deed) runbook.Runbook {
 	if !ok {
 		return nil
 	}
+	var flags []string // with which dcalab finds the lab's settings from every folder, beside --lab
+	if s.file.Path != "" {
+		flags = append(flags, "--config", s.file.Path)
+	}
+	if _, asked := s.Overridden("provider"); asked {
+		flags = append(flags, "--provider", s.lab.Provider)
+	}
 	var all, first runbook.Runbook
 	for i, d := range deeds {
-		d.Flags = s.finding()
+		d.Flags = flags
 		l := e.Explain(d)
 		if i == 0 {
 			first = l
@@ -28,16 +35,4 @@ func (s *Session) ExplainMachines(deeds ...machine.Deed) runbook.Runbook {
 		all = append(all, l[same:]...)
 	}
 	return all
-}
-
-// finding are the flags with which dcalab finds the lab's settings from every
-// folder, beside --lab.
-func (s *Session) finding() (flags []string) {
-	if s.file.Path != "" {
-		flags = append(flags, "--config", s.file.Path)
-	}
-	if _, asked := s.Overridden("provider"); asked {
-		flags = append(flags, "--provider", s.lab.Provider)
-	}
-	return flags
 }

@@ -61,12 +61,8 @@ func (s *Session) Refresh() error {
 		}
 	}
 	s.record, s.created = record, created
-	driver, err := s.ChooseDriver()
-	if err != nil {
+	if err := s.settle(); err != nil {
 		return err
-	}
-	if !created {
-		s.record = s.newRecord(driver)
 	}
 	return s.UseDriver()
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/runbook"
@@ -15,7 +16,7 @@ import (
 const keptLab = "lab.yaml"
 
 // Keep writes the lab as it is now into its folder. The caller holds the lock.
-func (s *Session) Keep() error { return s.state.WriteFile(keptLab, s.lab.YAML(), 0o600) }
+func (s *OnDisk) Keep() error { return s.state.WriteFile(keptLab, s.lab.YAML(), 0o600) }
 
 // kept gives a lab that exists in the folder of a labs.yaml which does not have
 // it any more, as it was when it was last brought up; ok is false where there is
@@ -54,7 +55,7 @@ func keptIn(state *lab.State, name string) (*lab.Lab, bool) {
 // assume gives a session that Hold opened its labs.yaml, which it is looked up
 // in. kept is true where it no longer has the lab: it is then as it was when it
 // was last brought up.
-func (s *Session) assume(file *lab.File) (kept bool, err error) {
+func (s *OnDisk) assume(file *lab.File) (kept bool, err error) {
 	s.file = file
 	name := filepath.Base(s.state.Dir())
 	if s.lab, err = file.Lab(name); err != nil {
@@ -93,7 +94,7 @@ func (set Settings) lost(file *lab.File, name string) string {
 
 // Forgotten says which labs lie in the folder of a labs.yaml that does not have
 // them.
-func (s *Session) Forgotten() []string {
+func (s *OnDisk) Forgotten() []string {
 	var out []string
 	for _, other := range Made(filepath.Dir(s.state.Dir())) {
 		if _, err := s.file.Lab(other); err != nil {
@@ -105,41 +106,20 @@ func (s *Session) Forgotten() []string {
 
 // Neighbours says which other labs lie in the folder of this one's labs.yaml, and
 // in which other folders one of its name does, each with its command.
-func (s *Session) Neighbours() []string {
+func (s *OnDisk) Neighbours() []string {
 	out := s.Forgotten()
 	for _, other := range Made(filepath.Dir(s.state.Dir())) {
 		if _, err := s.file.Lab(other); err == nil && other != s.lab.Name {
 			out = append(out, "another lab is here: dcalab --lab "+other+" status")
 		}
 	}
-	return append(out, s.namesakes()...)
-}
-
-// namesakes are labs of this one's name in other folders, as the index knows
-// them.
-func (s *Session) namesakes() []string {
 	const most = 3
-	index, err := lab.OpenIndex(s.settings.getenv, s.owner)
-	if err != nil {
-		return nil
-	}
-	places, _, err := index.Places()
-	if err != nil {
-		return nil
-	}
 	here := s.Place().Real()
-	var out []string
-	more := 0
-	for _, p := range places {
-		switch {
-		case p.Lab != s.lab.Name || p.Root == here.Root:
-		case len(out) == most:
-			more++
-		default:
-			out = append(out, fmt.Sprintf("lab %s is in %s: %s status", p.Lab, p.Root, CommandFor(p)))
-		}
+	elsewhere := slices.DeleteFunc(placesOf(s.settings, s.owner), func(p lab.Place) bool { return p.Lab != s.lab.Name || p.Root == here.Root })
+	for _, p := range elsewhere[:min(most, len(elsewhere))] {
+		out = append(out, fmt.Sprintf("lab %s is in %s: %s status", p.Lab, p.Root, CommandFor(p)))
 	}
-	if more > 0 {
+	if more := len(elsewhere) - most; more > 0 {
 		out = append(out, fmt.Sprintf("and in %d more: dcalab list", more))
 	}
 	return out

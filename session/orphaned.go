@@ -77,10 +77,10 @@ func (set Settings) ForgetOrphaned(r drivers.Remembered) {
 
 // OrphanedHere is an orphaned lab that was made in the folder of the session's
 // lab, under its name.
-func (s *Session) OrphanedHere() (drivers.Remembered, bool) {
+func (s *OnDisk) OrphanedHere() (drivers.Remembered, bool) {
 	here := s.Place().Real()
 	for _, r := range s.settings.OrphanedLabs() {
-		if r.Root == here.Root && r.Lab == here.Lab && r.UID == s.UID() {
+		if r.Root == here.Root && r.Lab == here.Lab && r.UID == uid(s.owner) {
 			return r, true
 		}
 	}
@@ -89,7 +89,7 @@ func (s *Session) OrphanedHere() (drivers.Remembered, bool) {
 
 // NotOrphaned refuses to make a lab beside the machines of one whose state was
 // removed here.
-func (s *Session) NotOrphaned() error {
+func (s *OnDisk) NotOrphaned() error {
 	if s.created {
 		return nil
 	}

@@ -109,29 +109,39 @@ func (p *Pool) dial(ctx context.Context, name string, status machine.Status) (*n
 // as it is reached, or is known not to be; Reach waits for all these calls. The
 // machines are asked about once, where a connection is missing.
 func (p *Pool) Reach(ctx context.Context, nodes []lab.Node, then func(i int, c *node.Conn, err error)) {
+	_, _ = p.reach(ctx, nodes, nil, then)
+}
+
+// reach is Reach, and gives the status of the machines; orphans are those that
+// the driver's Status leaves out. The error is the driver's.
+func (p *Pool) reach(ctx context.Context, nodes []lab.Node, orphans map[string]machine.Status, then func(i int, c *node.Conn, err error)) (map[string]machine.Status, error) {
+	machines := map[string]machine.Status{}
 	held := make([]*node.Conn, len(nodes))
 	for i, n := range nodes {
 		held[i] = p.live(n.Name)
 	}
-	var machines map[string]machine.Status
 	var unknown error
 	if slices.Contains(held, nil) {
-		machines, unknown = p.session.driver.Status(ctx)
+		var status map[string]machine.Status
+		status, unknown = p.session.driver.Status(ctx)
+		maps.Copy(machines, status)
+		maps.Copy(machines, orphans)
 	}
 	var all sync.WaitGroup
 	for i, n := range nodes {
+		c, err, status := held[i], unknown, machines[n.Name]
+		if c != nil {
+			err, machines[n.Name] = nil, machine.StatusRunning
+		}
 		all.Go(func() {
-			c, err := held[i], unknown
-			switch {
-			case c != nil:
-				err = nil
-			case err == nil:
-				c, err = p.dial(ctx, n.Name, machines[n.Name])
+			if c == nil && err == nil {
+				c, err = p.dial(ctx, n.Name, status)
 			}
 			then(i, c, err)
 		})
 	}
 	all.Wait()
+	return machines, unknown
 }
 
 // Each calls do for every node at once, and gives why it failed, or could not be
@@ -152,7 +162,7 @@ func (p *Pool) Each(ctx context.Context, nodes []lab.Node, do func(context.Conte
 	return failed
 }
 
-// own is the pool of Conn and Each.
+// own is the pool of Conn and Select.
 func (s *Session) own() *Pool {
 	s.once.Do(func() { s.pool = s.NewPool() })
 	return s.pool
@@ -161,11 +171,6 @@ func (s *Session) own() *Pool {
 // Conn gives the connection to a node, which lasts until Close.
 func (s *Session) Conn(ctx context.Context, name string) (*node.Conn, error) {
 	return s.own().Conn(ctx, name)
-}
-
-// Each is Pool.Each, over connections that last until Close.
-func (s *Session) Each(ctx context.Context, nodes []lab.Node, do func(context.Context, lab.Node, *node.Conn) error) map[string]error {
-	return s.own().Each(ctx, nodes, do)
 }
 
 // DialOptions are those for the lab's nodes.

@@ -48,7 +48,10 @@ func TestConnectionsAreKeptAndMadeAnew(t *testing.T) {
 	_, err = s.Conn(t.Context(), "w1")
 	wantTrouble(t, err, "node-halted")
 
-	failed := s.Each(t.Context(), s.Lab().Nodes, func(ctx context.Context, n lab.Node, c *node.Conn) error {
+	pool := s.NewPool()
+	defer pool.Close()
+	pool.Keep(first)
+	failed := pool.Each(t.Context(), s.Lab().Nodes, func(ctx context.Context, n lab.Node, c *node.Conn) error {
 		if n.Name != "m1" || c != first {
 			t.Errorf("%s over %p, not %p", n.Name, c, first)
 		}

@@ -1,6 +1,10 @@
 package session
 
-import "github.com/dcalab/dcalab/swarm"
+import (
+	"strings"
+
+	"github.com/dcalab/dcalab/swarm"
+)
 
 // Reporter is told how work on the nodes goes, while it goes; *ui.Progress is
 // one. An empty node means the lab as a whole. Its methods may be called from
@@ -34,4 +38,9 @@ func Events(r Reporter) func(swarm.Event) {
 			r.Step(e.Node, e.Step)
 		}
 	}
+}
+
+// Waiting tells a reporter what conditions are waited for.
+func Waiting(r Reporter) func(missing []string) {
+	return func(missing []string) { r.Detail("", "waiting for "+strings.Join(missing, "; ")) }
 }

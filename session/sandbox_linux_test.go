@@ -64,7 +64,7 @@ func TestALabWithoutACommandLine(t *testing.T) {
 	if err := other.MustExist(); err != nil {
 		t.Fatal(err)
 	}
-	machines, err := other.Machines(ctx)
+	machines, err := other.Driver().Status(ctx)
 	if err != nil || machines["m1"] != machine.StatusRunning {
 		t.Errorf("%v: %v", machines, err)
 	}
@@ -91,7 +91,9 @@ func TestALabWithoutACommandLine(t *testing.T) {
 		t.Errorf("the leader is %v: %v", nodes, err)
 	}
 	ready, _ := swarm.Named("ready", other.Lab())
-	if v, err := other.WaitFor(ctx, time.Minute, nil, swarm.HasLeader(), ready); err != nil || v.Leader != "m1" {
+	again := other.Unconnected()
+	defer again.Close()
+	if v, err := again.Await(ctx, time.Minute, nil, swarm.HasLeader(), ready); err != nil || v.Leader != "m1" {
 		t.Errorf("the leader is %q: %v", v.Leader, err)
 	}
 	if r, err := conn.Run(ctx, "docker service create -q -d --name web --no-resolve-image --replicas 2 --publish 8080:80 localhost/none:1", nil); err != nil || r.Exit != 0 {

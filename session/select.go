@@ -35,7 +35,7 @@ type Selection struct {
 
 // Nodes gives nodes of the lab by their names, each once; without a name, all of
 // them.
-func (s *Session) Nodes(names ...string) ([]lab.Node, error) {
+func (s *OnDisk) Nodes(names ...string) ([]lab.Node, error) {
 	if len(names) == 0 {
 		return s.lab.Nodes, nil
 	}
@@ -59,7 +59,7 @@ func (e *UnknownNodeError) Error() string { return "no node " + e.Name }
 
 // NoSuchNode is the error for a name that no node of the lab has, with the one
 // that may have been meant.
-func (s *Session) NoSuchNode(name string) error {
+func (s *OnDisk) NoSuchNode(name string) error {
 	names, addresses := s.lab.NodeNames(), map[string]string{}
 	for _, n := range s.lab.Nodes {
 		addresses[n.IP.String()] = n.Name
@@ -98,10 +98,11 @@ func (p *Pool) Select(ctx context.Context, o Selector) (Selection, error) {
 	}
 	roles, leader := map[string]lab.Role{}, ""
 	if o.ByRole() {
-		v, engines, err := s.observeOver(ctx, p)
+		engines, err := s.AllEngines(ctx, p)
 		if err != nil {
 			return out, err
 		}
+		v := engines.Cluster(swarm.Options{}).Observe(ctx)
 		engines.Release()
 		roles, out.Guessed = rolesNow(v)
 		leader = v.Leader

@@ -17,8 +17,10 @@ type Taken struct {
 
 // Places are the labs that this user made, wherever; none where that cannot be
 // read.
-func (set Settings) Places() []lab.Place {
-	index, err := lab.OpenIndex(set.getenv, set.User)
+func (set Settings) Places() []lab.Place { return placesOf(set, set.User) }
+
+func placesOf(set Settings, user lab.Owner) []lab.Place {
+	index, err := lab.OpenIndex(set.getenv, user)
 	if err != nil {
 		return nil
 	}

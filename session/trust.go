@@ -14,7 +14,7 @@ import (
 // come through sudo. With an error it gives the session too, where there is a
 // state to speak of.
 func (set Settings) Hold(w Wanted, root, name string) (_ *Session, err error) {
-	s := &Session{settings: set, owner: set.User, file: w.File, lab: w.Lab, overrides: w.Overrides}
+	s := &Session{OnDisk: OnDisk{settings: set, owner: set.User, file: w.File, lab: w.Lab, overrides: w.Overrides}}
 	if s.state, err = lab.OpenState(root, name, s.owner); err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func (set Settings) Hold(w Wanted, root, name string) (_ *Session, err error) {
 
 // vouch refuses a lab that this machine did not make. What was moved is
 // followed.
-func (s *Session) vouch(r lab.Record) error {
+func (s *OnDisk) vouch(r lab.Record) error {
 	here := s.Place()
 	here.ID = r.ID
 	// Without an index, the driver's own record is left, where it has one.
@@ -51,7 +51,7 @@ func (s *Session) vouch(r lab.Record) error {
 	}
 	remembered := known
 	if knows := drivers.Find(r.Driver).Knows; knows != nil {
-		if p, ok := knows(r.ID, r.Lab, s.UID()); ok {
+		if p, ok := knows(r.ID, r.Lab, uid(s.owner)); ok {
 			known = append(known, p)
 		}
 	}

@@ -23,12 +23,13 @@ func (dissolve) NeedsRoot() bool { return false }
 // for members that hang: they could not be told to leave. Where none comes, it
 // goes on without. The caller closes the engines.
 func (d dissolve) look(ctx context.Context, tell session.Reporter) (swarm.Plan, *session.Engines, error) {
-	v, engines, err := d.Await(ctx, tell, swarm.MembersAnswer)
+	engines := d.Unconnected()
+	v, err := engines.Await(ctx, swarm.ElectionTimeout, session.Waiting(tell), swarm.MembersAnswer(engines.Running))
 	var unmet *swarm.UnmetError
-	if err != nil && !errors.As(err, &unmet) {
-		return swarm.Plan{}, nil, err
+	if err == nil || errors.As(err, &unmet) {
+		err = engines.NoneReachable()
 	}
-	if err := engines.NoneReachable(); err != nil {
+	if err != nil {
 		engines.Close()
 		return swarm.Plan{}, nil, err
 	}

@@ -31,12 +31,20 @@ func (e *UnsettledError) Unwrap() error { return e.Trouble }
 // *UnsettledError. Other conditions are waited for as well. The caller closes
 // the engines.
 func (o Operator) Settled(ctx context.Context, tell session.Reporter, others ...func(running func(node string) bool) swarm.Condition) (swarm.View, *session.Engines, error) {
-	v, engines, err := o.Await(ctx, tell, append(others, swarm.QuorumKnown)...)
-	var unmet *swarm.UnmetError
-	if !errors.As(err, &unmet) {
-		return v, engines, err
+	engines := o.Unconnected()
+	var conditions []swarm.Condition
+	for _, of := range append(others, swarm.QuorumKnown) {
+		conditions = append(conditions, of(engines.Running))
+	}
+	v, err := engines.Await(ctx, swarm.ElectionTimeout, session.Waiting(tell), conditions...)
+	if err == nil {
+		return v, engines, nil
 	}
 	engines.Close()
+	var unmet *swarm.UnmetError
+	if !errors.As(err, &unmet) {
+		return v, nil, err
+	}
 	e := &UnsettledError{}
 	switch {
 	case len(v.CandidateSwarms) > 0:

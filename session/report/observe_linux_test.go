@@ -58,7 +58,7 @@ labs:
 		t.Error("nobody told the labels, and it is no error")
 	}
 	var unmet *swarm.UnmetError
-	if _, err := s.WaitFor(t.Context(), time.Millisecond, nil, swarm.HasLeader()); !errors.As(err, &unmet) {
+	if _, err := s.Unconnected().Await(t.Context(), time.Millisecond, nil, swarm.HasLeader()); !errors.As(err, &unmet) {
 		t.Errorf("it is waited for: %v", err)
 	}
 
