@@ -25,10 +25,10 @@ var (
 	ErrPreparing = errors.New("the manager is being prepared or has trouble connecting to the swarm")
 	ErrLocked    = errors.New("the swarm is locked on this node")
 	ErrNotLocked = errors.New("the swarm is not locked on this node")
-	ErrWrongKey  = errors.New("the unlock key is not the right one")
+	ErrWrongKey  = errors.New("wrong unlock key")
 	// ErrJoinTimeout: the join has not failed, it goes on in the background;
 	// the node's state is pending.
-	ErrJoinTimeout = errors.New("the join goes on in the background")
+	ErrJoinTimeout = errors.New("the join continues in the background")
 	ErrBadToken    = errors.New("the join token is not valid for this swarm")
 	// ErrNoLeader: a manager without a quorum, or one that waits for an election.
 	ErrNoLeader = errors.New("the swarm has no leader")
@@ -40,7 +40,7 @@ var (
 	// demoted.
 	ErrNotInRaft     = errors.New("the node does not take part in raft")
 	ErrNotDown       = errors.New("the node is not down")
-	ErrAmbiguous     = errors.New("the name means more than one node")
+	ErrAmbiguous     = errors.New("the name matches more than one node")
 	ErrOutOfSequence = errors.New("changed by somebody else at the same time")
 	ErrNotFound      = errors.New("not found")
 	ErrCertExpired   = errors.New("the node's swarm certificate has expired")

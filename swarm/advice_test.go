@@ -22,7 +22,7 @@ func TestJoinOfAHaltedNodeAdvisesItself(t *testing.T) {
 		w.halt(2)
 		_, err := bootstrap(t.Context(), w.lab, w.targets(), how{Only: []string{"n3"}})
 		var tr *trouble.Error
-		if !errors.As(err, &tr) || !slices.Contains(tr.Next, "then go on: dcalab join n3") {
+		if !errors.As(err, &tr) || !slices.Contains(tr.Next, "then continue: dcalab join n3") {
 			t.Errorf("%v", err)
 		}
 	})
@@ -84,7 +84,7 @@ func TestNoQuorumForGood(t *testing.T) {
 				tt.play(w)
 				_, err := promote(t.Context(), w.targets(), []string{"n1"}, how{Timeout: 1})
 				var tr *trouble.Error
-				if !errors.As(err, &tr) || tr.ID != "no-quorum" || len(tr.Next) != 2 || !strings.Contains(tr.Next[0], "--force-new-cluster") || tr.Next[1] != "then take the others in anew: dcalab up --swarm" {
+				if !errors.As(err, &tr) || tr.ID != "no-quorum" || len(tr.Next) != 2 || !strings.Contains(tr.Next[0], "--force-new-cluster") || tr.Next[1] != "then let the others rejoin: dcalab up --swarm" {
 					t.Fatalf("%v\n%v", err, tr)
 				}
 				if !strings.Contains(tr.Why, "n2 (") {
@@ -103,7 +103,7 @@ func TestDiagnoseManagersMadeAnew(t *testing.T) {
 		w.engines[1].leave()
 		w.engines[2].leave()
 		found := Diagnose(observe(t.Context(), w.targets()), nil, time.Now())
-		if len(found) != 1 || !strings.Contains(found[0].Cause, "left it, or made anew: n2, n3") || strings.Contains(found[0].Cause, "not of this lab") {
+		if len(found) != 1 || !strings.Contains(found[0].Cause, "left the swarm, or were recreated: n2, n3") || strings.Contains(found[0].Cause, "not of this lab") {
 			t.Errorf("%+v", found)
 		}
 	})

@@ -41,7 +41,7 @@ func PlanAvailability(v View, names []string, want engine.Availability) (Plan, e
 	}
 	for _, m := range members {
 		if n, ok := v.Node(m.name); ok && n.State == StateEngineDown && want == engine.AvailabilityDrain {
-			p.Warnings = append(p.Warnings, m.name+"'s engine does not answer ("+reason(n)+"): the swarm wants no task there any more, and what runs there may go on until it does")
+			p.Warnings = append(p.Warnings, m.name+"'s engine does not answer ("+reason(n)+"): the swarm has taken its tasks away, but what runs there may keep running until the engine answers")
 		}
 	}
 	p.Runbook = v.Runbook(p.Steps())
@@ -157,7 +157,7 @@ func (r *Run) drainError(errs []error) error {
 	}
 	return &trouble.Error{
 		ID: "still-has-tasks", Exit: trouble.ExitUnfinished, Where: strings.Join(nodes, ", "),
-		What: fmt.Sprintf("drained, and not empty after %s", r.o.Timeout), Why: strings.Join(why, "; "),
+		What: fmt.Sprintf("drained, but not empty after %s", r.o.Timeout), Why: strings.Join(why, "; "),
 		Next: []string{
 			"a task may take its service's stop grace period to end; wait on: dcalab drain " + strings.Join(nodes, " "),
 			"look at them, on a manager: docker node ps " + nodes[0],

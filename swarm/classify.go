@@ -457,11 +457,11 @@ func warningsOf(v View) []string {
 			}
 			out = append(out, fmt.Sprintf("%s is in a swarm %s (%s)", n.Name, what, n.Cluster))
 		case n.outOfRaft() && n.State == StatePending:
-			out = append(out, fmt.Sprintf("%s was a manager, and the swarm goes on without it (docker swarm init --force-new-cluster): where it stays pending for longer than a minute, it has to join anew: dcalab swarm bootstrap --take-over %s", n.Name, n.Name))
+			out = append(out, fmt.Sprintf("%s was a manager, and the swarm goes on without it (docker swarm init --force-new-cluster): if it stays pending for more than a minute, it must rejoin: dcalab swarm bootstrap --take-over %s", n.Name, n.Name))
 		case n.outOfRaft() && !n.State.Answered():
 			out = append(out, fmt.Sprintf("%s was a manager, and the swarm goes on without it (docker swarm init --force-new-cluster): do not start it as it is; recreate it: dcalab destroy --force %s, then dcalab up --swarm", n.Name, n.Name))
 		case n.State == StateRemoved && n.dissolved:
-			out = append(out, fmt.Sprintf("%s came back into a swarm that was dissolved (%s): out of it, dcalab swarm dissolve; into the next, dcalab swarm bootstrap", n.Name, n.Cluster))
+			out = append(out, fmt.Sprintf("%s came back into a swarm that was dissolved (%s): to take it out, dcalab swarm dissolve; to take it into the new one, dcalab swarm bootstrap", n.Name, n.Cluster))
 		case n.State == StateMember && n.Want == lab.RoleNone && !n.Orphan:
 			out = append(out, fmt.Sprintf("%s is in the swarm, although labs.yaml gives it no role there", n.Name))
 		}

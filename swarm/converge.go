@@ -81,7 +81,7 @@ func endBootstrap(ctx context.Context, r *Run, p Plan, failed []failure, res *Re
 		if w, ok := s.(waitStep); ok && w.hung {
 			u.hung = true
 		} else if ok || s.Kind() == KindUnlock {
-			u.next = "if " + s.Node() + " cannot come back by itself, it can leave and join anew: dcalab swarm bootstrap --take-over " + s.Node()
+			u.next = "if " + s.Node() + " cannot come back by itself, it can leave and rejoin: dcalab swarm bootstrap --take-over " + s.Node()
 		}
 		res.Failed = append(res.Failed, u)
 	}
@@ -128,8 +128,8 @@ func (r *Run) look(ctx context.Context, plan Plan, failed bool) View {
 func interrupted(ctx context.Context, command string) error {
 	if err := ctx.Err(); err != nil {
 		return &trouble.Error{ID: "interrupted", Exit: trouble.ExitInterrupted, What: "interrupted",
-			Why:  "what was begun on the nodes goes on there",
-			Next: []string{"the same command goes on from here: " + command}, Err: err}
+			Why:  "what was started on the nodes continues there",
+			Next: []string{"to continue, run the same command: " + command}, Err: err}
 	}
 	return nil
 }
@@ -155,7 +155,7 @@ func unfinished(command string, left, failed []Unfinished) error {
 		}
 		errs = append(errs, u.Err)
 	}
-	next = append(append(next, trouble.Advice(errors.Join(errs...))...), "see where it stands: dcalab status", "then go on: "+command)
+	next = append(append(next, trouble.Advice(errors.Join(errs...))...), "see where it stands: dcalab status", "then continue: "+command)
 	return &trouble.Error{ID: "swarm-unfinished", Exit: trouble.ExitUnfinished,
 		What: "the swarm is not yet what labs.yaml asks for", Why: strings.Join(why, "; "),
 		Next: next, Err: errors.Join(errs...)}

@@ -126,8 +126,8 @@ func endDissolve(ctx context.Context, r *Run, p Plan, _ []failure, res *Result) 
 	var interrupted error
 	if err := ctx.Err(); err != nil {
 		interrupted = &trouble.Error{ID: "interrupted", Exit: trouble.ExitInterrupted, What: "interrupted",
-			Why:  "some nodes have left the swarm, others may be in it still",
-			Next: []string{"finish it: dcalab swarm dissolve --yes", "or make it whole again: dcalab swarm bootstrap"}, Err: err}
+			Why:  "some nodes have left the swarm, others may still be in it",
+			Next: []string{"finish it: dcalab swarm dissolve --yes", "or restore it: dcalab swarm bootstrap"}, Err: err}
 		// What is left of the swarm has to be known all the same.
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), interruptedTimeout)
@@ -173,6 +173,6 @@ func notDissolved(left []Unfinished) error {
 		Why:  strings.Join(why, "; "),
 		Next: []string{
 			"start them: dcalab start " + strings.Join(names, " "),
-			"then dcalab swarm dissolve takes them out, and dcalab swarm bootstrap into the next swarm",
+			"then dcalab swarm dissolve takes them out of the old swarm, and dcalab swarm bootstrap into the new one",
 		}, Err: errors.Join(errs...)}
 }

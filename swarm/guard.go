@@ -55,7 +55,7 @@ func (v View) GuardRemoval(nodes ...string) error {
 		What: "refused to remove " + who + " from the managers",
 		Why: fmt.Sprintf("the swarm has %s, %d reachable; without %s it has %d, %d reachable, and a majority of %d is required",
 			managers(v.Quorum.Managers), v.Quorum.Reachable, who, after.Managers, v.Quorum.Reachable-reachable, after.Majority),
-		Next: []string{"bring the managers back that do not answer, or demote one of those instead: dcalab status"},
+		Next: []string{"bring back the managers that do not answer, or demote one of them instead: dcalab status"},
 	}
 }
 
@@ -95,7 +95,7 @@ func (v View) GuardRestarting(node string) error {
 		return nil
 	}
 	t.What = "refused to restart the engine of " + node
-	t.Next = []string{"bring the managers back that do not answer: dcalab status", "then go on: dcalab up --yes"}
+	t.Next = []string{"bring back the managers that do not answer: dcalab status", "then continue: dcalab up --yes"}
 	return t
 }
 
@@ -131,7 +131,7 @@ func (v View) GuardDestroying(nodes ...string) error {
 		ID: "quorum-would-be-lost", Exit: trouble.ExitRefused,
 		What: "refused to destroy " + strings.Join(hit, ", "),
 		Why:  why,
-		Next: []string{"bring the managers back first: dcalab start", "what cannot come back is destroyed all the same: dcalab destroy --force " + strings.Join(hit, " ")},
+		Next: []string{"bring the managers back first: dcalab start", "to destroy it anyway: dcalab destroy --force " + strings.Join(hit, " ")},
 	}
 }
 

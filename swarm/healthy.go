@@ -36,14 +36,14 @@ func unhealthyError(v View, nodes []string, unmet *UnmetError) error {
 	}
 	e := &trouble.Error{
 		ID: "swarm-not-standing", What: "nodes are running but the swarm is not healthy", Why: strings.Join(unmet.Missing, "; "),
-		Next: []string{"see where it stands: dcalab status", "then mend it: dcalab swarm bootstrap"},
+		Next: []string{"see where it stands: dcalab status", "then fix it: dcalab swarm bootstrap"},
 		Exit: trouble.ExitUnfinished, Err: errors.Join(errs...),
 	}
 	if !unmet.Hopeless {
 		e.What += " after " + unmet.Timeout.String()
 	}
 	if locked {
-		e.ID, e.Next = "swarm-locked", []string{"give the key: dcalab swarm unlock"}
+		e.ID, e.Next = "swarm-locked", []string{"enter the unlock key: dcalab swarm unlock"}
 	}
 	return e
 }

@@ -90,8 +90,8 @@ func endUnlock(ctx context.Context, _ *Run, p Plan, failed []failure, res *Resul
 		case errors.As(f.err, &noKey):
 			res.Nodes = nil // it is the same for all
 			return &trouble.Error{ID: "no-key", Exit: trouble.ExitRefused, What: "unlock the swarm",
-				Why: "no manager that is not locked has the key", Err: noKey,
-				Next: []string{"give the key that docker swarm unlock-key showed when autolock was switched on"}}
+				Why: "there is no unlocked manager to ask for the key", Err: noKey,
+				Next: []string{"enter the key that docker swarm unlock-key showed when autolock was turned on"}}
 		case errors.Is(f.err, engine.ErrWrongKey):
 			wrong = append(wrong, f.step.Node())
 		default:
@@ -100,8 +100,8 @@ func endUnlock(ctx context.Context, _ *Run, p Plan, failed []failure, res *Resul
 	}
 	if len(wrong) > 0 {
 		other = append(other, &trouble.Error{ID: "wrong-key", Exit: trouble.ExitFailure, Where: strings.Join(wrong, ", "),
-			What: "unlock the swarm", Why: "the key is not the right one", Err: engine.ErrWrongKey,
-			Next: []string{"the key begins with SWMKEY; a manager that is not locked shows it: docker swarm unlock-key"}})
+			What: "unlock the swarm", Why: "the key is wrong", Err: engine.ErrWrongKey,
+			Next: []string{"the key begins with SWMKEY; an unlocked manager shows it: docker swarm unlock-key"}})
 	}
 	return errors.Join(other...)
 }

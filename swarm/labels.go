@@ -12,7 +12,7 @@ import (
 func CheckLabelKey(key string) error {
 	switch {
 	case key == "":
-		return fmt.Errorf("a label has a key")
+		return fmt.Errorf("a label needs a key")
 	case strings.ContainsFunc(key, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == '=' }):
 		return fmt.Errorf("the key %q has a space, a control character or = in it", key)
 	case strings.HasPrefix(key, "-"):

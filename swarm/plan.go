@@ -182,7 +182,7 @@ func PlanBootstrap(l *lab.Lab, v View, o PlanOptions) (Plan, error) {
 	p.out.Warnings = append(p.out.Warnings, p.v.Warnings...)
 	for _, n := range p.v.Nodes {
 		if n.State == StateMember && n.Want == lab.RoleWorker && n.Role == lab.RoleManager && n.WantedRole != lab.RoleWorker {
-			p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("%s is a manager, and labs.yaml calls it a worker; it stays one (a worker again: dcalab demote %s)", n.Name, n.Name))
+			p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("%s is a manager, although labs.yaml calls it a worker; it remains a manager (to change that: dcalab demote %s)", n.Name, n.Name))
 		}
 	}
 	p.out.Runbook = p.v.Runbook(p.out.Steps())

@@ -193,7 +193,7 @@ func (p *planner) configure() []Step {
 	}); want.Unsaid.Autolock {
 	} else if have.Autolock && !want.Autolock && len(cut) > 0 {
 		// With autolock goes the key that these still need.
-		p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("autolock is not switched off yet: %s could not be unlocked any more", named(cut)))
+		p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("autolock stays on for now: without it %s could no longer be unlocked", named(cut)))
 	} else if want.Autolock != have.Autolock {
 		set.Autolock = &want.Autolock
 	}

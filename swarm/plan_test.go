@@ -239,7 +239,7 @@ func TestRefusals(t *testing.T) {
 		{name: "a foreign swarm", roles: "mw", play: func(w *world) { w.init(0); w.init(1) },
 			id: "foreign-swarm", exit: trouble.ExitRefused, says: []string{"n2 in swarm swarm06", "--take-over n2"}},
 		{name: "the only manager left its swarm by force", roles: "mww", play: func(w *world) { formed(w); _ = w.engines[0].Leave(context.Background(), true) },
-			id: "foreign-swarm", exit: trouble.ExitRefused, says: []string{"n2, n3 in swarm swarm01, which is not the lab's", "n1, which managed swarm01, left it, so that nobody can change it any more", "--take-over n2,n3"}},
+			id: "foreign-swarm", exit: trouble.ExitRefused, says: []string{"n2, n3 in swarm swarm01, which is not the lab's", "n1, which managed swarm01, left it, so nobody can manage it any more", "--take-over n2,n3"}},
 		{name: "only the other of two foreign ones is taken over", roles: "mww", takeOver: []string{"n2"}, play: func(w *world) { w.init(0); w.init(1); w.init(2) },
 			id: "foreign-swarm", exit: trouble.ExitRefused, says: []string{"n3 in swarm"}},
 		{name: "a manager does not answer and may hold the swarm", roles: "mmw", play: func(w *world) { w.halt(0) },
@@ -249,7 +249,7 @@ func TestRefusals(t *testing.T) {
 		{name: "the only manager was never created", roles: "mw", play: func(w *world) { w.engines[0].machine, w.engines[0].absent = false, true },
 			id: "managers-absent", exit: trouble.ExitRefused, says: []string{"n1", "dcalab up n1"}},
 		{name: "two of three managers are gone", roles: "mmm", play: func(w *world) { formed(w); w.halt(1); w.stop(2) },
-			id: "no-quorum", exit: trouble.ExitRefused, says: []string{"1 of 3 managers answer, and 2 are needed", "n2 (the machine is halted)", "n3 (call: connection refused)"}},
+			id: "no-quorum", exit: trouble.ExitRefused, says: []string{"1 of 3 managers answer, 2 required", "n2 (the machine is halted)", "n3 (call: connection refused)"}},
 		{name: "the managers are not the lab's, and gone", roles: "mw", play: func(w *world) { w.init(1); w.join(0, 1, engine.RoleWorker); w.halt(1) },
 			id: "no-quorum", exit: trouble.ExitRefused, says: []string{"none of its managers answers"}},
 		{name: "the only manager is locked", roles: "mw", play: func(w *world) { formed(w); w.autolock(0); w.restart(0) },
@@ -347,7 +347,7 @@ func TestWarnings(t *testing.T) {
 			w.lab.Swarm.DefaultAddrPool = []netip.Prefix{netip.MustParsePrefix("10.200.0.0/16")}
 			w.swarms["swarm01"].settings.Pools = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 		}, "only a new swarm can change that"},
-		{"autolock that a locked-out manager still needs", "mmm", nil, func(w *world) { formed(w); w.autolock(0); w.halt(2) }, "n3 could not be unlocked any more"},
+		{"autolock that a locked-out manager still needs", "mmm", nil, func(w *world) { formed(w); w.autolock(0); w.halt(2) }, "n3 could no longer be unlocked"},
 		{"a node that is not the lab's", "m", nil, func(w *world) {
 			formed(w)
 			s := w.swarms["swarm01"]

@@ -81,14 +81,14 @@ func (p *planner) refuseForeignSwarm() error {
 	for _, h := range foreign {
 		names = append(names, h.Nodes...)
 		if left := formerManagers(p.v, h.Cluster); len(left) > 0 {
-			why += "; " + strings.Join(left, ", ") + ", which managed " + h.Cluster + ", left it, so that nobody can change it any more"
+			why += "; " + strings.Join(left, ", ") + ", which managed " + h.Cluster + ", left it, so nobody can manage it any more"
 		}
 	}
 	return &trouble.Error{ID: "foreign-swarm", Exit: trouble.ExitRefused, Where: strings.Join(names, ", "),
 		What: "refused to take a node out of another swarm",
 		Why:  why,
 		Next: []string{
-			"to take it over all the same: dcalab swarm bootstrap --take-over " + strings.Join(names, ","),
+			"to take it over anyway: dcalab swarm bootstrap --take-over " + strings.Join(names, ","),
 			"or leave that swarm by hand: docker swarm leave",
 		}}
 }
@@ -308,7 +308,7 @@ func (p *planner) noQuorum(broken []NodeView) error {
 	lost := lostManagers(p.v)
 	for _, n := range lost {
 		if n.State.Answered() {
-			missing = append(missing, n.Name+" (in this swarm no more)")
+			missing = append(missing, n.Name+" (no longer in this swarm)")
 		}
 	}
 	for _, n := range broken {
@@ -319,7 +319,7 @@ func (p *planner) noQuorum(broken []NodeView) error {
 			missing = append(missing, addr+" (not a node of the lab)")
 		}
 	}
-	why := fmt.Sprintf("%d of %s answer, and %d are needed", q.Reachable, managers(q.Managers), q.Majority)
+	why := fmt.Sprintf("%d of %s answer, %d required", q.Reachable, managers(q.Managers), q.Majority)
 	if q.Reachable == 0 {
 		why = "none of its managers answers"
 	}
@@ -328,12 +328,12 @@ func (p *planner) noQuorum(broken []NodeView) error {
 	}
 	next := []string{
 		"bring the missing managers back: dcalab up",
-		"if they are lost for good, on a manager that is left: docker swarm init --force-new-cluster --advertise-addr ADDRESS",
+		"if they are lost for good, on a remaining manager: docker swarm init --force-new-cluster --advertise-addr ADDRESS",
 	}
 	left := p.pick(func(n NodeView) bool { return n.Control && n.Cluster == p.v.Cluster })
 	if q.Managers-len(lost) < q.Majority && len(left) > 0 {
 		why += "; the majority cannot come back"
-		next = []string{"make a new cluster of what is left: " + forceNewCluster(left[0]), "then take the others in anew: dcalab up --swarm"}
+		next = []string{"make a new cluster from what is left: " + forceNewCluster(left[0]), "then let the others rejoin: dcalab up --swarm"}
 	}
 	return &trouble.Error{ID: "no-quorum", Exit: trouble.ExitRefused,
 		What: "refused to change a swarm without a quorum", Why: why, Next: next}
@@ -367,13 +367,13 @@ func (p *planner) peers() []string {
 // LockedError is why nothing goes on in a swarm whose managers, these, wait for
 // its key.
 func (v View) LockedError(nodes []NodeView) *trouble.Error {
-	next := []string{"give the key: dcalab swarm unlock"}
+	next := []string{"enter the unlock key: dcalab swarm unlock"}
 	if slices.ContainsFunc(v.managers(), func(n NodeView) bool { return n.State == StateUnreachable && !errors.Is(n.Err, ErrAbsent) }) {
-		next = []string{"start the managers that are halted: dcalab start", "or give the key: dcalab swarm unlock"}
+		next = []string{"start the managers that are halted: dcalab start", "or enter the unlock key: dcalab swarm unlock"}
 	}
 	return &trouble.Error{ID: "locked", Exit: trouble.ExitRefused, Where: named(nodes),
 		What: "the swarm is locked",
-		Why:  "its managers were restarted with autolock on, and no other manager can tell the key",
+		Why:  "its managers were restarted with autolock on, and no unlocked manager is left to give the key",
 		Next: next, Err: ErrLocked}
 }
 
@@ -385,7 +385,7 @@ func inErrorError(nodes []NodeView) error {
 		What: "refused to start a new swarm",
 		Why:  fmt.Sprintf("the engine of %s reports swarm state error, and may hold the only copy of its data: %s", nodes[0].Name, reason(nodes[0])),
 		Next: []string{
-			"look into the engine's log: dcalab ssh " + nodes[0].Name + " -- sudo tail /var/log/docker.log    # or: sudo journalctl -u docker",
+			"read the engine's log: dcalab ssh " + nodes[0].Name + " -- sudo tail /var/log/docker.log    # or: sudo journalctl -u docker",
 			"to give that swarm up: dcalab ssh " + nodes[0].Name + " -- docker swarm leave --force",
 		},
 		Err: nodes[0].Err}

@@ -137,14 +137,14 @@ func diagnoseExpired(v View, nodes []string, ages map[string]Validity, now time.
 	first := earliest(nodes, ages)
 	a := Problem{
 		ID: "certificates-expired",
-		Cause: fmt.Sprintf("%s ran out %s%s ago (%s): the engine cannot go back into its swarm, because certificates are renewed only while it runs",
+		Cause: fmt.Sprintf("%s expired %s%s ago (%s): the engine cannot rejoin its swarm, because certificates are renewed only while it runs",
 			certificatesOf(nodes), theFirst(nodes), span(-first.Left(now)), date(first.Until)),
 	}
 	if v.Quorum.HasQuorum {
 		if slices.ContainsFunc(nodes, func(name string) bool { n, _ := v.Node(name); return n.State == StateMember }) {
 			a.Fix = append(a.Fix, "for "+strings.Join(nodes, ", ")+": dcalab ssh NODE -- sudo service docker restart")
 		}
-		a.Fix = append(a.Fix, "dcalab swarm bootstrap    # "+strings.Join(nodes, ", ")+" leaves and joins anew")
+		a.Fix = append(a.Fix, "dcalab swarm bootstrap    # "+strings.Join(nodes, ", ")+" leaves and rejoins")
 		return a
 	}
 	for _, n := range v.managers() {
@@ -169,7 +169,7 @@ func diagnoseExpired(v View, nodes []string, ages map[string]Validity, now time.
 	return a
 }
 
-const bootstrapAfter = "dcalab swarm bootstrap    # the other nodes leave and join it anew; services, secrets and configs are kept"
+const bootstrapAfter = "dcalab swarm bootstrap    # the other nodes leave and rejoin; services, secrets and configs are kept"
 
 func forceNewCluster(n NodeView) string {
 	return fmt.Sprintf("dcalab ssh %s -- docker swarm init --force-new-cluster --advertise-addr %s", n.Name, n.Addr)
@@ -180,7 +180,7 @@ func diagnoseShort(v View, nodes []string, ages map[string]Validity, now time.Ti
 	first := earliest(nodes, ages)
 	a := Problem{
 		ID: "certificates-short",
-		Cause: fmt.Sprintf("%s will run out %sin %s (%s); a running swarm renews them by itself, and a lab that is halted for longer comes back without its swarm",
+		Cause: fmt.Sprintf("%s will expire %sin %s (%s); a running swarm renews them, but a lab that stays halted longer comes back without its swarm",
 			certificatesOf(nodes), theFirst(nodes), span(first.Left(now)), date(first.Until)),
 	}
 	at := slices.IndexFunc(v.Nodes, func(n NodeView) bool { return n.Control && n.Role == lab.RoleManager })
@@ -191,7 +191,7 @@ func diagnoseShort(v View, nodes []string, ages map[string]Validity, now time.Ti
 	if s := v.Settings; s != nil && s.CertExpiry > 0 && s.CertExpiry < shortLife {
 		// By hand (swarm update --cert-expiry) it would last until the next
 		// bootstrap.
-		a.Fix = append(a.Fix, "dcalab swarm bootstrap    # after cert_expiry: 90d in labs.yaml, under swarm; new ones live that long")
+		a.Fix = append(a.Fix, "dcalab swarm bootstrap    # after cert_expiry: 90d in labs.yaml, under swarm; new certificates last that long")
 	}
 	a.Fix = append(a.Fix, "dcalab ssh "+v.Nodes[at].Name+" -- docker swarm ca --rotate    # new certificates for all nodes, now")
 	return a
@@ -225,7 +225,7 @@ func diagnoseLost(v View) (Problem, bool) {
 			left = append(left, n)
 		}
 	}
-	why := []string{v.Leaderless() + "; services go on, but nothing can be changed"}
+	why := []string{v.Leaderless() + "; services keep running, but nothing can be changed"}
 	say := func(nodes []NodeView, what, fix string) {
 		if len(nodes) > 0 {
 			why = append(why, what+": "+strings.Join(nodeNames(nodes), ", "))
@@ -241,28 +241,28 @@ func diagnoseLost(v View) (Problem, bool) {
 	for _, n := range down {
 		engines += "dcalab ssh " + n.Name + " -- sudo service docker start\n"
 	}
-	say(halted, "halted or out of reach", start)
+	say(halted, "halted or unreachable", start)
 	say(down, "the engine is down", engines)
-	say(silent, "no answer from the engine, as while a leader is elected", "look again in 20 s: dcalab status")
+	say(silent, "no answer from the engine, as during an election", "look again in 20 s: dcalab status")
 	say(locked, "waiting for the unlock key", "dcalab swarm unlock")
 	say(gone, "destroyed", "")
-	say(left, "left it, or made anew", "")
+	say(left, "left the swarm, or were recreated", "")
 	unknown := v.Quorum.Managers - len(left) - len(alive) - len(halted) - len(gone) - len(down) - len(silent) - len(locked)
 	if unknown > 0 {
-		why = append(why, fmt.Sprintf("not of this lab, or not told: %d", unknown))
+		why = append(why, fmt.Sprintf("not nodes of this lab, or unknown: %d", unknown))
 	}
 	// Those that can come back, together with those that are there.
 	possible := len(alive) + len(halted) + len(down) + len(silent) + len(locked)
 	switch {
 	case possible < v.Quorum.Majority && len(alive) > 0:
 		why = append(why, "so the majority cannot come back")
-		anew := "takes the others in anew"
+		anew := "lets the others rejoin"
 		if len(gone) > 0 {
-			anew = "makes " + strings.Join(nodeNames(gone), ", ") + " anew"
+			anew = "recreates " + strings.Join(nodeNames(gone), ", ")
 		}
 		a.Fix = append(a.Fix, forceNewCluster(alive[0]), "dcalab up --swarm    # "+anew+"; services, secrets and configs are kept")
 	case len(alive) > 0:
-		a.Fix = append(a.Fix, "where they will never come back: "+forceNewCluster(alive[0])+", then dcalab swarm bootstrap")
+		a.Fix = append(a.Fix, "if they are lost for good: "+forceNewCluster(alive[0])+", then dcalab swarm bootstrap")
 	}
 	a.Cause = strings.Join(why, "; ")
 	return a, true
@@ -274,11 +274,11 @@ func diagnoseElection(v View) Problem {
 	voters := v.Voters()
 	a := Problem{
 		ID:    "election",
-		Cause: v.Leaderless() + "; it takes 10 to 20 s as a rule, services go on meanwhile",
+		Cause: v.Leaderless() + "; it usually takes 10 to 20 s, services keep running meanwhile",
 		Fix:   []string{"look again in 20 s: dcalab status"},
 	}
 	if len(voters) > 1 {
-		a.Fix = append(a.Fix, fmt.Sprintf("where it does not end, they do not reach each other at TCP port %s: dcalab ssh %s -- ping -c 1 %s    # and the other way round",
+		a.Fix = append(a.Fix, fmt.Sprintf("if it does not end, they cannot reach each other on TCP port %s: dcalab ssh %s -- ping -c 1 %s    # and in the other direction",
 			RaftPort, voters[0].Name, voters[len(voters)-1].Addr))
 	}
 	return a

@@ -163,14 +163,14 @@ func TestDiagnose(t *testing.T) {
 		"a little less": {
 			left: map[string]time.Duration{"m1": 20*day - time.Minute, "w": 40 * time.Minute},
 			ids:  []string{"certificates-short"},
-			why:  []string{"certificates of m1, w will run out (the first) in 40 minutes (2026-06-01 12:40 UTC)"},
+			why:  []string{"certificates of m1, w will expire (the first) in 40 minutes (2026-06-01 12:40 UTC)"},
 			fix:  []string{"dcalab ssh m1 -- docker swarm ca --rotate"},
 		},
 		"a lab of short certificates": {
 			change: func(v *View, _ func(string) *NodeView) { v.Settings.CertExpiry = time.Hour },
 			left:   map[string]time.Duration{"m2": time.Hour},
 			ids:    []string{"certificates-short"},
-			why:    []string{"certificate of m2 will run out in 60 minutes"},
+			why:    []string{"certificate of m2 will expire in 60 minutes"},
 			fix:    []string{"dcalab swarm bootstrap    # after cert_expiry: 90d in labs.yaml", "dcalab ssh m1 -- docker swarm ca --rotate"},
 		},
 		"short, and no quorum": {
@@ -186,7 +186,7 @@ func TestDiagnose(t *testing.T) {
 			change: func(_ *View, node func(string) *NodeView) { node("w").State = StateError },
 			left:   map[string]time.Duration{"w": -3 * day},
 			ids:    []string{"certificates-expired"},
-			why:    []string{"the swarm certificate of w ran out 3 days ago"},
+			why:    []string{"the swarm certificate of w expired 3 days ago"},
 			fix:    []string{"dcalab swarm bootstrap"},
 		},
 		"expired under a running engine": {
@@ -225,8 +225,8 @@ func TestDiagnose(t *testing.T) {
 				node("m2").State, node("m3").State = StateUnreachable, StateUnreachable
 			},
 			ids: []string{"managers-lost"},
-			why: []string{"quorum lost: 1 of 3 managers reachable, 2 required", "halted or out of reach: m2, m3"},
-			fix: []string{"dcalab start m2 m3", "where they will never come back: dcalab ssh m1 -- docker swarm init --force-new-cluster"},
+			why: []string{"quorum lost: 1 of 3 managers reachable, 2 required", "halted or unreachable: m2, m3"},
+			fix: []string{"dcalab start m2 m3", "if they are lost for good: dcalab ssh m1 -- docker swarm init --force-new-cluster"},
 		},
 		"two of three managers are destroyed": {
 			change: func(v *View, node func(string) *NodeView) {
@@ -237,7 +237,7 @@ func TestDiagnose(t *testing.T) {
 			},
 			ids: []string{"managers-lost"},
 			why: []string{"destroyed: m2, m3", "the majority cannot come back"},
-			fix: []string{"dcalab ssh m1 -- docker swarm init --force-new-cluster --advertise-addr 10.20.20.1", "dcalab up --swarm    # makes m2, m3 anew"},
+			fix: []string{"dcalab ssh m1 -- docker swarm init --force-new-cluster --advertise-addr 10.20.20.1", "dcalab up --swarm    # recreates m2, m3"},
 		},
 		"an engine is down, and one is locked": {
 			change: func(v *View, node func(string) *NodeView) {
@@ -245,7 +245,7 @@ func TestDiagnose(t *testing.T) {
 				node("m2").State, node("m3").State = StateEngineDown, StateLocked
 			},
 			ids: []string{"managers-lost"},
-			fix: []string{"dcalab ssh m2 -- sudo service docker start", "dcalab swarm unlock", "where they will never come back"},
+			fix: []string{"dcalab ssh m2 -- sudo service docker start", "dcalab swarm unlock", "if they are lost for good"},
 		},
 		"all that a majority waits for is the key": {
 			change: func(v *View, node func(string) *NodeView) {
@@ -254,7 +254,7 @@ func TestDiagnose(t *testing.T) {
 			},
 			ids: []string{"managers-lost"},
 			why: []string{"locked: 1 of 3 managers wait for the unlock key"},
-			fix: []string{"dcalab start m3", "dcalab swarm unlock", "where they will never come back"},
+			fix: []string{"dcalab start m3", "dcalab swarm unlock", "if they are lost for good"},
 		},
 		"one does not answer while a leader is elected": {
 			change: func(v *View, node func(string) *NodeView) {
@@ -262,14 +262,14 @@ func TestDiagnose(t *testing.T) {
 				node("m2").State, node("m3").State, node("m3").Err = StateUnreachable, StateEngineDown, context.DeadlineExceeded
 			},
 			ids: []string{"managers-lost"},
-			why: []string{"no answer from the engine, as while a leader is elected: m3"},
-			fix: []string{"dcalab start m2", "look again in 20 s: dcalab status", "where they will never come back"},
+			why: []string{"no answer from the engine, as during an election: m3"},
+			fix: []string{"dcalab start m2", "look again in 20 s: dcalab status", "if they are lost for good"},
 		},
 		"all run and do not reach each other": {
 			change: func(v *View, _ func(string) *NodeView) { noQuorum(v, 3) },
 			ids:    []string{"election"},
 			why:    []string{"election in progress", "3 of 3 managers answer, 2 required"},
-			fix:    []string{"look again", "where it does not end, they do not reach each other at TCP port 2377: dcalab ssh m1 -- ping -c 1 10.20.20.3"},
+			fix:    []string{"look again", "if it does not end, they cannot reach each other on TCP port 2377: dcalab ssh m1 -- ping -c 1 10.20.20.3"},
 		},
 		"there is no swarm": {
 			change: func(v *View, _ func(string) *NodeView) { *v = View{} },

@@ -53,7 +53,7 @@ func planRejoin(v View, n NodeView, role engine.Role) ([]Step, bool) {
 func rejoinSteps(v View, n NodeView, old engine.Node, role engine.Role) []Step {
 	var steps []Step
 	if n.State != StateInactive {
-		steps = append(steps, leaveStep{on: on(n.Name), Cluster: v.Cluster, Why: "in error: to join anew", failed: true})
+		steps = append(steps, leaveStep{on: on(n.Name), Cluster: v.Cluster, Why: "in error: to rejoin", failed: true})
 	}
 	steps = append(steps, joinStep{on(n.Name), role, n.Addr.String(), old.Availability})
 	if len(old.Labels) > 0 {
@@ -105,8 +105,8 @@ func endPromotion(ctx context.Context, r *Run, p Plan, failed []failure, res *Re
 		for _, n := range promoted {
 			if why := whyNoManager(v, n); why != "" {
 				errs = append(errs, &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: n.Name,
-					What: "it was made a manager, and does not take part any more", Why: why,
-					Next: []string{"see where it stands: dcalab status", "start it, if it does not run: dcalab up " + n.Name}})
+					What: "it was promoted, but is not an active manager any more", Why: why,
+					Next: []string{"see where it stands: dcalab status", "if it is not running, start it: dcalab up " + n.Name}})
 			}
 		}
 		return errors.Join(errs...)
@@ -147,9 +147,9 @@ func whyNoManager(v View, m Changed) string {
 	at := find(list, id)
 	switch {
 	case at < 0:
-		return "it is not in the swarm's list any more"
+		return "it is no longer in the swarm's list"
 	case !list[at].IsManager():
-		return "the leader does not call it a manager any more"
+		return "the leader no longer lists it as a manager"
 	case list[at].Reachability != engine.ReachabilityReachable:
 		return "the leader calls it " + string(list[at].Reachability)
 	}

@@ -94,18 +94,18 @@ func guardLastIdentifyingManager(v View, going []member) error {
 	e := &trouble.Error{
 		ID: "last-wanted-manager", Exit: trouble.ExitRefused,
 		What: "refused to remove the last member that labs.yaml calls a manager",
-		Why:  "dcalab knows the lab's swarm by it: the one that a node is in which labs.yaml calls a manager; the rest (" + strings.Join(stay, ", ") + ") would look like somebody else's",
+		Why:  "dcalab recognises the lab's swarm by a member that has role: manager in labs.yaml; the rest (" + strings.Join(stay, ", ") + ") would look like another swarm",
 		Next: []string{
-			"write role: manager for one of them in labs.yaml first, then remove",
+			"set role: manager for one of them in labs.yaml first, then remove",
 			"without a labs.yaml of your own: dcalab config view >new.yaml && mv new.yaml labs.yaml makes one of the same lab",
 		},
 	}
 	if len(orphans) > 0 {
 		gone := strings.Join(orphans, ", ")
 		e.What = "refused to remove " + gone + " from the swarm"
-		e.Why = "none of the members that would stay (" + strings.Join(stay, ", ") + ") has role: manager in labs.yaml; by such a member dcalab knows which swarm is the lab's"
+		e.Why = "none of the members that would stay (" + strings.Join(stay, ", ") + ") has role: manager in labs.yaml; dcalab recognises the lab's swarm by such a member"
 		e.Next = []string{
-			"write role: manager for one of them in labs.yaml; make it one, if it is a worker: dcalab promote " + stay[0] + "; then dcalab up --prune",
+			"set role: manager for one of them in labs.yaml; if it is a worker, promote it: dcalab promote " + stay[0] + "; then dcalab up --prune",
 			"or put " + gone + " back in labs.yaml",
 		}
 	}
@@ -134,12 +134,12 @@ func planRemoval(v View, m member, gone bool) ([]Step, error) {
 func silent(m member, n NodeView, ours bool) error {
 	e := &trouble.Error{
 		ID: "node-not-answering", Exit: trouble.ExitRefused, What: "refused to remove " + m.name,
-		Why:  "it does not answer (" + reason(n) + "), so that it cannot leave: if its entry is removed now, it will still consider itself a member when it returns",
+		Why:  "it does not answer (" + reason(n) + "), so it cannot leave: if its entry is removed now, it will still consider itself a member when it returns",
 		Next: []string{"start it first: dcalab start " + m.name, "if it is gone for good, remove its entry: dcalab remove --force " + m.name},
 	}
 	if !ours {
-		e.Why = "it is not a node of the lab, so that it cannot be asked to leave"
-		e.Next = []string{"let it leave by hand, there: docker swarm leave", "then remove its entry: dcalab remove --force " + m.ID}
+		e.Why = "it is not a node of the lab, so it cannot be told to leave"
+		e.Next = []string{"make it leave, on that node: docker swarm leave", "then remove its entry: dcalab remove --force " + m.ID}
 	}
 	return e
 }

@@ -38,13 +38,13 @@ func PlanPromote(v View, names []string) (Plan, error) {
 		case manages:
 			p.Nodes[i].Already = true
 			if m.Reachability != engine.ReachabilityReachable {
-				p.Warnings = append(p.Warnings, m.name+" is a manager already, and does not answer the leader ("+string(m.Reachability)+")")
+				p.Warnings = append(p.Warnings, m.name+" is already a manager, but the leader cannot reach it ("+string(m.Reachability)+")")
 			}
 		case whyDown(v, m) != "":
 			return p, &trouble.Error{ID: "node-down", Exit: trouble.ExitRefused, Where: m.name,
 				What: "refused to promote " + m.name,
-				Why:  whyDown(v, m) + ": as a manager that does not answer it would count against the quorum",
-				Next: []string{"see where it stands: dcalab status", "start it, if it does not run: dcalab up " + m.name}}
+				Why:  whyDown(v, m) + ": a manager that does not answer would count against the quorum",
+				Next: []string{"see where it stands: dcalab status", "if it is not running, start it: dcalab up " + m.name}}
 		default:
 			steps = append(steps, promoteStep{on(m.name), m.ID, true})
 		}
@@ -175,9 +175,9 @@ func resolveMember(v View, name string) (member, error) {
 		if n.Err != nil {
 			why += ": " + reason(n)
 		}
-		next := []string{"take it in: dcalab join " + n.Name}
+		next := []string{"join it to the swarm: dcalab join " + n.Name}
 		if n.Err != nil {
-			next = append(trouble.Advice(n.Err), "then take it in: dcalab join "+n.Name)
+			next = append(trouble.Advice(n.Err), "then join it to the swarm: dcalab join "+n.Name)
 		}
 		return member{}, &trouble.Error{ID: "not-in-swarm", Exit: trouble.ExitFailure, Where: n.Name,
 			What: "it is not in the lab's swarm", Why: why, Next: next}
@@ -221,8 +221,8 @@ func resolveMember(v View, name string) (member, error) {
 	for _, e := range found {
 		ids = append(ids, e.ID+" ("+e.Hostname+")")
 	}
-	return member{}, &trouble.Error{ID: "ambiguous-node", Exit: trouble.ExitUsage, What: name + " means more than one node",
-		Why: strings.Join(ids, ", "), Next: []string{"name it by its whole id"}}
+	return member{}, &trouble.Error{ID: "ambiguous-node", Exit: trouble.ExitUsage, What: name + " matches more than one node",
+		Why: strings.Join(ids, ", "), Next: []string{"use its full id"}}
 }
 
 // endRoles ends what changes the managers.
@@ -270,7 +270,7 @@ func changeError(ctx context.Context, s Step, err error) error {
 func interruptedChange(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return &trouble.Error{ID: "interrupted", Exit: trouble.ExitInterrupted, What: "interrupted",
-			Why:  "what was asked of the swarm may still come true there",
+			Why:  "what was requested may still take effect",
 			Next: []string{"see where it stands: dcalab status"}, Err: err}
 	}
 	return nil

@@ -44,7 +44,7 @@ func TestPromoteAndDemote(t *testing.T) {
 		{name: "the same node twice", roles: "mww", do: promote, nodes: []string{"n2", "node06"}, before: 1, after: 2, actions: 1},
 		{name: "the beginning of an id", roles: "mw", play: func(w *world) { w.swarms["swarm01"].nodes[1].ID = "abc123"; w.engines[1].id = "abc123" }, do: promote, nodes: []string{"ab"}, before: 1, after: 2, actions: 1},
 		{name: "promote a manager", roles: "mmm", do: promote, nodes: []string{"n3"}, before: 3, after: 3, already: true},
-		{name: "promote a dead manager", roles: "mmm", play: func(w *world) { w.stop(2) }, do: promote, nodes: []string{"n3"}, before: 3, after: 3, already: true, warns: "does not answer the leader"},
+		{name: "promote a dead manager", roles: "mmm", play: func(w *world) { w.stop(2) }, do: promote, nodes: []string{"n3"}, before: 3, after: 3, already: true, warns: "the leader cannot reach it"},
 		{name: "promote a dead worker", roles: "mmmw", play: func(w *world) { w.stop(3) }, do: promote, nodes: []string{"n4"}, id: "node-down", says: "connection refused", before: 3, after: 3},
 		{name: "promote a node that the list still calls ready", roles: "mw", play: func(w *world) { w.halt(1); w.swarms["swarm01"].nodes[1].seen = 9 }, do: promote, nodes: []string{"n2"}, id: "node-down", says: "the machine is halted", before: 1, after: 1},
 		{name: "promote nobody we know", roles: "mw", do: promote, nodes: []string{"n9"}, id: "no-such-node", before: 1, after: 1},
@@ -647,7 +647,7 @@ func TestWhatAFrozenEngineCosts(t *testing.T) {
 		}, frozen: 3, max: 12 * time.Second},
 		"drain it": {do: func(ctx context.Context, targets []Target, o how) error {
 			ch, err := setAvailability(ctx, targets, []string{"n4"}, engine.AvailabilityDrain, o)
-			if !strings.Contains(strings.Join(ch.Warnings, "\n"), "what runs there may go on") {
+			if !strings.Contains(strings.Join(ch.Warnings, "\n"), "what runs there may keep running") {
 				return fmt.Errorf("it does not say what is not known: %v, %w", ch.Warnings, err)
 			}
 			return err

@@ -152,10 +152,10 @@ func (w *RunbookWriter) ready(node, id string, manager bool) {
 // word where it answers, else by the list's.
 func (w *RunbookWriter) outOfRaft(node, id, name string) {
 	if n, ok := w.v.Node(node); ok && n.NodeID == id && n.State.Answered() {
-		w.add(runbook.Command{Node: node, Text: runbook.Template("docker", "info", "--format", "{{.Swarm.ControlAvailable}}"), Why: "whether it is a manager still", Until: "false"})
+		w.add(runbook.Command{Node: node, Text: runbook.Template("docker", "info", "--format", "{{.Swarm.ControlAvailable}}"), Why: "is it still a manager?", Until: "false"})
 		return
 	}
-	w.add(runbook.Command{Node: w.manager(), Text: runbook.Template("docker", "node", "inspect", "--format", "{{.ManagerStatus}}", name), Why: "whether it is a manager still", Until: "<nil>"})
+	w.add(runbook.Command{Node: w.manager(), Text: runbook.Template("docker", "node", "inspect", "--format", "{{.ManagerStatus}}", name), Why: "is it still a manager?", Until: "<nil>"})
 }
 
 // gone follows that a node takes no commands on the swarm any more.

@@ -27,7 +27,7 @@ func (s demoteStep) Do(ctx context.Context, r *Run) error {
 		case err != nil:
 			return err
 		case n.IsManager():
-			return errors.New("it takes part in raft still")
+			return errors.New("it is still a member of raft")
 		}
 		// The list tells that it has left raft before its own engine has stopped
 		// taking calls.

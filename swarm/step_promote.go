@@ -32,7 +32,7 @@ func (s promoteStep) Do(ctx context.Context, r *Run) error {
 	}
 	err := s.promote(ctx, r)
 	if errors.Is(err, errStranded) && ctx.Err() == nil {
-		// It leaves and joins anew. It is in error, whatever the view says.
+		// It leaves and rejoins. It is in error, whatever the view says.
 		n, _ := r.view.Node(s.Node())
 		n.State = StateError
 		list := r.view.entries()
@@ -144,7 +144,7 @@ func certified(ctx context.Context, t Target) error {
 		return nil
 	}
 	if raw, err := t.Certificate(ctx); err == nil && parseCertificate(raw).Role == lab.RoleManager {
-		return errors.New("its certificate is a manager's still")
+		return errors.New("it still has a manager's certificate")
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func (e NoKeyError) Error() string {
 	if e.err != nil {
 		return e.err.Error()
 	}
-	return "the swarm has no unlock key any more (autolock was switched off while this node was down): give it the old one: dcalab swarm unlock"
+	return "the swarm has no unlock key any more (autolock was turned off while this node was down): enter the old one: dcalab swarm unlock"
 }
 
 // unlock unlocks one node. The engine answers only once the node is back in

@@ -61,7 +61,7 @@ func (r *Run) awaitJoined(ctx context.Context, node string) error {
 
 func (s waitStep) Runbook(w *RunbookWriter) {
 	if s.hung {
-		w.add(runbook.Command{Node: s.Node(), Text: runbook.Template("docker", "info", "--format", "{{.Swarm.LocalNodeState}}"), Why: "it answers once it knows its part in the swarm"})
+		w.add(runbook.Command{Node: s.Node(), Text: runbook.Template("docker", "info", "--format", "{{.Swarm.LocalNodeState}}"), Why: "it answers once it knows its role in the swarm"})
 		return
 	}
 	w.await(runbook.Command{Node: s.Node(), Text: runbook.Template("docker", "info", "--format", "{{.Swarm.LocalNodeState}}"), Until: "active"})

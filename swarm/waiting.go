@@ -168,10 +168,10 @@ func noSwarmError(v View) error {
 		next = []string{"start the machines that are halted: dcalab start", "see where it stands: dcalab status", "if there never was one: dcalab swarm bootstrap"}
 	}
 	if slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return n.State == StateEngineDown }) {
-		next = slices.Insert(next, 0, "an engine that runs may be silent while its swarm elects a leader, up to 20 s: then try again")
+		next = slices.Insert(next, 0, "an engine may not answer for up to 20 s while its swarm elects a leader: then try again")
 	}
 	if len(silent) == len(v.Nodes) {
-		return &trouble.Error{ID: "nobody-answers", Exit: trouble.ExitFailure, What: "no node answers that could tell of a swarm",
+		return &trouble.Error{ID: "nobody-answers", Exit: trouble.ExitFailure, What: "no node answers, so the swarm is unknown",
 			Why: strings.Join(silent, ", "), Next: next}
 	}
 	return &trouble.Error{ID: "no-swarm", Exit: trouble.ExitFailure, What: "the lab has no swarm", Why: why, Next: next}

@@ -57,8 +57,8 @@ func TestColoursAreReadOnBlackAndOnWhite(t *testing.T) {
 
 func TestTextIsBrokenBetweenWords(t *testing.T) {
 	text := "warning: manager03 is cut off: the other managers (manager01, manager02) do not reach it\n" +
-		"  dcalab ssh manager03 -- ping -c 1 10.20.30.101    # and the other way round, at length\n" +
-		"  where it does not end, they do not reach each other at TCP port 2377\nshort\n"
+		"  dcalab ssh manager03 -- ping -c 1 10.20.30.101    # and in the other direction, at length\n" +
+		"  if it does not end, they cannot reach each other on TCP port 2377\nshort\n"
 	for columns := 20; columns < 100; columns++ {
 		got := Wrap(text, columns)
 		if strings.Join(strings.Fields(got), " ") != strings.Join(strings.Fields(text), " ") {

@@ -61,9 +61,9 @@ func machineCauses() []cause {
 			Classes: []string{"NoIpAddressError", "IPAddrTimeout", "CannotGetSSHInfo"}, Machine: true,
 			Text: `No IP address found|failed to determine your machine's IP address|Waiting for domain to get an IP address.*(Fog::Errors::TimeoutError|wait_for timeout)|The specified wait_for timeout`,
 			Next: on(
-				[]string{"see whether it booted, and got one: virsh -c qemu:///system list; virsh -c qemu:///system net-dhcp-leases vagrant-libvirt", "a firewall that stops DHCP on the bridge (ufw, firewalld, Docker's rules) looks like this: sudo systemctl restart libvirtd puts libvirt's rules back", "then go on: dcalab up"},
-				[]string{"watch it boot in the provider's window", "then go on: dcalab up"},
-				[]string{"watch it boot in Hyper-V Manager; its switch must have a DHCP server (the Default Switch has), and the box Hyper-V's integration services", "then go on: dcalab up"},
+				[]string{"see whether it booted, and got one: virsh -c qemu:///system list; virsh -c qemu:///system net-dhcp-leases vagrant-libvirt", "a firewall that stops DHCP on the bridge (ufw, firewalld, Docker's rules) looks like this: sudo systemctl restart libvirtd puts libvirt's rules back", "then continue: dcalab up"},
+				[]string{"watch it boot in the provider's window", "then continue: dcalab up"},
+				[]string{"watch it boot in Hyper-V Manager; its switch must have a DHCP server (the Default Switch has), and the box Hyper-V's integration services", "then continue: dcalab up"},
 			),
 			Exit: trouble.ExitUnfinished,
 		},

@@ -162,7 +162,7 @@ func networkTrouble(address string, n swarm.NodeView, net provision.Network) (wh
 	if len(closed) > 0 {
 		host, _, _ := strings.Cut(closed[0], ":")
 		return "it cannot open TCP port 2377 of a manager within 2 s: " + strings.Join(closed, ", "),
-			[]string{on + "ping -c 1 " + host + "    # and the other way round", on + "sudo iptables -S    # a firewall: on both sides"}
+			[]string{on + "ping -c 1 " + host + "    # and in the other direction", on + "sudo iptables -S    # a firewall: on both sides"}
 	}
 	if skew := net.Clock; skew.Abs() >= clockSkew {
 		return fmt.Sprintf("its clock is %s off, and certificates may not be valid there", skew.Abs()), []string{on + "sudo date -s @$(date +%s)", on + "sudo service docker restart"}

@@ -119,7 +119,7 @@ func (r restart) awaitBack(ctx context.Context, tell session.Reporter, engines *
 	if n, _ := v.Node(name); err != nil && n.State == swarm.StateLocked {
 		if _, keyless := engines.Cluster(swarm.Options{}).Run(ctx, swarm.PlanUnlock(v, "")); keyless != nil {
 			if t := (*trouble.Error)(nil); errors.As(err, &t) {
-				t.Next = append(t.Next, "then go on: dcalab up --yes")
+				t.Next = append(t.Next, "then continue: dcalab up --yes")
 			}
 			return err
 		}

@@ -133,7 +133,7 @@ func (r restore) Run(ctx context.Context, tell session.Reporter) (Outcome, error
 	if err != nil {
 		return Outcome{}, err
 	}
-	again := "the same command goes on from here: dcalab snapshot restore " + r.name
+	again := "to continue, run the same command: dcalab snapshot restore " + r.name
 	ran := preHaltState{ran: running}
 	holder := r.keyHolder(ctx, running)
 	if err := r.Driver().Halt(ctx, machine.Observer{Step: tell.Step}); err != nil {
