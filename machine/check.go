@@ -98,3 +98,13 @@ func Preflight(checks []Check) error {
 	e.Why = strings.Join(why, "; ")
 	return e
 }
+
+// The kinds of error of Preflight: several checks failed, or one of these alone.
+const (
+	ChecksFailed         trouble.Kind = "preflight"
+	SubnetFailed         trouble.Kind = "subnet"
+	VagrantFailed        trouble.Kind = "vagrant"
+	ProviderFailed       trouble.Kind = "provider"
+	VirtualBoxFailed     trouble.Kind = "virtualbox"
+	VirtualizationFailed trouble.Kind = "virtualization"
+)

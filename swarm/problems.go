@@ -80,6 +80,12 @@ func (c *Cluster) Ages(ctx context.Context) map[string]Validity {
 	return out
 }
 
+// Problems that callers tell apart by their ID.
+const (
+	ManagersLost = "managers-lost"
+	NoLeaderYet  = "election"
+)
+
 // Problem is something wrong with a swarm, or about to be, that a person has to
 // fix. Its keys are a promise of dcalab status.
 type Problem struct {
@@ -205,7 +211,7 @@ func diagnoseLost(v View) (Problem, bool) {
 	if v.Election() {
 		return diagnoseElection(v), true
 	}
-	a := Problem{ID: "managers-lost"}
+	a := Problem{ID: ManagersLost}
 	var alive, halted, gone, left, down, silent, locked []NodeView
 	for _, n := range v.managers() {
 		switch {
@@ -273,7 +279,7 @@ func diagnoseLost(v View) (Problem, bool) {
 func diagnoseElection(v View) Problem {
 	voters := v.Voters()
 	a := Problem{
-		ID:    "election",
+		ID:    NoLeaderYet,
 		Cause: v.Leaderless() + "; it usually takes 10 to 20 s, services keep running meanwhile",
 		Fix:   []string{"look again in 20 s: dcalab status"},
 	}

@@ -87,8 +87,7 @@ func PlanDemote(v View, names []string, force bool) (Plan, error) {
 		p.stageThat(stopRun, "demote", demoteStep{on(m.name), m.ID})
 	}
 	if err := v.GuardRemoval(ids...); err != nil {
-		var t *trouble.Error
-		if !force || errors.As(err, &t) && t.ID == "last-manager" {
+		if !force || errors.Is(err, trouble.LastManager) {
 			return p, err
 		}
 	}

@@ -24,6 +24,10 @@ const (
 	// clockSkew is from when on a clock is told: certificates are backdated by
 	// an hour, and a minute does no harm.
 	clockSkew = 5 * time.Minute
+
+	// The problems that it finds, by their ID.
+	nodeCutOff    = "node-cut-off"
+	managerCutOff = "manager-cut-off"
 )
 
 // missed tells whether the swarm misses a node whose engine answers.
@@ -92,7 +96,7 @@ func addressOf(v swarm.View, n swarm.NodeView) string {
 
 // explainCutOff says why the swarm misses a node, as far as its network tells.
 func explainCutOff(v swarm.View, n swarm.NodeView, net provision.Network, err error) swarm.Problem {
-	p := swarm.Problem{ID: "node-cut-off", Cause: n.Name + " is Down for the swarm, although its engine answers"}
+	p := swarm.Problem{ID: nodeCutOff, Cause: n.Name + " is Down for the swarm, although its engine answers"}
 	if n.Role == lab.RoleManager && n.Reachability == engine.ReachabilityUnreachable {
 		var others []string
 		for _, m := range v.Nodes {
@@ -100,7 +104,7 @@ func explainCutOff(v swarm.View, n swarm.NodeView, net provision.Network, err er
 				others = append(others, m.Name)
 			}
 		}
-		p.ID = "manager-cut-off"
+		p.ID = managerCutOff
 		p.Cause = fmt.Sprintf("%s is cut off: the other managers (%s) do not reach it, although its engine answers", n.Name, strings.Join(others, ", "))
 	}
 	if err != nil {
@@ -127,7 +131,7 @@ func explainVoter(v swarm.View, n swarm.NodeView, net provision.Network) (swarm.
 		return swarm.Problem{}, false
 	}
 	why, fix := networkTrouble(addressOf(v, n), n, net)
-	return swarm.Problem{ID: "manager-cut-off", Cause: n.Name + " reaches too few managers to elect a leader with: " + why, Fix: fix}, true
+	return swarm.Problem{ID: managerCutOff, Cause: n.Name + " reaches too few managers to elect a leader with: " + why, Fix: fix}, true
 }
 
 // networkTrouble finds in a node's own network what keeps it from its swarm:

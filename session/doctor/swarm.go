@@ -48,9 +48,9 @@ func checkSwarm(ctx context.Context, s *session.Session) []machine.Check {
 	for _, p := range problems {
 		c := &certificates
 		switch p.ID {
-		case "managers-lost", "election", "manager-cut-off":
+		case swarm.ManagersLost, swarm.NoLeaderYet, managerCutOff:
 			c = &managers
-		case "node-cut-off":
+		case nodeCutOff:
 			c = &nodes
 		}
 		if found[c] {

@@ -33,7 +33,7 @@ type formation struct {
 }
 
 // newFormation starts a formation. The caller adds nodes to it, and ends it.
-func (o Operator) newFormation(ctx context.Context, tell session.Reporter) *formation {
+func newFormation(ctx context.Context, o Operator, tell session.Reporter) *formation {
 	f := &formation{Operator: o, tell: tell, wake: make(chan struct{}, 1), done: make(chan struct{}), ready: map[string]*node.Conn{}}
 	go func() {
 		defer close(f.done)

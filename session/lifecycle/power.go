@@ -26,15 +26,20 @@ const bootTimeout = 3 * time.Minute
 // driver.
 const nodeUser = "vagrant"
 
+// starter starts nodes and makes them ready.
+type starter struct{ Operator }
+
 type start struct {
-	Operator
+	starter
 	nodes []lab.Node
 	named bool
 }
 
 // Start starts nodes that are halted. Where they are not named, it is all that
 // were ever created.
-func (o Operator) Start(nodes []lab.Node, named bool) Operation { return start{o, nodes, named} }
+func (o Operator) Start(nodes []lab.Node, named bool) Operation {
+	return start{starter{o}, nodes, named}
+}
 
 func (s start) Plan(ctx context.Context, tell session.Reporter) (Plan, error) {
 	if err := s.SameSubnet(); err != nil {
@@ -121,7 +126,7 @@ func tellAbsent(tell session.Reporter, missing []string) {
 }
 
 // remember keeps what is needed to reach the lab from other places.
-func (o Operator) remember(tell session.Reporter) error {
+func (o starter) remember(tell session.Reporter) error {
 	if err := o.Keep(); err != nil {
 		return err
 	}
@@ -132,7 +137,7 @@ func (o Operator) remember(tell session.Reporter) error {
 }
 
 // before is the status of the machines, where a runbook is wanted.
-func (o Operator) before(ctx context.Context) (map[string]machine.Status, error) {
+func (o starter) before(ctx context.Context) (map[string]machine.Status, error) {
 	if !o.Explain {
 		return nil, nil
 	}
@@ -140,14 +145,14 @@ func (o Operator) before(ctx context.Context) (map[string]machine.Status, error)
 }
 
 // want is what a node is to be like.
-func (o Operator) want(n lab.Node) provision.Want {
-	return provision.Want{Engine: o.Lab().Engine, EngineLabels: n.EngineLabels, Hostname: o.Lab().Hostname(n), Address: n.IP}
+func want(l *lab.Lab, n lab.Node) provision.Want {
+	return provision.Want{Engine: l.Engine, EngineLabels: n.EngineLabels, Hostname: l.Hostname(n), Address: n.IP}
 }
 
 // planPower adds what starting these nodes would do to machines and their
 // engines, and gives those whose engines would be restarted in turn. Nodes that
 // run are looked at.
-func (o Operator) planPower(ctx context.Context, p *Plan, nodes []lab.Node, act machine.Act, machines map[string]machine.Status) (turns []string, err error) {
+func (o starter) planPower(ctx context.Context, p *Plan, nodes []lab.Node, act machine.Act, machines map[string]machine.Status) (turns []string, err error) {
 	boxes := o.Driver().Traits().Boxes
 	var running []lab.Node
 	for _, n := range nodes {
@@ -166,7 +171,7 @@ func (o Operator) planPower(ctx context.Context, p *Plan, nodes []lab.Node, act 
 			} else {
 				p.add("%s: make its machine", n.Name)
 			}
-			works[n.Name] = provision.Imagine(box, o.want(n))
+			works[n.Name] = provision.Imagine(box, want(o.Lab(), n))
 		}
 		if status != machine.StatusRunning {
 			p.add("%s: boot it", n.Name)
@@ -190,7 +195,7 @@ func (o Operator) planPower(ctx context.Context, p *Plan, nodes []lab.Node, act 
 
 // powered is the runbook of starting nodes, where machines were in these states
 // before.
-func (o Operator) powered(act machine.Act, nodes []lab.Node, before map[string]machine.Status, works map[string]provision.Work) runbook.Runbook {
+func (o starter) powered(act machine.Act, nodes []lab.Node, before map[string]machine.Status, works map[string]provision.Work) runbook.Runbook {
 	if before == nil {
 		return nil
 	}
@@ -214,7 +219,7 @@ func (o Operator) powered(act machine.Act, nodes []lab.Node, before map[string]m
 }
 
 // foresee asks nodes that run what making them ready would be.
-func (o Operator) foresee(ctx context.Context, nodes []lab.Node) (works map[string]provision.Work, unseen map[string]error) {
+func (o starter) foresee(ctx context.Context, nodes []lab.Node) (works map[string]provision.Work, unseen map[string]error) {
 	works = map[string]provision.Work{}
 	if len(nodes) == 0 {
 		return works, nil
@@ -223,7 +228,7 @@ func (o Operator) foresee(ctx context.Context, nodes []lab.Node) (works map[stri
 	pool := o.NewPool()
 	defer pool.Close()
 	unseen = pool.Each(ctx, nodes, func(ctx context.Context, n lab.Node, c *node.Conn) error {
-		work, err := provision.Foresee(ctx, c, o.want(n))
+		work, err := provision.Foresee(ctx, c, want(o.Lab(), n))
 		mu.Lock()
 		defer mu.Unlock()
 		works[n.Name] = work
@@ -243,7 +248,7 @@ type booted struct {
 // boot runs Up or Start of the driver and makes each node ready the moment that
 // it answers. The connections are left in the pool, and given to the formation,
 // where there are any.
-func (o Operator) boot(ctx context.Context, tell session.Reporter, nodes []lab.Node, act machine.Act, pool *session.Pool, f *formation) (booted, error) {
+func (o starter) boot(ctx context.Context, tell session.Reporter, nodes []lab.Node, act machine.Act, pool *session.Pool, f *formation) (booted, error) {
 	run := o.Driver().Up
 	if act == machine.ActStart {
 		run = o.Driver().Start
@@ -291,7 +296,7 @@ func (o Operator) boot(ctx context.Context, tell session.Reporter, nodes []lab.N
 }
 
 // interrupted says what has become of the nodes that were to be brought up.
-func (o Operator) interrupted(ctx context.Context, nodes []lab.Node) error {
+func (o starter) interrupted(ctx context.Context, nodes []lab.Node) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	e := &trouble.Error{
@@ -314,14 +319,14 @@ func (o Operator) interrupted(ctx context.Context, nodes []lab.Node) error {
 
 // prepare makes one node ready for the swarm; gently, without a restart of an
 // engine that is in one already.
-func (o Operator) prepare(ctx context.Context, ep node.Endpoint, tell session.Reporter, gently bool) (*node.Conn, provision.Work, error) {
+func (o starter) prepare(ctx context.Context, ep node.Endpoint, tell session.Reporter, gently bool) (*node.Conn, provision.Work, error) {
 	n, _ := o.Lab().Node(ep.Node)
 	tell.Step(ep.Node, "connecting")
 	dial := o.DialOptions()
 	dial.Wait = bootTimeout
-	want := o.want(n)
-	want.Gently = gently
-	conn, facts, err := provision.Prepare(ctx, ep, dial, want, func(step string) { tell.Step(ep.Node, step) })
+	wanted := want(o.Lab(), n)
+	wanted.Gently = gently
+	conn, facts, err := provision.Prepare(ctx, ep, dial, wanted, func(step string) { tell.Step(ep.Node, step) })
 	if err != nil {
 		return nil, provision.Work{}, err
 	}

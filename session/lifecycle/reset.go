@@ -21,7 +21,7 @@ func (o Operator) Reset() Operation { return reset{o} }
 func (reset) NeedsRoot() bool { return false }
 
 func (r reset) Plan(ctx context.Context, _ session.Reporter) (Plan, error) {
-	if err := r.allRun(ctx, "reset"); err != nil {
+	if err := r.allRun(ctx); err != nil {
 		return Plan{}, err
 	}
 	p := Plan{Question: fmt.Sprintf(
@@ -74,18 +74,18 @@ func (r reset) Run(ctx context.Context, tell session.Reporter) (Outcome, error) 
 	return Outcome{Notes: []string{note}, Runbook: plan.Runbook}, nil
 }
 
-// allRun refuses what is done to all machines of a lab while one does not run.
-func (o Operator) allRun(ctx context.Context, what string) error {
-	if err := o.MustExist(); err != nil {
+// allRun refuses while a machine does not run.
+func (r reset) allRun(ctx context.Context) error {
+	if err := r.MustExist(); err != nil {
 		return err
 	}
-	machines, err := o.Driver().Status(ctx)
+	machines, err := r.Driver().Status(ctx)
 	if err != nil {
 		return err
 	}
-	for _, n := range o.Lab().Nodes {
+	for _, n := range r.Lab().Nodes {
 		if err := session.NotRunning(n.Name, machines[n.Name]); err != nil {
-			return &trouble.Error{What: "refused to " + what, Next: trouble.Advice(err), Exit: trouble.ExitRefused, Err: err}
+			return &trouble.Error{What: "refused to reset", Next: trouble.Advice(err), Exit: trouble.ExitRefused, Err: err}
 		}
 	}
 	return nil

@@ -16,13 +16,13 @@ import (
 )
 
 type restore struct {
-	Operator
+	starter
 	name string
 }
 
 // RestoreSnapshot gives the lab back as it was when a snapshot was taken. What
 // was done since is lost.
-func (o Operator) RestoreSnapshot(name string) Operation { return restore{o, name} }
+func (o Operator) RestoreSnapshot(name string) Operation { return restore{starter{o}, name} }
 
 // look gives a snapshot that can be restored, and the nodes that run.
 func (r restore) look(ctx context.Context, tell session.Reporter) (keeper machine.Snapshotter, one machine.Snapshot, running []string, err error) {
@@ -123,9 +123,9 @@ func (r restore) typed(running []string, holder string) runbook.Runbook {
 	}
 	if holder != "" || r.Lab().Swarm.Autolock {
 		l = append(l, runbook.Local("# "+runbook.UnlockKey+" is what docker swarm unlock-key showed before snapshot "+r.name+" was taken: dcalab keeps it nowhere")...)
-		l = append(l, unlocking(names(r.managers()), "where it is locked, with the key of the swarm in the snapshot")...)
+		l = append(l, unlocking(names(managersOf(r.Lab())), "where it is locked, with the key of the swarm in the snapshot")...)
 	}
-	return append(l, r.lookingAgain()...)
+	return append(l, lookingAgain(r.Lab())...)
 }
 
 func (r restore) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {

@@ -17,13 +17,13 @@ import (
 )
 
 type save struct {
-	Operator
+	starter
 	name string
 }
 
 // SaveSnapshot keeps the disks of all nodes under a name, for which the lab is
 // halted, and started again as far as it ran.
-func (o Operator) SaveSnapshot(name string) Operation { return save{o, name} }
+func (o Operator) SaveSnapshot(name string) Operation { return save{starter{o}, name} }
 
 // answerTimeout is how long a machine that runs may be silent: one that boots
 // answers by then, and one that goes down is down. A dcalab that was killed
@@ -102,7 +102,7 @@ func (s save) typed(state preHaltState) runbook.Runbook {
 		l = append(l, unlocking(state.managers, "")...)
 	}
 	if len(state.ready) > 0 {
-		l = append(l, s.lookingAgain()...)
+		l = append(l, lookingAgain(s.Lab())...)
 	}
 	return l
 }

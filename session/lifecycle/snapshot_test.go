@@ -45,7 +45,7 @@ func TestTheRunbookOfARestoreTellsOfTheKey(t *testing.T) {
 			o := operator(t, driver{})
 			o.Lab().Swarm.Autolock = c.autolock
 			var b strings.Builder
-			if err := (restore{o, "clean"}).typed([]string{"master"}, c.holder).Write(&b, o.Driver().Traits().Login); err != nil {
+			if err := (restore{starter{o}, "clean"}).typed([]string{"master"}, c.holder).Write(&b, o.Driver().Traits().Login); err != nil {
 				t.Fatal(err)
 			}
 			out := b.String()
@@ -74,7 +74,7 @@ func TestTheRunbookOfBootedManagersTellsOfTheKey(t *testing.T) {
 			o.Lab().Swarm.Autolock = c.autolock
 			var b strings.Builder
 			machines := map[string]machine.Status{"m1": machine.StatusRunning, "m2": c.booted, "m3": c.booted}
-			if err := o.returning(o.Lab().Nodes, machines).Write(&b, o.Driver().Traits().Login); err != nil {
+			if err := returning(o.Lab(), o.Lab().Nodes, machines).Write(&b, o.Driver().Traits().Login); err != nil {
 				t.Fatal(err)
 			}
 			origin := strings.Index(b.String(), "# <unlock-key> is what docker swarm unlock-key shows on a manager that is not locked, or showed before: dcalab keeps it nowhere\n")

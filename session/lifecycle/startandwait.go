@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/provision"
@@ -31,7 +32,7 @@ const (
 
 // resume starts the nodes that ran, and waits until those that were in the
 // swarm are back in it.
-func (o Operator) resume(ctx context.Context, tell session.Reporter, state preHaltState) error {
+func (o starter) resume(ctx context.Context, tell session.Reporter, state preHaltState) error {
 	if len(state.ran) == 0 {
 		return nil
 	}
@@ -40,7 +41,7 @@ func (o Operator) resume(ctx context.Context, tell session.Reporter, state preHa
 
 // startAndWait starts nodes, sees to their clocks, and waits until those that are to
 // be in the swarm are.
-func (o Operator) startAndWait(ctx context.Context, tell session.Reporter, nodes, members []string, key engine.Secret) error {
+func (o starter) startAndWait(ctx context.Context, tell session.Reporter, nodes, members []string, key engine.Secret) error {
 	picked, err := o.Nodes(nodes...)
 	if err != nil {
 		return err
@@ -87,13 +88,13 @@ func (o Operator) startAndWait(ctx context.Context, tell session.Reporter, nodes
 }
 
 // lookingAgain is how a person sees that the swarm is back.
-func (o Operator) lookingAgain() runbook.Runbook {
-	managers := names(o.managers())
-	l := runbook.On(managers[:min(1, len(managers))], "docker node ls")
-	for i := range l {
-		l[i].Why = "on a manager: until all are Ready, with a Leader"
+func lookingAgain(l *lab.Lab) runbook.Runbook {
+	managers := names(managersOf(l))
+	look := runbook.On(managers[:min(1, len(managers))], "docker node ls")
+	for i := range look {
+		look[i].Why = "on a manager: until all are Ready, with a Leader"
 	}
-	return l
+	return look
 }
 
 // setClocks sets the clocks of nodes that are wrong by more than a few

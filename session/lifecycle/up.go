@@ -21,7 +21,7 @@ import (
 // Up makes machines that do not exist, starts those that are halted, and makes
 // each ready. What follows it, Restart and Bootstrap, goes by what Run has found.
 type Up struct {
-	Operator
+	starter
 	nodes       []lab.Node
 	named, form bool
 
@@ -38,7 +38,7 @@ type Up struct {
 // tells as well. Where they are not named, it is all of the lab. The caller
 // closes it.
 func (o Operator) Up(nodes []lab.Node, named, form bool) *Up {
-	u := &Up{Operator: o, nodes: nodes, named: named, form: form}
+	u := &Up{starter: starter{o}, nodes: nodes, named: named, form: form}
 	if form {
 		u.pool = o.NewPool()
 	}
@@ -87,27 +87,27 @@ func (o Operator) Preflight(ctx context.Context) error {
 	if unread := o.Refresh(); unread != nil {
 		return err
 	}
-	return o.otherwise(err)
+	return otherwise(o, err)
 }
 
 // otherwise tells, of a lab that cannot be made with what this machine has of
 // Vagrant, with what else it may be.
-func (o Operator) otherwise(err error) error {
+func otherwise(o Operator, err error) error {
 	var t *trouble.Error
 	if !errors.As(err, &t) || o.Created() {
 		return err
 	}
-	if t.ID == "preflight" || t.ID == "subnet" {
+	if trouble.IsAny(err, machine.ChecksFailed, machine.SubnetFailed) {
 		// One that labs.yaml calls otherwise now may be what is in the way.
 		t.Next = append(t.Next, o.Forgotten()...)
 	}
 	if !o.Driver().Traits().Boxes {
 		return err
 	}
-	if t.ID == "provider" && o.Record().Provider != "" {
+	if errors.Is(err, machine.ProviderFailed) && o.Record().Provider != "" {
 		t.Next = append(t.Next, "which other providers this machine has: dcalab doctor")
 	}
-	if runtime.GOOS == "linux" && slices.Contains([]string{"vagrant", "provider", "virtualbox", "virtualization", "preflight"}, t.ID) {
+	if runtime.GOOS == "linux" && trouble.IsAny(err, machine.VagrantFailed, machine.ProviderFailed, machine.VirtualBoxFailed, machine.VirtualizationFailed, machine.ChecksFailed) {
 		t.Next = append(t.Next, "without virtual machines: dcalab --driver sandbox up")
 	}
 	return err
@@ -141,7 +141,7 @@ func (u *Up) planForming(ctx context.Context, p *Plan, machines map[string]machi
 			absent = append(absent, n.Name)
 		default:
 			p.add("bring the swarm to what labs.yaml wants, when the nodes that are halted answer")
-			p.types(u.returning(u.nodes, machines))
+			p.types(returning(u.Lab(), u.nodes, machines))
 			return nil
 		}
 	}
@@ -167,10 +167,10 @@ func (u *Up) planForming(ctx context.Context, p *Plan, machines map[string]machi
 
 // returning is how a person sees to a swarm some of whose nodes were halted and
 // are booted now.
-func (o Operator) returning(nodes []lab.Node, machines map[string]machine.Status) runbook.Runbook {
+func returning(of *lab.Lab, nodes []lab.Node, machines map[string]machine.Status) runbook.Runbook {
 	var l, look runbook.Runbook
 	var locked []string
-	for _, n := range o.managers() {
+	for _, n := range managersOf(of) {
 		up := slices.ContainsFunc(nodes, func(b lab.Node) bool { return b.Name == n.Name })
 		switch machines[n.Name] {
 		case machine.StatusAbsent:
@@ -180,7 +180,7 @@ func (o Operator) returning(nodes []lab.Node, machines map[string]machine.Status
 			if !up {
 				continue
 			}
-			if o.Lab().Swarm.Autolock {
+			if of.Swarm.Autolock {
 				locked = append(locked, n.Name)
 			}
 		}
@@ -204,9 +204,9 @@ func unlocking(managers []string, why string) (l runbook.Runbook) {
 	return l
 }
 
-// managers are those that labs.yaml wants.
-func (o Operator) managers() []lab.Node {
-	return slices.DeleteFunc(slices.Clone(o.Lab().Nodes), func(n lab.Node) bool { return n.Role != lab.RoleManager })
+// managersOf are those that labs.yaml wants.
+func managersOf(l *lab.Lab) []lab.Node {
+	return slices.DeleteFunc(slices.Clone(l.Nodes), func(n lab.Node) bool { return n.Role != lab.RoleManager })
 }
 
 // Run brings the nodes up.
@@ -230,7 +230,7 @@ func (u *Up) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
 			return Outcome{}, err
 		}
 		if u.form {
-			f = u.newFormation(ctx, tell)
+			f = newFormation(ctx, u.Operator, tell)
 		}
 	}
 	if err := u.remember(tell); err != nil {

@@ -1,0 +1,36 @@
+package trouble
+
+import "errors"
+
+// Kind is what errors.Is finds in the chain of an Error with this ID.
+type Kind string
+
+// The kinds that callers decide on.
+const (
+	EngineDown    Kind = "engine-down"
+	LastManager   Kind = "last-manager"
+	NobodyAnswers Kind = "nobody-answers"
+	NodeTimeout   Kind = "node-timeout"
+	NoQuorum      Kind = "no-quorum"
+	NoSwarm       Kind = "no-swarm"
+	TwoSwarms     Kind = "two-swarms"
+)
+
+// Error is the ID.
+func (k Kind) Error() string { return string(k) }
+
+// Is tells errors.Is of which Kind the error is.
+func (e *Error) Is(target error) bool {
+	k, ok := target.(Kind)
+	return ok && string(k) == e.ID
+}
+
+// IsAny tells whether err is of one of these kinds.
+func IsAny(err error, kinds ...Kind) bool {
+	for _, k := range kinds {
+		if errors.Is(err, k) {
+			return true
+		}
+	}
+	return false
+}
