@@ -118,13 +118,7 @@ func (x *Index) Add(p Place) error {
 		return fmt.Errorf("add lab %s to the index of labs: %w", p.Lab, err)
 	}
 	defer dir.Close()
-	// State knows how a file is replaced and given to its owner.
-	files := &State{root: x.Dir(), lab: p.Lab, owner: x.owner}
-	temporary, err := files.temporary(dir, p.name(), append(data, '\n'), 0o600)
-	if err == nil {
-		err = files.rename(dir, temporary, p.name())
-	}
-	if err != nil {
+	if err := (writer{owner: x.owner}).write(dir, p.name(), append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("add lab %s to the index of labs: %w", p.Lab, err)
 	}
 	return nil

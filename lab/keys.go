@@ -24,7 +24,7 @@ import (
 func (s *State) EnsureIdentity() (authorized string, err error) {
 	data, err := s.ReadFile(identityFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		data, err = s.createIdentity()
+		data, err = createIdentity(s)
 	}
 	if err != nil {
 		return "", fmt.Errorf("key of lab %s: %w", s.lab, err)
@@ -52,7 +52,7 @@ func (s *State) EnsureIdentity() (authorized string, err error) {
 
 // createIdentity makes the key and gives what is in the file: if another call
 // was faster, its key.
-func (s *State) createIdentity() ([]byte, error) {
+func createIdentity(s *State) ([]byte, error) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err

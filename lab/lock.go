@@ -34,10 +34,10 @@ type Holder struct {
 // without secrets: "dcalab up". The operating system lets go of the lock when
 // the process ends, however it ends.
 func (s *State) Lock(ctx context.Context, command string, within time.Duration, waiting func(Holder)) (unlock func() error, err error) {
-	if err := s.makeLock(lockFile); err != nil {
+	l, err := s.lockOn(lockFile)
+	if err != nil {
 		return nil, fmt.Errorf("lock lab %s: %w", s.lab, err)
 	}
-	l := flock.New(s.path(lockFile), flock.SetFlag(os.O_RDWR)) // not O_CREATE: makeLock did
 	deadline := time.NewTimer(within)
 	defer deadline.Stop()
 	poll := time.NewTicker(lockPoll)
@@ -58,16 +58,18 @@ func (s *State) Lock(ctx context.Context, command string, within time.Duration, 
 		case <-ctx.Done():
 			return nil, fmt.Errorf("lock lab %s: %w", s.lab, errors.Join(context.Cause(ctx), l.Close()))
 		case <-deadline.C:
-			return nil, errors.Join(s.held(), l.Close())
+			return nil, errors.Join(heldBy(s), l.Close())
 		case <-poll.C:
 		}
 	}
 	unlock = func() error {
 		return errors.Join(s.remove(holderFile), l.Close())
 	}
-	// It is a word for those who wait. On a full disk, which a destroy may be to
-	// mend, there is no room for it; then nor may that of an older holder stay.
-	if s.sayHolder(command) != nil {
+	// It is told to those who wait, in a file beside the one that is locked, which
+	// Windows lets nobody read. On a full disk, which a destroy may be to fix, there
+	// is no room for it; then that of an older holder may not stay either.
+	data, err := json.Marshal(Holder{PID: os.Getpid(), Command: command, Since: time.Now().UTC().Truncate(time.Second)})
+	if err != nil || s.WriteFile(holderFile, append(data, '\n'), 0o600) != nil {
 		_ = s.remove(holderFile)
 	}
 	return unlock, nil
@@ -90,10 +92,10 @@ func (s *State) Edit(name string, change func(old []byte) ([]byte, error)) (err 
 	if _, same, err := edit(); same || err != nil {
 		return err
 	}
-	if err := s.makeLock(editFile); err != nil {
+	l, err := s.lockOn(editFile)
+	if err != nil {
 		return fmt.Errorf("change %s: %w", s.path(name), err)
 	}
-	l := flock.New(s.path(editFile), flock.SetFlag(os.O_RDWR))
 	if err := l.Lock(); err != nil {
 		return fmt.Errorf("change %s: %w", s.path(name), errors.Join(err, l.Close()))
 	}
@@ -105,39 +107,24 @@ func (s *State) Edit(name string, change func(old []byte) ([]byte, error)) (err 
 	return s.WriteFile(name, fresh, 0o600)
 }
 
-// makeLock makes a file that is locked, which stays for good: a lock on a
-// file that was removed keeps nobody out.
-func (s *State) makeLock(name string) error {
+// lockOn makes a file that is locked, where it is missing. It stays for good: a
+// lock on a file that was removed keeps nobody out.
+func (s *State) lockOn(name string) (*flock.Flock, error) {
 	dir, err := s.open(true)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer dir.Close()
 	f, err := dir.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
-		return errors.Join(s.give(f), f.Close())
+		err = errors.Join(s.give(f), f.Close())
+	} else if errors.Is(err, fs.ErrExist) {
+		var info fs.FileInfo
+		if info, err = dir.Lstat(name); err == nil && !info.Mode().IsRegular() {
+			err = fmt.Errorf("%s is not a plain file", s.path(name))
+		}
 	}
-	if !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	info, err := dir.Lstat(name)
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a plain file", s.path(name))
-	}
-	return nil
-}
-
-// sayHolder tells others who holds the lock, in a file beside it: Windows lets
-// nobody read the one that is locked.
-func (s *State) sayHolder(command string) error {
-	data, err := json.Marshal(Holder{PID: os.Getpid(), Command: command, Since: time.Now().UTC().Truncate(time.Second)})
-	if err != nil {
-		return err
-	}
-	return s.WriteFile(holderFile, append(data, '\n'), 0o600)
+	return flock.New(s.path(name), flock.SetFlag(os.O_RDWR)), err // not O_CREATE: a link is not followed
 }
 
 func (s *State) holder() Holder {
@@ -149,7 +136,8 @@ func (s *State) holder() Holder {
 	return h
 }
 
-func (s *State) held() error {
+// heldBy is the error for a lock that somebody else holds.
+func heldBy(s *State) error {
 	e := &trouble.Error{
 		ID:   "lab-locked",
 		What: "another dcalab is at work on the lab " + s.lab,

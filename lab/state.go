@@ -1,13 +1,10 @@
 package lab
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -32,11 +29,9 @@ type Owner struct{ UID, GID int }
 // nor the lab's folder may be a link or somebody else's, and files are
 // replaced by renaming, never written through.
 type State struct {
-	root  string
-	lab   string
-	owner Owner
-	// sync, if not nil, is how files are brought to the disk: for tests.
-	sync func(*os.File) error
+	writer
+	root string
+	lab  string
 }
 
 // StateRoot is the folder whose .dcalab holds the state of the labs of f: that
@@ -76,7 +71,7 @@ func OpenState(root, lab string, owner Owner) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the state of lab %s: %w", lab, err)
 	}
-	s := &State{root: root, lab: lab, owner: owner}
+	s := &State{writer: writer{owner: owner}, root: root, lab: lab}
 	dir, err := s.open(false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -131,18 +126,6 @@ func (s *State) Log() string { return s.path(logFile) }
 
 // Vagrantfile is the rendered one; its folder is where vagrant runs.
 func (s *State) Vagrantfile() string { return s.path(vagrantfile) }
-
-// Exists tells whether the lab has a folder.
-func (s *State) Exists() (bool, error) {
-	dir, err := s.open(false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	return true, dir.Close()
-}
 
 // Create makes the lab's folder where it is missing.
 func (s *State) Create() error {
@@ -202,7 +185,10 @@ func (s *State) WriteFile(name string, data []byte, perm fs.FileMode) error {
 		return err
 	}
 	defer dir.Close()
-	return s.write(dir, name, data, perm)
+	if err := s.write(dir, name, data, perm); err != nil {
+		return fmt.Errorf("write %s: %w", s.path(name), err)
+	}
+	return nil
 }
 
 // ReadFile reads a file of the lab's folder; one that is absent is
@@ -240,85 +226,6 @@ func (s *State) OpenLog() (*os.File, error) {
 	return f, nil
 }
 
-// write is WriteFile in a folder that is open already.
-func (s *State) write(dir *os.Root, name string, data []byte, perm fs.FileMode) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("write %s: %w", s.path(name), err)
-		}
-	}()
-	if parent := path.Dir(name); parent != "." {
-		if err := s.mkdirAll(dir, parent); err != nil {
-			return err
-		}
-	}
-	temporary, err := s.temporary(dir, name, data, perm)
-	if err != nil {
-		return err
-	}
-	return s.rename(dir, temporary, name)
-}
-
-// temporary writes data beside name, under a name that nobody can foresee.
-func (s *State) temporary(dir *os.Root, name string, data []byte, perm fs.FileMode) (string, error) {
-	temporary := name + ".new-" + randomHex(6)
-	f, err := dir.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return "", err
-	}
-	_, err = f.Write(data)
-	if err == nil && perm != 0o600 {
-		err = f.Chmod(perm)
-	}
-	if err == nil {
-		err = s.give(f)
-	}
-	if err == nil {
-		err = s.syncFile(f) // or a crash after the rename leaves an empty file
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return "", errors.Join(err, dir.Remove(temporary))
-	}
-	return temporary, nil
-}
-
-func (s *State) mkdirAll(dir *os.Root, name string) error {
-	at := ""
-	for elem := range strings.SplitSeq(name, "/") {
-		at = path.Join(at, elem)
-		err := dir.Mkdir(at, 0o700)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := s.giveNew(dir, at); err != nil {
-			return err
-		}
-		if err := s.syncFolder(dir, at); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// give hands an open file to the owner.
-func (s *State) give(f *os.File) error {
-	if s.owner == (Owner{}) {
-		return nil
-	}
-	return f.Chown(s.owner.UID, s.owner.GID)
-}
-
-// giveNew hands a folder that was just made to the owner.
-func (s *State) giveNew(dir *os.Root, name string) error {
-	if s.owner == (Owner{}) {
-		return nil
-	}
-	return dir.Lchown(name, s.owner.UID, s.owner.GID)
-}
-
 // open opens the lab's folder and, if asked, makes it. Absence is
 // fs.ErrNotExist.
 func (s *State) open(create bool) (*os.Root, error) {
@@ -335,20 +242,12 @@ func (s *State) open(create bool) (*os.Root, error) {
 	if create {
 		// Keys and tokens of labs are not for anybody's repository.
 		if _, err := all.Lstat(".gitignore"); errors.Is(err, fs.ErrNotExist) {
-			if err := s.ignore(all); err != nil {
+			if err := s.write(all, ".gitignore", []byte("*\n"), 0o600); err != nil {
 				return nil, fmt.Errorf("write %s: %w", filepath.Join(s.root, StateFolder, ".gitignore"), err)
 			}
 		}
 	}
 	return s.step(all, s.lab, create)
-}
-
-func (s *State) ignore(all *os.Root) error {
-	temporary, err := s.temporary(all, ".gitignore", []byte("*\n"), 0o600)
-	if err != nil {
-		return err
-	}
-	return s.rename(all, temporary, ".gitignore")
 }
 
 // step opens a folder in a folder, after a look at what it is, and looks
@@ -395,11 +294,4 @@ func (s *State) step(in *os.Root, name string, create bool) (*os.Root, error) {
 		return nil, errors.Join(err, dir.Close())
 	}
 	return dir, nil
-}
-
-// randomHex gives n random bytes as hexadecimal digits.
-func randomHex(n int) string {
-	b := make([]byte, n)
-	rand.Read(b) // never fails, as of Go 1.24
-	return hex.EncodeToString(b)
 }

@@ -62,7 +62,7 @@ func FuzzHolder(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		write(t, data)
 		h := s.holder()
-		if err := s.held(); idOfTrouble(err) != "lab-locked" {
+		if err := heldBy(s); idOfTrouble(err) != "lab-locked" {
 			t.Errorf("with the holder %+v: %v", h, err)
 		}
 		var as Holder

@@ -34,24 +34,3 @@ func syncFolder(open func(string) (*os.File, error), name string, sync func(*os.
 	}
 	return errors.Join(err, f.Close())
 }
-
-// rename is Rename in the lab's folder.
-func (s *State) rename(dir *os.Root, from, to string) error {
-	if err := dir.Rename(from, to); err != nil {
-		return errors.Join(err, dir.Remove(from))
-	}
-	return s.syncFolder(dir, to)
-}
-
-// syncFolder brings the folder that name is in to the disk.
-func (s *State) syncFolder(dir *os.Root, name string) error {
-	return syncFolder(dir.Open, filepath.Dir(name), s.syncFile)
-}
-
-// syncFile brings a file to the disk.
-func (s *State) syncFile(f *os.File) error {
-	if s.sync != nil {
-		return s.sync(f)
-	}
-	return f.Sync()
-}

@@ -37,7 +37,7 @@ func (x *Index) OpenVagrantDir(id string, create bool) (*os.Root, error) {
 		return nil, fmt.Errorf("open Vagrant's folder of a lab: %w", err)
 	}
 	defer all.Close()
-	s := &State{root: above.Dir(), lab: id, owner: x.owner}
+	s := &State{writer: writer{owner: x.owner}, root: above.Dir(), lab: id}
 	dir, err := s.step(all, vagrantFolder, create)
 	if err != nil {
 		return nil, err

@@ -48,7 +48,7 @@ func (s *State) Check() error {
 		if e.Name() == oldNodesFolder {
 			// That of a lab of virtual machines is empty.
 			if in, err := fs.ReadDir(dir.FS(), oldNodesFolder); err != nil || len(in) > 0 {
-				return s.old()
+				return oldRelease(s)
 			}
 		}
 		if e.Name() != identityFile {
@@ -115,9 +115,9 @@ func (s *State) Vouch(r Record, known []Place) (moved bool, err error) {
 	return true, nil
 }
 
-// old is said of a sandbox lab of the first release, whose nodes' disks are
+// oldRelease is said of a sandbox lab of the first release, whose nodes' disks are
 // here, where others than root can put something in their place.
-func (s *State) old() error {
+func oldRelease(s *State) error {
 	return &trouble.Error{
 		ID: "state-old", What: "the lab in " + s.Dir() + " is not used", Exit: trouble.ExitRefused,
 		Why: "there are disks of nodes in " + s.path(oldNodesFolder) + ", as an earlier dcalab kept them; this one keeps them where root alone can write",
