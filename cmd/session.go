@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -214,8 +213,7 @@ func notYet(err error) error {
 // names from being looked at: it would be met next. What was refused later, or
 // failed, stands: the swarm knew the names, and they may be ids.
 func namesFirst(s *session, names []string, err error) error {
-	var t *trouble.Error
-	if !errors.As(err, &t) || !slices.Contains([]string{"no-swarm", "no-quorum", "two-swarms", "nobody-answers"}, t.ID) {
+	if !trouble.IsAny(err, trouble.ErrNoSwarm, trouble.ErrNoQuorum, trouble.ErrTwoSwarms, trouble.ErrNobodyAnswers) {
 		return err
 	}
 	for _, name := range names {

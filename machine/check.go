@@ -101,10 +101,10 @@ func Preflight(checks []Check) error {
 
 // The kinds of error of Preflight: several checks failed, or one of these alone.
 const (
-	ChecksFailed         trouble.Kind = "preflight"
-	SubnetFailed         trouble.Kind = "subnet"
-	VagrantFailed        trouble.Kind = "vagrant"
-	ProviderFailed       trouble.Kind = "provider"
-	VirtualBoxFailed     trouble.Kind = "virtualbox"
-	VirtualizationFailed trouble.Kind = "virtualization"
+	ErrChecksFailed         trouble.Kind = "preflight"
+	ErrSubnetFailed         trouble.Kind = "subnet"
+	ErrVagrantFailed        trouble.Kind = "vagrant"
+	ErrProviderFailed       trouble.Kind = "provider"
+	ErrVirtualBoxFailed     trouble.Kind = "virtualbox"
+	ErrVirtualizationFailed trouble.Kind = "virtualization"
 )

@@ -74,7 +74,7 @@ func awaitEngine(ctx context.Context, c *node.Conn, patience time.Duration) (str
 	version, err := backoff.Retry(ctx, func() (string, error) {
 		v, err := engineVersion(ctx, c)
 		var t *trouble.Error
-		if errors.As(err, &t) && !trouble.IsAny(err, trouble.EngineDown, trouble.NodeTimeout) {
+		if errors.As(err, &t) && !trouble.IsAny(err, trouble.ErrEngineDown, trouble.ErrNodeTimeout) {
 			return "", backoff.Permanent(err)
 		}
 		if err != nil && ctx.Err() == nil {

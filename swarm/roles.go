@@ -87,7 +87,7 @@ func PlanDemote(v View, names []string, force bool) (Plan, error) {
 		p.stageThat(stopRun, "demote", demoteStep{on(m.name), m.ID})
 	}
 	if err := v.GuardRemoval(ids...); err != nil {
-		if !force || errors.Is(err, trouble.LastManager) {
+		if !force || errors.Is(err, trouble.ErrLastManager) {
 			return p, err
 		}
 	}

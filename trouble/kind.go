@@ -7,13 +7,13 @@ type Kind string
 
 // The kinds that callers decide on.
 const (
-	EngineDown    Kind = "engine-down"
-	LastManager   Kind = "last-manager"
-	NobodyAnswers Kind = "nobody-answers"
-	NodeTimeout   Kind = "node-timeout"
-	NoQuorum      Kind = "no-quorum"
-	NoSwarm       Kind = "no-swarm"
-	TwoSwarms     Kind = "two-swarms"
+	ErrEngineDown    Kind = "engine-down"
+	ErrLastManager   Kind = "last-manager"
+	ErrNobodyAnswers Kind = "nobody-answers"
+	ErrNodeTimeout   Kind = "node-timeout"
+	ErrNoQuorum      Kind = "no-quorum"
+	ErrNoSwarm       Kind = "no-swarm"
+	ErrTwoSwarms     Kind = "two-swarms"
 )
 
 // Error is the ID.

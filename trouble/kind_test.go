@@ -8,8 +8,8 @@ import (
 )
 
 func TestKinds(t *testing.T) {
-	err := fmt.Errorf("demote: %w", &Error{ID: "change-unfinished", Err: &Error{ID: string(LastManager)}})
-	if !errors.Is(err, LastManager) || !IsAny(err, NoSwarm, LastManager) || IsAny(err, NoSwarm) || errors.Is(&Error{}, Kind("x")) {
+	err := fmt.Errorf("demote: %w", &Error{ID: "change-unfinished", Err: &Error{ID: string(ErrLastManager)}})
+	if !errors.Is(err, ErrLastManager) || !IsAny(err, ErrNoSwarm, ErrLastManager) || IsAny(err, ErrNoSwarm) || errors.Is(&Error{}, Kind("x")) {
 		t.Error("errors of a kind are not told apart")
 	}
 	var ids []string
@@ -18,7 +18,7 @@ func TestKinds(t *testing.T) {
 			ids = append(ids, e.ID)
 		}
 	}
-	for _, k := range []Kind{EngineDown, LastManager, NobodyAnswers, NodeTimeout, NoQuorum, NoSwarm, TwoSwarms} {
+	for _, k := range []Kind{ErrEngineDown, ErrLastManager, ErrNobodyAnswers, ErrNodeTimeout, ErrNoQuorum, ErrNoSwarm, ErrTwoSwarms} {
 		if !slices.Contains(ids, string(k)) {
 			t.Errorf("nothing is of the kind %s", k)
 		}

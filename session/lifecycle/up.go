@@ -97,17 +97,17 @@ func otherwise(o Operator, err error) error {
 	if !errors.As(err, &t) || o.Created() {
 		return err
 	}
-	if trouble.IsAny(err, machine.ChecksFailed, machine.SubnetFailed) {
+	if trouble.IsAny(err, machine.ErrChecksFailed, machine.ErrSubnetFailed) {
 		// One that labs.yaml calls otherwise now may be what is in the way.
 		t.Next = append(t.Next, o.Forgotten()...)
 	}
 	if !o.Driver().Traits().Boxes {
 		return err
 	}
-	if errors.Is(err, machine.ProviderFailed) && o.Record().Provider != "" {
+	if errors.Is(err, machine.ErrProviderFailed) && o.Record().Provider != "" {
 		t.Next = append(t.Next, "which other providers this machine has: dcalab doctor")
 	}
-	if runtime.GOOS == "linux" && trouble.IsAny(err, machine.VagrantFailed, machine.ProviderFailed, machine.VirtualBoxFailed, machine.VirtualizationFailed, machine.ChecksFailed) {
+	if runtime.GOOS == "linux" && trouble.IsAny(err, machine.ErrVagrantFailed, machine.ErrProviderFailed, machine.ErrVirtualBoxFailed, machine.ErrVirtualizationFailed, machine.ErrChecksFailed) {
 		t.Next = append(t.Next, "without virtual machines: dcalab --driver sandbox up")
 	}
 	return err
