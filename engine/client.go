@@ -120,7 +120,7 @@ func (c *Client) Version(ctx context.Context) (string, error) {
 
 // call runs do with the API version negotiated and turns what comes back into
 // an *Error. One ping is spent on it in a client's life. Docker's client can
-// do this by itself, but swallows the error of a failed ping and then goes on
+// do this by itself, but swallows the error of a failed ping and then continues
 // with a version that an older engine refuses.
 func (c *Client) call(ctx context.Context, op string, limit time.Duration, do func(context.Context) error) error {
 	err := c.raw(ctx, op, limit, func(ctx context.Context) error {

@@ -26,7 +26,7 @@ var (
 	ErrLocked    = errors.New("the swarm is locked on this node")
 	ErrNotLocked = errors.New("the swarm is not locked on this node")
 	ErrWrongKey  = errors.New("wrong unlock key")
-	// ErrJoinTimeout: the join has not failed, it goes on in the background;
+	// ErrJoinTimeout: the join has not failed, it continues in the background;
 	// the node's state is pending.
 	ErrJoinTimeout = errors.New("the join continues in the background")
 	ErrBadToken    = errors.New("the join token is not valid for this swarm")
@@ -36,7 +36,7 @@ var (
 	ErrQuorumLoss   = errors.New("the swarm would lose its quorum")
 	ErrLastManager  = errors.New("the last manager cannot be demoted")
 	ErrStillManager = errors.New("a manager must be demoted before it is removed")
-	// ErrNotInRaft: promoted, and not taken into raft yet, so that it cannot be
+	// ErrNotInRaft: promoted, but not yet a member of raft, so it cannot be
 	// demoted.
 	ErrNotInRaft     = errors.New("the node does not take part in raft")
 	ErrNotDown       = errors.New("the node is not down")

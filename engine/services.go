@@ -49,7 +49,7 @@ func (c *Client) Services(ctx context.Context) ([]Service, error) {
 		var tasks []swarm.Task
 		// Engines before 20.10 do not count tasks.
 		if slices.ContainsFunc(services, func(s swarm.Service) bool { return s.ServiceStatus == nil || publishesOnHosts(s) }) {
-			// Of a service with thousands of old tasks, only the living ones.
+			// Of a service with thousands of old tasks, only the running ones.
 			tasks, err = c.api.TaskList(ctx, swarm.TaskListOptions{Filters: filters.NewArgs(filters.Arg("desired-state", "running"))})
 			if err != nil {
 				return err

@@ -23,7 +23,7 @@ func (r *Run) nodes(ctx context.Context) ([]engine.Node, error) {
 	return list, err
 }
 
-// ask asks a node anew in the background, after a step has changed what it
+// ask asks a node again in the background, after a step has changed what it
 // is: its answer is there, or on its way, when an await wants it. Where there is
 // none in the plan, nobody is asked.
 func (r *Run) ask(ctx context.Context, node string) {

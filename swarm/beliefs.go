@@ -114,7 +114,7 @@ type observations struct {
 	facts   []fact
 }
 
-// manages tells whether a node is a manager: by its own word, by a list, or,
+// manages tells whether a node is a manager: by what it says itself, by a list, or,
 // for one that cannot tell, by labs.yaml.
 func (w observations) manages(i int) bool {
 	f := w.facts[i]
@@ -192,7 +192,7 @@ func (w observations) belief(i int, term uint64) Belief {
 	return b
 }
 
-// place is where a member stands: the lab's nodes first, in their order.
+// place is a member's position in the output: the lab's nodes first, in their order.
 func (w observations) place(name string) int {
 	name, _, _ = strings.Cut(name, " ")
 	at := slices.IndexFunc(w.targets, func(t Target) bool { return t.Name == name })
@@ -210,7 +210,7 @@ func (w observations) memberNames(list []engine.Node) []string {
 		for i, t := range w.targets {
 			if strings.EqualFold(n.Hostname, t.Hostname) || strings.EqualFold(n.Hostname, t.Name) {
 				out[at] = t.Name
-				// An entry of what the node was before it was made anew.
+				// An entry of what the node was before it was recreated.
 				if id := w.facts[i].info.NodeID; id != "" && id != n.ID {
 					out[at] += " " + n.ID
 				}

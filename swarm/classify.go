@@ -14,7 +14,7 @@ import (
 	"github.com/dcalab/dcalab/lab"
 )
 
-// unknownCluster stands for a swarm whose id nobody could tell.
+// unknownCluster is the id of a swarm whose id is not known.
 const unknownCluster = "(unknown)"
 
 // classify puts together what the nodes said. Nodes in taken are not counted

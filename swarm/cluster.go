@@ -24,7 +24,7 @@ type Options struct {
 	Progress func(Event)
 	// Waiting is told before each pause of Await what is missing. May be nil.
 	Waiting func(missing []string)
-	// Reconnect gives the nodes and the ways to their engines anew before each
+	// Reconnect gives the nodes and the connections to their engines again before each
 	// look of Await: machines may start and stop meanwhile. The next look comes a
 	// second later then. May be nil: they stay what they are.
 	Reconnect func(context.Context) ([]Target, error)

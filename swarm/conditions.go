@@ -17,7 +17,7 @@ type Condition struct {
 	Check func(View) Finding
 }
 
-// Finding is how a condition stands.
+// Finding is the result of checking a condition.
 type Finding struct {
 	Holds bool
 	// Hopeless: it does not hold, and waiting does not help.

@@ -97,7 +97,7 @@ func PlanDissolve(v View) Plan {
 func mayRemain(v View) []Unfinished {
 	var out []Unfinished
 	if len(v.Swarms) == 0 && v.Cluster == "" {
-		return nil // of those who answer nobody is in one
+		return nil // no node that answers is in a swarm
 	}
 	for _, n := range v.Nodes {
 		if n.State.Answered() || errors.Is(n.Err, ErrAbsent) || n.Want == lab.RoleNone && !n.Listed || v.Quorum.HasQuorum && !n.Listed {

@@ -26,7 +26,7 @@ func (v View) Voters() []NodeView {
 }
 
 // Election tells whether the swarm has no leader and enough managers to elect
-// one. Raft begins an election 10 to 19 s after the last word of a leader.
+// one. Raft begins an election 10 to 19 s after the leader's last heartbeat.
 func (v View) Election() bool {
 	return v.Cluster != "" && v.Quorum.Managers > 0 && !v.Quorum.HasQuorum && len(v.Voters()) >= v.Quorum.Majority
 }

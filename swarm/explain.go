@@ -2,7 +2,7 @@ package swarm
 
 import "strings"
 
-// cause words a step's error for a person, who already reads the node's name
+// cause describes a step's error for a person, who already reads the node's name
 // in front of it, with what is known of its kind.
 func cause(node string, err error) string {
 	msg := err.Error()

@@ -101,7 +101,7 @@ func (v View) GuardRestarting(node string) error {
 
 // GuardDestroying is GuardStopping for nodes that will not come back. Where
 // the quorum is lost already, or nobody could tell, it also refuses managers:
-// a loss that starting them would mend would last.
+// a loss that starting them would undo would become permanent.
 func (v View) GuardDestroying(nodes ...string) error {
 	if v.Quorum.HasQuorum {
 		return v.GuardStopping(nodes...)

@@ -65,7 +65,7 @@ func PlanUnlock(v View, key engine.Secret) Plan {
 	p := Plan{View: v, end: endUnlock}
 	var steps []Step
 	for i, n := range v.Nodes {
-		// By the engine's own word: a locked node of another swarm is unlocked by its
+		// As the engine says itself: a locked node of another swarm is unlocked by its
 		// key just the same.
 		if v.facts[i].info.State == engine.StateLocked {
 			steps = append(steps, unlockStep{on(n.Name), !v.Quorum.HasQuorum, key})

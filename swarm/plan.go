@@ -48,7 +48,7 @@ type Plan struct {
 
 	end     ending
 	timeout time.Duration // of each step; zero means that of the cluster
-	command string        // that goes on with it after an interruption
+	command string        // that continues it after an interruption
 }
 
 // Changed is one node that is to be changed.
@@ -156,7 +156,7 @@ func PlanBootstrap(l *lab.Lab, v View, o PlanOptions) (Plan, error) {
 		return Plan{}, err
 	}
 	p.v = v
-	if len(o.TakeOver) > 0 { // which swarm is the lab's may hang on who leaves
+	if len(o.TakeOver) > 0 { // which swarm is the lab's may depend on which nodes leave
 		p.v = classify(v.labNodes, v.facts, o.TakeOver)
 	}
 	p.out.View, p.out.end, p.out.command = p.v, endBootstrap, o.command()
@@ -194,14 +194,14 @@ type PlanOptions struct {
 	// TakeOver names nodes (short names) that may be taken out of the swarm
 	// that they are in, where that is not the lab's; and nodes that are pending
 	// or locked and will not come back into the lab's by themselves, where it
-	// keeps its quorum without them. They leave, and join anew.
+	// keeps its quorum without them. They leave and rejoin.
 	TakeOver []string
 	// Only names the nodes (short names) that are brought where labs.yaml wants
 	// them, with the others and the swarm's settings left alone; there has to be
 	// a swarm already. Empty means all nodes.
 	Only []string
 
-	ignoreHung []string // nodes that were waited for in vain: they hang for good
+	ignoreHung []string // nodes that were waited for and still hang
 }
 
 // command is what a person types for the same.

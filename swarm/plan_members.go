@@ -113,7 +113,7 @@ func (p *planner) mustRejoin(n NodeView) bool {
 	case StatePending, StateLocked:
 		// It may never come back by itself: its key is lost, or it was killed right
 		// after its promotion and demoted while it was down (measured on 20.10: its
-		// raft log is empty, so that it never learns that raft let go of it; one
+		// raft log is empty, so it never learns that it was removed from raft; one
 		// that had been a manager for longer comes back as a worker). Only the user
 		// can know.
 		return slices.Contains(p.taken, n.Name) && p.v.Quorum.HasQuorum && p.v.GuardRemoval(n.NodeID) == nil

@@ -286,14 +286,14 @@ func (p *planner) planElection() error {
 	return p.noQuorum(broken)
 }
 
-// hung are the managers of whom a call is under way that gets no answer.
+// hung are the managers that do not answer a call that is under way.
 func (p *planner) hung() []NodeView {
 	return p.pick(func(n NodeView) bool {
 		return n.hung() && n.Cluster == p.v.Cluster && !slices.Contains(p.ignoreHung, n.Name)
 	})
 }
 
-// noQuorum says who is missing for one. broken are managers whose engine gave
+// noQuorum says which managers are missing. broken are managers whose engine gave
 // up on the swarm.
 func (p *planner) noQuorum(broken []NodeView) error {
 	q := p.v.Quorum
@@ -340,7 +340,7 @@ func (p *planner) noQuorum(broken []NodeView) error {
 }
 
 // lostManagers are the managers of the lab's swarm that cannot come back into
-// it: their machines are gone, or were made anew, or they left it.
+// it: their machines are gone or were recreated, or they left it.
 func lostManagers(v View) []NodeView {
 	return slices.DeleteFunc(v.managers(), func(n NodeView) bool {
 		return !errors.Is(n.Err, ErrAbsent) && n.State != StateInactive && (n.State != StateForeign || n.Cluster == v.Cluster)
@@ -364,7 +364,7 @@ func (p *planner) peers() []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-// LockedError is why nothing goes on in a swarm whose managers, these, wait for
+// LockedError is why nothing can be changed in a swarm whose managers, these, wait for
 // its key.
 func (v View) LockedError(nodes []NodeView) *trouble.Error {
 	next := []string{"enter the unlock key: dcalab swarm unlock"}

@@ -132,7 +132,7 @@ func Diagnose(v View, ages map[string]Validity, now time.Time) []Problem {
 
 // diagnoseExpired: an engine does not start its swarm with a certificate that
 // ran out, and no longer can ask for another one. Where the managers stand,
-// the node joins anew. Else one manager begins again with the swarm's data.
+// the node rejoins. Otherwise one manager starts a new cluster with the swarm's data.
 //
 // moby refuses init --force-new-cluster while the engine holds on to the swarm
 // that it could not start ("not a swarm manager": daemon/cluster/swarm.go,
@@ -291,7 +291,7 @@ func diagnoseElection(v View) Problem {
 }
 
 // managers are the nodes of the lab that are managers of its swarm, also those
-// that cannot be asked, of whom another one knows.
+// that cannot be asked and that another one knows of.
 func (v View) managers() []NodeView {
 	peers := map[string]bool{}
 	for i, n := range v.Nodes {

@@ -14,14 +14,14 @@ import (
 )
 
 // An engine that is promoted joins raft through the manager that it once joined
-// the swarm through, for as long as it runs (moby#37175; mended in 23.0.7,
+// the swarm through, for as long as it runs (moby#37175; fixed in 23.0.7,
 // 25.0.6 and 26.1.3). Where that one is a manager no more, or is down, it gives
 // up, and neither a second promotion nor a restart helps: it has to leave, and
 // to join as what it is to be. Nothing of its own is lost by that, because it
 // never came into raft; its labels and its availability are kept by its old
 // entry, which therefore goes last.
 
-// formerEntry gives the entry that holds the labels of a node that has to join anew:
+// formerEntry gives the entry that holds the labels of a node that has to rejoin:
 // of one whose engine gave up without being in raft, and of one that has left
 // for that reason, when whoever did it was interrupted.
 func formerEntry(v View, n NodeView) (engine.Node, bool) {
@@ -67,7 +67,7 @@ func rejoinSteps(v View, n NodeView, old engine.Node, role engine.Role) []Step {
 }
 
 // unreachedByLeader tells from what an engine says that the leader cannot reach
-// it: to join anew would end in the same way (swarmkit, raft.ProcessConf).
+// it: rejoining would end in the same way (swarmkit, raft.ProcessConf).
 func unreachedByLeader(said string) bool {
 	return strings.Contains(said, "prospective new cluster member")
 }
@@ -156,7 +156,7 @@ func whyNoManager(v View, m Changed) string {
 	return ""
 }
 
-// late are the entries that go after their nodes have joined anew, by id.
+// late are the entries that are removed after their nodes have rejoined, by id.
 func (p *planner) late() map[string]engine.Node {
 	out := map[string]engine.Node{}
 	for _, n := range p.v.Nodes {
@@ -168,7 +168,7 @@ func (p *planner) late() map[string]engine.Node {
 	return out
 }
 
-// keptLabels are the labels that a node has that is about to join anew, or has
+// keptLabels are the labels that a node has that is about to rejoin, or has
 // just done so, and that labs.yaml does not name.
 func (p *planner) keptLabels(n NodeView) map[string]string {
 	if old, ok := formerEntry(p.v, n); ok {

@@ -42,13 +42,13 @@ func PlanRemove(v View, names []string, gone bool) (Plan, error) {
 		ids = append(ids, m.ID)
 		out, err := planRemoval(v, m, gone)
 		if err != nil {
-			return p, cmp.Or(anchor, err) // gone, which err advises, would not mend that
+			return p, cmp.Or(anchor, err) // gone, which err advises, would not help
 		}
 		steps = append(steps, out...)
 	}
 	if err := v.GuardRemoval(ids...); err != nil {
 		if anchor != nil && slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return n.Orphan }) {
-			return p, anchor // which what err advises would not mend
+			return p, anchor // what err advises would not help
 		}
 		return p, err
 	}
@@ -145,7 +145,7 @@ func silent(m member, n NodeView, ours bool) error {
 }
 
 // planCleanup plans to clear what is left of a node of the lab that the swarm's
-// list no longer holds: entries of its earlier lives, and a swarm that it
+// list no longer holds: entries of the node before it was recreated, and a swarm that it
 // believes to be in.
 func planCleanup(v View, n NodeView) []Step {
 	var steps []Step

@@ -23,7 +23,7 @@ type Run struct {
 
 	mu    sync.Mutex    // guards what follows
 	facts []fact        // what the nodes said, as far as is known by now
-	asked []int         // how often each node was asked anew
+	asked []int         // how often each node was asked again
 	via   []string      // managers that take calls on the swarm, the best first
 	list  []engine.Node // the last list that an await saw
 	begun []Step        // in order
@@ -33,7 +33,7 @@ type Run struct {
 	key    func() (engine.Secret, error)
 	// changed are entries as the list showed them after their change.
 	changed []engine.Node
-	// again are the steps of nodes that left and joined anew, by name.
+	// again are the steps of nodes that left and rejoined, by name.
 	again map[string][]Step
 	// warned is what steps had to say, by node.
 	warned map[string][]string
@@ -124,7 +124,7 @@ const (
 	goOn
 )
 
-// stages does the stages in order, the steps of each at once.
+// stages runs the stages in order, the steps of each concurrently.
 func (r *Run) stages(ctx context.Context, plan Plan) []failure {
 	var failed []failure
 	out := map[string]bool{}
@@ -196,14 +196,14 @@ func (r *Run) atOnce(ctx context.Context, steps []Step, errs []error) {
 // each other until they give up (the engine, after 20 s).
 const joinsAtOnce = 8
 
-// begin takes what was observed as the ground for the next steps.
+// begin makes a Run that starts from what was observed.
 func (c *Cluster) begin(v View) *Run {
 	r := &Run{Cluster: c, view: v, facts: slices.Clone(v.facts), asked: make([]int, len(v.facts)), again: map[string][]Step{}, warned: map[string][]string{}}
 	for _, good := range []func(int, NodeView) bool{
 		func(i int, n NodeView) bool { return v.facts[i].listed && n.Leader },
 		func(i int, n NodeView) bool { return v.facts[i].listed && !n.Leader },
 		// A manager that was promoted a moment ago has no leader yet. It may be
-		// the one to ask by and by: where the other is demoted, the only one.
+		// the one to ask later: where the other is demoted, the only one.
 		func(i int, _ NodeView) bool { return !v.facts[i].listed },
 	} {
 		for i, n := range v.Nodes {
@@ -216,8 +216,8 @@ func (c *Cluster) begin(v View) *Run {
 }
 
 // askLastWhoGoes puts managers that stay before those that are demoted or leave,
-// and of these first who goes last: asking them spares following a change
-// through one that stops answering in its midst.
+// and of these first who goes last: asking them avoids following a change
+// through a manager that stops answering half-way.
 func (r *Run) askLastWhoGoes(steps []Step) {
 	goes := func(name string) int {
 		at := slices.IndexFunc(steps, func(s Step) bool {

@@ -60,7 +60,7 @@ func newRunbookWriter(v View, plan []Step) *RunbookWriter {
 			t.managers = append(t.managers, n.Name)
 		}
 	}
-	// Who stays a manager to the end is asked first, of these the leader.
+	// Managers that stay until the end are asked first, the leader before the others.
 	rank := func(name string) int {
 		if at := slices.IndexFunc(plan, func(s Step) bool {
 			return s.Node() == name && (s.Kind() == KindDemote || s.Kind() == KindLeave)

@@ -63,7 +63,7 @@ func (s awaitStep) Do(ctx context.Context, r *Run) error {
 	})
 }
 
-// lacking names the nodes that are not what s waits for, and why as far as
+// lacking names the nodes that do not yet meet what s waits for, and why as far as
 // their own engines or the list tell.
 func lacking(s awaitStep, targets []Target, facts []fact, list []engine.Node) []Unfinished {
 	var out []Unfinished

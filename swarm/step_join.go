@@ -38,7 +38,7 @@ func (s joinStep) Do(ctx context.Context, r *Run) error {
 	})
 	switch {
 	case errors.Is(err, engine.ErrJoinTimeout), errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-		// Not a failure: the engine goes on in the background.
+		// Not a failure: the engine continues in the background.
 		return r.awaitJoined(ctx, s.Node())
 	case errors.Is(err, engine.ErrAlreadyInSwarm):
 		// Somebody else was faster; the next look shows with which swarm.

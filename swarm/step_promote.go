@@ -66,7 +66,7 @@ func (s promoteStep) promote(ctx context.Context, r *Run) error {
 			return errors.New("the leader does not reach it as a manager yet, at " + net.JoinHostPort(n.Addr, RaftPort))
 		}
 		// The leader reaches it before its own raft log has come: a leader that
-		// is demoted then hands over to it in vain, and tries again after half
+		// is demoted then fails to hand over to it, and tries again after half
 		// a minute ("received MsgTimeoutNow but is not promotable", 20.10).
 		return own.of(r, s.Node(), func(e Engine) error {
 			_, err := e.Nodes(ctx)

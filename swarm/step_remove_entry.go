@@ -7,7 +7,7 @@ import (
 	"github.com/dcalab/dcalab/engine"
 )
 
-// removeEntryStep removes an entry that stands for no living node.
+// removeEntryStep removes an entry of a node that no longer exists.
 type removeEntryStep struct {
 	on
 	ID      string
@@ -25,7 +25,7 @@ func (s removeEntryStep) String() string {
 // Do demotes an entry where it is a manager's, waits until it has left raft,
 // and removes it.
 func (s removeEntryStep) Do(ctx context.Context, r *Run) error {
-	// Somebody may have been at work since the list was read: what the node
+	// Somebody may have changed the swarm since the list was read: what the node
 	// itself is now is never removed.
 	if e, err := r.engine(s.Node()); err == nil {
 		if info, err := e.Info(ctx); err == nil && info.State == engine.StateActive && info.NodeID == s.ID {
@@ -43,7 +43,7 @@ func (s removeEntryStep) Do(ctx context.Context, r *Run) error {
 				return err
 			}
 		}
-		// Raft lets go of a demoted node a moment after its role has changed;
+		// A demoted node leaves raft a moment after its role has changed;
 		// until then its entry cannot be removed.
 		return r.poll(ctx, func() error {
 			err := e.RemoveNode(ctx, s.ID, true)

@@ -29,7 +29,7 @@ type Engine interface {
 	Standalone(context.Context) (int, error)
 }
 
-// ErrAbsent stands in the chain of Target.Unreachable and tells that the machine does
+// ErrAbsent is wrapped by Target.Unreachable where the machine does
 // not exist: what does not exist holds no swarm.
 var ErrAbsent = errors.New("the machine does not exist")
 

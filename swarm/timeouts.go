@@ -25,7 +25,7 @@ const (
 	// heartbeatTimeout is how long a node that was just started may take to be
 	// heard by the leader: its agent tries again every 8 s at the latest.
 	heartbeatTimeout = 30 * time.Second
-	// demotionTimeout is enough for raft to let go of a manager; a dissolve does
+	// demotionTimeout is enough for a manager to leave raft; a dissolve does
 	// not hang on it.
 	demotionTimeout = 20 * time.Second
 	// promotedTimeout is for how long a manager that was just promoted, and that
@@ -106,5 +106,5 @@ func poll(ctx context.Context, timeout time.Duration, p pauses, look func() erro
 	}
 }
 
-// finalError marks an error that no further look will mend.
+// finalError marks an error that another look will not change.
 type finalError struct{ error }

@@ -73,7 +73,7 @@ type NodeView struct {
 	dissolved bool
 }
 
-// Entry is a line of the swarm's list that stands for no living node of the
+// Entry is a line of the swarm's list that belongs to no existing node of the
 // lab.
 type Entry struct {
 	engine.Node
@@ -107,7 +107,7 @@ type View struct {
 	Settings *engine.SwarmSettings
 	Quorum   Quorum
 	// Stale are entries of nodes of the lab as they were before they left or
-	// were made anew; judged only where the node itself answered.
+	// were recreated; judged only where the node itself answered.
 	Stale []Entry
 	// Unknown are entries with a host name that is not the lab's. They are left
 	// alone.

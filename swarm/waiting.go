@@ -13,7 +13,7 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
-// Awaited says for whom Changeable waits.
+// Awaited says which nodes Changeable waits for.
 type Awaited int
 
 // Who is waited for. A leader always is.
@@ -122,7 +122,7 @@ var errElection = errors.New("no leader")
 // *trouble.Error: no-swarm, nobody-answers, two-swarms, no-quorum.
 func (v View) NeedManager() error { return needManager(v, true) }
 
-// needManager is NeedManager; patient hopes for managers that hang.
+// needManager is NeedManager; with patient, managers that hang may still answer.
 func needManager(v View, patient bool) error {
 	p := planner{lab: &lab.Lab{}, v: v}
 	if !patient {
@@ -146,7 +146,7 @@ func needManager(v View, patient bool) error {
 	}
 	// Of one that hangs the next look tells more; of how many there are, too.
 	if alive := max(len(v.Voters()), v.Quorum.Reachable+len(p.pick(func(n NodeView) bool { return n.State == StatePending }))); (!patient || !v.Hanging()) && alive < v.Quorum.Majority {
-		return p.noQuorum(nil) // no election can mend that
+		return p.noQuorum(nil) // no election can change that
 	}
 	return electing
 }
