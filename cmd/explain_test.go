@@ -53,7 +53,7 @@ func taughtSession(t *testing.T, driver string, dry, explain bool) (s *session, 
 	a.settings.Set("dry-run", dry)
 	a.settings.Set("explain", explain)
 	a.settings.Set("quiet", true) // a runbook was asked for
-	var d machine.Driver = sandbox.New(sandbox.Config{})
+	var d machine.Driver = sandbox.New(sandbox.Config{Lab: &lab.Lab{}})
 	if driver == lab.DriverVagrant {
 		// A folder that is absent: there is no Dotfile to lead Vagrant to.
 		index, err := lab.OpenIndex(func(key string) string { return map[string]string{"XDG_STATE_HOME": "/home/ana maria/state"}[key] }, lab.Owner{})

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// mountsBelow lists the mount points in and below a folder (proc(5),
+// MountsBelow lists the mount points in and below a folder (proc(5),
 // mountinfo: the fifth field, with \040 for a space).
-func mountsBelow(dir string) ([]string, error) {
+func MountsBelow(dir string) ([]string, error) {
 	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = resolved
 	}

@@ -2,5 +2,5 @@
 
 package lab
 
-// mountsBelow finds none: only the sandbox driver mounts, and only on Linux.
-func mountsBelow(string) ([]string, error) { return nil, nil }
+// MountsBelow finds none: only the sandbox driver mounts, and only on Linux.
+func MountsBelow(string) ([]string, error) { return nil, nil }

@@ -147,7 +147,7 @@ func (s *State) Forget() error {
 		return err
 	}
 	defer dir.Close()
-	mounts, err := mountsBelow(s.Dir())
+	mounts, err := MountsBelow(s.Dir())
 	if err != nil {
 		return fmt.Errorf("look for mounts below %s: %w", s.Dir(), err)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
-// Verdict is what a check came to.
+// Verdict is the result of a check.
 type Verdict string
 
 // The verdicts of a check.
@@ -16,40 +16,40 @@ const (
 	VerdictOK      Verdict = "ok"
 	VerdictWarning Verdict = "warning" // works, and something will be slow, scarce or missing
 	VerdictFailure Verdict = "failure" // stops Up
-	VerdictUnknown Verdict = "unknown" // could not be looked at; Why says what stood in the way
+	VerdictUnknown Verdict = "unknown" // could not be examined; Why says what prevented it
 )
 
-// Check is one thing that was looked at on this machine.
+// Check is one thing that was examined on this machine.
 type Check struct {
 	// ID names the check: stable, lower case, with dashes ("host-only-range").
 	ID string `json:"id" yaml:"id"`
-	// What was looked at, in a few words ("host-only range").
+	// What was examined, in a few words ("host-only range").
 	What    string  `json:"what" yaml:"what"`
 	Verdict Verdict `json:"verdict" yaml:"verdict"`
-	// Why it came to the verdict: the version found, the address in the way.
+	// Why it has this verdict: the version found, the address that conflicts.
 	Why string `json:"why" yaml:"why"`
-	// Fixes, each of which would mend it; the best first.
+	// Fixes, each of which would solve it; the best first.
 	Fixes []Fix `json:"fixes,omitempty" yaml:"fixes,omitempty"`
 }
 
-// OK gives the check with that verdict. So do its sisters with theirs.
-func (c Check) OK(why string) Check { return c.came(VerdictOK, why, nil) }
+// OK gives the check with that verdict. The methods below give the others.
+func (c Check) OK(why string) Check { return c.with(VerdictOK, why, nil) }
 
 // Warning is for what works, and will be slow, scarce or missing.
-func (c Check) Warning(why string, fixes ...Fix) Check { return c.came(VerdictWarning, why, fixes) }
+func (c Check) Warning(why string, fixes ...Fix) Check { return c.with(VerdictWarning, why, fixes) }
 
 // Failure is for what stops Up.
-func (c Check) Failure(why string, fixes ...Fix) Check { return c.came(VerdictFailure, why, fixes) }
+func (c Check) Failure(why string, fixes ...Fix) Check { return c.with(VerdictFailure, why, fixes) }
 
-// Unknown is for what could not be looked at; why says what stood in the way.
-func (c Check) Unknown(why string, fixes ...Fix) Check { return c.came(VerdictUnknown, why, fixes) }
+// Unknown is for what could not be examined; why says what prevented it.
+func (c Check) Unknown(why string, fixes ...Fix) Check { return c.with(VerdictUnknown, why, fixes) }
 
-func (c Check) came(v Verdict, why string, fixes []Fix) Check {
+func (c Check) with(v Verdict, why string, fixes []Fix) Check {
 	c.Verdict, c.Why, c.Fixes = v, why, fixes
 	return c
 }
 
-// Fix is a way to mend what a check found.
+// Fix is a way to solve what a check found.
 type Fix struct {
 	// Text says what to do, as a person would be told; where Run is set, it is
 	// that command as it would be typed.
@@ -69,13 +69,13 @@ func Command(run ...string) Fix { return Fix{Text: runbook.Line(run...), Run: ru
 // Examiner is a Driver that can show each of its checks of this machine, not
 // only those that would stop Up. Its Preflight gives the failures among them.
 type Examiner interface {
-	// Examine changes nothing. Its checks come in a fixed order, the ground
-	// first; one that makes no sense after an earlier failure is left out.
+	// Examine changes nothing. Its checks have a fixed order, the basic ones first;
+	// one that makes no sense after an earlier failure is left out.
 	Examine(ctx context.Context) []Check
 }
 
 // Preflight makes one error of all failures among the checks, with everything
-// that would mend them; nil where there are none. Its id is that of the
+// that would solve them; nil where there are none. Its id is that of the
 // failure where there is only one, else "preflight".
 func Preflight(checks []Check) error {
 	e := &trouble.Error{ID: "preflight", What: "the lab cannot run on this machine", Exit: trouble.ExitRequirement}

@@ -23,7 +23,7 @@ const (
 	StatusUnknown Status = "unknown" // the driver could not tell
 )
 
-// Observer is told what a driver does while it does it. Its functions may be
+// Observer follows what a driver does. Its functions may be
 // called from several goroutines at once. Nil functions are not called.
 type Observer struct {
 	// Step is called when a node begins a step, named in a few words in the
@@ -35,9 +35,16 @@ type Observer struct {
 	Ready func(node.Endpoint)
 }
 
+// Begin calls Step, if there is one.
+func (o Observer) Begin(node, step string) {
+	if o.Step != nil {
+		o.Step(node, step)
+	}
+}
+
 // Driver runs the machines of one lab. Every method is idempotent, honours
 // ctx, and leaves the lab in a state from which the same or any other method
-// succeeds, wherever it was cut short (even by kill -9). Methods that take
+// succeeds, wherever it was interrupted (even by kill -9). Methods that take
 // nodes act on all the nodes of the lab when given none.
 type Driver interface {
 	// Name of the driver, as in labs.yaml.
@@ -45,7 +52,7 @@ type Driver interface {
 	// Traits of the driver on this machine.
 	Traits() Traits
 	// Preflight finds everything that would stop Up on this machine and
-	// returns it as one error with the commands that mend it. It changes
+	// returns it as one error with the commands that solve it. It changes
 	// nothing.
 	Preflight(ctx context.Context) error
 	// Up creates the nodes that are absent and starts those that are halted.
@@ -79,9 +86,9 @@ func NotCreated(node string) error {
 }
 
 // Limited is a Driver that can name what nodes on this machine will not be
-// able to do, so that nobody wonders later ("no ip_vs: published ports answer
-// only on the node that runs the task"), and what they mean for this machine.
-// None of it stops Up.
+// able to do, so that nobody is surprised later ("no ip_vs: published ports answer
+// only on the node that runs the task"), and what their presence means for this
+// machine. None of it stops Up.
 type Limited interface {
 	Limits(ctx context.Context) []string
 }

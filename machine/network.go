@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+
+	"github.com/dcalab/dcalab/lab"
 )
 
 // Network is an IPv4 network that this machine has.
@@ -28,7 +30,7 @@ func Interfaces() ([]Network, error) {
 	}
 	var out []Network
 	for _, i := range all {
-		addrs, _ := i.Addrs() // none of one that is gone meanwhile
+		addrs, _ := i.Addrs() // none of an interface that was removed meanwhile
 		for _, a := range addrs {
 			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
 				out = append(out, Network{i.Name, p, i.Flags&net.FlagUp == 0})
@@ -67,4 +69,17 @@ func word(text string) (b [4]byte, ok bool) {
 	}
 	binary.NativeEndian.PutUint32(b[:], binary.BigEndian.Uint32(raw))
 	return b, true
+}
+
+// HostsLines is what every node's /etc/hosts says about the nodes of a lab.
+func HostsLines(l *lab.Lab) string {
+	var b strings.Builder
+	for _, n := range l.Nodes {
+		names := n.Name
+		if full := l.Hostname(n); full != n.Name {
+			names = full + " " + n.Name
+		}
+		fmt.Fprintf(&b, "%s %s\n", n.IP, names)
+	}
+	return b.String()
 }

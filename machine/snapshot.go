@@ -25,7 +25,7 @@ type Snapshot struct {
 }
 
 // Snapshotter is a Driver that can keep the disks of a whole lab and bring
-// them back. Like a Driver's methods, these can be cut short anywhere: a
+// them back. Like a Driver's methods, these can be interrupted anywhere: a
 // snapshot that was not finished is never listed, and the same call again
 // succeeds.
 //
@@ -38,12 +38,12 @@ type Snapshotter interface {
 	SaveSnapshot(ctx context.Context, o Observer, name string) error
 	// RestoreSnapshot brings all disks back, with the host keys that are on
 	// them; what was on the nodes since is lost. It is all nodes or none: where
-	// it is cut short, either no node has changed, or whichever command starts
+	// it is interrupted, either no node has changed, or whichever command starts
 	// the nodes next brings back the rest, or refuses and says that the restore
 	// must be repeated. An unknown name is an error that wraps ErrNoSnapshot.
 	// One of other nodes than the lab has now is refused (see Fits).
 	RestoreSnapshot(ctx context.Context, o Observer, name string) error
-	// DeleteSnapshot forgets one; the nodes, which may run, stay as they are.
+	// DeleteSnapshot removes one; the nodes, which may run, stay as they are.
 	// An unknown name is an error that wraps ErrNoSnapshot.
 	DeleteSnapshot(ctx context.Context, o Observer, name string) error
 	// Snapshots lists those that are complete, the oldest first. It changes
@@ -51,7 +51,7 @@ type Snapshotter interface {
 	Snapshots(ctx context.Context) ([]Snapshot, error)
 }
 
-// SnapshotRoom is a Snapshotter that can tell beforehand, while the nodes
+// SnapshotRoom is a Snapshotter that can tell in advance, while the nodes
 // still run, whether there is room on this machine's disk. An error has the
 // numbers in it.
 type SnapshotRoom interface {

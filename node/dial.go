@@ -1,19 +1,18 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/agent"
 
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -23,9 +22,6 @@ const (
 	// be twice as slow.
 	defaultTimeout   = 10 * time.Second
 	defaultKeepAlive = 5 * time.Second
-	// agentTimeout is for the whole conversation with the agent, which may
-	// have to ask its owner for a touch or a passphrase.
-	agentTimeout = 15 * time.Second
 	// maxSessions stays below the 10 that sshd_config(5) gives a connection
 	// (MaxSessions), so that a ssh of somebody else's making still fits.
 	maxSessions = 8
@@ -228,9 +224,6 @@ func dialOnce(ctx context.Context, ep Endpoint, o Options, identity ssh.Signer) 
 	if err != nil {
 		return nil, err
 	}
-	// Closing the connection is what interrupts a handshake.
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-
 	signers, closeAgent := loginKeys(ctx, identity, o.AgentSocket)
 	defer closeAgent()
 	var keyErr error // the handshake's own error does not always carry it
@@ -243,13 +236,8 @@ func dialOnce(ctx context.Context, ep Endpoint, o Options, identity ssh.Signer) 
 			return keyErr
 		},
 	}
-	sc, chans, reqs, err := ssh.NewClientConn(conn, ep.HostKeyAlias, cfg)
-	if !stop() && err == nil {
-		_ = sc.Close()
-		err = ctx.Err()
-	}
+	client, err := handshake(ctx, conn, ep, cfg)
 	if err != nil {
-		_ = conn.Close()
 		var neg *ssh.AlgorithmNegotiationError
 		switch {
 		case keyErr != nil:
@@ -262,9 +250,47 @@ func dialOnce(ctx context.Context, ep Endpoint, o Options, identity ssh.Signer) 
 		case ctx.Err() != nil:
 			return nil, &slowError{ctx.Err()}
 		}
+	}
+	return client, err
+}
+
+// handshake logs in over a connection, within ctx. Where it fails, it closes it.
+func handshake(ctx context.Context, conn net.Conn, ep Endpoint, cfg *ssh.ClientConfig) (*ssh.Client, error) {
+	// Closing the connection is what interrupts a handshake.
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	sc, chans, reqs, err := ssh.NewClientConn(conn, ep.HostKeyAlias, cfg)
+	if !stop() && err == nil {
+		_ = sc.Close()
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = conn.Close()
 		return nil, err
 	}
 	return ssh.NewClient(sc, chans, reqs), nil
+}
+
+// ShowsPinnedKey tells whether a node answers and shows a host key that the file
+// knownHosts has for it. Nobody logs in. connect is how long the connection may
+// take, apart from the handshake.
+func ShowsPinnedKey(ctx context.Context, ep Endpoint, knownHosts string, connect time.Duration) bool {
+	pins, err := loadPins(knownHosts, ep.HostKeyAlias)
+	if err != nil || len(pins.known) == 0 {
+		return false
+	}
+	d := net.Dialer{Timeout: connect}
+	conn, err := d.DialContext(ctx, ep.Network, ep.Address)
+	if err != nil {
+		return false
+	}
+	seen := errors.New("host key seen")
+	_, err = handshake(ctx, conn, ep, &ssh.ClientConfig{
+		User: ep.User, HostKeyAlgorithms: pins.algorithms(),
+		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
+			return cmp.Or(pins.check(key, nil), seen)
+		},
+	})
+	return errors.Is(err, seen)
 }
 
 // slowError is an sshd that took the connection, and did not let anybody in
@@ -333,76 +359,5 @@ func explainDial(ctx context.Context, ep Endpoint, err error) error {
 		Why:  why + ": " + cause.Error(),
 		Next: []string{"dcalab status    # is the machine running?", "dcalab up " + ep.Node},
 		Err:  cause,
-	}
-}
-
-// readIdentity reads the endpoint's private key. It gives nil where there is
-// none to use and an agent may have one.
-func readIdentity(ep Endpoint, o Options) (ssh.Signer, error) {
-	if ep.IdentityFile == "" && o.AgentSocket != "" {
-		return nil, nil
-	}
-	pem, err := readKey(ep.IdentityFile)
-	if err == nil {
-		var signer ssh.Signer
-		if signer, err = ssh.ParsePrivateKey(pem); err == nil {
-			return signer, nil
-		}
-	}
-	if o.AgentSocket != "" {
-		return nil, nil
-	}
-	e := &trouble.Error{
-		ID: "identity-unreadable", Where: ep.Node, What: "read the private key " + ep.IdentityFile,
-		Next: []string{"put the key back, or make the lab anew with a new one: dcalab destroy, then dcalab up"}, Err: err,
-	}
-	var locked *ssh.PassphraseMissingError
-	if errors.As(err, &locked) {
-		e.Why = "it is protected by a passphrase"
-		e.Next = []string{"ssh-add " + Quote(ep.IdentityFile) + "    # dcalab asks the agent of SSH_AUTH_SOCK"}
-	}
-	return nil, e
-}
-
-// readKey reads a private key, which is a file of a few kilobytes.
-func readKey(path string) ([]byte, error) {
-	const limit = 64 << 10
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular() || info.Size() > limit:
-		return nil, errors.New("it is not the file of a key")
-	}
-	return os.ReadFile(path)
-}
-
-// loginKeys gives the keys to offer, the lab's own first: sshd counts each
-// that it refuses (MaxAuthTries). They are of one publickey method, because a
-// client may try each method once. An agent that does not answer has no keys.
-func loginKeys(ctx context.Context, identity ssh.Signer, socket string) (keys func() ([]ssh.Signer, error), closeAgent func()) {
-	var conn net.Conn
-	keys = func() ([]ssh.Signer, error) {
-		var all []ssh.Signer
-		if identity != nil {
-			all = append(all, identity)
-		}
-		if socket == "" {
-			return all, nil
-		}
-		var d net.Dialer
-		if c, err := d.DialContext(ctx, "unix", socket); err == nil {
-			conn = c
-			_ = c.SetDeadline(time.Now().Add(agentTimeout))
-			if more, err := agent.NewClient(c).Signers(); err == nil {
-				all = append(all, more...)
-			}
-		}
-		return all, nil
-	}
-	return keys, func() {
-		if conn != nil {
-			_ = conn.Close()
-		}
 	}
 }

@@ -3,10 +3,7 @@ package machinetest
 import (
 	"bytes"
 	"context"
-	"fmt"
-	"net"
-	"os"
-	"strings"
+	"errors"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -15,44 +12,21 @@ import (
 )
 
 // Exec logs in to a node whose host key is key, runs one shell command and
-// gives what it printed. An exit status other than 0 is an *ssh.ExitError
-// (wrapped, with what the command wrote to stderr).
-//
-// It is small on purpose, and not package node's: the contract is to be
-// tested with nothing in between.
+// gives what it printed. An exit status other than 0 is a *node.RunError.
 func Exec(ctx context.Context, ep node.Endpoint, key ssh.PublicKey, command string) (string, error) {
-	pem, err := os.ReadFile(ep.IdentityFile)
-	if err != nil {
-		return "", err
-	}
-	signer, err := ssh.ParsePrivateKey(pem)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", ep.IdentityFile, err)
-	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, ep.Network, ep.Address)
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	c, chans, reqs, err := ssh.NewClientConn(conn, ep.HostKeyAlias, &ssh.ClientConfig{
-		User: ep.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)},
-		HostKeyCallback:   ssh.FixedHostKey(key),
-		HostKeyAlgorithms: []string{key.Type()},
+	c, err := node.Dial(ctx, ep, node.Options{
+		Timeouts: node.Timeouts{Answer: time.Hour}, // ctx is the limit
+		LearnHostKey: func(_ string, shown ssh.PublicKey) error {
+			if !bytes.Equal(shown.Marshal(), key.Marshal()) {
+				return errors.New("it shows another host key than the one that is pinned")
+			}
+			return nil
+		},
 	})
 	if err != nil {
 		return "", err
 	}
-	client := ssh.NewClient(c, chans, reqs)
-	defer client.Close()
-	session, err := client.NewSession()
-	if err != nil {
-		return "", err
-	}
-	var stdout, stderr bytes.Buffer
-	session.Stdout, session.Stderr = &stdout, &stderr
-	if err := session.Run(command); err != nil {
-		return stdout.String(), fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
-	}
-	return stdout.String(), nil
+	defer c.Close()
+	r, err := c.Run(ctx, command, nil)
+	return string(r.Stdout), err
 }

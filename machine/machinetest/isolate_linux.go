@@ -25,7 +25,7 @@ func Ground(path string) (own string, release func() error, err error) {
 		return "", nil, err
 	}
 	release = func() error { return os.RemoveAll(own) }
-	// Root's own, and for others to enter, as the driver wants them.
+	// Owned by root, and open to others, as the driver requires.
 	if err := errors.Join(os.Chmod(own, 0o755), os.MkdirAll(path, 0o755)); err != nil { //nolint:gosec // folders
 		return own, release, err
 	}
@@ -53,7 +53,9 @@ func Isolate() (status int, done bool) {
 			err = netlink.LinkSetUp(lo)
 		}
 		if err == nil && os.Getenv(isolated) == "new" {
-			err = unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755")
+			// Where the host forwards, so does a new network namespace.
+			err = errors.Join(unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"),
+				os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0))
 			// What the tests start goes on in here.
 			os.Setenv(isolated, "entered")
 		}

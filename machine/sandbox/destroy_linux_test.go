@@ -71,7 +71,7 @@ func TestBehindItsBack(t *testing.T) {
 		mend bool
 	}{
 		{"nothing", func(*testing.T, *fixture) {}, true},
-		{"the runtime folder removed", remove(func(f *fixture) string { return f.driver().runtime() }), false},
+		{"the runtime folder removed", remove(func(f *fixture) string { return runtimeDir(f.ID) }), false},
 		{"the runtime folder of all labs removed", func(t *testing.T, f *fixture) {
 			t.Helper()
 			remove(func(*fixture) string { return runtimeRoot })(t, f)
@@ -80,11 +80,11 @@ func TestBehindItsBack(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, false},
-		{"runc's state removed", remove(func(f *fixture) string { return f.driver().runtime(".runc") }), true},
+		{"runc's state removed", remove(func(f *fixture) string { return runtimeDir(f.ID, ".runc") }), true},
 		{"the node's disk removed", remove(func(f *fixture) string { return f.Nodes + "/master" }), false},
 		{"all disks removed", remove(func(f *fixture) string { return f.Nodes }), false},
-		{"the bridge removed", func(t *testing.T, f *fixture) { t.Helper(); removeLink(t, f.driver().bridge()) }, true},
-		{"the node's interface removed", func(t *testing.T, f *fixture) { t.Helper(); removeLink(t, f.driver().veth("master")) }, false},
+		{"the bridge removed", func(t *testing.T, f *fixture) { t.Helper(); removeLink(t, f.driver().net.bridge()) }, true},
+		{"the node's interface removed", func(t *testing.T, f *fixture) { t.Helper(); removeLink(t, f.driver().net.veth("master")) }, false},
 		{"PID 1 of the node killed", func(t *testing.T, f *fixture) {
 			t.Helper()
 			if err := unix.Kill(pidOf(t, f), unix.SIGKILL); err != nil {
@@ -98,7 +98,7 @@ func TestBehindItsBack(t *testing.T) {
 		{"the firewall flushed", func(t *testing.T, f *fixture) {
 			t.Helper()
 			d := f.driver()
-			if err := d.disallow(); err != nil {
+			if err := d.net.disallow(); err != nil {
 				t.Fatal(err)
 			}
 		}, true},
@@ -172,7 +172,7 @@ func TestHalfMadeDisk(t *testing.T) {
 func TestKilledProbe(t *testing.T) {
 	f := newFixture(t, "master")
 	for _, dir := range []string{f.Root, probeInMemory} {
-		if err := os.MkdirAll(filepath.Join(dir, f.driver().probePrefix()+"1", "upper"), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(dir, f.driver().disks.probePrefix()+"1", "upper"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -196,10 +196,10 @@ func TestClaim(t *testing.T) {
 		t.Fatal(err)
 	}
 	claimed := make(chan error, 1)
-	go func() { claimed <- d.claim() }()
+	go func() { claimed <- d.place.claim() }()
 	// The claim waits for the lock, which is the case when it can be seen to.
 	eventually(t, "the claim waits or is done", func() bool {
-		return len(claimed) > 0 || strings.Contains(readFirst("/proc/locks"), "-> FLOCK")
+		return len(claimed) > 0 || strings.Contains(readText("/proc/locks"), "-> FLOCK")
 	})
 	if err := unix.Rmdir(runtimeRoot); err != nil {
 		t.Errorf("a lab came while the folder was locked: %v", err)
@@ -208,10 +208,10 @@ func TestClaim(t *testing.T) {
 	if err := <-claimed; err != nil {
 		t.Fatal(err)
 	}
-	if err := newFixtureBeside(t).driver().leave(); err != nil {
+	if err := removeSharedByLabs(filepath.Dir(newFixtureBeside(t).Nodes)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(d.runtime()); err != nil {
+	if _, err := os.Stat(runtimeDir(f.ID)); err != nil {
 		t.Errorf("the claim does not hold: %v", err)
 	}
 }
@@ -232,7 +232,7 @@ func TestUpDuringHalt(t *testing.T) {
 			}
 			// Until it has stopped, a SIGTERM ends an engine that has just begun.
 			eventually(t, "it has stopped", func() bool {
-				return strings.Contains(readFirst(fmt.Sprintf("/proc/%d/stat", stopped)), ") T ")
+				return strings.Contains(readText(fmt.Sprintf("/proc/%d/stat", stopped)), ") T ")
 			})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -264,9 +264,9 @@ func engineOf(t *testing.T, f *fixture) (pid int) {
 			t.Fatal(err)
 		}
 		for _, p := range procs {
-			_, rest, _ := strings.Cut(readFirst(p+"/status"), "\nPPid:\t")
+			_, rest, _ := strings.Cut(readText(p+"/status"), "\nPPid:\t")
 			parent, _, _ := strings.Cut(rest, "\n")
-			if readFirst(p+"/comm") == "dockerd\n" && strings.Contains(readFirst(p+"/cgroup"), f.ID) && readFirst("/proc/"+parent+"/comm") != "dockerd\n" {
+			if readText(p+"/comm") == "dockerd\n" && strings.Contains(readText(p+"/cgroup"), f.ID) && readText("/proc/"+parent+"/comm") != "dockerd\n" {
 				pid, _ = strconv.Atoi(filepath.Base(p))
 			}
 		}

@@ -86,13 +86,13 @@ type fixture struct {
 func newFixture(t *testing.T, nodes ...string) *fixture {
 	t.Helper()
 	f := newFixtureBeside(t, nodes...)
-	forwarding := readFirst(forwardSwitch)
+	forwarding := readText(forwardSwitch)
 	t.Cleanup(func() {
 		if err := f.driver().Destroy(context.Background(), machine.Observer{}); err != nil {
 			t.Errorf("destroy at the end: %v", err)
 		}
 		f.wantNothing(t)
-		if now := readFirst(forwardSwitch); now != forwarding {
+		if now := readText(forwardSwitch); now != forwarding {
 			t.Errorf("ip_forward is %q, was %q", now, forwarding)
 		}
 	})
@@ -152,7 +152,7 @@ func (f *fixture) driver() *Driver {
 		Lab: f.Lab, ID: f.ID, Dir: f.Nodes, Root: f.Root, Executable: exe,
 		IdentityFile: f.path("id"),
 		AuthorizedKey: func() (ssh.PublicKey, error) {
-			key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(readFirst(f.path("id.pub"))))
+			key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(readText(f.path("id.pub"))))
 			return key, err
 		},
 		PinHostKey: func(host string, key ssh.PublicKey) error {
@@ -172,13 +172,13 @@ func (f *fixture) driver() *Driver {
 // claim makes the lab's folders of root's, with their record.
 func (f *fixture) claim(t *testing.T) {
 	t.Helper()
-	if err := f.driver().claim(); err != nil {
+	if err := f.driver().place.claim(); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func (f *fixture) hostKey(alias string) (ssh.PublicKey, bool) {
-	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(readFirst(f.path("keys/" + alias))))
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(readText(f.path("keys/" + alias))))
 	return key, err == nil
 }
 
@@ -272,11 +272,11 @@ func (f *fixture) leftovers(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	for _, p := range procs {
-		if strings.Contains(readFirst(p+"/stat"), ") Z ") {
+		if strings.Contains(readText(p+"/stat"), ") Z ") {
 			continue // dead; whoever is PID 1 on this host has yet to collect it
 		}
-		cmdline := strings.ReplaceAll(readFirst(p+"/cmdline"), "\x00", " ")
-		if strings.Contains(readFirst(p+"/cgroup"), f.ID) || strings.Contains(cmdline, f.ID) {
+		cmdline := strings.ReplaceAll(readText(p+"/cmdline"), "\x00", " ")
+		if strings.Contains(readText(p+"/cgroup"), f.ID) || strings.Contains(cmdline, f.ID) {
 			found("process %s %s", filepath.Base(p), cmdline)
 		}
 	}
@@ -307,7 +307,7 @@ func (f *fixture) leftovers(t *testing.T) []string {
 			found("iptables %s", strings.TrimSpace(line))
 		}
 	}
-	for line := range strings.Lines(readFirst("/proc/self/mountinfo")) {
+	for line := range strings.Lines(readText("/proc/self/mountinfo")) {
 		if strings.Contains(line, f.ID) || strings.Contains(line, f.Nodes) {
 			found("mount %s", strings.TrimSpace(line))
 		}
@@ -389,7 +389,7 @@ func TestLeftoversAreFound(t *testing.T) {
 			t.Errorf("no rule with %q in %q", rule, left)
 		}
 	}
-	if got := strings.TrimSpace(readFirst(forwardSwitch)); got != "1" {
+	if got := strings.TrimSpace(readText(forwardSwitch)); got != "1" {
 		t.Errorf("ip_forward is %s with an uplink, want 1", got)
 	}
 	if got := f.sh(t, "master", "ip route show default"); !strings.Contains(got, "via 10.20.20.1 dev enp0s8") {

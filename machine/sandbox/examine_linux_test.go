@@ -75,14 +75,14 @@ func TestChecksOfAHostThatLacksSomething(t *testing.T) {
 		}
 	})
 	t.Run("a folder without overlays", func(t *testing.T) {
-		d.cfg.Dir = "/proc/self" // nothing can be put there
+		d.checks.disks.dir = "/proc/self" // nothing can be put there
 		c := d.checkDisks(true)
 		if c.Verdict == machine.VerdictOK {
 			t.Errorf("%+v", c)
 		}
 	})
 	t.Run("a folder that nothing can be written to", func(t *testing.T) {
-		d.cfg.Dir = t.TempDir()
+		d.checks.disks.dir = t.TempDir()
 		// A mount of this thread's alone, which ends with the test.
 		runtime.LockOSThread()
 		if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
@@ -91,10 +91,10 @@ func TestChecksOfAHostThatLacksSomething(t *testing.T) {
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			t.Fatal(err)
 		}
-		if err := unix.Mount("none", d.cfg.Dir, "tmpfs", unix.MS_RDONLY, "mode=755"); err != nil {
+		if err := unix.Mount("none", d.checks.disks.dir, "tmpfs", unix.MS_RDONLY, "mode=755"); err != nil {
 			t.Fatal(err)
 		}
-		defer unix.Unmount(d.cfg.Dir, unix.MNT_DETACH)
+		defer unix.Unmount(d.checks.disks.dir, unix.MNT_DETACH)
 		c := d.checkDisks(true)
 		if c.Verdict != machine.VerdictFailure || !strings.Contains(c.Why, "read-only") || len(c.Fixes) != 1 || strings.Contains(c.Fixes[0].Text, "modprobe") {
 			t.Errorf("%+v", c)
@@ -131,7 +131,7 @@ func TestMoreNodesThanMemory(t *testing.T) {
 	if !errors.As(err, &told) || told.ID != "memory" {
 		t.Fatalf("got %v", err)
 	}
-	if d.disk("node01").exists() {
+	if d.disks.disk("node01").exists() {
 		t.Error("node01 was made")
 	}
 	if err := d.Up(t.Context(), machine.Observer{}, "master"); err != nil {

@@ -182,8 +182,8 @@ func TestRootInsideIsLessThanOutside(t *testing.T) {
 	}
 	limited := false
 	for _, root := range roots {
-		dir := filepath.Join(root, f.driver().cgroup("node01"))
-		most := strings.TrimSpace(readFirst(filepath.Join(dir, "pids.max")))
+		dir := filepath.Join(root, f.driver().nodes.cgroup("node01"))
+		most := strings.TrimSpace(readText(filepath.Join(dir, "pids.max")))
 		if most == "" {
 			continue // another controller's
 		}
@@ -192,7 +192,7 @@ func TestRootInsideIsLessThanOutside(t *testing.T) {
 			t.Errorf("a node may have %s processes, want %s", most, want)
 		}
 		// A small limit makes a small bomb do. dash ends at the first failure.
-		now, err := strconv.Atoi(strings.TrimSpace(readFirst(filepath.Join(dir, "pids.current"))))
+		now, err := strconv.Atoi(strings.TrimSpace(readText(filepath.Join(dir, "pids.current"))))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -122,7 +122,7 @@ func newLAN(t *testing.T, subnet netip.Prefix) *elsewhere {
 // dropped counts what the last rule of a lab's chain has dropped, in packets.
 func dropped(t *testing.T, d *Driver) int {
 	t.Helper()
-	out, err := exec.Command("iptables", "-w", "-v", "-x", "-n", "-L", d.chain()).Output()
+	out, err := exec.Command("iptables", "-w", "-v", "-x", "-n", "-L", d.net.chain()).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestNodesAreNotOnTheLAN(t *testing.T) {
 	lan := newLAN(t, f.Lab.Subnet)
 	// Whoever had a lab of an earlier release up has rules without an end.
 	d := f.up(t)
-	if out, err := exec.Command("iptables", "-w", "-D", d.chain(), "-o", d.bridge(), "-j", "DROP").CombinedOutput(); err != nil {
+	if out, err := exec.Command("iptables", "-w", "-D", d.net.chain(), "-o", d.net.bridge(), "-j", "DROP").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	f.up(t)
@@ -214,7 +214,7 @@ func TestForwardingIsKeptPerNetworkNamespace(t *testing.T) {
 	f := newFixture(t, "master")
 	newLAN(t, f.Lab.Subnet)
 	f.up(t)
-	if !forwards() || strings.TrimSpace(readFirst(forwardSwitch)) != "1" {
+	if !forwards() || strings.TrimSpace(readText(forwardSwitch)) != "1" {
 		t.Fatal("forwarding is not on, or not remembered")
 	}
 	if limits := strings.Join(f.driver().Limits(t.Context()), "\n"); !strings.Contains(limits, "ip_forward") {
@@ -234,11 +234,11 @@ func TestForwardingIsKeptPerNetworkNamespace(t *testing.T) {
 		}
 		return unforward()
 	})
-	if got := strings.TrimSpace(readFirst(forwardSwitch)); got != "1" {
+	if got := strings.TrimSpace(readText(forwardSwitch)); got != "1" {
 		t.Errorf("another network namespace switched forwarding to %s", got)
 	}
 	f.destroy(t)
-	if got := strings.TrimSpace(readFirst(forwardSwitch)); got != "0" {
+	if got := strings.TrimSpace(readText(forwardSwitch)); got != "0" {
 		t.Errorf("forwarding is %s after the last lab went", got)
 	}
 	// On before: it stays on.
@@ -250,7 +250,7 @@ func TestForwardingIsKeptPerNetworkNamespace(t *testing.T) {
 		t.Error("dcalab remembers that it switched on what was on")
 	}
 	f.destroy(t)
-	if got := strings.TrimSpace(readFirst(forwardSwitch)); got != "1" {
+	if got := strings.TrimSpace(readText(forwardSwitch)); got != "1" {
 		t.Errorf("forwarding is %s, and was on before", got)
 	}
 	if err := os.WriteFile(forwardSwitch, []byte("0"), 0); err != nil {
@@ -271,11 +271,11 @@ func TestTheLastLabSwitchesForwardingOff(t *testing.T) {
 	f.up(t)
 	g.up(t)
 	f.destroy(t)
-	if got := strings.TrimSpace(readFirst(forwardSwitch)); got != "1" {
+	if got := strings.TrimSpace(readText(forwardSwitch)); got != "1" {
 		t.Errorf("forwarding is %s while a lab is left", got)
 	}
 	g.destroy(t)
-	if got := strings.TrimSpace(readFirst(forwardSwitch)); got != "0" {
+	if got := strings.TrimSpace(readText(forwardSwitch)); got != "0" {
 		t.Errorf("forwarding is %s after the last lab went", got)
 	}
 }

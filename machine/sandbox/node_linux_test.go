@@ -41,7 +41,7 @@ func TestNode(t *testing.T) {
 			kinds := map[string]bool{}
 			for _, root := range roots {
 				for file, value := range want {
-					got := strings.TrimSpace(readFirst(filepath.Join(root, f.driver().cgroup(n.Name), file)))
+					got := strings.TrimSpace(readText(filepath.Join(root, f.driver().nodes.cgroup(n.Name), file)))
 					if got == "" {
 						continue // this hierarchy has no such controller
 					}
@@ -139,7 +139,7 @@ func TestNode(t *testing.T) {
 			t.Errorf("there are %s password hashes", got)
 		}
 		for _, path := range []string{"/etc/machine-id", "/etc/ssh/ssh_host_ed25519_key.pub"} {
-			if host := strings.TrimSpace(readFirst(path)); host != "" && f.sh(t, "node01", "cat "+path) == host {
+			if host := strings.TrimSpace(readText(path)); host != "" && f.sh(t, "node01", "cat "+path) == host {
 				t.Errorf("%s is the host's", path)
 			}
 		}

@@ -16,8 +16,8 @@ func TestOrphans(t *testing.T) {
 		New:     func(*testing.T) machine.Driver { return f.driver() },
 		HostKey: f.hostKey,
 	}, func(l *lab.Lab) machine.Driver {
-		d := f.driver()
-		d.cfg.Lab = l
-		return d
+		cfg := f.driver().cfg
+		cfg.Lab = l
+		return New(cfg)
 	})
 }

@@ -18,13 +18,30 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
-// What root reads, mounts, writes or removes for a lab lies in Config.Dir and
-// below /run/dcalab, where only root can put it. Every method makes sure of it
-// (trust) before it does anything: each folder on the way is opened without
-// following a link, is root's, and nobody else may write to it. So nothing of
-// what is below can be swapped, and paths may be used from there on.
+// place is the folders in which root keeps a lab: Config.Dir, and the lab's own
+// below /run/dcalab. What root reads, mounts, writes or removes for the lab is in
+// there, where only root can put it. Every method of the Driver verifies this
+// before it does anything: each folder on the way is opened without following a
+// link, is root's, and nobody else may write to it. So nothing below can be
+// swapped, and paths may be used from there on.
+type place struct {
+	dir  string
+	mine Place // the record as it should be, apart from Created
+}
+
+func newPlace(cfg Config) place {
+	return place{cfg.Dir, Place{
+		Format: placeFormat, ID: cfg.ID, Lab: cfg.Lab.Name, UID: cfg.UID, Root: cfg.Root, Config: cfg.Config, Subnet: cfg.Lab.Subnet.String(),
+	}}
+}
+
+// runtimeDir is the folder below /run/dcalab of the lab with that id, or a path in it.
+func runtimeDir(id string, elem ...string) string {
+	return filepath.Join(append([]string{runtimeRoot, id}, elem...)...)
+}
 
 const (
+	runtimeRoot = "/run/dcalab"
 	placeRecord = "lab.json"
 	placeFormat = 1
 	// placeMode lets others see which nodes there are, and no more.
@@ -33,8 +50,8 @@ const (
 	recordMax = 1 << 16
 )
 
-// openOwned opens a folder of root's below one of root's, for looking up names
-// in it only. Absence is ENOENT.
+// openOwned opens a folder of root's in one of root's, only to look up names in
+// it. Absence is ENOENT.
 func openOwned(path string) (*os.File, error) {
 	parent, err := os.OpenFile(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -55,7 +72,7 @@ func openOwned(path string) (*os.File, error) {
 	return dir, nil
 }
 
-// owned refuses a file or folder that anybody but root may change.
+// owned refuses a file or folder that anybody other than root may change.
 func owned(f *os.File) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
@@ -74,55 +91,50 @@ func owned(f *os.File) error {
 // shown for all users who have no uid there: the host's root is one of them
 // (user_namespaces(7)).
 func unmapped(uid uint32) bool {
-	return os.Geteuid() != 0 && strings.TrimSpace(readFirst("/proc/sys/kernel/overflowuid")) == strconv.Itoa(int(uid)) &&
-		strings.Join(strings.Fields(readFirst("/proc/self/uid_map")), " ") != "0 0 4294967295"
+	return os.Geteuid() != 0 && strings.TrimSpace(readText("/proc/sys/kernel/overflowuid")) == strconv.Itoa(int(uid)) &&
+		strings.Join(strings.Fields(readText("/proc/self/uid_map")), " ") != "0 0 4294967295"
 }
 
-// trust makes sure that the lab's folders of root's are root's, and the lab's
-// of the user that dcalab runs for. Folders that are not there are no error.
-func (d *Driver) trust() error {
-	run, err := openOwned(d.runtime())
-	switch {
-	case err == nil:
+// verify checks that the lab's folders belong to root, and the lab to the user
+// that dcalab runs for. Folders that do not exist are no error.
+func (p place) verify() error {
+	at := runtimeDir(p.mine.ID)
+	run, err := openOwned(at)
+	if err == nil {
 		err = run.Close()
-	case errors.Is(err, fs.ErrNotExist):
-		err = nil
 	}
-	if err != nil {
-		return distrusted(d.runtime(), err)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return distrusted(at, err)
 	}
-	p, err := readPlace(d.cfg.Dir)
+	found, err := readPlace(p.dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return d.unrecorded()
+		return p.unrecorded()
 	}
 	if err != nil {
-		return distrusted(d.cfg.Dir, err)
+		return distrusted(p.dir, err)
 	}
-	// Who has no uid in a user namespace has no right there either.
-	if (p.UID == d.cfg.UID || unmapped(uint32(d.cfg.UID))) && p.Lab == d.cfg.Lab.Name {
+	// A user who has no uid in a user namespace has no rights there either.
+	if (found.UID == p.mine.UID || unmapped(uint32(p.mine.UID))) && found.Lab == p.mine.Lab {
 		return nil
 	}
 	return &trouble.Error{
-		ID: "place-not-yours", What: "lab " + d.cfg.Lab.Name + " is not touched",
-		Why:  fmt.Sprintf("its id, %s, is that of lab %s of the user with uid %d, in %s", d.cfg.ID, p.Lab, p.UID, p.Root),
+		ID: "place-not-yours", What: "lab " + p.mine.Lab + " is not touched",
+		Why:  fmt.Sprintf("its id, %s, is that of lab %s of the user with uid %d, in %s", p.mine.ID, found.Lab, found.UID, found.Root),
 		Next: []string{"if this folder is a copy, or came from somebody else, move its .dcalab away and make a lab of your own: dcalab up"},
 		Exit: trouble.ExitRefused,
 	}
 }
 
-// unrecorded lets pass a folder that has no record, where nothing else is in
-// it: Up or Destroy was cut short.
-func (d *Driver) unrecorded() error {
-	entries, err := os.ReadDir(d.cfg.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return distrusted(d.cfg.Dir, err)
+// unrecorded accepts a folder without a record, if nothing else is in it: Up or
+// Destroy was interrupted.
+func (p place) unrecorded() error {
+	entries, err := os.ReadDir(p.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return distrusted(p.dir, err)
 	}
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), ".") {
-			return distrusted(d.cfg.Dir, errors.New("it has no "+placeRecord+", and "+e.Name()+" is in it"))
+			return distrusted(p.dir, errors.New("it has no "+placeRecord+", and "+e.Name()+" is in it"))
 		}
 	}
 	return nil
@@ -144,7 +156,7 @@ func readPlace(dir string) (Place, error) {
 		return Place{}, err
 	}
 	defer at.Close()
-	// O_NONBLOCK: a pipe is not waited for, it is refused below.
+	// O_NONBLOCK: a pipe is refused below, not waited for.
 	fd, err := unix.Openat(int(at.Fd()), placeRecord, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return Place{}, &fs.PathError{Op: "open", Path: filepath.Join(dir, placeRecord), Err: err}
@@ -184,99 +196,78 @@ func parsePlace(data []byte) (Place, error) {
 	return p, nil
 }
 
-// claim makes the lab's folders of root's, with the record of whose they are.
-// As long as the one below /run is there, no other lab's destroy takes away
-// what all labs share.
-func (d *Driver) claim() error {
-	if err := d.trust(); err != nil {
+// claim makes the lab's folders, with the record of whose they are. As long as
+// the one below /run exists, no other lab's destroy removes what labs share.
+func (p place) claim() error {
+	if err := p.verify(); err != nil {
 		return err
 	}
-	for _, dir := range []struct {
-		path string
-		mode uint32
-	}{{d.runtime(), 0o711}, {d.cfg.Dir, placeMode}} {
-		if err := makeShared(dir.path, dir.mode); err != nil {
-			return err
-		}
-	}
-	if err := d.trust(); err != nil { // again, of what is there now
+	if err := makeShared(runtimeDir(p.mine.ID), 0o711); err != nil {
 		return err
 	}
-	return d.record()
-}
-
-// makeShared makes a lab's folder in one that labs share. The last lab to go
-// removes that one, perhaps in this very moment.
-func makeShared(path string, mode uint32) error {
-	for {
-		shared := filepath.Dir(path)
-		if err := os.MkdirAll(shared, 0o755); err != nil {
-			return err
-		}
-		dir, err := lockedDir(shared, unix.LOCK_SH)
-		if err == nil {
-			err = unix.Mkdirat(int(dir.Fd()), filepath.Base(path), mode)
-			dir.Close()
-		}
-		switch {
-		case err == nil, errors.Is(err, unix.EEXIST):
-			return nil
-		case errors.Is(err, unix.ENOENT):
-		default:
-			return fmt.Errorf("make %s: %w", path, err)
-		}
-	}
-}
-
-// follow is trust for what changes the lab: root learns where it is now, if it
-// was moved.
-func (d *Driver) follow() error {
-	if err := d.trust(); err != nil {
+	if err := makeShared(p.dir, placeMode); err != nil {
 		return err
 	}
-	if _, err := readPlace(d.cfg.Dir); err != nil || os.Geteuid() != 0 {
-		return nil //nolint:nilerr // there is nothing of the lab's; trust has looked
+	if err := p.verify(); err != nil { // again, what exists now
+		return err
 	}
-	return d.record()
+	return p.record()
 }
 
-// record writes down whose the lab is and where, if that is news.
-func (d *Driver) record() error {
-	p := Place{
-		Format: placeFormat, ID: d.cfg.ID, Lab: d.cfg.Lab.Name, UID: d.cfg.UID, Root: d.cfg.Root, Config: d.cfg.Config,
-		Subnet: d.cfg.Lab.Subnet.String(), Created: time.Now().UTC().Truncate(time.Second),
+// update is verify for what changes the lab: the record gets the lab's present
+// location, if the lab was moved.
+func (p place) update() error {
+	if err := p.verify(); err != nil {
+		return err
 	}
-	old, err := readPlace(d.cfg.Dir)
-	if err == nil {
-		if p.Created = old.Created; p == old {
+	if _, err := readPlace(p.dir); err != nil || os.Geteuid() != 0 {
+		return nil //nolint:nilerr // nothing of the lab exists; verify has looked
+	}
+	return p.record()
+}
+
+// record writes down whose the lab is and where, if that has changed.
+func (p place) record() error {
+	now := p.mine
+	old, err := readPlace(p.dir)
+	switch {
+	case err == nil:
+		if now.Created = old.Created; now == old {
 			return nil
 		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	case errors.Is(err, fs.ErrNotExist):
+		now.Created = time.Now().UTC().Truncate(time.Second)
+	default:
 		return err
 	}
-	data, err := json.MarshalIndent(p, "", "  ")
+	return writeRecord(filepath.Join(p.dir, placeRecord), now)
+}
+
+// writeRecord replaces a file with v as JSON, in one step and durably.
+func writeRecord(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(d.cfg.Dir, "."+placeRecord+"-*")
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // gone already when all went well
+	defer os.Remove(f.Name()) // renamed already when all went well
 	_, err = f.Write(append(data, '\n'))
 	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), filepath.Join(d.cfg.Dir, placeRecord)); err != nil {
+	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	return syncDir(d.cfg.Dir)
+	return syncDir(filepath.Dir(path))
 }
 
-// unclaim removes the lab's folder of root's: the record after everything else,
-// so that what is left after an interruption is still known to be the lab's.
-func (d *Driver) unclaim() error {
-	entries, err := os.ReadDir(d.cfg.Dir)
+// remove removes Config.Dir, its record last: what an interruption leaves is
+// still known to be the lab's.
+func (p place) remove() error {
+	entries, err := os.ReadDir(p.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -285,21 +276,21 @@ func (d *Driver) unclaim() error {
 	}
 	for _, e := range entries {
 		if e.Name() != placeRecord {
-			if err := removeDisk(filepath.Join(d.cfg.Dir, e.Name())); err != nil {
+			if err := removeTree(filepath.Join(p.dir, e.Name())); err != nil {
 				return err
 			}
 		}
 	}
-	return removeDisk(d.cfg.Dir)
+	return removeTree(p.dir)
 }
 
-// Places lists the labs of every user of this machine that root keeps anything
-// of, by id. What it cannot read it leaves out.
+// Places lists, by id, the labs of all users of which root keeps anything on this
+// machine. Those whose record cannot be read are left out.
 func Places() map[string]Place { return placesIn(Ground) }
 
 func placesIn(ground string) map[string]Place {
 	out := map[string]Place{}
-	entries, _ := os.ReadDir(ground) // none where there is no such folder
+	entries, _ := os.ReadDir(ground) // none without such a folder
 	for _, e := range entries {
 		if p, err := readPlace(filepath.Join(ground, e.Name())); err == nil && p.ID == e.Name() {
 			out[p.ID] = p
@@ -309,8 +300,8 @@ func placesIn(ground string) map[string]Place {
 }
 
 // Leftovers lists, by id, labs that run and of which root has no record: an
-// earlier dcalab made them, or the records were lost. Whose they are tells the
-// folder of a node's socket, to root; where they were made, the bridge's alias.
+// earlier dcalab made them, or the records were lost. Their owner is that of the
+// folder of a node's socket (for root only), their location in the bridge's alias.
 func Leftovers(recorded map[string]Place) map[string]Place {
 	out := map[string]Place{}
 	entries, _ := os.ReadDir(runtimeRoot)
@@ -327,21 +318,20 @@ func Leftovers(recorded map[string]Place) map[string]Place {
 				p.UID = int(st.Uid)
 			}
 		}
-		if link, err := netlink.LinkByName((&Driver{cfg: Config{ID: id}}).bridge()); err == nil {
+		if link, err := netlink.LinkByName((network{id: id}).bridge()); err == nil {
 			if name, root, ok := parseAlias(link.Attrs().Alias); ok {
 				p.Lab, p.Root = name, root
 			}
 		}
-		if filepath.IsAbs(p.Root) { // else nobody knows where to look for its folder
+		if filepath.IsAbs(p.Root) { // else its folder cannot be found
 			out[id] = p
 		}
 	}
 	return out
 }
 
-// parseAlias reads what the alias of a lab's bridge tells: the lab's name and
-// the folder that it was made in. One that was too long for the kernel ends
-// anywhere, and tells neither.
+// parseAlias reads the alias of a lab's bridge: the lab's name and the folder
+// that it was made in. An alias that the kernel cut has neither.
 func parseAlias(alias string) (name, root string, ok bool) {
 	rest, ours := strings.CutPrefix(alias, aliasPrefix)
 	name, at, ok := strings.Cut(rest, " in ")

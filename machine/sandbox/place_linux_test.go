@@ -40,25 +40,25 @@ func TestPlacesThatAreNotRoots(t *testing.T) {
 			return errors.Join(os.Mkdir(f.Nodes, 0o755), unix.Mkfifo(f.Nodes+"/lab.json", 0o644))
 		}},
 		"a record of another user's": {"place-not-trusted", func(f *fixture, _ string) error {
-			return errors.Join(f.driver().claim(), os.Chown(f.Nodes+"/lab.json", 65534, 65534))
+			return errors.Join(f.driver().place.claim(), os.Chown(f.Nodes+"/lab.json", 65534, 65534))
 		}},
 		"another user's lab": {"place-not-yours", func(f *fixture, _ string) error {
 			cfg := f.driver().cfg
 			cfg.UID = 65534
-			return New(cfg).claim()
+			return New(cfg).place.claim()
 		}},
 		"another lab": {"place-not-yours", func(f *fixture, _ string) error {
 			cfg := f.driver().cfg
 			l := *cfg.Lab
 			l.Name = "other"
 			cfg.Lab = &l
-			return New(cfg).claim()
+			return New(cfg).place.claim()
 		}},
 		"a link for the sockets": {"place-not-trusted", func(f *fixture, victim string) error {
-			return errors.Join(os.MkdirAll(runtimeRoot, 0o755), os.Symlink(victim, f.driver().runtime()))
+			return errors.Join(os.MkdirAll(runtimeRoot, 0o755), os.Symlink(victim, runtimeDir(f.ID)))
 		}},
 		"sockets of another user": {"place-not-trusted", func(f *fixture, _ string) error {
-			at := f.driver().runtime()
+			at := runtimeDir(f.ID)
 			return errors.Join(os.MkdirAll(at, 0o755), os.Chown(at, 65534, 65534))
 		}},
 	} {
@@ -71,7 +71,7 @@ func TestPlacesThatAreNotRoots(t *testing.T) {
 				os.WriteFile(filepath.Join(victim, "lab.json"), []byte(`{"format":1,"lab":"contract"}`), 0o644)); err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { _ = errors.Join(os.RemoveAll(d.runtime()), os.Remove(runtimeRoot)) })
+			t.Cleanup(func() { _ = errors.Join(os.RemoveAll(runtimeDir(f.ID)), os.Remove(runtimeRoot)) })
 			if err := test.make(f, victim); err != nil {
 				t.Fatal(err)
 			}
@@ -99,7 +99,7 @@ func TestPlacesThatAreNotRoots(t *testing.T) {
 					t.Errorf("%s gives %v, want %s", name, err, test.id)
 				}
 			}
-			if text := readFirst(canary); text != "keep" {
+			if text := readText(canary); text != "keep" {
 				t.Error("what the link leads to was touched")
 			}
 			if entries, err := os.ReadDir(victim); err != nil || len(entries) != 2 {
@@ -113,7 +113,7 @@ func TestPlacesThatAreNotRoots(t *testing.T) {
 func TestImmutableFilesAreRemoved(t *testing.T) {
 	f := newFixture(t, "master")
 	f.makeDisks(t)
-	dir := f.driver().disk("master").docker() + "/volumes"
+	dir := f.driver().disks.disk("master").docker() + "/volumes"
 	if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(dir+"/file", nil, 0o600), os.Symlink("/etc/passwd", dir+"/link")); err != nil {
 		t.Fatal(err)
 	}

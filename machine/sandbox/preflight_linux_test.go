@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -146,7 +147,7 @@ func TestPreflight(t *testing.T) {
 }
 
 func TestHaveModule(t *testing.T) {
-	if !haveModule("overlay") && readFirst("/proc/filesystems") == "" {
+	if !haveModule("overlay") && readText("/proc/filesystems") == "" {
 		t.Error("no overlay")
 	}
 	if haveModule("no_such_module_of_dcalab") {
@@ -155,20 +156,20 @@ func TestHaveModule(t *testing.T) {
 }
 
 func TestSumsAreNames(t *testing.T) {
-	d := New(Config{ID: "0123456789ab"})
+	d := New(Config{ID: "0123456789ab", Lab: &lab.Lab{}})
 	seen := map[string]string{}
 	for i := range 60 {
 		node := fmt.Sprintf("node%02d", i)
-		name := d.veth(node)
+		name := d.net.veth(node)
 		if len(name) > 15 || seen[name] != "" {
 			t.Errorf("%s: %q is too long, or %s's", node, name, seen[name])
 		}
 		seen[name] = node
-		if mac := d.hardwareAddr(node); len(mac) != 6 || mac[0]&3 != 2 {
+		if mac := d.net.hardwareAddr(node); len(mac) != 6 || mac[0]&3 != 2 {
 			t.Errorf("%s: %v is no locally administered unicast address", node, mac)
 		}
 	}
-	if len(d.bridge()) > 15 || len(d.chain()) > 28 {
-		t.Errorf("%q or %q is too long", d.bridge(), d.chain())
+	if len(d.net.bridge()) > 15 || len(d.net.chain()) > 28 {
+		t.Errorf("%q or %q is too long", d.net.bridge(), d.net.chain())
 	}
 }

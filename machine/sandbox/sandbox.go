@@ -1,13 +1,13 @@
 // Package sandbox runs the nodes of a lab without a hypervisor: each node is
-// a container of runc's whose root shows the programs of the host, below
-// overlays, and nothing else of it, with namespaces, cgroups, users, an OpenSSH sshd and a Docker
-// Engine of its own. It needs Linux and root, and neither an image, a
-// download nor a running Docker.
+// a container run by runc whose root shows the programs of the host, under
+// overlays, and nothing else of it, with its own namespaces, cgroups, users,
+// OpenSSH sshd and Docker Engine. It needs Linux and root, but no image, no
+// download and no running Docker.
 //
-// The truth about a node is in the kernel and on the disk, never in a record
-// of ours: it runs while its PID 1 does (found by its command line), it exists
-// while its folder does, and all its processes are in its cgroup. So every
-// method finds its way after any interruption.
+// The state of a node is in the kernel and on the disk, never in a record of
+// ours: it runs while its PID 1 does (found by its command line), it exists while
+// its folder does, and all its processes are in its cgroup. So every method works
+// after any interruption.
 //
 // What belongs to a lab with id I:
 //
@@ -23,8 +23,8 @@
 //	DCALAB-I             iptables chains (filter and, with an uplink, nat)
 //
 // The overlay is mounted in a mount namespace that only the node's processes
-// hold, and the veth pair ends in the node's network namespace: both vanish
-// with the node's last process, whatever became of dcalab.
+// hold, and the veth pair ends in the node's network namespace: both end with the
+// node's last process, whatever happened to dcalab.
 package sandbox
 
 import (

@@ -8,16 +8,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/dcalab/dcalab/lab"
@@ -29,126 +24,120 @@ import (
 //
 //	.snapshots/NAME/NODE/   a copy of the node's disk; NAME is for root alone,
 //	                        since it holds the swarm's keys
-//	.snapshots/NAME.json    what it is; a folder without one is half a snapshot
+//	.snapshots/NAME.json    its record; a folder without one is half a snapshot
 //	.restore.new/NODE/      disks that a restore is still copying
-//	.restore/NODE/          disks that are whole, and on their way to the nodes
+//	.restore/NODE/          complete disks that the nodes are about to get
 //
 // One rename decides a restore, that of .restore.new to .restore: before it
 // every node has the disk that it had, and after it the snapshot's, whatever
-// happens, since whoever touches the disks next finishes the way to the nodes
-// first (settleDisks).
-
-const (
-	snapshotsFolder = ".snapshots"
-	restoreFolder   = ".restore"
-	oldSuffix       = ".old"
-	recordSuffix    = ".json"
-)
-
-var (
-	_ machine.Snapshotter  = (*Driver)(nil)
-	_ machine.SnapshotRoom = (*Driver)(nil)
-)
-
-func (d *Driver) snapshots(elem ...string) string {
-	return filepath.Join(append([]string{d.storage(), snapshotsFolder}, elem...)...)
+// happens, since whatever uses the disks next settles them first.
+type snapshots struct {
+	lab        *lab.Lab
+	place      place
+	disks      storage
+	nodes      containers
+	pinHostKey func(host string, key ssh.PublicKey) error
 }
 
-func (d *Driver) restored(elem ...string) string {
-	return filepath.Join(append([]string{d.storage(), restoreFolder}, elem...)...)
+const (
+	oldSuffix    = ".old"
+	recordSuffix = ".json"
+)
+
+// snapshotPath is the folder of the snapshots, or a path in it.
+func (s snapshots) snapshotPath(elem ...string) string {
+	return s.disks.path(append([]string{".snapshots"}, elem...)...)
 }
 
 // SaveSnapshot copies the disks of all nodes, which must be halted.
-func (d *Driver) SaveSnapshot(ctx context.Context, o machine.Observer, name string) error {
-	if err := d.beforeSnapshot(ctx, name); err != nil {
+func (s snapshots) SaveSnapshot(ctx context.Context, o machine.Observer, name string) error {
+	if err := s.begin(ctx, name); err != nil {
 		return err
 	}
-	if _, err := d.snapshot(name); !errors.Is(err, machine.ErrNoSnapshot) {
+	if _, err := s.read(name); !errors.Is(err, machine.ErrNoSnapshot) {
 		if err == nil {
 			err = fmt.Errorf("%s: %w", name, machine.ErrSnapshotExists)
 		}
 		return err
 	}
-	if err := d.wantHalted(ctx, "save a snapshot", machine.StatusHalted); err != nil {
+	if err := s.requireHalted("save a snapshot", machine.StatusHalted); err != nil {
 		return err
 	}
-	if err := d.RoomToSave(ctx); err != nil {
+	if err := s.RoomToSave(ctx); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(d.snapshots(), 0o755); err != nil {
+	if err := os.MkdirAll(s.snapshotPath(), 0o755); err != nil {
 		return err
 	}
-	nodes := d.cfg.Lab.NodeNames()
-	from := func(node string) disk { return d.disk(node) }
-	if err := d.copyDisks(ctx, o, "saving its disk", nodes, from, d.snapshots(name), 0o700); err != nil {
+	nodes := s.lab.NodeNames()
+	if err := copyDisks(ctx, o, "saving its disk", nodes, s.disks.path(), s.snapshotPath(name), 0o700); err != nil {
 		return err
 	}
-	return d.writeSnapshot(machine.Snapshot{Name: name, Time: time.Now().UTC().Truncate(time.Millisecond), Nodes: nodes})
+	return writeRecord(s.snapshotPath(name+recordSuffix), machine.Snapshot{Name: name, Time: time.Now().UTC().Truncate(time.Millisecond), Nodes: nodes})
 }
 
 // RestoreSnapshot gives all nodes, none of which may run, the disks of a
 // snapshot. A node that was destroyed since is back with it.
-func (d *Driver) RestoreSnapshot(ctx context.Context, o machine.Observer, name string) error {
-	if err := d.beforeSnapshot(ctx, name); err != nil {
+func (s snapshots) RestoreSnapshot(ctx context.Context, o machine.Observer, name string) error {
+	if err := s.begin(ctx, name); err != nil {
 		return err
 	}
-	s, err := d.snapshot(name)
+	snapshot, err := s.read(name)
 	if err != nil {
 		return err
 	}
-	if err := s.Fits(d.cfg.Lab); err != nil {
+	if err := snapshot.Fits(s.lab); err != nil {
 		return err
 	}
-	if err := d.wantHalted(ctx, "restore a snapshot", machine.StatusHalted, machine.StatusAbsent); err != nil {
+	if err := s.requireHalted("restore a snapshot", machine.StatusHalted, machine.StatusAbsent); err != nil {
 		return err
 	}
-	if err := d.RoomToRestore(ctx, name); err != nil {
+	if err := s.RoomToRestore(ctx, name); err != nil {
 		return err
 	}
-	for _, n := range d.cfg.Lab.Nodes {
-		// What an earlier life left outside the disk goes with that life.
-		if err := d.sweep(ctx, n.Name); err != nil {
+	for _, n := range s.lab.Nodes {
+		// What the node's last run left outside its disk does not belong to the new disk.
+		if err := s.nodes.sweep(ctx, n.Name); err != nil {
 			return fmt.Errorf("%s: %w", n.Name, err)
 		}
 	}
-	half := d.restored() + halfSuffix
-	from := func(node string) disk { return disk{d.snapshots(name, node)} }
-	if err := d.copyDisks(ctx, o, "restoring its disk", s.Nodes, from, half, placeMode); err != nil {
+	half := s.disks.restored() + halfSuffix
+	if err := copyDisks(ctx, o, "restoring its disk", snapshot.Nodes, s.snapshotPath(name), half, placeMode); err != nil {
 		return err
 	}
-	if err := os.Rename(half, d.restored()); err != nil {
+	if err := os.Rename(half, s.disks.restored()); err != nil {
 		return err
 	}
-	if err := syncDir(d.storage()); err != nil {
+	if err := syncDir(s.disks.path()); err != nil {
 		return err
 	}
-	return d.settleDisks() // a matter of renames: too late to be cut short
+	return s.settle() // only renames: not worth interrupting
 }
 
 // DeleteSnapshot removes a snapshot; from the first step on it is not listed.
-func (d *Driver) DeleteSnapshot(ctx context.Context, _ machine.Observer, name string) error {
-	if err := d.beforeSnapshot(ctx, name); err != nil {
+func (s snapshots) DeleteSnapshot(ctx context.Context, _ machine.Observer, name string) error {
+	if err := s.begin(ctx, name); err != nil {
 		return err
 	}
-	if _, err := d.snapshot(name); err != nil {
+	if _, err := s.read(name); err != nil {
 		return err
 	}
-	if err := os.Remove(d.snapshots(name + recordSuffix)); err != nil {
+	if err := os.Remove(s.snapshotPath(name + recordSuffix)); err != nil {
 		return err
 	}
-	if err := removeDisk(d.snapshots(name)); err != nil {
+	if err := removeTree(s.snapshotPath(name)); err != nil {
 		return err
 	}
-	_ = os.Remove(d.snapshots()) // the last one takes the folder with it
+	_ = os.Remove(s.snapshotPath()) // fails while there is another snapshot
 	return nil
 }
 
 // Snapshots lists the snapshots, the oldest first.
-func (d *Driver) Snapshots(context.Context) ([]machine.Snapshot, error) {
-	if err := d.trust(); err != nil {
+func (s snapshots) Snapshots(context.Context) ([]machine.Snapshot, error) {
+	if err := s.place.verify(); err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(d.snapshots())
+	entries, err := os.ReadDir(s.snapshotPath())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -158,14 +147,14 @@ func (d *Driver) Snapshots(context.Context) ([]machine.Snapshot, error) {
 		if !ok {
 			continue
 		}
-		s, err := d.snapshot(name)
+		snapshot, err := s.read(name)
 		if errors.Is(err, machine.ErrNoSnapshot) {
 			continue // deleted meanwhile
 		}
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, s)
+		out = append(out, snapshot)
 	}
 	slices.SortFunc(out, func(a, b machine.Snapshot) int {
 		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Name, b.Name))
@@ -173,20 +162,21 @@ func (d *Driver) Snapshots(context.Context) ([]machine.Snapshot, error) {
 	return out, nil
 }
 
-// snapshot reads the record of one.
-func (d *Driver) snapshot(name string) (machine.Snapshot, error) {
-	var s machine.Snapshot
-	data, err := os.ReadFile(d.snapshots(name + recordSuffix))
+// read reads the record of a snapshot.
+func (s snapshots) read(name string) (machine.Snapshot, error) {
+	path := s.snapshotPath(name + recordSuffix)
+	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return s, fmt.Errorf("%s: %w", name, machine.ErrNoSnapshot)
+		return machine.Snapshot{}, fmt.Errorf("%s: %w", name, machine.ErrNoSnapshot)
 	}
 	if err != nil {
-		return s, err
+		return machine.Snapshot{}, err
 	}
-	if s, err = parseSnapshot(data, name); err != nil {
-		return s, fmt.Errorf("%s: %w", d.snapshots(name+recordSuffix), err)
+	snapshot, err := parseSnapshot(data, name)
+	if err != nil {
+		return machine.Snapshot{}, fmt.Errorf("%s: %w", path, err)
 	}
-	return s, nil
+	return snapshot, nil
 }
 
 // parseSnapshot reads the record of the snapshot of this name.
@@ -201,53 +191,32 @@ func parseSnapshot(data []byte, name string) (machine.Snapshot, error) {
 	return s, nil
 }
 
-// writeSnapshot makes a snapshot one, in one step, once its files are on the
-// disk for good.
-func (d *Driver) writeSnapshot(s machine.Snapshot) error {
-	data, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return err
-	}
-	final := d.snapshots(s.Name + recordSuffix)
-	half := final + halfSuffix
-	if err := os.WriteFile(half, append(data, '\n'), 0o644); err != nil {
-		return err
-	}
-	if err := syncAll(d.snapshots()); err != nil {
-		return err
-	}
-	if err := os.Rename(half, final); err != nil {
-		return err
-	}
-	return syncDir(d.snapshots())
-}
-
-// beforeSnapshot is what all that changes snapshots begins with.
-func (d *Driver) beforeSnapshot(ctx context.Context, name string) error {
+// begin is the first step of every change to snapshots.
+func (s snapshots) begin(ctx context.Context, name string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := d.needRoot(); err != nil {
+	if err := needRoot(); err != nil {
 		return err
 	}
 	if err := machine.CheckSnapshotName(name); err != nil {
 		return err
 	}
-	if err := d.follow(); err != nil {
+	if err := s.place.update(); err != nil {
 		return err
 	}
-	unix.Umask(0o022) // modes are meant as they are written
-	return d.settleDisks()
+	unix.Umask(0o022) // files get the modes that the code names
+	return s.settle()
 }
 
-// wantHalted refuses to go on when a node has another status than these.
-func (d *Driver) wantHalted(ctx context.Context, what string, statuses ...machine.Status) error {
-	have, err := d.Status(ctx)
+// requireHalted refuses to go on when a node has another status than these.
+func (s snapshots) requireHalted(what string, statuses ...machine.Status) error {
+	alive, err := running(s.place.mine.ID)
 	if err != nil {
 		return err
 	}
-	for _, n := range d.cfg.Lab.Nodes {
-		if status := have[n.Name]; !slices.Contains(statuses, status) {
+	for _, n := range s.lab.Nodes {
+		if status := s.disks.status(n.Name, alive[n.Name]); !slices.Contains(statuses, status) {
 			return &trouble.Error{
 				ID: "snapshot-not-halted", Where: n.Name, What: what, Why: "this node is " + string(status) + ", not halted",
 				Next: []string{"dcalab status"}, Exit: trouble.ExitRefused,
@@ -257,13 +226,14 @@ func (d *Driver) wantHalted(ctx context.Context, what string, statuses ...machin
 	return nil
 }
 
-// settleDisks brings a restore that was decided to its end, and removes what
-// a save, a restore or a deletion that was cut short left behind.
-func (d *Driver) settleDisks() error {
-	if err := removeDisk(d.restored() + halfSuffix); err != nil {
+// settle finishes a restore that was decided, and removes what an interrupted
+// save, restore or deletion has left behind.
+func (s snapshots) settle() error {
+	restored := s.disks.restored()
+	if err := removeTree(restored + halfSuffix); err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(d.restored())
+	entries, err := os.ReadDir(restored)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -271,31 +241,31 @@ func (d *Driver) settleDisks() error {
 		if strings.HasSuffix(e.Name(), oldSuffix) {
 			continue
 		}
-		if err := d.moveIn(e.Name()); err != nil {
+		if err := s.moveIn(e.Name()); err != nil {
 			return fmt.Errorf("restore %s: %w", e.Name(), err)
 		}
 	}
 	if err == nil {
-		if err := errors.Join(syncDir(d.storage()), removeDisk(d.restored())); err != nil {
+		if err := errors.Join(syncDir(s.disks.path()), removeTree(restored)); err != nil {
 			return err
 		}
 	}
-	return d.dropHalves()
+	return s.removeHalves()
 }
 
-// moveIn gives a node its restored disk. It may be cut short anywhere, and be
-// done again.
-func (d *Driver) moveIn(node string) error {
-	whole := disk{d.restored(node)}
+// moveIn gives a node its restored disk. It may be interrupted anywhere, and
+// repeated.
+func (s snapshots) moveIn(node string) error {
+	whole := disk{s.disks.restored(node)}
 	if key := hostKeyOn(whole); key != nil {
-		if err := d.cfg.PinHostKey(d.cfg.Lab.Hostname(lab.Node{Name: node}), key); err != nil {
+		if err := s.pinHostKey(s.lab.Hostname(lab.Node{Name: node}), key); err != nil {
 			return err
 		}
 	}
-	final := d.disk(node)
+	final := s.disks.disk(node)
 	if _, err := os.Lstat(final.dir); err == nil {
 		old := whole.dir + oldSuffix
-		if err := removeDisk(old); err != nil {
+		if err := removeTree(old); err != nil {
 			return err
 		}
 		if err := os.Rename(final.dir, old); err != nil {
@@ -305,252 +275,58 @@ func (d *Driver) moveIn(node string) error {
 	return os.Rename(whole.dir, final.dir)
 }
 
-// dropHalves removes what is below .snapshots and belongs to none.
-func (d *Driver) dropHalves() error {
-	entries, err := os.ReadDir(d.snapshots())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+// removeHalves removes what is in .snapshots and belongs to no snapshot.
+func (s snapshots) removeHalves() error {
+	entries, err := os.ReadDir(s.snapshotPath())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, e := range entries {
 		name := e.Name()
-		if _, err := os.Lstat(d.snapshots(name + recordSuffix)); err == nil || strings.HasSuffix(name, recordSuffix) {
+		if _, err := os.Lstat(s.snapshotPath(name + recordSuffix)); err == nil || strings.HasSuffix(name, recordSuffix) {
 			continue
 		}
-		if err := removeDisk(d.snapshots(name)); err != nil {
+		if err := removeTree(s.snapshotPath(name)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// hostKeyOn gives the host key that a node with this disk shows, or nil where
-// somebody in the node made something else of the file.
+// hostKeyOn gives the host key of a node with this disk, or nil where somebody in
+// the node has put something else in its place.
 func hostKeyOn(dk disk) ssh.PublicKey {
 	const path = "etc/ssh/ssh_host_ed25519_key.pub"
-	t, err := plant(dk)
+	t, err := openTree(dk)
 	if err != nil {
 		return nil
 	}
 	defer t.root.Close()
-	if fi, err := t.root.Lstat(path); err != nil || !fi.Mode().IsRegular() {
-		return nil
-	}
-	line, err := t.root.ReadFile(path)
+	line, _, err := plainText(t.root, path)
 	if err != nil {
 		return nil
 	}
-	key, _, _, _, err := ssh.ParseAuthorizedKey(line)
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
 	if err != nil {
 		return nil
 	}
 	return key
 }
 
-// copyDisks copies the disks of nodes, each to a folder of its name below to,
-// which is made anew, and sees to it that they are on the disk for good. What
-// it leaves when it is cut short, settleDisks removes.
-func (d *Driver) copyDisks(ctx context.Context, o machine.Observer, what string, nodes []string, from func(node string) disk, to string, mode os.FileMode) error {
-	if err := removeDisk(to); err != nil {
-		return err
-	}
-	if err := os.Mkdir(to, mode); err != nil {
-		return err
-	}
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.NumCPU())
-	for _, node := range nodes {
-		g.Go(func() error {
-			step(o, node, what)
-			if err := copyDisk(gctx, from(node), disk{filepath.Join(to, node)}); err != nil {
-				return fmt.Errorf("%s: %w", node, err)
-			}
-			return nil
-		})
-	}
-	err := g.Wait()
-	if err == nil {
-		err = syncAll(to)
-	}
-	if err != nil && ctx.Err() == nil {
-		err = errors.Join(err, removeDisk(to)) // it may be a full disk
-	}
-	return err
-}
-
-// copyDisk makes a copy of a disk on which nothing runs. The overlay's work
-// folder holds nothing of it and is made new.
-//
-// cp is GNU's: it keeps what an overlay lives on (whiteouts, trusted
-// attributes) and what engines do (hard links, holes, owners, times), and
-// fails where it cannot (that is what naming xattr beside -a is for). On a
-// file system that can, files share their blocks.
-func copyDisk(ctx context.Context, from, to disk) error {
-	for _, dir := range []struct {
-		path string
-		mode os.FileMode
-	}{{to.dir, diskMode}, {to.work(), 0o700}} {
-		if err := os.Mkdir(dir.path, dir.mode); err != nil {
-			return err
-		}
-	}
-	// Pdeathsig is bound to the thread: a cp whose dcalab is killed must not
-	// write on behind the back of the next one.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	cmd := exec.CommandContext(ctx, "cp", "-a", "-x", "--preserve=xattr", "--reflink=auto", "--sparse=auto", "--",
-		from.upper(), from.docker(), to.dir)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	out, err := cmd.CombinedOutput()
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		last := strings.TrimSpace(string(out))
-		return fmt.Errorf("copy its disk: %w: %s", err, last[strings.LastIndex(last, "\n")+1:])
-	}
-	return nil
-}
-
-// RoomToSave tells whether copies of all disks have room beside them. They may
-// be at work meanwhile: it is about as much then.
-func (d *Driver) RoomToSave(ctx context.Context) error {
+// RoomToSave tells whether there is room for copies of all disks. Nodes may be
+// running meanwhile, so that it is an estimate.
+func (s snapshots) RoomToSave(ctx context.Context) error {
 	var dirs []string
-	for _, n := range d.cfg.Lab.Nodes {
-		if dk := d.disk(n.Name); dk.exists() {
+	for _, n := range s.lab.Nodes {
+		if dk := s.disks.disk(n.Name); dk.exists() {
 			dirs = append(dirs, dk.upper(), dk.docker())
 		}
 	}
-	return d.room(ctx, "save a snapshot", dirs)
+	return s.room(ctx, "save a snapshot", dirs)
 }
 
-// RoomToRestore tells whether a snapshot's disks have room beside those that
-// they replace: until all are copied, these stay.
-func (d *Driver) RoomToRestore(ctx context.Context, name string) error {
-	return d.room(ctx, "restore snapshot "+name, []string{d.snapshots(name)})
-}
-
-// spare is what a copy may never take from its file system.
-const spare = 64 << 20
-
-func (d *Driver) room(ctx context.Context, what string, dirs []string) error {
-	if err := d.trust(); err != nil {
-		return err
-	}
-	if clones(d.storage()) {
-		return nil // copies share their blocks
-	}
-	var need usage
-	for _, dir := range dirs {
-		if err := need.add(ctx, dir); err != nil {
-			return err
-		}
-	}
-	var at unix.Statfs_t
-	if err := unix.Statfs(d.storage(), &at); err != nil {
-		return err
-	}
-	free := int64(at.Bavail) * at.Bsize
-	var why string
-	switch {
-	case need.bytes+spare > free:
-		why = fmt.Sprintf("it takes %s, and %s of %s are free", size(need.bytes), size(free), d.storage())
-	case at.Files > 0 && need.files > int64(at.Ffree):
-		why = fmt.Sprintf("it takes %d files, and %s has room for %d", need.files, d.storage(), at.Ffree)
-	default:
-		return nil
-	}
-	return &trouble.Error{
-		ID: "snapshot-no-room", What: what, Why: why,
-		Next: []string{"delete a snapshot that is no longer needed: dcalab snapshot list", "or make room there"},
-		Exit: trouble.ExitRequirement,
-	}
-}
-
-func size(bytes int64) string {
-	if bytes >= 10<<30 {
-		return fmt.Sprintf("%d GiB", bytes>>30)
-	}
-	return fmt.Sprintf("%d MiB", (bytes+1<<20-1)>>20)
-}
-
-// usage is what files take on the disk; several links to one count once.
-type usage struct {
-	bytes, files int64
-	seen         map[uint64]bool
-}
-
-func (u *usage) add(ctx context.Context, dir string) error {
-	if u.seen == nil {
-		u.seen = map[uint64]bool{}
-	}
-	return filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
-		var fi fs.FileInfo
-		if err == nil {
-			fi, err = e.Info()
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // a node that runs has removed it
-		}
-		if err := errors.Join(err, ctx.Err()); err != nil {
-			return err
-		}
-		st, ok := fi.Sys().(*syscall.Stat_t)
-		if !ok || st.Nlink > 1 && !fi.IsDir() && u.seen[st.Ino] {
-			return nil
-		}
-		u.seen[st.Ino] = u.seen[st.Ino] || st.Nlink > 1
-		u.bytes += st.Blocks * 512 // whatever the block size is: stat(2)
-		u.files++
-		return nil
-	})
-}
-
-// clones tells whether files on the file system of dir can share blocks.
-func clones(dir string) bool {
-	open := func() (int, error) { return unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600) }
-	from, err := open()
-	if err != nil {
-		return false
-	}
-	defer unix.Close(from)
-	to, err := open()
-	if err != nil {
-		return false
-	}
-	defer unix.Close(to)
-	if _, err := unix.Write(from, make([]byte, 1<<16)); err != nil {
-		return false
-	}
-	return unix.IoctlFileClone(to, from) == nil
-}
-
-// syncAll writes the whole file system of dir to its disk: cheaper than file
-// by file for a tree of thousands.
-func syncAll(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := unix.Syncfs(int(f.Fd())); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
-}
-
-// syncDir makes renames in a folder last.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
+// RoomToRestore tells whether there is room for a snapshot's disks beside those
+// that they replace, which are kept until all are copied.
+func (s snapshots) RoomToRestore(ctx context.Context, name string) error {
+	return s.room(ctx, "restore snapshot "+name, []string{s.snapshotPath(name)})
 }

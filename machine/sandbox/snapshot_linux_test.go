@@ -45,7 +45,7 @@ func disks(t *testing.T, nodes ...string) *fixture {
 func (f *fixture) makeDisks(t *testing.T) {
 	t.Helper()
 	d := f.driver()
-	if err := d.ground(); err != nil {
+	if err := d.prepareShared(false); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range f.Lab.Nodes {
@@ -59,7 +59,7 @@ func (f *fixture) makeDisks(t *testing.T) {
 func (f *fixture) word(t *testing.T, word string) {
 	t.Helper()
 	for _, n := range f.Lab.NodeNames() {
-		if err := os.WriteFile(f.driver().disk(n).upper()+"/etc/word", []byte(word), 0o644); err != nil {
+		if err := os.WriteFile(f.driver().disks.disk(n).upper()+"/etc/word", []byte(word), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -69,7 +69,7 @@ func (f *fixture) word(t *testing.T, word string) {
 func (f *fixture) words() []string {
 	var out []string
 	for _, n := range f.Lab.NodeNames() {
-		out = append(out, readFirst(f.driver().disk(n).upper()+"/etc/word"))
+		out = append(out, readText(f.driver().disks.disk(n).upper()+"/etc/word"))
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
@@ -223,7 +223,7 @@ func TestASnapshotIsForRootAlone(t *testing.T) {
 	for path, want := range map[string]os.FileMode{
 		"one": 0o700, "one.json": 0o644, "": 0o755, "one/master": 0o700, "one/master/docker": 0o710,
 	} {
-		fi, err := os.Stat(f.driver().snapshots(path))
+		fi, err := os.Stat(f.driver().snapshotPath(path))
 		if err != nil || fi.Mode().Perm() != want {
 			t.Errorf("%q has mode %v (%v), want %v", path, fi.Mode().Perm(), err, want)
 		}
@@ -248,44 +248,43 @@ func TestARestoreIsAllOrNothing(t *testing.T) {
 	}
 	copied := func(t *testing.T, d *Driver, to string) {
 		t.Helper()
-		from := func(node string) disk { return disk{d.snapshots("one", node)} }
-		if err := d.copyDisks(t.Context(), machine.Observer{}, "", nodes, from, to, 0o711); err != nil {
+		if err := copyDisks(t.Context(), machine.Observer{}, "", nodes, d.snapshotPath("one"), to, 0o711); err != nil {
 			t.Fatal(err)
 		}
 	}
 	stages := []stage{
 		{"one disk is copied", func(t *testing.T, d *Driver) {
 			t.Helper()
-			copied(t, d, d.restored()+halfSuffix)
-			if err := os.RemoveAll(d.restored() + halfSuffix + "/w1"); err != nil {
+			copied(t, d, d.disks.restored()+halfSuffix)
+			if err := os.RemoveAll(d.disks.restored() + halfSuffix + "/w1"); err != nil {
 				t.Fatal(err)
 			}
 		}, "second"},
 		{"all are copied, and it is not decided", func(t *testing.T, d *Driver) {
 			t.Helper()
-			copied(t, d, d.restored()+halfSuffix)
+			copied(t, d, d.disks.restored()+halfSuffix)
 		}, "second"},
 		{"it is decided", func(t *testing.T, d *Driver) {
 			t.Helper()
-			copied(t, d, d.restored())
+			copied(t, d, d.disks.restored())
 		}, "first"},
 		{"one node's old disk is away", func(t *testing.T, d *Driver) {
 			t.Helper()
-			copied(t, d, d.restored())
-			rename(t, d.disk("m").dir, d.restored("m"+oldSuffix))
+			copied(t, d, d.disks.restored())
+			rename(t, d.disks.disk("m").dir, d.disks.restored("m"+oldSuffix))
 		}, "first"},
 		{"one node has its disk", func(t *testing.T, d *Driver) {
 			t.Helper()
-			copied(t, d, d.restored())
-			rename(t, d.disk("m").dir, d.restored("m"+oldSuffix))
-			rename(t, d.restored("m"), d.disk("m").dir)
+			copied(t, d, d.disks.restored())
+			rename(t, d.disks.disk("m").dir, d.disks.restored("m"+oldSuffix))
+			rename(t, d.disks.restored("m"), d.disks.disk("m").dir)
 		}, "first"},
 		{"all nodes have theirs", func(t *testing.T, d *Driver) {
 			t.Helper()
-			copied(t, d, d.restored())
+			copied(t, d, d.disks.restored())
 			for _, n := range nodes {
-				rename(t, d.disk(n).dir, d.restored(n+oldSuffix))
-				rename(t, d.restored(n), d.disk(n).dir)
+				rename(t, d.disks.disk(n).dir, d.disks.restored(n+oldSuffix))
+				rename(t, d.disks.restored(n), d.disks.disk(n).dir)
 			}
 		}, "first"},
 	}
@@ -339,7 +338,7 @@ func TestARestoreIsAllOrNothing(t *testing.T) {
 				if got := f.words(); !slices.Equal(got, want) {
 					t.Errorf("the disks tell of %q, want %q", got, want)
 				}
-				for _, left := range []string{d.restored(), d.restored() + halfSuffix} {
+				for _, left := range []string{d.disks.restored(), d.disks.restored() + halfSuffix} {
 					if _, err := os.Lstat(left); err == nil {
 						t.Errorf("left is %s", left)
 					}
@@ -396,7 +395,7 @@ func TestASnapshotOfOtherNodesIsRefused(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "node01, which labs.yaml has not") || !strings.Contains(err.Error(), "no worker") {
 		t.Errorf("it says %v", err)
 	}
-	if got := readFirst(f.driver().disk("master").upper() + "/etc/word"); got != "second" {
+	if got := readText(f.driver().disks.disk("master").upper() + "/etc/word"); got != "second" {
 		t.Errorf("the disk tells of %q", got)
 	}
 }
@@ -406,7 +405,7 @@ func TestASnapshotOfOtherNodesIsRefused(t *testing.T) {
 func TestAHostKeyOnADiskIsReadWithCare(t *testing.T) {
 	f := disks(t, "master")
 	const path = "/etc/ssh/ssh_host_ed25519_key.pub"
-	dk := f.driver().disk("master")
+	dk := f.driver().disks.disk("master")
 	if hostKeyOn(dk) == nil {
 		t.Fatal("no key on a disk that has one")
 	}
@@ -435,7 +434,7 @@ func TestHalvesOfSnapshotsAreSwept(t *testing.T) {
 	d := f.driver()
 	f.save1(t, "whole")
 	f.save1(t, "half")
-	if err := os.Rename(d.snapshots("half.json"), d.snapshots("half.json.new")); err != nil {
+	if err := os.Rename(d.snapshotPath("half.json"), d.snapshotPath("half.json.new")); err != nil {
 		t.Fatal(err)
 	}
 	list, err := d.Snapshots(t.Context())
@@ -445,8 +444,8 @@ func TestHalvesOfSnapshotsAreSwept(t *testing.T) {
 	if err := d.RestoreSnapshot(t.Context(), machine.Observer{}, "half"); !errors.Is(err, machine.ErrNoSnapshot) {
 		t.Errorf("restore of half a snapshot: %v", err)
 	}
-	entries, err := filepath.Glob(d.snapshots("*"))
-	if err != nil || !slices.Equal(entries, []string{d.snapshots("whole"), d.snapshots("whole.json")}) {
+	entries, err := filepath.Glob(d.snapshotPath("*"))
+	if err != nil || !slices.Equal(entries, []string{d.snapshotPath("whole"), d.snapshotPath("whole.json")}) {
 		t.Errorf("left are %q (%v)", entries, err)
 	}
 	f.save1(t, "half")
@@ -473,7 +472,7 @@ func TestSnapshotsInMemory(t *testing.T) {
 		}
 	}()
 	f.makeDisks(t)
-	if !f.driver().onTmpfs() {
+	if !f.driver().disks.inMemory() {
 		t.Fatal("the disks are not in memory")
 	}
 	f.save1(t, "one")
@@ -501,7 +500,7 @@ func TestRoomIsCheckedFirst(t *testing.T) {
 	if err := d.create(f.Lab.Nodes[0]); err != nil {
 		t.Fatal(err)
 	}
-	big := d.disk("master").docker() + "/image"
+	big := d.disks.disk("master").docker() + "/image"
 	if err := os.WriteFile(big, bytes.Repeat([]byte("x"), 60<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -509,7 +508,7 @@ func TestRoomIsCheckedFirst(t *testing.T) {
 	if trouble.ExitStatus(err) != trouble.ExitRequirement || !strings.Contains(fmt.Sprint(err), "it takes 61 MiB, and ") {
 		t.Errorf("it says %v", err)
 	}
-	if _, err := os.Lstat(d.snapshots()); err == nil {
+	if _, err := os.Lstat(d.snapshotPath()); err == nil {
 		t.Error("it left something")
 	}
 	// Links count once, and holes not at all.

@@ -151,7 +151,7 @@ func TestLabsSideBySide(t *testing.T) {
 				if err := d.Up(ctx, machine.Observer{}); err != nil {
 					return errors.Join(err, d.Destroy(context.WithoutCancel(ctx), machine.Observer{}))
 				}
-				forwarding := readFirst(forwardSwitch)
+				forwarding := readText(forwardSwitch)
 				if err := d.Destroy(ctx, machine.Observer{}); err != nil {
 					return err
 				}

@@ -1,12 +1,10 @@
 package sandbox
 
 import (
-	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -59,7 +57,7 @@ func TestAccounts(t *testing.T) {
 
 func FuzzAccounts(f *testing.F) {
 	f.Add("root:x:0:0:root:/root:/bin/bash\n", "root:x:0:\nsudo:x:27:ada\n")
-	f.Add(readFirst("/etc/passwd"), readFirst("/etc/group"))
+	f.Add(readText("/etc/passwd"), readText("/etc/group"))
 	f.Add("vagrant:x:1:1:::\nvagrant:x:-1:1:::", "docker:x:5:vagrant\ndocker:x:6:vagrant")
 	f.Fuzz(func(t *testing.T, hostPasswd, hostGroup string) {
 		passwd, group := accounts(hostPasswd, hostGroup)
@@ -193,40 +191,6 @@ func FuzzResolvers(f *testing.F) {
 	})
 }
 
-func TestMounts(t *testing.T) {
-	const info = `27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
-32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime shared:9 master:1 - cgroup cgroup rw,cpu
-41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
-50 27 0:40 / /home/a\040da\011x\012y\134040 rw - tmpfs tmpfs rw
-a line that is none
-`
-	want := []mount{
-		{"/", "ext4"}, {"/sys/fs/cgroup/cpu", "cgroup"}, {"/sys/fs/cgroup/unified", "cgroup2"},
-		{"/home/a da\tx\ny\\040", "tmpfs"},
-	}
-	if got := mounts(info); !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
-func FuzzMounts(f *testing.F) {
-	f.Add("/home/a da", "tmpfs")
-	f.Add("/a\tb\nc\\040", "cgroup2")
-	f.Add("/ - /x", "ext4")
-	escape := strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`)
-	f.Fuzz(func(t *testing.T, point, kind string) {
-		_ = mounts(point) // any text is safe to read
-		if point == "" || len(strings.Fields(escape.Replace(point))) != 1 || len(strings.Fields(kind)) != 1 || strings.Fields(kind)[0] != kind ||
-			strings.Fields(escape.Replace(point))[0] != escape.Replace(point) {
-			return
-		}
-		got := mounts(fmt.Sprintf("1 2 0:1 / %s rw - %s none rw\n", escape.Replace(point), kind))
-		if want := []mount{{point, kind}}; !slices.Equal(got, want) {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	})
-}
-
 // TestShims runs `service` and `systemctl` of a node with a PID 1 that only
 // says what it was asked.
 func TestShims(t *testing.T) {
@@ -237,12 +201,12 @@ func TestShims(t *testing.T) {
 	if err := os.Mkdir(dk.upper(), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	tree, err := plant(dk)
+	tree, err := openTree(dk)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tree.root.Close()
-	New(Config{}).services(tree)
+	writeServices(tree)
 	if tree.err != nil {
 		t.Fatal(tree.err)
 	}
@@ -258,7 +222,7 @@ func TestShims(t *testing.T) {
 		if out, err := exec.Command("sh", "-n", filepath.Join(dk.upper(), path)).CombinedOutput(); err != nil {
 			t.Errorf("%s: %s", path, out)
 		}
-		text := readFirst(filepath.Join(dk.upper(), path))
+		text := readText(filepath.Join(dk.upper(), path))
 		if check, err := exec.LookPath("shellcheck"); err == nil {
 			if out, err := exec.Command(check, "--shell=sh", "--severity=warning", filepath.Join(dk.upper(), path)).CombinedOutput(); err != nil {
 				t.Errorf("%s: %s", path, out)

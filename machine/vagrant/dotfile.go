@@ -4,30 +4,42 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
 
+	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/trouble"
 )
 
-// dotfile is Vagrant's own folder for the lab.
-func (d *Driver) dotfile() string { return d.cfg.Index.VagrantDir(d.cfg.ID) }
+// dotfile is Vagrant's own folder for the lab, where it keeps its notes on the
+// machines.
+type dotfile struct {
+	id     string
+	lab    *lab.Lab
+	state  *lab.State
+	index  *lab.Index
+	memory *memory
+	log    io.Writer
+}
+
+func (d dotfile) path() string { return d.index.VagrantDir(d.id) }
 
 // legacyDotfile is where it was in earlier releases, below the lab's folder, and
-// where Vagrant puts it for who types its commands there.
+// where Vagrant puts it for a person who types its commands there.
 const legacyDotfile = ".vagrant"
 
-// machineIDs gives, for each machine that Vagrant has created, the provider's
-// id of it. Vagrant keeps these in files (machines/NAME/PROVIDER/id below its
-// folder) that go with the machine, unless it was removed past Vagrant.
-func (d *Driver) machineIDs() (map[string]string, error) {
+// machineIDs gives, for each machine that Vagrant has created, the provider's id
+// of it. Vagrant keeps these in files (machines/NAME/PROVIDER/id in its folder)
+// and removes them with the machine.
+func (d dotfile) machineIDs() (map[string]string, error) {
 	ids := map[string]string{}
-	dir, err := d.cfg.Index.OpenVagrantDir(d.cfg.ID, false)
+	dir, err := d.index.OpenVagrantDir(d.id, false)
 	if errors.Is(err, fs.ErrNotExist) {
-		if dir, err = d.adopt(); dir == nil {
+		if dir, err = d.takeOver(); dir == nil {
 			return ids, err
 		}
 	}
@@ -45,7 +57,7 @@ func (d *Driver) machineIDs() (map[string]string, error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("look for the machines of lab %s: %w", d.cfg.Lab.Name, err)
+			return nil, fmt.Errorf("look for the machines of lab %s: %w", d.lab.Name, err)
 		}
 		if len(id) > 0 {
 			ids[path.Base(path.Dir(path.Dir(file)))] = strings.TrimSpace(string(id))
@@ -54,14 +66,13 @@ func (d *Driver) machineIDs() (map[string]string, error) {
 	return ids, nil
 }
 
-// adopt is for a lab for which Vagrant has no folder here. One that an earlier
-// release made has it below the lab's own: what Vagrant notes of the machines is
-// moved, once, where Vagrant made them on this machine, and nothing else is.
-// (plugins.json, which Vagrant would run, stays where it
-// is.) A lab that has had machines, and whose folder is nowhere, is refused:
-// they would be made a second time.
-func (d *Driver) adopt() (*os.Root, error) {
-	old := filepath.Join(d.cfg.State.Dir(), legacyDotfile, "machines")
+// takeOver is for a lab for which Vagrant has no folder here. An earlier release
+// kept it below the lab's own: Vagrant's notes on the machines are moved, once, if
+// Vagrant made them on this machine, and nothing else is. (plugins.json, which
+// Vagrant would run, stays where it is.) A lab that has had machines, and whose
+// folder does not exist, is refused: they would be made a second time.
+func (d dotfile) takeOver() (*os.Root, error) {
+	old := filepath.Join(d.state.Dir(), legacyDotfile, "machines")
 	entries, err := os.ReadDir(old)
 	if err != nil || len(entries) == 0 {
 		known, err := d.memory.read()
@@ -69,21 +80,21 @@ func (d *Driver) adopt() (*os.Root, error) {
 			return nil, err
 		}
 		return nil, &trouble.Error{
-			ID: "vagrant-folder-missing", What: "look for the machines of lab " + d.cfg.Lab.Name,
-			Why: "it has had some, and Vagrant's notes on them are not in " + d.dotfile(),
+			ID: "vagrant-folder-missing", What: "look for the machines of lab " + d.lab.Name,
+			Why: "it has had some, and Vagrant's notes on them are not in " + d.path(),
 			Next: []string{
 				"if XDG_STATE_HOME or HOME was another one when they were made: set it as it was",
-				"if you know that they are gone: remove " + filepath.Join(d.cfg.State.Dir(), memoryFile),
+				"if you know that they are gone: remove " + filepath.Join(d.state.Dir(), memoryFile),
 			},
 			Exit: trouble.ExitRefused,
 		}
 	}
 	refuse := func(err error) error {
 		return &trouble.Error{
-			ID: "vagrant-folder-refused", What: "take over Vagrant's notes on the machines of lab " + d.cfg.Lab.Name,
+			ID: "vagrant-folder-refused", What: "take over Vagrant's notes on the machines of lab " + d.lab.Name,
 			Why: "an earlier dcalab kept them in " + old + ": " + err.Error(),
 			Next: []string{
-				"if these machines are yours, put the folder there yourself: " + filepath.Join(d.dotfile(), "machines"),
+				"if these machines are yours, put the folder there yourself: " + filepath.Join(d.path(), "machines"),
 				"if the folder is not yours, or came with a repository: remove " + filepath.Dir(old),
 			},
 			Exit: trouble.ExitRefused, Err: err,
@@ -92,22 +103,22 @@ func (d *Driver) adopt() (*os.Root, error) {
 	if err := errors.Join(plainTree(filepath.Dir(old)), madeHere(old, realHost().vagrantHome())); err != nil {
 		return nil, refuse(err)
 	}
-	dir, err := d.cfg.Index.OpenVagrantDir(d.cfg.ID, true)
+	dir, err := d.index.OpenVagrantDir(d.id, true)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Rename(old, filepath.Join(d.dotfile(), "machines")); err != nil {
+	if err := os.Rename(old, filepath.Join(d.path(), "machines")); err != nil {
 		// An empty folder would be taken for that of a lab without machines.
-		return nil, errors.Join(refuse(err), dir.Close(), d.cfg.Index.RemoveVagrantDir(d.cfg.ID))
+		return nil, errors.Join(refuse(err), dir.Close(), d.index.RemoveVagrantDir(d.id))
 	}
-	fmt.Fprintf(d.cfg.Log, "Vagrant's notes on the machines are now in %s\n", d.dotfile())
+	fmt.Fprintf(d.log, "Vagrant's notes on the machines are now in %s\n", d.path())
 	return dir, nil
 }
 
-// madeHere tells whether Vagrant has made the machines in a folder of its notes
-// on this machine: it keeps a list of all that it makes
-// (VAGRANT_HOME/data/machine-index/index), by an id that it draws for each. So
-// nobody can ship the id of a machine that is another's.
+// madeHere checks that Vagrant has made the machines in a folder of its notes on
+// this machine: it keeps a list of all that it makes
+// (VAGRANT_HOME/data/machine-index/index), by a random id. So nobody can ship the
+// id of a machine of somebody else.
 func madeHere(machines, home string) error {
 	data, err := os.ReadFile(filepath.Join(home, "data", "machine-index", "index"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

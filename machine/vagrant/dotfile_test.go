@@ -45,18 +45,18 @@ cp Vagrantfile "$FAKE_VAGRANT/seen"`)
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(env)), "\n")
-	for _, want := range []string{"VAGRANT_DOTFILE_PATH=" + f.dotfile(), "VAGRANT_CWD=" + f.state.Dir(), "VAGRANT_VAGRANTFILE=Vagrantfile"} {
+	for _, want := range []string{"VAGRANT_DOTFILE_PATH=" + f.dotfile.path(), "VAGRANT_CWD=" + f.state.Dir(), "VAGRANT_VAGRANTFILE=Vagrantfile"} {
 		if !slices.Contains(lines, want) {
 			t.Errorf("Vagrant was not given %s:\n%s", want, env)
 		}
 	}
-	if strings.HasPrefix(f.dotfile(), f.state.Dir()) {
-		t.Errorf("Vagrant's folder is in the lab's: %s", f.dotfile())
+	if strings.HasPrefix(f.dotfile.path(), f.state.Dir()) {
+		t.Errorf("Vagrant's folder is in the lab's: %s", f.dotfile.path())
 	}
 	if seen, err := os.ReadFile(filepath.Join(f.dir, "seen")); err != nil || strings.Contains(string(seen), "pwned") {
 		t.Errorf("Vagrant ran somebody else's Vagrantfile (%v)", err)
 	}
-	ids, err := f.machineIDs()
+	ids, err := f.dotfile.machineIDs()
 	if err != nil || ids["node02"] != "" || ids["node01"] == "" {
 		t.Errorf("the machines are %v, %v", ids, err)
 	}
@@ -74,8 +74,8 @@ func TestEveryStartOfVagrantHasItsOwnVagrantfile(t *testing.T) {
 	}
 	for name, start := range map[string]func(){
 		"command":  func() { c, _ := f.Command(t.Context(), "version"); _ = c.Run() },
-		"status":   func() { _, _ = f.run(t.Context(), func(event) {}, "status") },
-		"endpoint": func() { _, _, _ = f.askEndpoint(t.Context(), f.cfg.Lab.Nodes[0]) },
+		"status":   func() { _, _ = f.vagrant.run(t.Context(), func(event) {}, "status") },
+		"endpoint": func() { _, _, _ = f.vagrant.askEndpoint(t.Context(), f.cfg.Lab.Nodes[0]) },
 		"holders":  func() { _, _ = f.holders(t.Context(), "x") },
 		"halt":     func() { _ = f.Halt(t.Context(), machine.Observer{}) },
 		"destroy":  func() { _ = f.Destroy(t.Context(), machine.Observer{}) },
@@ -132,7 +132,7 @@ func TestVagrantsFolderIsOursOrItIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.starts()
-			spoil(t, f.dotfile())
+			spoil(t, f.dotfile.path())
 			_, err := f.Status(t.Context())
 			wantTrouble(t, err, "state-not-trusted")
 			for _, err := range []error{
@@ -159,14 +159,14 @@ func TestALabOfAnEarlierReleaseKeepsItsMachines(t *testing.T) {
 	put(t, "id-of-master\n", old, "machines", "master", "virtualbox", "id")
 	put(t, "0a1b", old, "machines", "master", "virtualbox", "index_uuid")
 	put(t, `{}`, old, "plugins.json")
-	_, err := f.machineIDs() // as a repository could ship it
+	_, err := f.dotfile.machineIDs() // as a repository could ship it
 	wantTrouble(t, err, "vagrant-folder-refused")
 	put(t, `{"version":1,"machines":{"0a1b":{"name":"master","provider":"virtualbox"}}}`, home, "data", "machine-index", "index")
-	ids, err := f.machineIDs()
+	ids, err := f.dotfile.machineIDs()
 	if err != nil || ids["master"] != "id-of-master" {
 		t.Fatalf("%v, %v", ids, err)
 	}
-	entries, err := os.ReadDir(f.dotfile())
+	entries, err := os.ReadDir(f.dotfile.path())
 	if err != nil || len(entries) != 1 || entries[0].Name() != "machines" {
 		t.Errorf("more came along: %v, %v", entries, err)
 	}
@@ -177,7 +177,7 @@ func TestALabOfAnEarlierReleaseKeepsItsMachines(t *testing.T) {
 	if err := os.Symlink(t.TempDir(), filepath.Join(old, "machines", "node01")); err != nil {
 		t.Fatal(err)
 	}
-	_, err = g.machineIDs()
+	_, err = g.dotfile.machineIDs()
 	wantTrouble(t, err, "vagrant-folder-refused")
 }
 
@@ -189,7 +189,9 @@ func TestMachinesWhoseNotesAreElsewhereAreNotMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.starts()
-	f.cfg.Index = indexBelow(t, t.TempDir())
+	cfg := f.cfg
+	cfg.Index = indexBelow(t, t.TempDir())
+	f.Driver = New(cfg)
 	wantTrouble(t, f.Up(t.Context(), machine.Observer{}), "vagrant-folder-missing")
 	if got := f.starts(); len(got) > 0 {
 		t.Errorf("Vagrant was started: %q", got)
@@ -205,16 +207,16 @@ func TestDestroyLeavesNoFolderOfVagrants(t *testing.T) {
 	if err := f.Destroy(t.Context(), machine.Observer{}, "node01"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(f.dotfile()); err != nil {
+	if _, err := os.Stat(f.dotfile.path()); err != nil {
 		t.Errorf("it went with one machine of three: %v", err)
 	}
 	if err := f.Destroy(t.Context(), machine.Observer{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(f.dotfile()); !os.IsNotExist(err) {
+	if _, err := os.Stat(f.dotfile.path()); !os.IsNotExist(err) {
 		t.Errorf("it is still there: %v", err)
 	}
-	if ids, err := f.machineIDs(); err != nil || len(ids) != 0 {
+	if ids, err := f.dotfile.machineIDs(); err != nil || len(ids) != 0 {
 		t.Errorf("%v, %v", ids, err)
 	}
 }

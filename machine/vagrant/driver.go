@@ -1,22 +1,14 @@
 package vagrant
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
+	"os/exec"
 	"slices"
-	"strings"
-	"sync"
-	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
-	"github.com/dcalab/dcalab/node"
-	"github.com/dcalab/dcalab/trouble"
 )
 
 // Name is this driver's name in labs.yaml.
@@ -53,8 +45,12 @@ type Config struct {
 // remembers it, and from then on nodes are asked over SSH. Only what SSH cannot
 // tell is asked of Vagrant.
 type Driver struct {
-	cfg    Config
-	memory *memory
+	cfg     Config
+	memory  *memory
+	dotfile dotfile
+	vagrant runner
+	logins  logins
+	*snapshots
 }
 
 var (
@@ -70,7 +66,14 @@ func New(cfg Config) *Driver {
 	if cfg.Program == "" {
 		cfg.Program = "vagrant"
 	}
-	return &Driver{cfg: cfg, memory: &memory{state: cfg.State}}
+	m := &memory{state: cfg.State}
+	notes := dotfile{id: cfg.ID, lab: cfg.Lab, state: cfg.State, index: cfg.Index, memory: m, log: cfg.Log}
+	d := &Driver{
+		cfg: cfg, memory: m, dotfile: notes, vagrant: runner{cfg, notes},
+		logins: logins{lab: cfg.Lab, state: cfg.State, memory: m, log: cfg.Log},
+	}
+	d.snapshots = &snapshots{lab: cfg.Lab, state: cfg.State, dotfile: notes, vagrant: d.vagrant, status: d.Status}
+	return d
 }
 
 // Name is "vagrant".
@@ -88,6 +91,11 @@ func shortNames(nodes []lab.Node) []string {
 		names[i] = n.Name
 	}
 	return names
+}
+
+// Command is Vagrant with these arguments, for a person who uses it directly.
+func (d *Driver) Command(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	return d.vagrant.Command(ctx, args...)
 }
 
 // Up creates the nodes that are absent and starts those that are halted.
@@ -108,7 +116,7 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	ids, err := d.machineIDs()
+	ids, err := d.dotfile.machineIDs()
 	if err != nil {
 		return err
 	}
@@ -117,16 +125,12 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 			return machine.NotCreated(n.Name)
 		}
 	}
-	snapshots, err := d.readAlbum()
-	if err == nil {
-		err = d.settled(snapshots)
-	}
-	if err != nil {
+	if err := d.settled(); err != nil {
 		return err
 	}
-	answering := d.answering(ctx, nodes, ids)
+	answering := d.logins.answering(ctx, nodes, ids)
 
-	a := &arrivals{driver: d, observer: o, seen: map[string]bool{}}
+	a := &arrivals{logins: d.logins, observer: o, seen: map[string]bool{}}
 	var rest []string
 	for _, n := range nodes {
 		if ep, ok := answering[n.Name]; ok {
@@ -141,8 +145,7 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 	return errors.Join(d.boot(ctx, a, rest), a.wait())
 }
 
-// boot runs `vagrant up` and lets each machine arrive as the stream tells of
-// it.
+// boot runs `vagrant up` and makes each machine ready as the stream reports it.
 func (d *Driver) boot(ctx context.Context, a *arrivals, names []string) error {
 	out, err := d.arriving(ctx, a, append([]string{"up", "--provider", d.cfg.Provider}, names...)...)
 	if err != nil && !errors.Is(err, errFailed) {
@@ -159,26 +162,23 @@ func (d *Driver) boot(ctx context.Context, a *arrivals, names []string) error {
 			continue
 		}
 		n, _ := d.cfg.Lab.Node(name)
-		ep, id, err := d.askEndpoint(ctx, n)
+		ep, id, err := d.vagrant.askEndpoint(ctx, n)
 		switch {
-		case failed && (err != nil || !d.letsIn(ctx, n, ep)):
+		case failed && (err != nil || !d.logins.canLogIn(ctx, ep)):
 			return explain(out) // Vagrant was right
 		case err != nil:
 			errs = append(errs, err)
 		case !failed:
-			// No line told of it: an old Vagrant, or one whose triggers a plugin
-			// replaces.
+			// No line reported it: an old Vagrant, or a plugin replaces its triggers.
 			a.add(ctx, n, id, ep, true)
 		}
 	}
 	if !failed {
 		return errors.Join(errs...)
 	}
-	// Vagrant gave up on machines whose boot takes long, and left them without
-	// the lab's network. They answer by now: it configures them anew.
-	if again, err := d.arriving(ctx, a, append([]string{"reload"}, late...)...); errors.Is(err, errFailed) {
-		return explain(again)
-	} else if err != nil {
+	// Vagrant gave up on machines whose boot takes long, and left them without the
+	// lab's network. They answer now, and a reload configures them.
+	if err := explained(d.arriving(ctx, a, append([]string{"reload"}, late...)...)); err != nil {
 		return err
 	}
 	for _, name := range late {
@@ -186,117 +186,25 @@ func (d *Driver) boot(ctx context.Context, a *arrivals, names []string) error {
 			return explain(out)
 		}
 	}
-	// Where machines boot one after another, the first failure ended the run.
-	// Each round mends one at least, so that this ends.
+	// Where machines boot one after another, the first failure ended the run. Each
+	// round fixes at least one, so that this ends.
 	if rest := slices.DeleteFunc(slices.Clone(names), a.has); len(rest) > 0 {
 		return d.boot(ctx, a, rest)
 	}
 	return nil
 }
 
-// arriving runs Vagrant once and lets each machine that its stream tells of
-// arrive.
+// arriving runs Vagrant once and makes each machine that its stream reports ready.
 func (d *Driver) arriving(ctx context.Context, a *arrivals, args ...string) (outcome, error) {
-	return d.turn(ctx, func(e event) {
+	step := d.vagrant.steps(a.observer)
+	return d.vagrant.runInTurn(ctx, func(e event) {
 		n, ok := d.cfg.Lab.Node(e.Target)
-		if !ok {
-			return
-		}
-		if e.Type == arrivalType {
-			if ep, id, ok := d.arrival(n, e); ok {
-				a.add(ctx, n, id, ep, true)
-			}
-			return
-		}
-		if what := stepOf(e); what != "" {
-			a.step(n.Name, what)
+		if !ok || e.Type != arrivalType {
+			step(e)
+		} else if ep, id, ok := arrival(n.Name, d.cfg.Lab.Hostname(n), e); ok {
+			a.add(ctx, n, id, ep, true)
 		}
 	}, args...)
-}
-
-// arrivals are the nodes of one Up that answer.
-type arrivals struct {
-	driver   *Driver
-	observer machine.Observer
-	wg       sync.WaitGroup
-	mu       sync.Mutex
-	seen     map[string]bool
-	errs     []error
-}
-
-// add lets a node arrive, once: its key is pinned or checked, its names are
-// set, and it is told of. Other nodes do not wait for it.
-func (a *arrivals) add(ctx context.Context, n lab.Node, id string, ep node.Endpoint, booted bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.seen[n.Name] {
-		return
-	}
-	a.seen[n.Name] = true
-	a.wg.Go(func() {
-		err := func() error {
-			a.step(n.Name, "logging in")
-			if err := a.driver.meet(ctx, n, id, ep, booted, patience); err != nil {
-				return fmt.Errorf("%s: %w", n.Name, err)
-			}
-			if a.observer.Ready != nil {
-				a.observer.Ready(ep)
-			}
-			return nil
-		}()
-		if err != nil {
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			a.errs = append(a.errs, err)
-		}
-	})
-}
-
-func (a *arrivals) step(node, what string) {
-	if a.observer.Step != nil {
-		a.observer.Step(node, what)
-	}
-}
-
-func (a *arrivals) has(node string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.seen[node]
-}
-
-// wait ends when every node that arrived has been told of, and gives what
-// went wrong, once.
-func (a *arrivals) wait() error {
-	a.wg.Wait()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	err := errors.Join(a.errs...)
-	a.errs = nil
-	return err
-}
-
-// stepOf is a line of Vagrant's as a step: "==> master: Booting VM..." is
-// "booting VM".
-func stepOf(e event) string {
-	if e.Type != "ui" || e.data(0) != "output" && e.data(0) != "info" {
-		return ""
-	}
-	text, _, _ := strings.Cut(strings.TrimSpace(e.data(1)), "\n")
-	text = strings.TrimSpace(strings.TrimPrefix(text, "==>"))
-	text = strings.TrimSpace(strings.TrimPrefix(text, e.Target+":"))
-	text, _, _ = strings.Cut(text, ". ")
-	text = strings.TrimRight(text, ".! ")
-	for _, noise := range []string{"Running action triggers", "Running trigger", "--", "->"} {
-		if strings.HasPrefix(text, noise) {
-			return ""
-		}
-	}
-	// A word in capitals stays one: "SSH address: …".
-	if first, rest, _ := strings.Cut(text, " "); first != strings.ToUpper(first) {
-		letter, size := utf8.DecodeRuneInString(first)
-		return string(unicode.ToLower(letter)) + first[size:] + strings.TrimSuffix(" "+rest, " ")
-	}
-	return text
 }
 
 // Halt powers nodes off in order and keeps their disks.
@@ -305,7 +213,7 @@ func (d *Driver) Halt(ctx context.Context, o machine.Observer, names ...string) 
 	if err != nil {
 		return err
 	}
-	ids, err := d.machineIDs()
+	ids, err := d.dotfile.machineIDs()
 	if err != nil {
 		return err
 	}
@@ -323,13 +231,13 @@ func (d *Driver) Halt(ctx context.Context, o machine.Observer, names ...string) 
 			return err
 		}
 	}
-	return d.command(ctx, o, append([]string{"halt"}, there...)...)
+	return d.vagrant.do(ctx, o, append([]string{"halt"}, there...)...)
 }
 
 // Destroy removes nodes and everything that belongs to them. With none named,
 // machines of the lab that labs.yaml no longer has go too.
 func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...string) error {
-	ids, err := d.machineIDs()
+	ids, err := d.dotfile.machineIDs()
 	if err != nil {
 		return err
 	}
@@ -362,9 +270,9 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 		return err
 	}
 	if len(there) > 0 {
-		// One after the other: --parallel trips over vagrant-libvirt 0.11, whose
-		// threads load the same code at the same time ("constant … not defined").
-		if err := d.command(ctx, o, append([]string{"destroy", "--force"}, there...)...); err != nil {
+		// One after the other: with --parallel the threads of vagrant-libvirt 0.11
+		// load the same code at the same time, and fail ("constant … not defined").
+		if err := d.vagrant.do(ctx, o, append([]string{"destroy", "--force"}, there...)...); err != nil {
 			return err
 		}
 	}
@@ -384,181 +292,7 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 	return nil
 }
 
-// command runs Vagrant once for some machines, with its story told.
-func (d *Driver) command(ctx context.Context, o machine.Observer, args ...string) error {
-	out, err := d.turn(ctx, func(e event) {
-		if n, ok := d.cfg.Lab.Node(e.Target); ok && o.Step != nil {
-			if what := stepOf(e); what != "" {
-				o.Step(n.Name, what)
-			}
-		}
-	}, args...)
-	if errors.Is(err, errFailed) {
-		return explain(out)
-	}
-	return err
-}
-
-// Status tells the state of every node. Nodes that answer are not asked about
-// any further; for the others Vagrant is started, once.
-func (d *Driver) Status(ctx context.Context) (map[string]machine.Status, error) {
-	ids, err := d.machineIDs()
-	if err != nil {
-		return nil, err
-	}
-	answering := d.answering(ctx, d.cfg.Lab.Nodes, ids)
-	status := map[string]machine.Status{}
-	var ask []string
-	for _, n := range d.cfg.Lab.Nodes {
-		_, exists := ids[n.Name]
-		_, answers := answering[n.Name]
-		switch {
-		case !exists:
-			status[n.Name] = machine.StatusAbsent
-		case answers:
-			status[n.Name] = machine.StatusRunning
-		default:
-			status[n.Name] = machine.StatusUnknown
-			ask = append(ask, n.Name)
-		}
-	}
-	if len(ask) == 0 {
-		return status, ctx.Err()
-	}
-	out, err := d.run(ctx, func(e event) {
-		if _, ok := status[e.Target]; ok && e.Type == "state" {
-			status[e.Target] = stateOf(e.data(0))
-		}
-	}, append([]string{"status"}, ask...)...)
-	if errors.Is(err, errFailed) {
-		return nil, explain(out)
-	}
-	for _, name := range ask {
-		if err == nil && status[name] == machine.StatusRunning {
-			err = d.memory.dropEndpoint(name) // it is not where it was
-		}
-	}
-	return status, err
-}
-
-// stateOf maps the states of Vagrant's providers.
-func stateOf(state string) machine.Status {
-	switch state {
-	case "running", "on": // VirtualBox and the others; Hyper-V says "running" too
-		return machine.StatusRunning
-	case "not_created", "host_state_unknown":
-		return machine.StatusAbsent
-	case "poweroff", "shutoff", "shutdown", "stopped", "off", "not_running", "aborted",
-		"aborted-saved", "gurumeditation", "saved", "paused", "suspended", "pmsuspended", "crashed", "frozen":
-		// vagrant up brings any of these to run, which is what halted means.
-		return machine.StatusHalted
-	default:
-		return machine.StatusUnknown
-	}
-}
-
-// Endpoint tells how to reach a node that is running.
-func (d *Driver) Endpoint(ctx context.Context, name string) (node.Endpoint, error) {
-	ids, err := d.machineIDs()
-	if err != nil {
-		return node.Endpoint{}, err
-	}
-	n, ok := d.cfg.Lab.Node(name)
-	switch {
-	case !ok && !d.orphan(name, ids):
-		return node.Endpoint{}, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
-	case !ok:
-		return d.orphanEndpoint(name, ids[name])
-	}
-	id, ok := ids[n.Name]
-	if !ok {
-		return node.Endpoint{}, &trouble.Error{
-			ID: "node-absent", Where: n.Name, Why: "this node has not been created", Next: []string{"create it: dcalab up " + n.Name},
-		}
-	}
-	if ep, ok, err := d.memory.endpoint(n.Name, id); err != nil || ok {
-		return ep, err
-	}
-	ep, id, err := d.askEndpoint(ctx, n)
-	if err != nil {
-		return node.Endpoint{}, err
-	}
-	// Somebody used Vagrant itself: what is remembered is of another boot, or
-	// of another machine.
-	return ep, d.meet(ctx, n, id, ep, true, visitTimeout)
-}
-
-// Orphans are the machines that Vagrant has created and labs.yaml no longer
-// has. Vagrant is not asked about those that do not answer.
-func (d *Driver) Orphans(ctx context.Context) (map[string]machine.Status, error) {
-	ids, err := d.machineIDs()
-	if err != nil {
-		return nil, err
-	}
-	var nodes []lab.Node
-	out := map[string]machine.Status{}
-	for name := range ids {
-		if d.orphan(name, ids) {
-			nodes = append(nodes, lab.Node{Name: name})
-			out[name] = machine.StatusUnknown
-		}
-	}
-	for name := range d.answering(ctx, nodes, ids) {
-		out[name] = machine.StatusRunning
-	}
-	return out, ctx.Err()
-}
-
-func (d *Driver) orphan(name string, ids map[string]string) bool {
-	_, ours := d.cfg.Lab.Node(name)
-	return !ours && ids[name] != ""
-}
-
-// orphanEndpoint is what is remembered of an orphan: nobody looks for more.
-func (d *Driver) orphanEndpoint(name, id string) (node.Endpoint, error) {
-	ep, ok, err := d.memory.endpoint(name, id)
-	if err == nil && !ok {
-		err = &trouble.Error{ID: "node-unknown", Where: name, Why: "how this machine is reached is not known, and labs.yaml no longer has it"}
-	}
-	return ep, err
-}
-
 // Preflight finds what would stop Up on this machine.
 func (d *Driver) Preflight(ctx context.Context) error {
 	return machine.Preflight(d.examine(ctx, false))
 }
-
-// writeVagrantfile makes the Vagrantfile what it has to be for these arguments
-// of Vagrant, which runs it as code: what somebody else has put there is
-// replaced. Machines that exist and that labs.yaml no longer has are in it too,
-// so that Vagrant still knows them; but it snapshots every machine of its file,
-// and those shall have no part in that.
-func (d *Driver) writeVagrantfile(args []string) error {
-	ids, err := d.machineIDs()
-	if err != nil {
-		return err
-	}
-	var gone []string
-	for name := range ids {
-		if _, ok := d.cfg.Lab.Node(name); !ok {
-			gone = append(gone, name)
-		}
-	}
-	if len(args) > 1 && args[0] == "snapshot" && (args[1] == "save" || args[1] == "restore") {
-		gone = nil
-	}
-	slices.Sort(gone)
-	text, err := Render(d.cfg.Template, d.cfg.Lab, Options{LabID: d.cfg.ID, Provider: d.cfg.Provider, Gone: gone, Driven: true})
-	if err != nil {
-		return err
-	}
-	// A disk that is full does not keep anybody from destroying what fills it.
-	if old, err := d.cfg.State.ReadFile("Vagrantfile"); err == nil && bytes.Equal(old, text) {
-		return nil
-	}
-	return d.cfg.State.WriteFile("Vagrantfile", text, 0o600)
-}
-
-// patience is how long a machine that Vagrant calls up may take to let dcalab
-// in.
-const patience = 2 * time.Minute

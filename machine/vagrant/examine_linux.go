@@ -13,7 +13,7 @@ func memoryOf() (available, total uint64, err error) {
 	}
 	available, total = meminfo(string(text))
 	if total == 0 {
-		return 0, 0, fmt.Errorf("/proc/meminfo does not tell")
+		return 0, 0, fmt.Errorf("/proc/meminfo does not say")
 	}
 	return available, total, nil
 }

@@ -154,8 +154,8 @@ func (p *played) separator() string {
 // dca is the lab of the class: 10.20.20.0/24, 4 GiB, bento/ubuntu-24.04.
 func dca() *lab.Lab { return labs()["dca"] }
 
-func examination() Examination {
-	return Examination{Lab: dca(), ID: "0123456789ab", Dir: "/home/ana/lab/.dcalab/dca", Full: true}
+func anExamination() examination {
+	return examination{Lab: dca(), ID: "0123456789ab", Dir: "/home/ana/lab/.dcalab/dca", Full: true}
 }
 
 // fake reads a file of testdata/doctor, without its first lines, which say
@@ -188,8 +188,8 @@ func find(t *testing.T, checks []machine.Check, id string) machine.Check {
 func TestNothingIsWrong(t *testing.T) {
 	for name, p := range map[string]*played{"virtualbox": linux(), "libvirt": libvirtd()} {
 		t.Run(name, func(t *testing.T) {
-			e := examination()
-			checks := p.host().examine(t.Context(), e)
+			e := anExamination()
+			checks := examined(t, p, e)
 			for _, c := range checks {
 				// The box of the one is not there for the other.
 				if c.Verdict != machine.VerdictOK && (c.ID != "box" || name == "virtualbox") {
@@ -211,16 +211,16 @@ func TestNothingIsWrong(t *testing.T) {
 
 func TestWhatUpExaminesStartsNoVagrant(t *testing.T) {
 	for name, p := range map[string]*played{"virtualbox": linux(), "libvirt": libvirtd()} {
-		e := examination()
+		e := anExamination()
 		e.Full = false
-		p.host().examine(t.Context(), e)
+		examined(t, p, e)
 		for _, line := range p.ran {
 			if !strings.HasPrefix(line, "/usr/bin/VBoxManage ") && !strings.HasPrefix(line, "virsh ") {
 				t.Errorf("%s: %s was run", name, line)
 			}
 		}
 		e.Created, p.ran = true, nil
-		p.host().examine(t.Context(), e)
+		examined(t, p, e)
 		for _, line := range p.ran {
 			if line != "/usr/bin/VBoxManage --version" {
 				t.Errorf("%s: %s was run for a lab that exists", name, line)
@@ -242,8 +242,8 @@ func TestChecks(t *testing.T) {
 		}
 	}
 	set := func(file, text string) func(*played) { return func(p *played) { p.files[file] = text } }
-	provider := func(name string) func(*Examination) {
-		return func(e *Examination) { e.Lab.Provider, e.ProviderOrigin = name, "flag --provider" }
+	provider := func(name string) func(*examination) {
+		return func(e *examination) { e.Lab.Provider, e.ProviderOrigin = name, "flag --provider" }
 	}
 	drop := func(file string) func(*played) { return func(p *played) { delete(p.files, file) } }
 	mac := func(arch string) func(*played) {
@@ -269,7 +269,7 @@ func TestChecks(t *testing.T) {
 		name    string
 		on      func() *played
 		change  func(*played)
-		asks    func(*Examination)
+		asks    func(*examination)
 		id      string
 		verdict machine.Verdict
 		why     string // in the reason
@@ -292,7 +292,7 @@ func TestChecks(t *testing.T) {
 			id: "provider", verdict: machine.VerdictFailure, why: "VAGRANT_DEFAULT_PROVIDER", fix: "virtualbox, libvirt"},
 		{name: "asked for and not there", asks: provider("parallels"),
 			id: "provider", verdict: machine.VerdictFailure, why: "macOS only; chosen by flag --provider"},
-		{name: "the lab's provider is gone", asks: func(e *Examination) { e.Provider, e.Created = "libvirt", true },
+		{name: "the lab's provider is gone", asks: func(e *examination) { e.Provider, e.Created = "libvirt", true },
 			id: "provider", verdict: machine.VerdictFailure, why: "vagrant-libvirt is not installed", fix: "vagrant plugin install vagrant-libvirt"},
 		{name: "no libvirtd", on: libvirtd, change: drop("/run/libvirt/libvirt-sock"),
 			id: "provider", verdict: machine.VerdictFailure, why: "libvirt's daemon does not run", fix: "start it"},
@@ -328,12 +328,12 @@ func TestChecks(t *testing.T) {
 				"         available for the current kernel (5.13.19-200.fc34.x86_64) or it failed to\n         load.\n6.1.26r145957\n"
 		}, id: "virtualbox", verdict: machine.VerdictFailure, why: "kernel module is not loaded", fix: "vboxconfig"},
 		{name: "VirtualBox 7.1 and a Vagrant before it", change: vbox("7.1.4r165100"),
-			id: "virtualbox", verdict: machine.VerdictFailure, why: "wants Vagrant 2.4.2 or newer, and this is 2.4.1", fix: "install Vagrant 2.4.2"},
+			id: "virtualbox", verdict: machine.VerdictFailure, why: "needs Vagrant 2.4.2 or newer, and this is 2.4.1", fix: "install Vagrant 2.4.2"},
 		{name: "VirtualBox 7.1 and a Vagrant that knows it", change: both(vbox("7.1.4r165100"), func(p *played) {
 			p.says["/usr/bin/vagrant --version"] = "Vagrant 2.4.2\n"
 		}), id: "virtualbox", verdict: machine.VerdictOK, why: "7.1.4"},
 		{name: "VirtualBox 7.0 and Debian's Vagrant", change: func(p *played) { p.says["/usr/bin/vagrant --version"] = "Vagrant 2.2.19\n" },
-			id: "virtualbox", verdict: machine.VerdictFailure, why: "wants Vagrant 2.3.2"},
+			id: "virtualbox", verdict: machine.VerdictFailure, why: "needs Vagrant 2.3.2"},
 		{name: "a VirtualBox of the future", change: vbox("7.3.0r1"), id: "virtualbox", verdict: machine.VerdictWarning, why: "newer than any", fix: "newer Vagrant"},
 		{name: "a VirtualBox of the past", change: vbox("5.2.6r120293"), id: "virtualbox", verdict: machine.VerdictWarning, why: "no longer maintained"},
 		{name: "VirtualBox of Ubuntu", change: vbox("6.1.50_Ubuntur161033"), id: "virtualbox", verdict: machine.VerdictOK, why: "6.1.50"},
@@ -387,27 +387,27 @@ func TestChecks(t *testing.T) {
 		{name: "no box", change: drop(boxFile + "/metadata.json"), id: "box", verdict: machine.VerdictUnknown, why: "downloaded at the first up"},
 		{name: "a box elsewhere", change: both(drop(boxFile+"/metadata.json"), func(p *played) { p.env["VAGRANT_HOME"] = "/srv/vagrant" },
 			set("/srv/vagrant/boxes/bento-VAGRANTSLASH-ubuntu-24.04/1.0/virtualbox/metadata.json", "{}")), id: "box", verdict: machine.VerdictOK, why: "1.0"},
-		{name: "an amd64 box on Apple Silicon", change: both(mac("arm64"), vbox("7.1.4r1")), asks: func(e *Examination) { e.Lab.Nodes[0].Box = "ubuntu/jammy64" },
+		{name: "an amd64 box on Apple Silicon", change: both(mac("arm64"), vbox("7.1.4r1")), asks: func(e *examination) { e.Lab.Nodes[0].Box = "ubuntu/jammy64" },
 			id: "box", verdict: machine.VerdictFailure, why: "ubuntu/jammy64 is for amd64 processors, and this machine's is arm64", fix: "bento/ubuntu-24.04"},
 		{name: "a box for both, and a Vagrant that cannot tell", change: both(mac("arm64"), vbox("7.0.20r1"), func(p *played) {
 			p.says["/usr/bin/vagrant --version"] = "Vagrant 2.3.7\n"
 		}), id: "box", verdict: machine.VerdictFailure, why: "2.3.7 does not choose", fix: "2.4.0"},
-		{name: "a box of unknown processors on Apple Silicon", change: both(mac("arm64"), vbox("7.1.4r1")), asks: func(e *Examination) {
+		{name: "a box of unknown processors on Apple Silicon", change: both(mac("arm64"), vbox("7.1.4r1")), asks: func(e *examination) {
 			for i := range e.Lab.Nodes {
 				e.Lab.Nodes[i].Box = "almalinux/9"
 			}
 		}, id: "box", verdict: machine.VerdictWarning, why: "arm64 is not known", fix: "bento/ubuntu-24.04"},
-		{name: "an arm64 box on a PC", asks: func(e *Examination) { e.Lab.Nodes[0].Box = "spox/ubuntu-arm64" }, id: "box", verdict: machine.VerdictFailure, why: "arm64 processors"},
+		{name: "an arm64 box on a PC", asks: func(e *examination) { e.Lab.Nodes[0].Box = "spox/ubuntu-arm64" }, id: "box", verdict: machine.VerdictFailure, why: "arm64 processors"},
 
 		{name: "too little memory", change: func(p *played) { p.total, p.available = 3<<10, 2<<10 },
 			id: "memory", verdict: machine.VerdictFailure, why: "asks for 4.0 GiB, and this machine has 3.0 GiB", fix: "labs.yaml"},
 		{name: "memory in use", change: func(p *played) { p.available = 2 << 10 }, id: "memory", verdict: machine.VerdictWarning, why: "2.0 GiB of 16.0 GiB are free", fix: "close"},
-		{name: "memory in use by the lab itself", change: func(p *played) { p.available = 2 << 10 }, asks: func(e *Examination) { e.Created = true }, id: "memory", verdict: machine.VerdictOK},
+		{name: "memory in use by the lab itself", change: func(p *played) { p.available = 2 << 10 }, asks: func(e *examination) { e.Created = true }, id: "memory", verdict: machine.VerdictOK},
 		{name: "a small Mac", change: both(mac("amd64"), func(p *played) { p.total, p.available = 5<<10, 0 }), id: "memory", verdict: machine.VerdictWarning, why: "most of the 5.0 GiB"},
 		{name: "few processors", change: func(p *played) { p.cpus = 1 }, id: "cpus", verdict: machine.VerdictWarning, why: "master asks for 2", fix: "cpus"},
 		{name: "a full disk", change: func(p *played) { p.free = 900 }, id: "disk", verdict: machine.VerdictFailure, why: "only 900 MiB", fix: "room"},
 		{name: "little disk", change: func(p *played) { p.free = 4 << 10 }, id: "disk", verdict: machine.VerdictWarning, why: "about 6.0 GiB", fix: "room"},
-		{name: "little disk, and the lab is made", change: func(p *played) { p.free = 4 << 10 }, asks: func(e *Examination) { e.Created = true }, id: "disk", verdict: machine.VerdictOK},
+		{name: "little disk, and the lab is made", change: func(p *played) { p.free = 4 << 10 }, asks: func(e *examination) { e.Created = true }, id: "disk", verdict: machine.VerdictOK},
 
 		{name: "a route in the subnet", change: set("/proc/net/route", routeTable+"tun0\t0000140A\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"),
 			id: "subnet", verdict: machine.VerdictFailure, why: "10.20.0.0/16 on tun0", fix: "another subnet"},
@@ -421,7 +421,7 @@ func TestChecks(t *testing.T) {
 		{name: "another lab on libvirt", on: libvirtd, change: func(p *played) {
 			p.addrs = append(p.addrs, machine.Network{Interface: "virbr1", Addr: netip.MustParsePrefix("10.20.20.1/24")})
 		}, id: "subnet", verdict: machine.VerdictFailure, why: "virbr1, a network of libvirt's", fix: "virsh net-list"},
-		{name: "this lab on libvirt", on: libvirtd, asks: func(e *Examination) { e.Created = true }, change: both(func(p *played) {
+		{name: "this lab on libvirt", on: libvirtd, asks: func(e *examination) { e.Created = true }, change: both(func(p *played) {
 			p.addrs = append(p.addrs, machine.Network{Interface: "virbr1", Addr: netip.MustParsePrefix("10.20.20.1/24")})
 		}, set("/proc/net/route", routeTable+"virbr1\t0014140A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n")),
 			id: "subnet", verdict: machine.VerdictOK, why: "the lab's own, on virbr1"},
@@ -447,7 +447,7 @@ func TestChecks(t *testing.T) {
 		}, id: "machine-names", verdict: machine.VerdictUnknown, why: "failed to connect"},
 		{name: "the lab's own machines", change: func(p *played) {
 			p.says["/usr/bin/VBoxManage list vms"] = "\"dcalab-dca-0123456789ab-node01\" {5f4d1aaf-2a8b-4d1e-9f0e-4a9f9c2b7c11}\n"
-		}, asks: func(e *Examination) { e.Created = true }, id: "machine-names", verdict: machine.VerdictOK},
+		}, asks: func(e *examination) { e.Created = true }, id: "machine-names", verdict: machine.VerdictOK},
 
 		{name: "somebody else's .vagrant.d", change: func(p *played) { p.locked = []string{"/home/ana/.vagrant.d"} },
 			id: "vagrant-home", verdict: machine.VerdictFailure, why: "/home/ana/.vagrant.d", fix: "VAGRANT_HOME"},
@@ -463,11 +463,11 @@ func TestChecks(t *testing.T) {
 			if test.change != nil {
 				test.change(p)
 			}
-			e := examination()
+			e := anExamination()
 			if test.asks != nil {
 				test.asks(&e)
 			}
-			c := find(t, p.host().examine(t.Context(), e), test.id)
+			c := find(t, examined(t, p, e), test.id)
 			if c.Verdict != test.verdict || !strings.Contains(c.Why, test.why) {
 				t.Errorf("%s: %s; want %s with %q", c.Verdict, c.Why, test.verdict, test.why)
 			}
@@ -592,9 +592,9 @@ func TestVagrantsVersionWithoutStartingIt(t *testing.T) {
 			// So up refuses a pair that does not fit, without starting Ruby.
 			if test.want == "2.3.4" {
 				p.says["/usr/bin/VBoxManage --version"] = "7.1.4r1\n"
-				e := examination()
+				e := anExamination()
 				e.Full = false
-				if c := find(t, p.host().examine(t.Context(), e), "virtualbox"); c.Verdict != machine.VerdictFailure {
+				if c := find(t, examined(t, p, e), "virtualbox"); c.Verdict != machine.VerdictFailure {
 					t.Errorf("%+v", c)
 				}
 			}
@@ -695,4 +695,10 @@ func FuzzParseNetworksConf(f *testing.F) {
 			t.Errorf("%d and %d of %d words", len(ranges), len(bad), words)
 		}
 	})
+}
+
+func examined(t *testing.T, p *played, e examination) []machine.Check {
+	t.Helper()
+	e.host = p.host()
+	return e.checks(t.Context())
 }

@@ -13,9 +13,9 @@ import (
 
 // checkVirtualBox is for a VirtualBox that is installed; vagrant is Vagrant's
 // version, or empty.
-func (h host) checkVirtualBox(ctx context.Context, e Examination, vagrant string) []machine.Check {
-	program, _ := h.vboxManage()
-	out, err := h.Run(ctx, program, "--version")
+func (e examination) checkVirtualBox(ctx context.Context, vagrant string) []machine.Check {
+	program, _ := e.vboxManage()
+	out, err := e.Run(ctx, program, "--version")
 	c := machine.Check{ID: "virtualbox", What: "VirtualBox"}
 	version, complaint := vboxVersion(out)
 	switch {
@@ -24,18 +24,18 @@ func (h host) checkVirtualBox(ctx context.Context, e Examination, vagrant string
 			machine.Advise("load the module: sudo modprobe vboxdrv"),
 			machine.Advise("if there is none for this kernel, install the kernel's headers, then: sudo /sbin/vboxconfig (Debian and Ubuntu: sudo dpkg-reconfigure virtualbox-dkms)"))}
 	case version == "":
-		return []machine.Check{c.Failure(fmt.Sprintf("VBoxManage --version: %v: %q", err, lastLine(out)), machine.Advise("install VirtualBox anew"))}
+		return []machine.Check{c.Failure(fmt.Sprintf("VBoxManage --version: %v: %q", err, lastLine(out)), machine.Advise("reinstall VirtualBox"))}
 	}
-	checks := []machine.Check{h.checkPair(c, version, vagrant), h.checkVirtualization(ctx, e, "virtualbox", version)}
-	if h.GOOS == "linux" {
-		if c, ok := h.checkKVM(version); ok {
+	checks := []machine.Check{e.checkPair(c, version, vagrant), e.checkVirtualization(ctx, "virtualbox", version)}
+	if e.GOOS == "linux" {
+		if c, ok := e.checkKVM(version); ok {
 			checks = append(checks, c)
 		}
 	}
-	if h.GOOS == "windows" && e.Full {
-		checks = append(checks, h.checkHyperV(ctx))
+	if e.GOOS == "windows" && e.Full {
+		checks = append(checks, e.checkHyperV(ctx))
 	}
-	return append(checks, h.checkHostOnlyRange(e, version))
+	return append(checks, e.checkHostOnlyRange(version))
 }
 
 var vboxVersionLine = regexp.MustCompile(`^(\d+\.\d+\.\d+)(r\d|_|$)`)
@@ -92,7 +92,7 @@ func (h host) checkPair(c machine.Check, version, vagrant string) machine.Check 
 			continue
 		}
 		if vagrant != "" && !atLeast(vagrant, s.vagrant) {
-			return c.Failure(fmt.Sprintf("VirtualBox %s wants Vagrant %s or newer, and this is %s", version, s.vagrant, vagrant),
+			return c.Failure(fmt.Sprintf("VirtualBox %s needs Vagrant %s or newer, and this is %s", version, s.vagrant, vagrant),
 				machine.Advise("install Vagrant "+s.vagrant+" or newer: "+vagrantSite))
 		}
 		return c.OK(version)
@@ -104,11 +104,11 @@ func (h host) checkPair(c machine.Check, version, vagrant string) machine.Check 
 	return c.Warning("VirtualBox "+version+" is no longer maintained", machine.Advise("install a newer VirtualBox: https://www.virtualbox.org/wiki/Downloads"))
 }
 
-// checkKVM looks whether KVM and VirtualBox are in each other's way. Since
+// checkKVM checks whether KVM and VirtualBox conflict. Since
 // Linux 6.12, KVM takes the processor's virtualization when its module is
 // loaded, not when a machine starts, and older VirtualBoxes start none then
 // (VERR_VMX_IN_VMX_ROOT_MODE, VERR_SVM_IN_USE); from 7.2.10 on VirtualBox asks
-// KVM for it, and wants just that (VirtualBox issues 141, 188, 711, 713).
+// KVM for it, and requires that (VirtualBox issues 141, 188, 711, 713).
 func (h host) checkKVM(version string) (machine.Check, bool) {
 	c := machine.Check{ID: "kvm", What: "KVM beside VirtualBox"}
 	module := ""
@@ -132,7 +132,7 @@ func (h host) checkKVM(version string) (machine.Check, bool) {
 			machine.Advise(`for good, from the next boot: echo 'options kvm enable_virt_at_load=0' | sudo tee /etc/modprobe.d/virtualbox-kvm.conf`)), true
 	case !holds && atLeast(version, "7.2.10"):
 		return c.Warning("VirtualBox "+version+" borrows the processor's virtualization from KVM, which does not hold it (kvm.enable_virt_at_load=0)",
-			machine.Advise("remove that option from /etc/modprobe.d and the kernel's command line, then boot anew")), true
+			machine.Advise("remove that option from /etc/modprobe.d and the kernel's command line, then reboot")), true
 	}
 	return c.OK("VirtualBox " + version + " gets along with it as it is set"), true
 }
@@ -161,7 +161,7 @@ func (h host) checkHyperV(ctx context.Context) machine.Check {
 		return c.Unknown(err.Error())
 	case present:
 		return c.Warning("Hyper-V is running: VirtualBox has to run on top of it, many times slower (the green turtle in its window)",
-			machine.Advise("switch it off, as an administrator, then boot anew: bcdedit /set hypervisorlaunchtype off (WSL 2 and Docker Desktop stop working; back: auto)"),
+			machine.Advise("switch it off, as an administrator, then reboot: bcdedit /set hypervisorlaunchtype off (WSL 2 and Docker Desktop stop working; back: auto)"),
 			machine.Advise("if it still runs, switch off Core isolation, Memory integrity in Windows Security"),
 			machine.Advise("or use it: dcalab with provider hyperv, or WSL 2 with the sandbox driver"))
 	}
@@ -178,12 +178,12 @@ func hostOnlyDefault() netip.Prefix { return netip.MustParsePrefix("192.168.56.0
 // Vagrant applies it before VirtualBox does
 // (plugins/providers/virtualbox/action/network.rb, validate_hostonly_ip!): not
 // on Windows, and not on macOS from VirtualBox 7 on.
-func (h host) checkHostOnlyRange(e Examination, version string) machine.Check {
+func (e examination) checkHostOnlyRange(version string) machine.Check {
 	c := machine.Check{ID: "host-only-range", What: "host-only range"}
 	switch {
-	case h.GOOS == "windows":
+	case e.GOOS == "windows":
 		return c.OK("VirtualBox allows every range on Windows")
-	case h.GOOS == "darwin" && atLeast(version, "7.0"):
+	case e.GOOS == "darwin" && atLeast(version, "7.0"):
 		return c.OK("VirtualBox 7 allows every range on macOS")
 	case !atLeast(version, "6.1.28"):
 		return c.OK("VirtualBox " + version + " allows every range")
@@ -191,19 +191,19 @@ func (h host) checkHostOnlyRange(e Examination, version string) machine.Check {
 	ranges := []netip.Prefix{hostOnlyDefault()}
 	// The file replaces the default, so a new one has to repeat it.
 	line := "* " + e.Lab.Subnet.Masked().String() + "\n"
-	text, err := h.ReadFile(networksConf)
+	text, err := e.ReadFile(networksConf)
 	switch {
 	case err == nil:
 		var bad []string
 		ranges, bad = parseNetworksConf(string(text))
 		if len(bad) > 0 {
 			return c.Failure(fmt.Sprintf("%s has %q, which is no network: Vagrant fails on it", networksConf, bad[0]),
-				machine.Advise("mend that line: sudoedit "+networksConf))
+				machine.Advise("fix that line: sudoedit "+networksConf))
 		}
 		if len(text) > 0 && !strings.HasSuffix(string(text), "\n") {
 			line = "\n" + line
 		}
-	case h.Exists(networksConf):
+	case e.Exists(networksConf):
 		return c.Unknown(err.Error())
 	default:
 		line = "* " + hostOnlyDefault().String() + "\n" + line

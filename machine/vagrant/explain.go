@@ -37,7 +37,7 @@ func (d *Driver) Explain(deed machine.Deed) runbook.Runbook {
 		here(named(up...), why)
 		for _, n := range d.cfg.Lab.Nodes {
 			if slices.Contains(deed.New, n.Name) {
-				l = append(l, d.names(n)...)
+				l = append(l, explainNames(d.cfg.Lab, n)...)
 			}
 		}
 	case machine.ActHalt:
@@ -104,10 +104,10 @@ func (d *Driver) enter(first bool, flags []string) runbook.Runbook {
 // folder for the lab; empty where there is none yet. What is typed then Vagrant
 // notes beside the Vagrantfile, and dcalab takes it over.
 func (d *Driver) Dotfile() string {
-	if _, err := os.Stat(d.dotfile()); err != nil {
+	if _, err := os.Stat(d.dotfile.path()); err != nil {
 		return ""
 	}
-	return "VAGRANT_DOTFILE_PATH=" + runbook.Line(d.dotfile())
+	return "VAGRANT_DOTFILE_PATH=" + runbook.Line(d.dotfile.path())
 }
 
 // loginLine is how a person gets onto a node with Vagrant.
@@ -116,10 +116,10 @@ func (d *Driver) loginLine(node string) string {
 	return runbook.Line("cd", d.cfg.State.Dir()) + " && " + shell
 }
 
-// names is what setNames does to a new machine.
-func (d *Driver) names(n lab.Node) runbook.Runbook {
-	full := d.cfg.Lab.Hostname(n)
-	_, lines, _ := strings.Cut(d.namesOf(n), "\n")
+// explainNames is what setNames does to a new machine.
+func explainNames(l *lab.Lab, n lab.Node) runbook.Runbook {
+	full := l.Hostname(n)
+	lines := machine.HostsLines(l)
 	return runbook.Runbook{
 		{Node: n.Name, Text: runbook.Line("sudo", "hostnamectl", "set-hostname", full)},
 		{

@@ -35,9 +35,9 @@ func boxCauses() []cause {
 			Exit: trouble.ExitRequirement,
 		},
 		{
-			ID: "vagrant-box-server", What: "the box's server has trouble, or wants fewer questions",
+			ID: "vagrant-box-server", What: "the box's server has trouble, or limits requests",
 			Text: `The requested URL returned error: (5\d\d|429|401|403)`,
-			Next: say("try again in some minutes", "if it goes on, see the box's page on portal.cloud.hashicorp.com: a private one wants vagrant cloud auth login"),
+			Next: say("try again in some minutes", "if it goes on, see the box's page on portal.cloud.hashicorp.com: a private one needs vagrant cloud auth login"),
 			Exit: trouble.ExitRequirement,
 		},
 		{
@@ -65,7 +65,7 @@ func boxCauses() []cause {
 			ID: "vagrant-box-version", What: "the box does not exist in this version",
 			Classes: []string{"BoxAddNoMatchingVersion", "BoxAddNoMatchingProviderVersion", "BoxNotFoundWithProviderAndVersion", "BoxVersionInvalid"},
 			Text:    `no available version that matches the constraints|with provider '[^']+' could not be found`,
-			Next:    say("see the versions that there are: vagrant box outdated; vagrant box list", "make the node anew with one of them: dcalab destroy NODE, dcalab up NODE"),
+			Next:    say("see the versions that there are: vagrant box outdated; vagrant box list", "recreate the node with one of them: dcalab destroy NODE, dcalab up NODE"),
 			Exit:    trouble.ExitRequirement,
 		},
 		{
@@ -79,7 +79,7 @@ func boxCauses() []cause {
 			ID: "vagrant-box-broken", What: "the box is damaged",
 			Classes: []string{"BoxUnpackageFailure", "BoxVerificationFailed", "BoxMetadataCorrupted", "BoxMetadataMalformed", "BoxMetadataFileNotFound", "BoxMetadataMissingRequiredFields", "BoxMetadataMalformedVersion", "VMImportFailure", "VMCloneFailure", "VMCreateMasterFailure", "BoxInvalid", "BoxImageNotFound", "BoxIDNotFound", "BoxVMXFileNotFound", "BoxFormatMissingAttribute", "NoBoxVirtualSizeSet", "NoBoxFormatSet", "WrongBoxFormatSet"},
 			Text:    `The box failed to unpackage properly|metadata associated with the box '[^']+' appears (corrupted|to be missing)|The metadata for the box was malformed|VM import failed|VM cloning failed|Appliance read failed|Appliance import failed`,
-			Next:    say("get it anew: vagrant box remove NAME (vagrant box list shows the names), then dcalab up", "see that the disk is not full"),
+			Next:    say("download it again: vagrant box remove NAME (vagrant box list shows the names), then dcalab up", "see that the disk is not full"),
 			Exit:    trouble.ExitRequirement,
 		},
 		{

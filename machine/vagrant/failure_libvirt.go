@@ -31,7 +31,7 @@ func libvirtCauses() []cause {
 			Exit: trouble.ExitRequirement,
 		},
 		{
-			ID: "vagrant-libvirt-network-other", What: "libvirt has a network of this name that is not as the lab wants it",
+			ID: "vagrant-libvirt-network-other", What: "libvirt has a network of this name that differs from what the lab needs",
 			Classes: []string{"NetworkNameAndAddressMismatch", "DHCPMismatch", "NetworkNotAvailableError", "ManagementNetworkError"},
 			Text:    `Address \S+ does not match with network name|exists but does not have dhcp|Error in specification of management network`,
 			Next:    say("it may be left from a lab whose subnet was changed; see it: virsh -c qemu:///system net-list --all; virsh -c qemu:///system net-dumpxml NAME", "remove it when no machine uses it: virsh -c qemu:///system net-destroy NAME; virsh -c qemu:///system net-undefine NAME"),
@@ -43,7 +43,7 @@ func libvirtCauses() []cause {
 			Text:    `Network '[^']+' is not active|network '[^']+' is not active|Failed to (find path for|run) dnsmasq|dnsmasq(' binary| binary)?: No such file|Failed to (apply|initialize) firewall|Error while activating network|Error while setting up autostart on network|Error occurred while creating new network`,
 			Next: say(
 				"start it and hear why it does not: virsh -c qemu:///system net-start NAME (virsh -c qemu:///system net-list --all shows the names)",
-				"libvirt wants dnsmasq and iptables (Debian, Ubuntu): sudo apt install dnsmasq-base iptables",
+				"libvirt needs dnsmasq and iptables (Debian, Ubuntu): sudo apt install dnsmasq-base iptables",
 				"after a change of the firewall: sudo systemctl restart libvirtd",
 			),
 			Exit: trouble.ExitRequirement,

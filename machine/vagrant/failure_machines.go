@@ -10,7 +10,7 @@ func machineCauses() []cause {
 			Classes: []string{"SSHAuthenticationFailed", "SSHKeyTypeNotSupported", "SSHInsertKeyUnsupported", "SSHKeyTypeNotSupportedByServer"}, Machine: true,
 			// Before the boot timeout, which is how Vagrant ends when a guest refuses.
 			Text: `Warning: Authentication failure\. Retrying|SSH authentication failed!|Authentication failed for user|uses an unsupported encryption type`,
-			Next: say("the key that it knows is not the one that Vagrant kept, as after a snapshot, or a first start cut short: make the machine anew: dcalab destroy NODE, dcalab up NODE", "an old Vagrant and a new system may share no kind of key: vagrant --version (2.4 makes ed25519 keys)"),
+			Next: say("the key that it knows is not the one that Vagrant kept, as after a snapshot, or a first start cut short: recreate the machine: dcalab destroy NODE, dcalab up NODE", "an old Vagrant and a new system may share no kind of key: vagrant --version (2.4 makes ed25519 keys)"),
 			Exit: trouble.ExitFailure,
 		},
 		{
@@ -27,7 +27,7 @@ func machineCauses() []cause {
 			Next: on(
 				[]string{"take it back, in the folder of labs.yaml: sudo chown -R \"$USER\" .dcalab ~/.vagrant.d && find .dcalab -name private_key -exec chmod 600 {} +", "a file system without permissions (USB stick, /mnt/c in WSL) cannot hold keys: move the lab's folder to another"},
 				[]string{"take it back, in the folder of labs.yaml: sudo chown -R \"$USER\" .dcalab ~/.vagrant.d && find .dcalab -name private_key -exec chmod 600 {} +", "a file system without permissions (USB stick) cannot hold keys: move the lab's folder to another"},
-				[]string{"in the file's properties, Security, leave only yourself, as its owner; or make the node anew: dcalab destroy NODE, dcalab up NODE"},
+				[]string{"in the file's properties, Security, leave only yourself, as its owner; or recreate the node: dcalab destroy NODE, dcalab up NODE"},
 			),
 			Exit: trouble.ExitRequirement,
 		},
@@ -53,7 +53,7 @@ func machineCauses() []cause {
 			ID: "vagrant-not-running", What: "the machine does not run",
 			Classes: []string{"SSHNotReady", "VMNotCreatedError", "VMNotRunningError", "MachineGuestNotReady", "NoDomainError"}, Machine: true,
 			Text: `reporting that it is not yet ready for SSH|VM must be (created before running this command|running to open SSH)|No domain found|Domain not found`,
-			Next: say("see where it stands: dcalab status", "start it, or recreate it: dcalab up"),
+			Next: say("see its state: dcalab status", "start it, or recreate it: dcalab up"),
 			Exit: trouble.ExitFailure,
 		},
 		{

@@ -50,7 +50,7 @@ func processorCauses() []cause {
 			ID: "vagrant-architecture", What: "the box is for another kind of processor than this machine's",
 			Machine: true,
 			Text:    `VBOX_E_PLATFORM_ARCH_NOT_SUPPORTED|platform architecture \w+ is not supported on|unsupported configuration: Emulator '[^']*' does not support (arch|os)|could not find capabilities for arch=`,
-			Next:    say("give the node a box that exists for this machine's processor (Apple silicon and other arm64: one with arm64 among its architectures), in labs.yaml", "then make the node anew: dcalab destroy NODE, dcalab up NODE"),
+			Next:    say("give the node a box that exists for this machine's processor (Apple silicon and other arm64: one with arm64 among its architectures), in labs.yaml", "then recreate the node: dcalab destroy NODE, dcalab up NODE"),
 			Exit:    trouble.ExitRequirement,
 		},
 		{

@@ -137,7 +137,7 @@ func providerCauses() []cause {
 			Exit: trouble.ExitRequirement,
 		},
 		{
-			ID: "vagrant-hyperv-admin", What: "Hyper-V wants an administrator",
+			ID: "vagrant-hyperv-admin", What: "Hyper-V needs an administrator",
 			Classes: []string{"AdminRequired", "SystemAccessRequired"},
 			Text:    `Hyper-V provider requires that Vagrant be run with administrative privileges|Hyper-V access check has failed`,
 			Next:    say("open the terminal with \"Run as administrator\", and run the same command there"),
@@ -184,7 +184,7 @@ func providerCauses() []cause {
 				if len(f.found) > 1 && f.found[1] != "" {
 					before = f.found[1]
 				}
-				return []string{"go on with " + before + ": name it as the provider again", "or make the lab anew: dcalab destroy, then dcalab up"}
+				return []string{"go on with " + before + ": name it as the provider again", "or recreate the lab: dcalab destroy, then dcalab up"}
 			},
 			Exit: trouble.ExitRefused,
 		},
@@ -229,7 +229,7 @@ func providerPlugin(f failure) []string {
 	}
 	switch provider {
 	case "vmware_desktop", "vmware_fusion", "vmware_workstation":
-		return []string{"install it: vagrant plugin install vagrant-vmware-desktop", "it also wants the Vagrant VMware Utility, from developer.hashicorp.com/vagrant/install/vmware"}
+		return []string{"install it: vagrant plugin install vagrant-vmware-desktop", "it also needs the Vagrant VMware Utility, from developer.hashicorp.com/vagrant/install/vmware"}
 	case "parallels":
 		return []string{"install it: vagrant plugin install vagrant-parallels"}
 	case "libvirt":

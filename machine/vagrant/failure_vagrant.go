@@ -21,18 +21,18 @@ func vagrantCauses() []cause {
 			ID: "vagrant-plugin-conflict", What: "Vagrant's plugins do not go together",
 			Classes: []string{"PluginInstallVersionConflict", "BundlerError", "SourceSpecNotFound", "PluginSourceError"},
 			Text:    `failed to properly resolve required dependencies|can't be installed due to the version conflicts|Could not find compatible versions|conflicting dependencies|Bundler, the underlying system used to manage Vagrant plugins`,
-			Next:    say("see the plugins: vagrant plugin list", "bring them up to date: vagrant plugin update", "or install them all anew: vagrant plugin expunge --reinstall --force"),
+			Next:    say("see the plugins: vagrant plugin list", "bring them up to date: vagrant plugin update", "or reinstall them all: vagrant plugin expunge --reinstall --force"),
 			Exit:    trouble.ExitRequirement,
 		},
 		{
 			ID: "vagrant-plugin-broken", What: "a plugin of Vagrant does not load",
 			Classes: []string{"PluginLoadError", "PluginInitError", "PluginStateFileParseError", "PluginInstallFailed", "PluginMissingLibrary", "PluginNeedsDeveloperTools", "PluginMissingRubyDev"},
 			Text:    `The plugins failed to (load|initialize)|Failed to parse the state file "[^"]*plugins\.json"|unable to load one or more plugins|cannot load such file -- vagrant-`,
-			Next:    say("see the plugins: vagrant plugin list", "mend them: vagrant plugin repair; if that fails: vagrant plugin expunge --reinstall --force"),
+			Next:    say("see the plugins: vagrant plugin list", "repair them: vagrant plugin repair; if that fails: vagrant plugin expunge --reinstall --force"),
 			Exit:    trouble.ExitRequirement,
 		},
 		{
-			ID: "vagrant-plugin-missing", What: "a Vagrantfile wants a plugin that is not installed",
+			ID: "vagrant-plugin-missing", What: "a Vagrantfile needs a plugin that is not installed",
 			Classes: []string{"PluginMissingLocalError", "PluginNotInstalled", "PluginGemNotFound"},
 			Text:    `missing plugins required by the currently loaded Vagrantfile|project local plugins configured for this project which are not installed|Unknown configuration section '([^']+)'`,
 			Next: func(f failure) []string {
@@ -41,14 +41,14 @@ func vagrantCauses() []cause {
 					of = " (config." + f.found[1] + ")"
 				}
 				return []string{
-					"dcalab's own Vagrantfile wants none: it is ~/.vagrant.d/Vagrantfile (or the one in VAGRANT_HOME) or the box's" + of,
+					"dcalab's own Vagrantfile needs none: it is ~/.vagrant.d/Vagrantfile (or the one in VAGRANT_HOME) or the box's" + of,
 					"install the plugin (vagrant plugin install NAME), or take the line out of that file",
 				}
 			},
 			Exit: trouble.ExitRequirement,
 		},
 		{
-			ID: "vagrant-version", What: "a Vagrantfile or its folder wants another Vagrant",
+			ID: "vagrant-version", What: "a Vagrantfile or its folder needs another Vagrant",
 			Classes: []string{"VagrantVersionBad", "HomeDirectoryLaterVersion", "HomeDirectoryUnknownVersion"},
 			Text:    `requires the Vagrant version to satisfy|a newer version of Vagrant was run on this machine|in a structure Vagrant doesn't understand|private method .load' called for nil`,
 			Next:    say("see which one runs: vagrant --version", "install a newer one, or take the line (require_version, configure(\"3\")) out of ~/.vagrant.d/Vagrantfile"),
@@ -58,7 +58,7 @@ func vagrantCauses() []cause {
 			ID: "vagrant-vagrantfile", What: "a Vagrantfile is wrong",
 			Classes: []string{"VagrantfileSyntaxError", "VagrantfileLoadError", "VagrantfileNameError", "ConfigInvalid", "ConfigUpgradeErrors", "TriggersNoBlockGiven", "TriggersBadExitCodes"},
 			Text:    `There is a syntax error in the following Vagrantfile|There was an error loading a Vagrantfile|There are errors in the configuration of this machine|Vagrantfile:\d+:in `,
-			Next:    say("dcalab's own is written anew each time; the other one is ~/.vagrant.d/Vagrantfile (or the one in VAGRANT_HOME): mend the line that is named above, or move the file away"),
+			Next:    say("dcalab's own is rewritten each time; the other one is ~/.vagrant.d/Vagrantfile (or the one in VAGRANT_HOME): fix the line that is named above, or move the file away"),
 			Exit:    trouble.ExitRequirement,
 		},
 		{
@@ -90,7 +90,7 @@ func vagrantCauses() []cause {
 			ID: "vagrant-interrupted", What: "Vagrant was interrupted",
 			Classes: []string{"VagrantInterrupt", "UploaderInterrupted"},
 			Text:    `Vagrant exited after cleanup due to external interrupt`,
-			Next:    say("see where the machines stand: dcalab status", "go on: dcalab up"),
+			Next:    say("see the state of the machines: dcalab status", "go on: dcalab up"),
 			Exit:    trouble.ExitInterrupted,
 		},
 	}

@@ -11,22 +11,22 @@ import (
 	"github.com/dcalab/dcalab/node"
 )
 
-// memoryFile is where the driver keeps what it learnt of the machines.
+// memoryFile is where the driver keeps what it has learnt about the machines.
 const memoryFile = "machines.json"
 
 // remembered is what is known of one machine.
 type remembered struct {
-	// ID that the provider gave the machine: another one is another machine,
-	// and everything else here is void.
+	// ID that the provider gave the machine: another id is another machine, and
+	// everything else here is invalid.
 	ID string `json:"id"`
-	// Endpoint of its present boot; nil when it was halted since.
+	// Endpoint of its present boot; nil if it was halted since.
 	Endpoint *node.Endpoint `json:"endpoint,omitempty"`
 	// Names is what the machine's own names and /etc/hosts were set to.
 	Names string `json:"names,omitempty"`
 }
 
-// memory is machines.json in the lab's folder. It holds nothing that could
-// not be asked of Vagrant again.
+// memory is machines.json in the lab's folder. Everything in it could be asked of
+// Vagrant again.
 type memory struct{ state *lab.State }
 
 func (m *memory) read() (map[string]remembered, error) {
@@ -37,7 +37,7 @@ func (m *memory) read() (map[string]remembered, error) {
 	return recall(data), nil
 }
 
-// recall reads machines.json; what cannot be read is asked for anew.
+// recall reads machines.json; what cannot be read is asked for again.
 func recall(data []byte) map[string]remembered {
 	var all map[string]remembered
 	if json.Unmarshal(data, &all) != nil || all == nil {

@@ -16,7 +16,7 @@ type outcome struct {
 	// its ui lines, and what it or its plugins printed past the stream, on
 	// standard output and standard error. Each may have several lines.
 	Said []said
-	// Log is the path of the file in which all of it stands.
+	// Log is the path of the file that has all of it.
 	Log string
 }
 

@@ -35,7 +35,7 @@ type host struct {
 	Connect func(path string) error
 	// Interfaces lists the host's own IPv4 addresses on interfaces that are up.
 	Interfaces func() ([]machine.Network, error)
-	// Memory of the host in bytes; available is 0 where it cannot be told.
+	// Memory of the host in bytes; available is 0 where it is unknown.
 	Memory func() (available, total uint64, err error)
 	// FreeDisk is what the user may still write at a path, or at the nearest
 	// folder above it that exists; in bytes.
@@ -284,7 +284,7 @@ func (h host) hyperv() providerState {
 		return unusable("Hyper-V is not switched on",
 			"as an administrator: Enable-WindowsOptionalFeature -Online -FeatureName Microsoft-Hyper-V -All")
 	case !h.HyperVAdmin():
-		return unusable("Hyper-V wants an administrator",
+		return unusable("Hyper-V needs an administrator",
 			"run the same command in an administrator's terminal, or join the group Hyper-V Administrators")
 	}
 	return providerState{Usable: true, Why: "Hyper-V, as an administrator"}

@@ -36,7 +36,7 @@ func FuzzParseAlbum(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		a, err := parseAlbum(data)
+		a, err := parseSnapshotIndex(data)
 		if err != nil {
 			return
 		}

@@ -26,20 +26,20 @@ func Providers() []string {
 // Options is what a lab's author does not write.
 type Options struct {
 	// LabID tells this lab's machines from those of a lab of the same name in
-	// another folder: it stands in every machine's name. At most 16 letters
+	// another folder: it is part of every machine's name. At most 16 letters
 	// a-z and digits.
 	LabID string
 	// Provider wins over the lab's own; empty leaves it to the lab.
 	Provider string
 	// Gone are machines that exist and that the lab no longer has. Vagrant
-	// knows only what stands in its file, and has to, to remove them.
+	// can remove only what its file names.
 	Gone []string
 	// Driven leaves the host names out: dcalab gives them itself, to any guest,
 	// and Vagrant's way restarts the guest's network, which costs seconds a node.
 	Driven bool
 }
 
-// Render gives the Vagrantfile of a lab, from the template that stands beside
+// Render gives the Vagrantfile of a lab, from the template beside
 // labs.yaml at the top of the repository. A lab that names a provider gets
 // that provider's settings only, so that Vagrant takes it without being told;
 // one that names none gets them all. The result depends on nothing but the

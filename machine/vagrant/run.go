@@ -2,6 +2,7 @@ package vagrant
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -24,39 +26,40 @@ var errFailed = errors.New("vagrant failed")
 // before it is killed.
 const grace = 2 * time.Minute
 
-// letGo is how long what Vagrant leaves running (a provider's daemon, started
-// just now) may hold its output after it has ended.
+// letGo is how long after Vagrant's end a process that it leaves running (a
+// provider's daemon) may keep its output open.
 const letGo = 2 * time.Second
 
-// lockPause is between two attempts while another Vagrant is at work.
+// lockPause is between two attempts while another Vagrant is working.
 const lockPause = 2 * time.Second
 
 // tail is how many of Vagrant's last lines are kept for an explanation.
 const tail = 200
 
-// Command is Vagrant with these arguments in the lab's folder, for somebody
-// who wants to talk to it. The caller gives it its input and output.
-func (d *Driver) Command(ctx context.Context, args ...string) (*exec.Cmd, error) {
-	if err := d.reachable(); err != nil {
-		return nil, err
-	}
-	return d.vagrant(ctx, args)
+// runner starts Vagrant for a lab.
+type runner struct {
+	cfg     Config
+	dotfile dotfile
 }
 
-// vagrant is the one place where Vagrant is started: what it runs as code, the
+// Command is Vagrant with these arguments in the lab's folder; the caller gives it
+// its input and output. Vagrant is started nowhere else: what it runs as code, the
 // Vagrantfile and what is in its own folder, is dcalab's each time.
-func (d *Driver) vagrant(ctx context.Context, args []string) (*exec.Cmd, error) {
-	program, err := exec.LookPath(d.cfg.Program)
+func (r runner) Command(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	if err := r.reachable(); err != nil {
+		return nil, err
+	}
+	program, err := exec.LookPath(r.cfg.Program)
 	if err != nil {
 		return nil, &trouble.Error{
 			ID: "vagrant-missing", What: "start Vagrant", Why: "it is not installed, or not on PATH",
 			Next: []string{"see what this machine lacks: dcalab doctor"}, Exit: trouble.ExitRequirement, Err: err,
 		}
 	}
-	if err := d.writeVagrantfile(args); err != nil {
+	if err := r.writeVagrantfile(args); err != nil {
 		return nil, err
 	}
-	own, err := d.cfg.Index.OpenVagrantDir(d.cfg.ID, true)
+	own, err := r.cfg.Index.OpenVagrantDir(r.cfg.ID, true)
 	if err != nil {
 		return nil, err
 	}
@@ -64,19 +67,19 @@ func (d *Driver) vagrant(ctx context.Context, args []string) (*exec.Cmd, error) 
 		return nil, err
 	}
 	c := exec.CommandContext(ctx, program, args...)
-	c.Dir = d.cfg.State.Dir()
-	c.Env = d.environment()
+	c.Dir = r.cfg.State.Dir()
+	c.Env = r.environment()
 	return c, nil
 }
 
-// environment is the user's own, but that Vagrant stays in the lab's folders,
-// asks nobody for news, and can be read.
-func (d *Driver) environment() []string {
+// environment is the user's own, with settings that keep Vagrant in the lab's
+// folders, from asking for news, and its output readable.
+func (r runner) environment() []string {
 	set := map[string]string{
-		"VAGRANT_CWD":                d.cfg.State.Dir(),
+		"VAGRANT_CWD":                r.cfg.State.Dir(),
 		"VAGRANT_VAGRANTFILE":        "Vagrantfile",
-		"VAGRANT_DOTFILE_PATH":       d.dotfile(),
-		"VAGRANT_DEFAULT_PROVIDER":   d.cfg.Provider,
+		"VAGRANT_DOTFILE_PATH":       r.dotfile.path(),
+		"VAGRANT_DEFAULT_PROVIDER":   r.cfg.Provider,
 		"VAGRANT_CHECKPOINT_DISABLE": "1",
 		"VAGRANT_NO_COLOR":           "1",
 	}
@@ -94,20 +97,17 @@ func (d *Driver) environment() []string {
 // run runs Vagrant once and gives each event of its stream to each, one after
 // the other, as it comes. The error is errFailed where Vagrant failed, ctx's
 // where that ended, or what kept Vagrant from starting.
-func (d *Driver) run(ctx context.Context, each func(event), args ...string) (outcome, error) {
-	out := outcome{Args: args, Provider: d.cfg.Provider, Log: d.cfg.State.Log()}
+func (r runner) run(ctx context.Context, each func(event), args ...string) (outcome, error) {
+	out := outcome{Args: args, Provider: r.cfg.Provider, Log: r.cfg.State.Log()}
 	if err := ctx.Err(); err != nil {
 		return out, err
 	}
-	if err := d.reachable(); err != nil {
-		return out, err
-	}
-	c, err := d.vagrant(context.WithoutCancel(ctx), append(slices.Clone(args), "--machine-readable"))
+	c, err := r.Command(context.WithoutCancel(ctx), append(slices.Clone(args), "--machine-readable")...)
 	if err != nil {
 		return out, err
 	}
-	// Ctrl-C in a terminal reaches every process in the foreground. Vagrant is
-	// told once, by dcalab, whoever ended it: told twice, it drops everything.
+	// Ctrl-C in a terminal reaches every process in the foreground. Vagrant gets
+	// one interrupt, from dcalab: at a second one it would drop everything.
 	separate(c)
 	c.WaitDelay = letGo
 
@@ -119,9 +119,9 @@ func (d *Driver) run(ctx context.Context, each func(event), args ...string) (out
 		if len(out.Said) > tail {
 			out.Said = out.Said[1:]
 		}
-		d.log(s)
+		r.tell(s)
 	}
-	fmt.Fprintf(d.cfg.Log, "vagrant %s\n", strings.Join(args, " "))
+	fmt.Fprintf(r.cfg.Log, "vagrant %s\n", strings.Join(args, " "))
 	stdout, tellOut := io.Pipe()
 	stderr, tellErr := io.Pipe()
 	c.Stdout, c.Stderr = tellOut, tellErr
@@ -175,7 +175,7 @@ func (d *Driver) run(ctx context.Context, each func(event), args ...string) (out
 	return out, nil
 }
 
-// end interrupts a Vagrant, and kills one that has not ended after the grace.
+// end interrupts a Vagrant, and kills it if it has not ended after the grace.
 func end(p *os.Process, ended <-chan struct{}) {
 	_ = interrupt(p)
 	patience := time.NewTimer(grace)
@@ -187,13 +187,13 @@ func end(p *os.Process, ended <-chan struct{}) {
 	}
 }
 
-// reachable refuses to start Vagrant while libvirt's daemon is not there:
-// vagrant-libvirt would take its machines for gone, succeed, and forget them.
-func (d *Driver) reachable() error {
-	if d.cfg.Provider != "libvirt" {
+// reachable refuses to start Vagrant while libvirt's daemon does not answer:
+// vagrant-libvirt would think that its machines are gone, succeed, and forget them.
+func (r runner) reachable() error {
+	if r.cfg.Provider != "libvirt" {
 		return nil
 	}
-	p := realHost().provider(d.cfg.Provider)
+	p := realHost().provider(r.cfg.Provider)
 	if p.Usable {
 		return nil
 	}
@@ -204,15 +204,15 @@ func (d *Driver) reachable() error {
 	return e
 }
 
-// turn is run, after other Vagrants that are at work on the lab: one in
+// runInTurn is run, after other Vagrants that are working on the lab: one in
 // another terminal, or one that outlived the dcalab that started it.
-func (d *Driver) turn(ctx context.Context, each func(event), args ...string) (outcome, error) {
+func (r runner) runInTurn(ctx context.Context, each func(event), args ...string) (outcome, error) {
 	for deadline := time.Now().Add(grace); ; {
-		out, err := d.run(ctx, each, args...)
+		out, err := r.run(ctx, each, args...)
 		if !errors.Is(err, errFailed) || !out.locked() || time.Now().After(deadline) {
 			return out, err
 		}
-		fmt.Fprintln(d.cfg.Log, "another Vagrant is at work on the lab: waiting for it")
+		fmt.Fprintln(r.cfg.Log, "another Vagrant is at work on the lab: waiting for it")
 		pause := time.NewTimer(lockPause)
 		select {
 		case <-pause.C:
@@ -223,7 +223,7 @@ func (d *Driver) turn(ctx context.Context, each func(event), args ...string) (ou
 	}
 }
 
-func (d *Driver) log(s said) {
+func (r runner) tell(s said) {
 	text := strings.TrimRight(s.Text, "\n")
 	if text == "" {
 		return
@@ -233,6 +233,65 @@ func (d *Driver) log(s said) {
 		prefix = s.Node
 	}
 	for line := range strings.SplitSeq(text, "\n") {
-		fmt.Fprintf(d.cfg.Log, "%s: %s\n", prefix, line)
+		fmt.Fprintf(r.cfg.Log, "%s: %s\n", prefix, line)
+	}
+}
+
+// writeVagrantfile writes the Vagrantfile for these arguments of Vagrant, which
+// runs it as code: what somebody else has put there is replaced. Machines that
+// labs.yaml no longer has are in it too, so that Vagrant still knows them, but not
+// for snapshots, since Vagrant takes them of every machine in its file.
+func (r runner) writeVagrantfile(args []string) error {
+	ids, err := r.dotfile.machineIDs()
+	if err != nil {
+		return err
+	}
+	var gone []string
+	for name := range ids {
+		if _, ok := r.cfg.Lab.Node(name); !ok {
+			gone = append(gone, name)
+		}
+	}
+	if len(args) > 1 && args[0] == "snapshot" && (args[1] == "save" || args[1] == "restore") {
+		gone = nil
+	}
+	slices.Sort(gone)
+	text, err := Render(r.cfg.Template, r.cfg.Lab, Options{LabID: r.cfg.ID, Provider: r.cfg.Provider, Gone: gone, Driven: true})
+	if err != nil {
+		return err
+	}
+	// Nothing is written without need: on a full disk destroy must still work.
+	if old, err := r.cfg.State.ReadFile("Vagrantfile"); err == nil && bytes.Equal(old, text) {
+		return nil
+	}
+	return r.cfg.State.WriteFile("Vagrantfile", text, 0o600)
+}
+
+// do runs Vagrant in turn for some machines, and tells o of its steps.
+func (r runner) do(ctx context.Context, o machine.Observer, args ...string) error {
+	return explained(r.runInTurn(ctx, r.steps(o), args...))
+}
+
+// ask runs Vagrant at once, for what it prints.
+func (r runner) ask(ctx context.Context, each func(event), args ...string) error {
+	return explained(r.run(ctx, each, args...))
+}
+
+// explained gives the error of a run; where Vagrant failed, what it means.
+func explained(out outcome, err error) error {
+	if errors.Is(err, errFailed) {
+		return explain(out)
+	}
+	return err
+}
+
+// steps tells o what Vagrant says about the lab's nodes.
+func (r runner) steps(o machine.Observer) func(event) {
+	return func(e event) {
+		if n, ok := r.cfg.Lab.Node(e.Target); ok {
+			if what := stepOf(e); what != "" {
+				o.Begin(n.Name, what)
+			}
+		}
 	}
 }

@@ -31,9 +31,9 @@ func TestASilentMachineIsToldOf(t *testing.T) {
 	t.Cleanup(func() { _ = l.Close(); serving.Wait() })
 	n := f.cfg.Lab.Nodes[0]
 	ep := node.Endpoint{Node: n.Name, Network: "tcp", Address: l.Addr().String(), User: "vagrant", IdentityFile: f.dir + "/key", HostKeyAlias: f.cfg.Lab.Hostname(n)}
-	wantTrouble(t, f.meet(t.Context(), n, "id", ep, true, 50*time.Millisecond), "node-timeout")
+	wantTrouble(t, f.logins.adopt(t.Context(), n, "id", ep, true, 50*time.Millisecond), "node-timeout")
 	// What status may spend on a machine that runs is not what a boot may.
-	if visitTimeout > 10*time.Second || helloTimeout > 5*time.Second {
-		t.Errorf("status waits for %v and %v", helloTimeout, visitTimeout)
+	if runningTimeout > 10*time.Second || hostKeyTimeout > 5*time.Second {
+		t.Errorf("status waits for %v and %v", hostKeyTimeout, runningTimeout)
 	}
 }

@@ -13,30 +13,40 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/trouble"
 )
 
 // snapshotsFile lists the lab's snapshots. Vagrant knows snapshots of single
-// machines only, and keeps those that a save was cut short over; which of them
-// are whole stands here.
+// machines only, and keeps those of an interrupted save; this file says which are
+// complete.
 const snapshotsFile = "snapshots.json"
 
-// album is what snapshotsFile holds.
-type album struct {
+// snapshotIndex is what snapshotsFile holds.
+type snapshotIndex struct {
 	// Restoring is the snapshot that is being restored, or was when the restore
-	// was cut short: until it is done again, the nodes must not start.
-	Restoring string  `json:"restoring,omitempty"`
-	Snapshots []photo `json:"snapshots"`
+	// was interrupted: until it is repeated, the nodes must not start.
+	Restoring string          `json:"restoring,omitempty"`
+	Snapshots []snapshotEntry `json:"snapshots"`
 }
 
-// photo is a snapshot and the machines that it is of.
-type photo struct {
+// snapshotEntry is a snapshot and the machines that it is of.
+type snapshotEntry struct {
 	machine.Snapshot
-	// IDs of the machines: a machine that was made anew has no snapshots.
+	// IDs of the machines: a machine that was recreated has no snapshots.
 	IDs map[string]string `json:"ids"`
-	// Deleting: it is going, or was when that was cut short.
+	// Deleting: it is being deleted, or was when that was interrupted.
 	Deleting bool `json:"deleting,omitempty"`
+}
+
+// snapshots keeps the lab's snapshots with Vagrant, and what they are in its index.
+type snapshots struct {
+	lab     *lab.Lab
+	state   *lab.State
+	dotfile dotfile
+	vagrant runner
+	status  func(context.Context) (map[string]machine.Status, error)
 }
 
 var _ machine.Snapshotter = (*Driver)(nil)
@@ -44,30 +54,30 @@ var _ machine.Snapshotter = (*Driver)(nil)
 // snapshotID is a snapshot's name with Vagrant, where the user may keep others.
 func snapshotID(name string) string { return "dcalab-" + name }
 
-func (d *Driver) readAlbum() (album, error) {
-	var a album
-	data, err := d.cfg.State.ReadFile(snapshotsFile)
+func (s *snapshots) read() (snapshotIndex, error) {
+	var a snapshotIndex
+	data, err := s.state.ReadFile(snapshotsFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return a, nil
 	}
 	if err != nil {
 		return a, err
 	}
-	if a, err = parseAlbum(data); err != nil {
-		return album{}, fmt.Errorf("read the list of snapshots, %s: %w", filepath.Join(d.cfg.State.Dir(), snapshotsFile), err)
+	if a, err = parseSnapshotIndex(data); err != nil {
+		return snapshotIndex{}, fmt.Errorf("read the list of snapshots, %s: %w", filepath.Join(s.state.Dir(), snapshotsFile), err)
 	}
 	return a, nil
 }
 
-// parseAlbum reads what snapshotsFile holds. The names in it become arguments.
-func parseAlbum(data []byte) (album, error) {
-	var a album
+// parseSnapshotIndex reads what snapshotsFile holds. The names in it become arguments.
+func parseSnapshotIndex(data []byte) (snapshotIndex, error) {
+	var a snapshotIndex
 	if err := json.Unmarshal(data, &a); err != nil {
-		return album{}, err
+		return snapshotIndex{}, err
 	}
 	for _, p := range a.Snapshots {
 		if err := machine.CheckSnapshotName(p.Name); err != nil {
-			return album{}, err
+			return snapshotIndex{}, err
 		}
 	}
 	if a.Restoring == "" {
@@ -76,17 +86,17 @@ func parseAlbum(data []byte) (album, error) {
 	return a, machine.CheckSnapshotName(a.Restoring)
 }
 
-func (d *Driver) writeAlbum(a album) error {
+func (s *snapshots) write(a snapshotIndex) error {
 	data, err := json.MarshalIndent(a, "", "  ")
 	if err != nil {
 		return err
 	}
-	return d.cfg.State.WriteFile(snapshotsFile, append(data, '\n'), 0o600)
+	return s.state.WriteFile(snapshotsFile, append(data, '\n'), 0o600)
 }
 
-// find gives the place of a snapshot that is whole.
-func (a album) find(name string) (int, error) {
-	at := slices.IndexFunc(a.Snapshots, func(p photo) bool { return p.Name == name && !p.Deleting })
+// find gives the position of a snapshot that is complete.
+func (a snapshotIndex) find(name string) (int, error) {
+	at := slices.IndexFunc(a.Snapshots, func(p snapshotEntry) bool { return p.Name == name && !p.Deleting })
 	if at < 0 {
 		return at, fmt.Errorf("snapshot %s: %w", name, machine.ErrNoSnapshot)
 	}
@@ -94,8 +104,8 @@ func (a album) find(name string) (int, error) {
 }
 
 // Snapshots lists those that are complete, the oldest first.
-func (d *Driver) Snapshots(context.Context) ([]machine.Snapshot, error) {
-	a, err := d.readAlbum()
+func (s *snapshots) Snapshots(context.Context) ([]machine.Snapshot, error) {
+	a, err := s.read()
 	if err != nil {
 		return nil, err
 	}
@@ -110,12 +120,12 @@ func (d *Driver) Snapshots(context.Context) ([]machine.Snapshot, error) {
 
 // allHalted gives the ids of all the lab's machines, or says which of them
 // is not as it has to be.
-func (d *Driver) allHalted(ctx context.Context, what string) (map[string]string, error) {
-	status, err := d.Status(ctx)
+func (s *snapshots) allHalted(ctx context.Context, what string) (map[string]string, error) {
+	status, err := s.status(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range d.cfg.Lab.Nodes {
+	for _, n := range s.lab.Nodes {
 		switch status[n.Name] {
 		case machine.StatusHalted:
 		case machine.StatusAbsent:
@@ -126,48 +136,48 @@ func (d *Driver) allHalted(ctx context.Context, what string) (map[string]string,
 			return nil, &trouble.Error{ID: "node-running", Where: n.Name, What: what, Why: "its machine runs", Next: []string{"dcalab halt"}, Exit: trouble.ExitRefused}
 		}
 	}
-	ids, err := d.machineIDs()
+	ids, err := s.dotfile.machineIDs()
 	if err != nil {
 		return nil, err
 	}
-	// Those that labs.yaml no longer has shall have no part in it.
-	maps.DeleteFunc(ids, func(name, _ string) bool { _, ok := d.cfg.Lab.Node(name); return !ok })
+	// Those that labs.yaml no longer has are not part of it.
+	maps.DeleteFunc(ids, func(name, _ string) bool { _, ok := s.lab.Node(name); return !ok })
 	return ids, nil
 }
 
 // SaveSnapshot keeps the disks of all nodes.
-func (d *Driver) SaveSnapshot(ctx context.Context, o machine.Observer, name string) error {
+func (s *snapshots) SaveSnapshot(ctx context.Context, o machine.Observer, name string) error {
 	if err := machine.CheckSnapshotName(name); err != nil {
 		return err
 	}
-	a, err := d.readAlbum()
+	a, err := s.read()
 	if err != nil {
 		return err
 	}
 	if _, err := a.find(name); err == nil {
 		return fmt.Errorf("snapshot %s: %w", name, machine.ErrSnapshotExists)
 	}
-	if err := d.settled(a); err != nil {
+	if err := s.refuseUnfinished(a); err != nil {
 		return err
 	}
-	ids, err := d.allHalted(ctx, "save snapshot "+name)
+	ids, err := s.allHalted(ctx, "save snapshot "+name)
 	if err != nil {
 		return err
 	}
-	// What a save that was cut short left behind is replaced.
-	if err := d.command(ctx, o, "snapshot", "save", "--force", snapshotID(name)); err != nil {
+	// What an interrupted save left behind is replaced.
+	if err := s.vagrant.do(ctx, o, "snapshot", "save", "--force", snapshotID(name)); err != nil {
 		return err
 	}
-	a.Snapshots = slices.DeleteFunc(a.Snapshots, func(p photo) bool { return p.Name == name })
-	a.Snapshots = append(a.Snapshots, photo{
-		Snapshot: machine.Snapshot{Name: name, Time: time.Now().UTC().Truncate(time.Second), Nodes: d.cfg.Lab.NodeNames()}, IDs: ids,
+	a.Snapshots = slices.DeleteFunc(a.Snapshots, func(p snapshotEntry) bool { return p.Name == name })
+	a.Snapshots = append(a.Snapshots, snapshotEntry{
+		Snapshot: machine.Snapshot{Name: name, Time: time.Now().UTC().Truncate(time.Second), Nodes: s.lab.NodeNames()}, IDs: ids,
 	})
-	return d.writeAlbum(a)
+	return s.write(a)
 }
 
 // RestoreSnapshot brings all disks back.
-func (d *Driver) RestoreSnapshot(ctx context.Context, o machine.Observer, name string) error {
-	a, err := d.readAlbum()
+func (s *snapshots) RestoreSnapshot(ctx context.Context, o machine.Observer, name string) error {
+	a, err := s.read()
 	if err != nil {
 		return err
 	}
@@ -176,58 +186,58 @@ func (d *Driver) RestoreSnapshot(ctx context.Context, o machine.Observer, name s
 		return err
 	}
 	p := a.Snapshots[at]
-	if err := p.Fits(d.cfg.Lab); err != nil {
+	if err := p.Fits(s.lab); err != nil {
 		return err
 	}
-	ids, err := d.allHalted(ctx, "restore snapshot "+name)
+	ids, err := s.allHalted(ctx, "restore snapshot "+name)
 	if err != nil {
 		return err
 	}
-	for _, n := range d.cfg.Lab.Nodes {
+	for _, n := range s.lab.Nodes {
 		if p.IDs[n.Name] != ids[n.Name] {
 			return &trouble.Error{
 				ID: "snapshot-of-other-machines", Where: n.Name, What: "refused to restore snapshot " + name,
-				Why:  "the machine was made anew since, and its snapshots went with the old one",
+				Why:  "the machine was recreated since, and its snapshots were removed with the old one",
 				Next: []string{"forget the snapshot: dcalab snapshot delete " + name}, Exit: trouble.ExitRefused,
 			}
 		}
 	}
-	if err := d.haveAll(ctx, name); err != nil {
+	if err := s.haveAll(ctx, name); err != nil {
 		return err
 	}
 	a.Restoring = name
-	if err := d.writeAlbum(a); err != nil {
+	if err := s.write(a); err != nil {
 		return err
 	}
-	if err := d.command(ctx, o, "snapshot", "restore", "--no-start", "--no-provision", snapshotID(name)); err != nil {
+	if err := s.vagrant.do(ctx, o, "snapshot", "restore", "--no-start", "--no-provision", snapshotID(name)); err != nil {
 		return err
 	}
 	a.Restoring = ""
-	return d.writeAlbum(a)
+	return s.write(a)
 }
 
 // OwnSnapshot names the nodes, in the order of the lab, of whose machines
 // Vagrant has a snapshot of this name that dcalab did not take. It starts
 // Vagrant, once, and changes nothing.
-func (d *Driver) OwnSnapshot(ctx context.Context, name string) ([]string, error) {
+func (s *snapshots) OwnSnapshot(ctx context.Context, name string) ([]string, error) {
 	if name == "" || strings.HasPrefix(name, snapshotID("")) {
 		return nil, nil
 	}
-	found, err := d.holders(ctx, name)
+	found, err := s.holders(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(d.cfg.Lab.NodeNames(), func(node string) bool { return !found[node] }), nil
+	return slices.DeleteFunc(s.lab.NodeNames(), func(node string) bool { return !found[node] }), nil
 }
 
 // haveAll makes sure that Vagrant still has a snapshot of every machine,
 // before the first is touched.
-func (d *Driver) haveAll(ctx context.Context, name string) error {
-	found, err := d.holders(ctx, snapshotID(name))
+func (s *snapshots) haveAll(ctx context.Context, name string) error {
+	found, err := s.holders(ctx, snapshotID(name))
 	if err != nil {
 		return err
 	}
-	for _, n := range d.cfg.Lab.Nodes {
+	for _, n := range s.lab.Nodes {
 		if !found[n.Name] {
 			return &trouble.Error{
 				ID: "snapshot-incomplete", Where: n.Name, What: "refused to restore snapshot " + name,
@@ -241,10 +251,10 @@ func (d *Driver) haveAll(ctx context.Context, name string) error {
 
 // holders are the nodes of whose machines Vagrant has a snapshot; id is its
 // name with Vagrant.
-func (d *Driver) holders(ctx context.Context, id string) (map[string]bool, error) {
+func (s *snapshots) holders(ctx context.Context, id string) (map[string]bool, error) {
 	found := map[string]bool{}
 	node := ""
-	out, err := d.run(ctx, func(e event) {
+	err := s.vagrant.ask(ctx, func(e event) {
 		if e.Type != "ui" {
 			return
 		}
@@ -256,72 +266,68 @@ func (d *Driver) holders(ctx context.Context, id string) (map[string]bool, error
 			found[node] = true
 		}
 	}, "snapshot", "list")
-	if errors.Is(err, errFailed) {
-		err = explain(out)
-	}
 	return found, err
 }
 
-// settled refuses while a restore is not finished: some disks are of one time,
-// some of another.
-func (d *Driver) settled(a album) error {
+// settled refuses while a restore is not finished.
+func (s *snapshots) settled() error {
+	a, err := s.read()
+	if err != nil {
+		return err
+	}
+	return s.refuseUnfinished(a)
+}
+
+// refuseUnfinished refuses where some disks are of one time, some of another.
+func (s *snapshots) refuseUnfinished(a snapshotIndex) error {
 	if a.Restoring == "" {
 		return nil
 	}
 	return &trouble.Error{
-		ID: "restore-unfinished", What: "lab " + d.cfg.Lab.Name,
+		ID: "restore-unfinished", What: "lab " + s.lab.Name,
 		Why:  "restoring snapshot " + a.Restoring + " was cut short, so that the nodes' disks are of different times",
 		Next: []string{"finish it: dcalab snapshot restore " + a.Restoring, "or remove the lab: dcalab destroy"}, Exit: trouble.ExitRefused,
 	}
 }
 
 // DeleteSnapshot forgets one.
-func (d *Driver) DeleteSnapshot(ctx context.Context, o machine.Observer, name string) error {
-	a, err := d.readAlbum()
+func (s *snapshots) DeleteSnapshot(ctx context.Context, o machine.Observer, name string) error {
+	a, err := s.read()
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(a.Snapshots, func(p photo) bool { return p.Name == name })
+	at := slices.IndexFunc(a.Snapshots, func(p snapshotEntry) bool { return p.Name == name })
 	if at < 0 {
 		return fmt.Errorf("snapshot %s: %w", name, machine.ErrNoSnapshot)
 	}
 	if a.Restoring == name {
-		return d.settled(a)
+		return s.refuseUnfinished(a)
 	}
 	a.Snapshots[at].Deleting = true
-	if err := d.writeAlbum(a); err != nil {
+	if err := s.write(a); err != nil {
 		return err
 	}
-	ids, err := d.machineIDs()
+	ids, err := s.dotfile.machineIDs()
 	if err != nil {
 		return err
 	}
 	for _, node := range a.Snapshots[at].Nodes {
 		if id, ok := ids[node]; !ok || id != a.Snapshots[at].IDs[node] {
-			continue // gone with its machine
+			continue // removed with its machine
 		}
-		out, err := d.run(ctx, func(e event) {
-			if o.Step != nil && e.Target == node {
-				if what := stepOf(e); what != "" {
-					o.Step(node, what)
-				}
-			}
-		}, "snapshot", "delete", node, snapshotID(name))
+		out, err := s.vagrant.run(ctx, s.vagrant.steps(o), "snapshot", "delete", node, snapshotID(name))
 		gone := slices.ContainsFunc(out.Errors, func(e vagrantError) bool { return e.Class == "Vagrant::Errors::SnapshotNotFound" })
-		switch {
-		case errors.Is(err, errFailed) && !gone:
-			return explain(out)
-		case err != nil && !errors.Is(err, errFailed):
+		if err := explained(out, err); err != nil && !gone {
 			return err
 		}
 	}
 	a.Snapshots = slices.Delete(a.Snapshots, at, at+1)
-	return d.writeAlbum(a)
+	return s.write(a)
 }
 
 // forgetSnapshots is for a lab of which nothing is left.
-func (d *Driver) forgetSnapshots() error {
-	err := os.Remove(filepath.Join(d.cfg.State.Dir(), snapshotsFile))
+func (s *snapshots) forgetSnapshots() error {
+	err := os.Remove(filepath.Join(s.state.Dir(), snapshotsFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // event is one line of what `vagrant --machine-readable` prints: time, target,
@@ -84,4 +86,28 @@ func (e event) data(i int) string {
 		return e.Data[i]
 	}
 	return ""
+}
+
+// stepOf is a line of Vagrant's as a step: "==> master: Booting VM..." is
+// "booting VM".
+func stepOf(e event) string {
+	if e.Type != "ui" || e.data(0) != "output" && e.data(0) != "info" {
+		return ""
+	}
+	text, _, _ := strings.Cut(strings.TrimSpace(e.data(1)), "\n")
+	text = strings.TrimSpace(strings.TrimPrefix(text, "==>"))
+	text = strings.TrimSpace(strings.TrimPrefix(text, e.Target+":"))
+	text, _, _ = strings.Cut(text, ". ")
+	text = strings.TrimRight(text, ".! ")
+	for _, noise := range []string{"Running action triggers", "Running trigger", "--", "->"} {
+		if strings.HasPrefix(text, noise) {
+			return ""
+		}
+	}
+	// A word in capitals stays one: "SSH address: …".
+	if first, rest, _ := strings.Cut(text, " "); first != strings.ToUpper(first) {
+		letter, size := utf8.DecodeRuneInString(first)
+		return string(unicode.ToLower(letter)) + first[size:] + strings.TrimSuffix(" "+rest, " ")
+	}
+	return text
 }

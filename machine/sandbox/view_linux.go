@@ -7,25 +7,24 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// What a node sees of the host is listed here; nothing else is there, whatever
-// the host gets later. Its root is the upper folder of its disk, plainly. On
-// top are overlays: the folders of programs, and the package manager's records,
-// over the host's own; /etc over a copy of what is needed of the host's.
+// What a node sees of the host is listed here; nothing else is visible, whatever
+// is added to the host later. A node's root is the upper folder of its disk. On
+// top of it are overlays: the folders of programs, and the package manager's
+// records, over the host's own; /etc over a copy of what is needed of the host's.
 
-// programs are the folders at the root that hold programs; on most hosts all
+// programFolders are the folders at the root that hold programs; on most hosts all
 // but /usr are links.
 func programFolders() []string {
 	return []string{"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"}
 }
 
-// ofUsr is what is shown of /usr, and ofLocal of /usr/local; the rest there is
+// ofUsr is what nodes see of /usr, and ofLocal of /usr/local; the rest there is
 // hidden when a node starts.
 func ofUsr() []string {
 	return []string{"bin", "games", "include", "lib", "lib32", "lib64", "libexec", "libx32", "local", "sbin", "share"}
@@ -64,7 +63,7 @@ func ofEtc() []string {
 	}
 }
 
-// ownFolders are those of a node that have nothing of the host's.
+// ownFolders are folders of a node in which nothing is the host's.
 func ownFolders() []folder {
 	return []folder{
 		{"/home", 0o755}, {"/root", 0o700}, {"/mnt", 0o755}, {"/media", 0o755}, {"/opt", 0o755}, {"/srv", 0o755},
@@ -78,20 +77,20 @@ func ownFolders() []folder {
 	}
 }
 
-// shown is one overlay of a node: lower is a folder of the host's.
-type shown struct{ path, lower string }
+// overlay is one of a node's, at path; lower is a folder of the host's.
+type overlay struct{ path, lower string }
 
-// shows lists the overlays of a node on this host.
-func (d *Driver) shows() []shown {
-	all := []shown{{"/etc", d.etcCopy()}}
+// overlays lists those of a node on this host; etc is the copy of its /etc.
+func overlays(etc string) []overlay {
+	all := []overlay{{"/etc", etc}}
 	for _, name := range programFolders() {
 		if path := "/" + name; isFolder(path) {
-			all = append(all, shown{path, path})
+			all = append(all, overlay{path, path})
 		}
 	}
 	for _, path := range records() {
 		if isFolder(path) {
-			all = append(all, shown{path, path})
+			all = append(all, overlay{path, path})
 		}
 	}
 	return all
@@ -103,13 +102,9 @@ func isFolder(path string) bool {
 	return err == nil && fi.IsDir()
 }
 
-// etcCopy is the copy of what nodes see of the host's /etc, one for all.
-func (d *Driver) etcCopy() string { return filepath.Join(d.storage(), ".etc") }
-
-// copyEtc makes that copy. It is made anew when no node runs, so that it goes
-// with the host's programs: what is below an overlay must not change.
-func (d *Driver) copyEtc(inUse bool) error {
-	final := d.etcCopy()
+// copyEtc makes the copy of what nodes see of the host's /etc, one for all. It is
+// made again only when no node runs: what is below an overlay must not change.
+func copyEtc(final string, inUse bool) error {
 	if inUse && isFolder(final) {
 		return nil
 	}
@@ -185,7 +180,7 @@ func copyTree(to, from string) error {
 	})
 }
 
-// gone passes over what the host removed meanwhile.
+// gone ignores what the host removed meanwhile.
 func gone(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -240,10 +235,10 @@ func chownLike(path string, fi fs.FileInfo) error {
 	return os.Chmod(path, fi.Mode())
 }
 
-// frame makes what a node's root needs to be one: its own folders, the links to
-// programs that the host has, the places of the overlays, and the whiteouts of
-// what is below them and not to be seen. What is there stays.
-func (d *Driver) frame(t *tree) {
+// frame makes what every node's root has: its own folders, the host's links to
+// programs, the mount points of the overlays, and the whiteouts that hide what
+// is in the host's folders and not for nodes. What exists is kept.
+func (t *tree) frame() {
 	for _, f := range ownFolders() {
 		if _, err := t.root.Lstat(inside(f.path)); err != nil {
 			t.own(f.path, f.mode, 0)
@@ -256,91 +251,25 @@ func (d *Driver) frame(t *tree) {
 	}
 	t.link("/var/run", "/run")
 	t.link("/var/lock", "/run/lock")
-	for _, s := range d.shows() {
-		t.mkdir(s.path)
+	for _, o := range overlays("") {
+		t.mkdir(o.path)
 	}
-	t.veil("/usr", ofUsr())
-	t.veil("/usr/local", ofLocal())
+	t.hideOthers("/usr", ofUsr())
+	t.hideOthers("/usr/local", ofLocal())
 	for _, name := range ofLocal() {
-		t.veilSecrets(filepath.Join("/usr/local", name))
+		t.hideSecrets(filepath.Join("/usr/local", name))
 	}
-	t.veilSecrets("/var/lib/apt")
-	t.veilSecrets("/var/cache/debconf")
+	t.hideSecrets("/var/lib/apt")
+	t.hideSecrets("/var/cache/debconf")
 }
 
-// link makes a link to where it is, unless something is there.
-func (t *tree) link(path, to string) {
-	if _, err := t.root.Lstat(inside(path)); err == nil {
-		return
-	}
-	t.mkdir(filepath.Dir(path))
-	t.try(func() error { return t.root.Symlink(to, inside(path)) })
-}
-
-// veil hides what the host has in a folder and names does not list.
-func (t *tree) veil(dir string, names []string) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return // not there: nothing to hide
-	}
-	for _, e := range entries {
-		if !slices.Contains(names, e.Name()) {
-			t.whiteout(filepath.Join(dir, e.Name()))
-		}
-	}
-}
-
-// veilSecrets hides what is below a folder of the host's and not everybody may
-// read there.
-func (t *tree) veilSecrets(dir string) {
-	if !isFolder(dir) {
-		return
-	}
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return gone(err)
-		}
-		fi, err := e.Info()
-		if err != nil {
-			return gone(err)
-		}
-		if fi.Mode()&fs.ModeSymlink != 0 || forOthers(fi) {
-			return nil
-		}
-		t.whiteout(path)
-		if fi.IsDir() {
-			return fs.SkipDir
-		}
-		return nil
-	})
-	t.fail(err)
-}
-
-// whiteout hides what an overlay's lower folder has at path, unless the node
-// has something of its own there.
-func (t *tree) whiteout(path string) {
-	if _, err := t.root.Lstat(inside(path)); err == nil {
-		return
-	}
-	t.mkdir(filepath.Dir(path))
-	t.try(func() error {
-		dir, err := t.root.Open(inside(filepath.Dir(path)))
-		if err != nil {
-			return err
-		}
-		defer dir.Close()
-		// A character device 0/0 (overlayfs.rst of the kernel).
-		return unix.Mknodat(int(dir.Fd()), filepath.Base(path), unix.S_IFCHR, 0)
-	})
-}
-
-// mountRoot puts a node's root together at target. The caller is in a mount
-// namespace of its own.
-func (d *Driver) mountRoot(dk disk, target string) error {
+// mountRoot assembles a node's root at target. The caller is in a mount namespace
+// of its own.
+func mountRoot(dk disk, etc, target string) error {
 	if err := unix.Mount(dk.upper(), target, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("mount %s: %w", dk.upper(), err)
 	}
-	// Root in the node can have put links anywhere: none leads out of here.
+	// Root in the node can have put links anywhere: os.Root follows none out of here.
 	upper, err := os.OpenRoot(dk.upper())
 	if err != nil {
 		return err
@@ -351,30 +280,30 @@ func (d *Driver) mountRoot(dk disk, target string) error {
 		return err
 	}
 	defer root.Close()
-	for _, s := range d.shows() {
-		if err := mountShown(upper, root, dk, s); err != nil {
-			return fmt.Errorf("overlay at %s: %w", s.path, err)
+	for _, o := range overlays(etc) {
+		if err := o.mount(upper, root, dk.work()); err != nil {
+			return fmt.Errorf("overlay at %s: %w", o.path, err)
 		}
 	}
 	return nil
 }
 
-func mountShown(upper, root *os.Root, dk disk, s shown) error {
-	up, err := upper.Open(inside(s.path))
+func (o overlay) mount(upper, root *os.Root, works string) error {
+	up, err := upper.Open(inside(o.path))
 	if err != nil {
 		return err
 	}
 	defer up.Close()
-	at, err := root.Open(inside(s.path))
+	at, err := root.Open(inside(o.path))
 	if err != nil {
 		return err
 	}
 	defer at.Close()
-	work := filepath.Join(dk.work(), strings.ReplaceAll(inside(s.path), "/", "-"))
+	work := filepath.Join(works, strings.ReplaceAll(inside(o.path), "/", "-"))
 	if err := os.MkdirAll(work, 0o700); err != nil {
 		return err
 	}
-	return mountOverlay(fdPath(at), s.lower, fdPath(up), work)
+	return mountOverlay(fdPath(at), o.lower, fdPath(up), work)
 }
 
 // fdPath is a path to an open file that no rename changes.

@@ -10,38 +10,93 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/trouble"
 )
 
-var _ machine.Examiner = (*Driver)(nil)
+// checks examines what the nodes need of this host.
+type checks struct {
+	id      string
+	lab     *lab.Lab
+	place   place
+	disks   storage
+	net     network
+	meminfo string      // the file in which the kernel says what memory is free
+	fit     atomic.Bool // this host was found to lack nothing
+}
+
+// needRoot is the one requirement that everything has.
+func needRoot() error {
+	if os.Geteuid() == 0 {
+		return nil
+	}
+	return &trouble.Error{
+		ID: "sandbox-needs-root", What: "the sandbox driver", Why: "making namespaces, mounts and links needs root",
+		Next: []string{"run the same command with sudo"}, Exit: trouble.ExitRequirement,
+	}
+}
+
+// Preflight finds everything that would stop Up on this host, and reports it
+// at once.
+func (k *checks) Preflight(context.Context) error {
+	if err := needRoot(); err != nil {
+		return err
+	}
+	if err := k.place.verify(); err != nil {
+		return err
+	}
+	return machine.Preflight(append(k.fitness(), k.checkSubnet()))
+}
 
 // Examine looks at everything that the nodes need of this host. What only root
 // can try is unknown to anybody else.
-func (d *Driver) Examine(context.Context) []machine.Check {
+func (k *checks) Examine(context.Context) []machine.Check {
 	uid := os.Geteuid()
-	checks := append([]machine.Check{checkRoot(uid)}, d.needs(uid == 0)...)
-	return append(checks, d.checkIPVS(), d.checkMemory(d.cfg.Lab.Nodes), d.checkSubnet())
+	all := append([]machine.Check{checkRoot(uid)}, k.needs(uid == 0)...)
+	return append(all, checkIPVS(), k.checkMemory(k.lab.Nodes), k.checkSubnet())
+}
+
+// Limits names what nodes on this host cannot do, and what they mean for it.
+func (k *checks) Limits(context.Context) []string {
+	limits := append(k.lacks(), "root in a node, or in a privileged container there, is root on this machine")
+	if forwards() {
+		limits = append(limits, "ip_forward of this machine is switched on while labs are up, for their way out; nothing gets in to the nodes")
+	}
+	return limits
+}
+
+// lacks names what nodes on this host cannot do; Examine warns of the same.
+func (k *checks) lacks() []string {
+	var lacks []string
+	if c := checkIPVS(); c.Verdict == machine.VerdictWarning {
+		lacks = append(lacks, c.Why)
+	}
+	if k.disks.inMemory() {
+		lacks = append(lacks, k.disks.memoryNote())
+	}
+	return lacks
 }
 
 // fitness makes the checks that a host passes once and for all: one that did
 // is not examined again by the same Driver.
-func (d *Driver) fitness() []machine.Check {
-	if d.fit.Load() {
+func (k *checks) fitness() []machine.Check {
+	if k.fit.Load() {
 		return nil
 	}
-	checks := d.needs(true)
-	d.fit.Store(machine.Preflight(checks) == nil)
-	return checks
+	needs := k.needs(true)
+	k.fit.Store(machine.Preflight(needs) == nil)
+	return needs
 }
 
 // needs are the programs, the file systems and the kernel that nodes need.
-func (d *Driver) needs(root bool) []machine.Check {
+func (k *checks) needs(root bool) []machine.Check {
 	return []machine.Check{
-		checkPrograms(searchPath), checkRootFileSystem("/usr"), checkCgroups(), checkLinks(root), d.checkDisks(root),
+		checkPrograms(searchPath), checkRootFileSystem("/usr"), checkCgroups(), checkLinks(root), k.checkDisks(root),
 	}
 }
 
@@ -71,7 +126,7 @@ func checkPrograms(path string) machine.Check {
 	if len(absent) == 0 {
 		return c.OK("runc, Docker, containerd, iptables, sshd and sudo are installed")
 	}
-	// A person decides on it: the engine's package starts one on this machine.
+	// Only advice: the engine's package starts an engine on this machine.
 	install := "sudo dnf install " + strings.Join(slices.Compact(redhat), " ")
 	if _, err := exec.LookPath("apt-get"); err == nil {
 		install = "sudo apt-get install --no-install-recommends " + strings.Join(slices.Compact(debian), " ")
@@ -79,11 +134,11 @@ func checkPrograms(path string) machine.Check {
 	return c.Failure(strings.Join(absent, "; "), machine.Advise(install))
 }
 
-// checkRootFileSystem looks whether a folder that nodes need is in the file
-// system that they are shown.
+// checkRootFileSystem checks that a folder that nodes need is in the file system
+// that they see.
 func checkRootFileSystem(dir string) machine.Check {
 	c := machine.Check{ID: "root-file-system", What: "root file system"}
-	if separate(dir) {
+	if onOtherDevice(dir, "/") {
 		return c.Failure(dir+" is a file system of its own, and nodes see only the root file system",
 			machine.Advise("use the vagrant driver here: dcalab --driver vagrant up"))
 	}
@@ -116,41 +171,35 @@ func checkLinks(root bool) machine.Check {
 	return c.OK("bridge, veth and vxlan")
 }
 
-// checkDisks looks whether nodes' disks can be overlays over this host's root,
-// and where.
-func (d *Driver) checkDisks(root bool) machine.Check {
+// checkDisks checks whether the disks of nodes can be overlays over this host's
+// root, and where.
+func (k *checks) checkDisks(root bool) machine.Check {
 	c := machine.Check{ID: "disks", What: "the nodes' disks"}
 	if !root {
 		return forRoot(c)
 	}
-	if err := d.trust(); err != nil {
-		return c.Failure(err.Error(), machine.Advise("see whose it is, and what for: ls -la "+d.cfg.Dir))
+	if err := k.place.verify(); err != nil {
+		return c.Failure(err.Error(), machine.Advise("see whose it is, and what for: ls -la "+k.disks.dir))
 	}
-	dir := d.probeDir()
-	err := d.probeOverlay(dir)
+	dir := k.disks.probeDir()
+	err := k.disks.probe(dir)
 	if errors.Is(err, unix.ENOSPC) {
-		return c.Failure("nothing can be written to "+dir+": its file system is full", machine.Advise(d.makeRoom()))
+		return c.Failure("nothing can be written to "+dir+": its file system is full", machine.Advise(k.disks.makeRoom()))
 	}
 	var at *fs.PathError // of a folder, not of the mount
 	if errors.As(err, &at) {
-		return c.Failure("nothing can be written to "+dir+": "+at.Err.Error(), machine.Advise("make it writable, or mount a disk with room at "+filepath.Dir(d.cfg.Dir)))
+		return c.Failure("nothing can be written to "+dir+": "+at.Err.Error(), machine.Advise("make it writable, or mount a disk with room at "+filepath.Dir(k.disks.dir)))
 	}
 	if err != nil {
 		return c.Failure("overlay over the host's root: "+err.Error(), machine.Command("sudo", "modprobe", "overlay"))
 	}
-	if d.onTmpfs() || dir == probeInMemory {
-		return c.Warning(d.inMemory(), machine.Advise("mount another file system (ext4, xfs, btrfs) at "+filepath.Dir(d.cfg.Dir)))
+	if k.disks.inMemory() || dir == probeInMemory {
+		return c.Warning(k.disks.memoryNote(), machine.Advise("mount another file system (ext4, xfs, btrfs) at "+filepath.Dir(k.disks.dir)))
 	}
 	return c.OK("overlays at " + dir)
 }
 
-// inMemory says what it means that the disks are not where they should be.
-func (d *Driver) inMemory() string {
-	return fmt.Sprintf("the nodes' disks are in memory (%d MiB at most) and do not survive a reboot: %s cannot carry an overlay",
-		d.tmpfsMiB(), filepath.Dir(d.cfg.Dir))
-}
-
-func (d *Driver) checkIPVS() machine.Check {
+func checkIPVS() machine.Check {
 	c := machine.Check{ID: "ip-vs", What: "ip_vs"}
 	if haveModule("ip_vs") {
 		return c.OK("the kernel has it: the routing mesh and service VIPs answer")
@@ -159,19 +208,19 @@ func (d *Driver) checkIPVS() machine.Check {
 		"publish with mode=host and use --endpoint-mode dnsrr")
 }
 
-// idleNode is what a node takes with nothing but its engine, in MiB: dockerd
-// 75, containerd 38.
+// idleNode is what a node takes with only its engine, in MiB: dockerd 75,
+// containerd 38.
 const idleNode = 115
 
-// checkMemory looks whether those of the nodes that do not run yet find room:
-// what is available must do for their engines, or the kernel ends some of them.
-func (d *Driver) checkMemory(nodes []lab.Node) machine.Check {
+// checkMemory checks that there is memory for the engines of those nodes that do
+// not run yet; with less, the kernel would end some of them.
+func (k *checks) checkMemory(nodes []lab.Node) machine.Check {
 	c := machine.Check{ID: "memory", What: "memory"}
-	free, err := available(d.meminfo)
+	free, err := available(k.meminfo)
 	if err != nil {
 		return c.Unknown(err.Error())
 	}
-	alive, err := running(d.cfg.ID)
+	alive, err := running(k.id)
 	if err != nil {
 		return c.Unknown(err.Error())
 	}
@@ -207,14 +256,14 @@ func available(meminfo string) (int, error) {
 	return kib >> 10, nil
 }
 
-func (d *Driver) checkSubnet() machine.Check {
-	c := machine.Check{ID: "subnet", What: "subnet " + d.cfg.Lab.Subnet.String()}
-	route, err := d.clash()
+func (k *checks) checkSubnet() machine.Check {
+	c := machine.Check{ID: "subnet", What: "subnet " + k.lab.Subnet.String()}
+	route, err := k.net.conflict()
 	switch {
 	case err != nil:
 		return c.Failure(err.Error())
 	case route != "":
-		return c.Failure(fmt.Sprintf("the lab's subnet %s is taken: %s", d.cfg.Lab.Subnet, route),
+		return c.Failure(fmt.Sprintf("the lab's subnet %s is taken: %s", k.lab.Subnet, route),
 			machine.Advise("destroy the lab that has it, or give this one another subnet in a labs.yaml of its own"),
 			machine.Advise("if that lab's folder is gone: dcalab prune"))
 	}
