@@ -47,15 +47,7 @@ func Run(t *testing.T, s Setup) {
 	if len(s.Lab.Nodes) < 3 || s.Lab.Domain == "" {
 		t.Fatal("the contract is tested on three nodes or more, in a domain")
 	}
-	c := &contract{Setup: s}
-	t.Cleanup(func() {
-		// The test's own context is over by now.
-		ctx, cancel := context.WithTimeout(context.Background(), s.Boot)
-		defer cancel()
-		if err := s.New(t).Destroy(ctx, machine.Observer{}); err != nil {
-			t.Errorf("destroy the lab at the end: %v", err)
-		}
-	})
+	c := begin(t, s)
 	t.Run("nothing exists at first", c.nothing)
 	t.Run("a node that the lab does not have is an error", c.unknown)
 	t.Run("up of one node creates that one", c.upOne)
@@ -85,6 +77,20 @@ func slow(t *testing.T) {
 
 // contract is a run of the suite.
 type contract struct{ Setup }
+
+// begin makes the test destroy the lab at its end.
+func begin(t *testing.T, s Setup) *contract {
+	t.Helper()
+	t.Cleanup(func() {
+		// The test's own context has ended by now.
+		ctx, cancel := context.WithTimeout(context.Background(), s.Boot)
+		defer cancel()
+		if err := s.New(t).Destroy(ctx, machine.Observer{}); err != nil {
+			t.Errorf("destroy the lab at the end: %v", err)
+		}
+	})
+	return &contract{s}
+}
 
 // first is the node that single-node tests act on, second one that they leave.
 func (c *contract) first() string  { return c.Lab.Nodes[0].Name }

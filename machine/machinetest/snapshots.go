@@ -22,14 +22,7 @@ import (
 // one of these.
 func RunSnapshots(t *testing.T, s Setup) {
 	t.Helper()
-	c := &snapshots{contract: &contract{Setup: s}, began: time.Now()}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), s.Boot)
-		defer cancel()
-		if err := s.New(t).Destroy(ctx, machine.Observer{}); err != nil {
-			t.Errorf("destroy the lab at the end: %v", err)
-		}
-	})
+	c := &snapshots{begin(t, s), time.Now()}
 	// Each depends on the ones before.
 	_ = t.Run("running nodes are not touched", c.running) &&
 		t.Run("save keeps all nodes, once under a name", c.save) &&

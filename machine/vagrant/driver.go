@@ -85,14 +85,6 @@ func (d *Driver) Traits() machine.Traits {
 	return machine.Traits{PerUser: true, Systemd: true, Boxes: true, SlowStatus: true, Login: d.loginLine}
 }
 
-func shortNames(nodes []lab.Node) []string {
-	names := make([]string, len(nodes))
-	for i, n := range nodes {
-		names[i] = n.Name
-	}
-	return names
-}
-
 // Command is Vagrant with these arguments, for a person who uses it directly.
 func (d *Driver) Command(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	return d.vagrant.Command(ctx, args...)
@@ -261,7 +253,7 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 	}
 	var there []string
 	for name := range ids {
-		if whole || slices.Contains(shortNames(nodes), name) {
+		if whole || slices.ContainsFunc(nodes, func(n lab.Node) bool { return n.Name == name }) {
 			there = append(there, name)
 		}
 	}

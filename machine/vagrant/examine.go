@@ -10,6 +10,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // examination is the checks of a host for a lab.
@@ -184,7 +185,7 @@ func (e examination) checkProvider() (name string, _ machine.Check) {
 		picked, origin, err := e.pickProvider(e.Lab.Provider, cmp.Or(e.ProviderOrigin, "labs.yaml"))
 		if err != nil {
 			var fixes []machine.Fix
-			for _, next := range adviceOf(err) {
+			for _, next := range trouble.Advice(err) {
 				fixes = append(fixes, machine.Advise(next))
 			}
 			return "", c.Failure(err.Error(), fixes...)

@@ -2,8 +2,6 @@ package vagrant
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -12,7 +10,6 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/machine"
-	"github.com/dcalab/dcalab/trouble"
 )
 
 // askTimeout is how long a program may take to tell its version or machines.
@@ -80,7 +77,3 @@ func interfaces() ([]machine.Network, error) {
 	all, err := machine.Interfaces()
 	return slices.DeleteFunc(all, func(n machine.Network) bool { return n.Down || n.Addr.Addr().IsLoopback() }), err
 }
-
-func isPermission(err error) bool { return errors.Is(err, fs.ErrPermission) }
-
-func adviceOf(err error) []string { return trouble.Advice(err) }

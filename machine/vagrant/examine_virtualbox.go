@@ -3,6 +3,7 @@ package vagrant
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -272,32 +273,12 @@ func parseNetwork(word string) (netip.Prefix, error) {
 		if err != nil {
 			return netip.Prefix{}, err
 		}
-		bits, ok := maskBits(mask)
-		if !ok || a.BitLen() != mask.BitLen() {
+		bits, of := net.IPMask(mask.AsSlice()).Size() // 0 of 0: its ones are not all in front
+		if a.BitLen() != of {
 			return netip.Prefix{}, fmt.Errorf("%s is no mask of %s", length, addr)
 		}
 		return netip.PrefixFrom(a, bits).Masked(), nil
 	}
 	p, err := netip.ParsePrefix(word)
 	return p.Masked(), err
-}
-
-// maskBits is the length of a mask; ok is false where its ones are not all in
-// front.
-func maskBits(mask netip.Addr) (bits int, ok bool) {
-	ended := false
-	for _, b := range mask.AsSlice() {
-		for i := 7; i >= 0; i-- {
-			one := b>>i&1 == 1
-			if one && ended {
-				return 0, false
-			}
-			if one {
-				bits++
-			} else {
-				ended = true
-			}
-		}
-	}
-	return bits, true
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -235,7 +236,7 @@ func (h host) libvirt(plugins []string) providerState {
 		p.Fixes = append(p.Fixes, machine.Advise("start it, or install it: sudo apt-get install libvirt-daemon-system qemu-system"))
 		return p
 	}
-	if isPermission(refused) {
+	if errors.Is(refused, fs.ErrPermission) {
 		return unusable("you may not use "+socket,
 			`join its group, then log out and in again: sudo usermod -aG libvirt "$USER"`)
 	}
