@@ -185,7 +185,7 @@ func (s *session) pick(args []string) ([]lab.Node, error) {
 
 // notAll advises somebody who takes all for the name of a node.
 func notAll(s *session, err error) error {
-	var unknown *labsession.UnknownNodeError
+	var unknown *lab.UnknownNodeError
 	if c := s.app.called; c == nil || hint.Path(c) != "exec" || !errors.As(err, &unknown) || !strings.EqualFold(unknown.Name, "all") {
 		return err
 	}
@@ -198,7 +198,7 @@ func notAll(s *session, err error) error {
 
 // notYet advises somebody who names a node that labs.yaml does not have yet.
 func notYet(err error) error {
-	var unknown *labsession.UnknownNodeError
+	var unknown *lab.UnknownNodeError
 	var t *trouble.Error
 	if errors.As(err, &unknown) && errors.As(err, &t) {
 		t.Next = append(t.Next, "a new one: first write it into labs.yaml")

@@ -213,7 +213,7 @@ func (d *decoder) checkAddress(l *Lab, ip netip.Addr, from source, path string) 
 	d.problem(from.near(path), fmt.Sprintf("the address %s %s", ip, what), expected)
 }
 
-// checkManagers wants one manager at least, and warns of numbers that cost
+// checkManagers requires at least one manager, and warns of numbers that cost
 // more than they give.
 func (d *decoder) checkManagers(l *Lab, from source) {
 	managers, roles := 0, ""

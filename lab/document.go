@@ -182,7 +182,7 @@ func unsupported(n *yaml.Node, problems []Problem) []Problem {
 	switch n.Kind {
 	case yaml.DocumentNode: // never inside a document
 	case yaml.AliasNode:
-		// Without them every value stands in one place, which is the place
+		// Without them every value is in one place, which is the place
 		// that a message can name, and a small file stays small.
 		add(n, "the alias *"+n.Value, "the value itself: labs.yaml has no aliases (a lab's box, cpus and memory are meant for all its nodes)")
 	case yaml.ScalarNode:
@@ -261,7 +261,7 @@ func instance(n *yaml.Node) any {
 	return n.Value
 }
 
-// value finds what a key of a mapping stands for; nil where there is no such
+// value finds the value of a key in a mapping; nil where there is no such
 // key or n is no mapping.
 func value(n *yaml.Node, key string) *yaml.Node {
 	_, v := entry(n, key)

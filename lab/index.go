@@ -141,7 +141,7 @@ func (x *Index) Remove(p Place) error {
 	return nil
 }
 
-// Places gives the labs of the index, ordered by folder and name, and mends it
+// Places gives the labs of the index, ordered by folder and name, and repairs it
 // on the way: what is no entry, and entries of labs that exist no more, are
 // removed, and those that an earlier dcalab made under a path with links in it
 // are moved to the real one. Notes say what was broken; the rest is nothing to

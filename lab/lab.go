@@ -6,7 +6,6 @@
 package lab
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -57,7 +56,7 @@ type File struct {
 	// piped: it came through a pipe, and no folder is that of the labs.
 	piped bool
 	// lines says, by lab and by path in the lab ("nodes.0.cpus"), in which
-	// line of the file a setting stands. A setting without one is a default.
+	// line of the file a setting is. A setting without one is a default.
 	lines map[string]map[string]int
 }
 
@@ -170,16 +169,24 @@ func (l *Lab) Node(name string) (Node, bool) {
 }
 
 // NodeNames gives the short names in the order of the file.
-func (l *Lab) NodeNames() []string {
-	names := make([]string, len(l.Nodes))
-	for i, n := range l.Nodes {
+func (l *Lab) NodeNames() []string { return Names(l.Nodes) }
+
+// Names gives the short names of nodes.
+func Names(nodes []Node) []string {
+	names := make([]string, len(nodes))
+	for i, n := range nodes {
 		names[i] = n.Name
 	}
 	return names
 }
 
+// UnknownNodeError is the error for a name that no node of the lab has.
+type UnknownNodeError struct{ Lab, Name string }
+
+func (e *UnknownNodeError) Error() string { return "lab " + e.Lab + " has no node " + e.Name }
+
 // Pick turns names, short or full, into nodes of the lab, each once; with none
-// named, all of them. A name that is none of the lab's is an error.
+// named, all of them. The error is an *UnknownNodeError.
 func (l *Lab) Pick(names []string) ([]Node, error) {
 	if len(names) == 0 {
 		return l.Nodes, nil
@@ -188,7 +195,7 @@ func (l *Lab) Pick(names []string) ([]Node, error) {
 	for _, name := range names {
 		n, ok := l.Node(name)
 		if !ok {
-			return nil, fmt.Errorf("lab %s has no node %s", l.Name, name)
+			return nil, &UnknownNodeError{l.Name, name}
 		}
 		if !slices.ContainsFunc(nodes, func(have Node) bool { return have.Name == n.Name }) {
 			nodes = append(nodes, n)

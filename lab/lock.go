@@ -108,7 +108,7 @@ func (s *State) Edit(name string, change func(old []byte) ([]byte, error)) (err 
 }
 
 // lockOn makes a file that is locked, where it is missing. It stays for good: a
-// lock on a file that was removed keeps nobody out.
+// lock on a file that was removed excludes no other process.
 func (s *State) lockOn(name string) (*flock.Flock, error) {
 	dir, err := s.open(true)
 	if err != nil {

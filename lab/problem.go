@@ -17,7 +17,7 @@ type Problem struct {
 	Column int `json:"column" yaml:"column"`
 	// What is wrong.
 	What string `json:"what" yaml:"what"`
-	// Expected is what should stand there. May be empty.
+	// Expected is what should be there. May be empty.
 	Expected string `json:"expected,omitempty" yaml:"expected,omitempty"`
 }
 

@@ -19,7 +19,7 @@ import (
 var schemaJSON []byte
 
 // Schema is the JSON Schema (draft 2020-12) of labs.yaml, for editors. It is
-// also what Parse goes by: the keys, their types and their limits are said
+// also what Parse uses: the keys, their types and their limits are said
 // there and nowhere else. Its own annotation x-expected is what a message
 // names as expected.
 func Schema() []byte { return bytes.Clone(schemaJSON) }
@@ -115,7 +115,7 @@ func (s *structure) walk(e *jsonschema.ValidationError) {
 		}
 		expected = s.meant(n.Value, words)
 		if role := roleMeant(n.Value); name == "role" && role != "" {
-			// "node" is but two letters from none, which nobody means by it.
+			// "node" is but two letters from none, which is never meant by it.
 			expected = fmt.Sprintf("%s (did you mean %s?)", oneOf(words), role)
 		} else if Nearest(n.Value, words) == "" {
 			expected += s.providerMeant(e.InstanceLocation, n.Value)
@@ -158,8 +158,8 @@ func (s *structure) providerMeant(location []string, word string) string {
 	return ""
 }
 
-// wrongType says what stands there instead. A number or a boolean where text
-// belongs only wants quotes, and is told so.
+// wrongType says what is there instead. A number or a boolean where text
+// belongs only needs quotes, and the message says so.
 func (s *structure) wrongType(n *yaml.Node, name string, k *kind.Type, expected string) {
 	got := map[string]string{"null": "empty", "array": "a list", "object": "a mapping"}[k.Got]
 	switch {
@@ -202,7 +202,7 @@ func (s *structure) at(location []string) *yaml.Node {
 }
 
 // badKey tells of a key that is not a good name wherever it is one. The
-// validator (v6.0.3) does not reliably say in which mapping a bad key stands
+// validator (v6.0.3) does not reliably say in which mapping a bad key is
 // (santhosh-tekuri/jsonschema pull request 269), but a key that is bad in one
 // is bad in all of them.
 func (s *structure) badKey(url, property, expected string) {

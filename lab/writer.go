@@ -34,7 +34,7 @@ func (w writer) write(dir *os.Root, name string, data []byte, perm fs.FileMode) 
 	return w.rename(dir, temporary, name)
 }
 
-// temporary writes data beside name, under a name that nobody can foresee.
+// temporary writes data beside name, under a name that cannot be guessed.
 func (w writer) temporary(dir *os.Root, name string, data []byte, perm fs.FileMode) (string, error) {
 	temporary := name + ".new-" + randomHex(6)
 	f, err := dir.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

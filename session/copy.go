@@ -68,11 +68,7 @@ func (s *OnDisk) Transfers(sources []Location, target Location, selected []lab.N
 		case !l.Remote:
 			return []string{""}, nil
 		case l.Node == "":
-			var names []string
-			for _, n := range selected {
-				names = append(names, n.Name)
-			}
-			return names, nil
+			return lab.Names(selected), nil
 		}
 		nodes, err := s.Nodes(l.Node)
 		if err != nil {
@@ -158,7 +154,7 @@ type CopyOptions struct {
 // livePause is between two looks at how much has been copied.
 const livePause = 100 * time.Millisecond
 
-// copying is a copy at work.
+// copying is a copy in progress.
 type copying struct {
 	CopyOptions
 	places    map[string]*node.Place // by node; "" is here

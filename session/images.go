@@ -38,7 +38,7 @@ type ImageLoad struct {
 	// Demo: dcalab itself built them, for one processor.
 	Demo bool
 	// Sending is told how many of all bytes a node has got, 0 at first; it may be
-	// called from several goroutines at once. Nil is nobody.
+	// called from several goroutines at once. May be nil.
 	Sending func(node string, sent, total int64)
 }
 
@@ -49,10 +49,7 @@ const StandardInput = "-"
 // all of them already is passed over. The error is "image-load-unfinished" where
 // some or all nodes lack them, or the context's.
 func (e *Engines) LoadImages(ctx context.Context, l ImageLoad, nodes []lab.Node, p Reporter) error {
-	names := make([]string, len(nodes))
-	for i, n := range nodes {
-		names[i] = n.Name
-	}
+	names := lab.Names(nodes)
 	errs := e.each(names, func(node string, c *engine.Client, err error) error {
 		var summary string
 		if err == nil {

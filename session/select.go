@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,26 +37,13 @@ type Selection struct {
 // Nodes gives nodes of the lab by their names, each once; without a name, all of
 // them.
 func (s *OnDisk) Nodes(names ...string) ([]lab.Node, error) {
-	if len(names) == 0 {
-		return s.lab.Nodes, nil
+	nodes, err := s.lab.Pick(names)
+	var unknown *lab.UnknownNodeError
+	if errors.As(err, &unknown) {
+		return nil, s.NoSuchNode(unknown.Name)
 	}
-	var nodes []lab.Node
-	for _, name := range names {
-		n, ok := s.lab.Node(name)
-		if !ok {
-			return nil, s.NoSuchNode(name)
-		}
-		if !slices.ContainsFunc(nodes, func(m lab.Node) bool { return m.Name == n.Name }) {
-			nodes = append(nodes, n)
-		}
-	}
-	return nodes, nil
+	return nodes, err
 }
-
-// UnknownNodeError is behind the error for a name that no node of the lab has.
-type UnknownNodeError struct{ Name string }
-
-func (e *UnknownNodeError) Error() string { return "no node " + e.Name }
 
 // NoSuchNode is the error for a name that no node of the lab has, with the one
 // that may have been meant.
@@ -71,7 +59,7 @@ func (s *OnDisk) NoSuchNode(name string) error {
 	return &trouble.Error{
 		ID: "unknown-node", Why: fmt.Sprintf("lab %s has no node %q", s.lab.Name, name),
 		Next: append(next, "its nodes are "+strings.Join(names, ", ")), Exit: trouble.ExitUsage,
-		Err: &UnknownNodeError{name},
+		Err: &lab.UnknownNodeError{Lab: s.lab.Name, Name: name},
 	}
 }
 

@@ -15,7 +15,7 @@ type bootstrap struct {
 	after   *Up // which has connected nodes already; nil where none was
 }
 
-// Bootstrap brings the lab's engines into the swarm that labs.yaml wants. The
+// Bootstrap brings the lab's engines into the swarm that labs.yaml describes. The
 // nodes named may be taken out of another swarm that they are in.
 func (o Operator) Bootstrap(takeOver ...string) Operation {
 	return bootstrap{Operator: o, options: swarm.PlanOptions{TakeOver: takeOver}}

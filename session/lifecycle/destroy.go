@@ -24,7 +24,7 @@ type destroy struct {
 // force nodes leave the swarm first, which is refused where the quorum needs
 // them.
 func (o Operator) Destroy(nodes []lab.Node, force bool) Operation {
-	return destroy{o, names(nodes), force}
+	return destroy{o, lab.Names(nodes), force}
 }
 
 func (d destroy) whole() bool { return len(d.nodes) == 0 }

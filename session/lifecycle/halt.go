@@ -54,7 +54,7 @@ func (h halt) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	if err := h.Driver().Halt(ctx, machine.Observer{Step: tell.Step}, names(h.nodes)...); err != nil {
+	if err := h.Driver().Halt(ctx, machine.Observer{Step: tell.Step}, lab.Names(h.nodes)...); err != nil {
 		return Outcome{}, err
 	}
 	for _, n := range h.nodes {

@@ -24,7 +24,7 @@ type Operation interface {
 	// Plan tells what Run would do now, or why it would refuse. It changes
 	// nothing, and needs no lock.
 	Plan(context.Context, session.Reporter) (Plan, error)
-	// Run does it. The caller holds the lab's lock. What Run goes by it finds out
+	// Run does it. The caller holds the lab's lock. Run looks at the lab
 	// itself: what was planned without the lock may have changed.
 	Run(context.Context, session.Reporter) (Outcome, error)
 }
@@ -43,7 +43,7 @@ type Plan struct {
 	Runbook runbook.Runbook
 }
 
-// Outcome is what an operation came to.
+// Outcome is the result of an operation.
 type Outcome struct {
 	// Warnings and Notes are to be told when everything is over; warnings where
 	// there is an error, too.
@@ -81,8 +81,8 @@ func Lines(steps []swarm.Step) []string {
 // Operator makes the operations on one lab.
 type Operator struct {
 	*session.Session
-	// Explain: the outcome's runbook is wanted. Without it, nobody is asked for
-	// what only the runbook would tell.
+	// Explain: the outcome's runbook is needed. Without it, what only the runbook
+	// would tell is not asked for.
 	Explain bool
 }
 
@@ -91,15 +91,6 @@ func (o Operator) NeedsRoot() bool { return o.Driver().Traits().NeedsRoot }
 
 // lacksRoot: only a plan can be made.
 func (o Operator) lacksRoot() bool { return o.NeedsRoot() && os.Geteuid() != 0 }
-
-// names are the short names of nodes.
-func names(nodes []lab.Node) []string {
-	out := make([]string, len(nodes))
-	for i, n := range nodes {
-		out[i] = n.Name
-	}
-	return out
-}
 
 // runningOf are those of the nodes whose machines run.
 func runningOf(nodes []lab.Node, machines map[string]machine.Status) []string {

@@ -97,7 +97,7 @@ func orphansIn(v swarm.View, list []string) ([]string, error) {
 			Why:  "no node is reachable, so the quorum without it cannot be checked",
 			Next: []string{"start the others first: dcalab start", "or remove the whole lab: dcalab destroy"},
 		}
-	case !others: // there is nobody whose swarm it would be
+	case !others: // no other node is in a swarm
 		return nil, nil
 	case !unchangeable(v) && len(members) > 0:
 		return members, nil

@@ -57,7 +57,7 @@ func (s start) Plan(ctx context.Context, tell session.Reporter) (Plan, error) {
 	}
 	var p Plan
 	if _, err = s.planPower(ctx, &p, nodes, machine.ActStart, machines); err == nil {
-		tellAbsent(tell, names(missing))
+		tellAbsent(tell, lab.Names(missing))
 	}
 	return p, err
 }
@@ -160,7 +160,7 @@ func (o starter) planPower(ctx context.Context, p *Plan, nodes []lab.Node, act m
 			running = append(running, n)
 		}
 	}
-	works, unseen := o.foresee(ctx, running)
+	works, unseen := o.pendingWork(ctx, running)
 	for _, n := range nodes {
 		status := machines[n.Name]
 		if status == machine.StatusAbsent {
@@ -218,8 +218,8 @@ func (o starter) powered(act machine.Act, nodes []lab.Node, before map[string]ma
 	return l.ByNode()
 }
 
-// foresee asks nodes that run what making them ready would be.
-func (o starter) foresee(ctx context.Context, nodes []lab.Node) (works map[string]provision.Work, unseen map[string]error) {
+// pendingWork asks nodes that run what has to be done to make them ready.
+func (o starter) pendingWork(ctx context.Context, nodes []lab.Node) (works map[string]provision.Work, unseen map[string]error) {
 	works = map[string]provision.Work{}
 	if len(nodes) == 0 {
 		return works, nil
@@ -268,7 +268,7 @@ func (o starter) boot(ctx context.Context, tell session.Reporter, nodes []lab.No
 				b.deferred = append(b.deferred, ep.Node)
 			}
 			switch {
-			case err != nil && ctx.Err() != nil: // interrupted tells where it stands
+			case err != nil && ctx.Err() != nil: // interrupted tells the state of the nodes
 			case err != nil:
 				tell.Fail(ep.Node, err)
 				failed = append(failed, err)
@@ -281,7 +281,7 @@ func (o starter) boot(ctx context.Context, tell session.Reporter, nodes []lab.No
 				_ = conn.Close()
 			}
 		},
-	}, names(nodes)...)
+	}, lab.Names(nodes)...)
 	if f != nil {
 		f.end()
 	}

@@ -20,8 +20,8 @@ type restart struct {
 }
 
 // Restart restarts the engines that are Deferred: one after the other, each only
-// when the one before it is back, and only where the quorum allows it. What it did
-// not come to, the next Up finds again.
+// when the one before it is back, and only where the quorum allows it. What is
+// left, the next Up finds again.
 func (u *Up) Restart() Operation { return restart{u.starter, u.deferred} }
 
 func (restart) NeedsRoot() bool { return false }

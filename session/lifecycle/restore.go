@@ -123,7 +123,7 @@ func (r restore) typed(running []string, holder string) runbook.Runbook {
 	}
 	if holder != "" || r.Lab().Swarm.Autolock {
 		l = append(l, runbook.Local("# "+runbook.UnlockKey+" is what docker swarm unlock-key showed before snapshot "+r.name+" was taken: dcalab keeps it nowhere")...)
-		l = append(l, unlocking(names(managersOf(r.Lab())), "where it is locked, with the key of the swarm in the snapshot")...)
+		l = append(l, unlocking(lab.Names(managersOf(r.Lab())), "where it is locked, with the key of the swarm in the snapshot")...)
 	}
 	return append(l, lookingAgain(r.Lab())...)
 }

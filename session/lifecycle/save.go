@@ -163,7 +163,7 @@ func (s save) preHalt(ctx context.Context, tell session.Reporter) (preHaltState,
 	if len(state.ran) == 0 {
 		return state, nil
 	}
-	// In an election nobody tells who is Ready, nor the key of the managers.
+	// During an election no manager tells who is Ready, nor the unlock key.
 	v, engines, err := s.Settled(ctx, tell, swarm.MachinesAnswer(answerTimeout))
 	var unsettled *UnsettledError
 	if errors.As(err, &unsettled) {

@@ -74,7 +74,7 @@ func orForce(err error) error {
 }
 
 // beforeStopping refuses to stop some of the nodes where the quorum needs them.
-// With wait, a demotion that is under way comes to its end.
+// With wait, a demotion that is under way is waited for.
 func (o Operator) beforeStopping(ctx context.Context, tell session.Reporter, nodes []lab.Node, wait bool) error {
 	guard := len(nodes) < len(o.Lab().Nodes)
 	if !guard && !wait {
@@ -90,14 +90,14 @@ func (o Operator) beforeStopping(ctx context.Context, tell session.Reporter, nod
 	}
 	defer engines.Close()
 	if guard {
-		if err := v.GuardStopping(names(nodes)...); err != nil {
+		if err := v.GuardStopping(lab.Names(nodes)...); err != nil {
 			return err
 		}
 	}
 	if !wait {
 		return nil
 	}
-	return awaitDemoted(ctx, tell, engines, v, names(nodes))
+	return awaitDemoted(ctx, tell, engines, v, lab.Names(nodes))
 }
 
 // awaitDemoted waits for nodes that are about to be stopped and were just
@@ -128,5 +128,5 @@ func (o Operator) leave(ctx context.Context, tell session.Reporter, planned bool
 	return engines.Cluster(swarm.Options{Progress: session.Events(tell)}).Run(ctx, plan)
 }
 
-// unchangeable: there is nobody who could take a node out of the swarm.
+// unchangeable: no manager can take a node out of the swarm.
 func unchangeable(v swarm.View) bool { return !v.Quorum.HasQuorum || len(v.CandidateSwarms) > 0 }

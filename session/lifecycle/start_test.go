@@ -23,7 +23,7 @@ func TestStartLeavesOutWhatWasNeverCreated(t *testing.T) {
 					return machine.NotCreated(n.Name)
 				}
 			}
-			started = names(nodes)
+			started = lab.Names(nodes)
 			return nil
 		})
 		return started, s.text.String(), err

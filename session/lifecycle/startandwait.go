@@ -89,7 +89,7 @@ func (o starter) startAndWait(ctx context.Context, tell session.Reporter, nodes,
 
 // lookingAgain is how a person sees that the swarm is back.
 func lookingAgain(l *lab.Lab) runbook.Runbook {
-	managers := names(managersOf(l))
+	managers := lab.Names(managersOf(l))
 	look := runbook.On(managers[:min(1, len(managers))], "docker node ls")
 	for i := range look {
 		look[i].Why = "on a manager: until all are Ready, with a Leader"

@@ -19,7 +19,7 @@ import (
 )
 
 // Up makes machines that do not exist, starts those that are halted, and makes
-// each ready. What follows it, Restart and Bootstrap, goes by what Run has found.
+// each ready. Restart and Bootstrap, which follow it, use what Run has found.
 type Up struct {
 	starter
 	nodes       []lab.Node
@@ -204,7 +204,7 @@ func unlocking(managers []string, why string) (l runbook.Runbook) {
 	return l
 }
 
-// managersOf are those that labs.yaml wants.
+// managersOf are those of labs.yaml.
 func managersOf(l *lab.Lab) []lab.Node {
 	return slices.DeleteFunc(slices.Clone(l.Nodes), func(n lab.Node) bool { return n.Role != lab.RoleManager })
 }
