@@ -24,7 +24,7 @@ type Engines struct {
 	Pool *Pool
 	// Machines is the status of each; one that is connected runs.
 	Machines map[string]machine.Status
-	// Targets are the nodes as swarm wants them, in the lab's order. One that
+	// Targets are the nodes as package swarm takes them, in the lab's order. One that
 	// cannot be reached carries the reason.
 	Targets []swarm.Target
 
@@ -193,7 +193,7 @@ func (e *Engines) NoneReachable() error {
 	return &trouble.Error{ID: "nobody-answers", What: "no node answers", Why: strings.Join(why, "; "), Next: []string{"bring the machines up: dcalab up"}}
 }
 
-// CertificateOf reads a node's own certificate, as swarm.Target wants it.
+// CertificateOf reads a node's own certificate, for swarm.Target.
 func CertificateOf(c *node.Conn) func(context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) { return provision.Certificate(ctx, c) }
 }

@@ -18,8 +18,7 @@ type Entry struct {
 	// Driver that made the lab; of one that does not exist, what labs.yaml says.
 	Driver, Provider string
 	State            LabState
-	// Nodes of the lab, and how many run; -1 where nobody was asked, or could
-	// tell.
+	// Nodes of the lab, and how many run; -1 where that is not known.
 	Nodes, Running int
 	// Created is zero for a lab that does not exist.
 	Created time.Time
@@ -46,7 +45,7 @@ const (
 
 // Inventory gives the labs of the labs.yaml that is in force, in its order, then
 // those of other places, and the orphaned ones; notes are sentences on what was
-// mended or could not be read. Nothing is asked of the nodes; a driver that
+// repaired or could not be read. Nothing is asked of the nodes; a driver that
 // takes its time is asked with refresh only.
 func Inventory(ctx context.Context, set Settings, refresh bool) (labs []Entry, notes []string, err error) {
 	note := func(err error) {
@@ -58,10 +57,10 @@ func Inventory(ctx context.Context, set Settings, refresh bool) (labs []Entry, n
 	note(err)
 	var places []lab.Place
 	if index != nil {
-		var mended []string
-		places, mended, err = index.Places()
+		var repaired []string
+		places, repaired, err = index.Places()
 		note(err)
-		notes = append(notes, mended...)
+		notes = append(notes, repaired...)
 	}
 
 	var sessions []*Session

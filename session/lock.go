@@ -48,8 +48,8 @@ func (s *Session) Lock(ctx context.Context, waiting func(lab.Holder)) (unlock fu
 }
 
 // Refresh reads the record again: another dcalab may have made the lab, or
-// destroyed it, since this one read it. While the lab is locked, nobody can
-// change it.
+// destroyed it, since this one read it. While the lab is locked, it does
+// not change.
 func (s *Session) Refresh() error {
 	record, created, err := s.state.ReadRecord()
 	if err != nil || created == s.created && (!created || record.ID == s.record.ID) {

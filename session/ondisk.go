@@ -102,8 +102,8 @@ func (s *OnDisk) SameSubnet() error {
 }
 
 // Enter puts a lab that is about to be made on record. The caller holds the
-// lock. The id is known before the folder has it: a record whose id nobody
-// knows is not trusted, unless the driver knows its labs as well.
+// lock. The id is known before the folder has it: a record whose id is not
+// known is not trusted, unless the driver knows its labs as well.
 func (s *OnDisk) Enter() error {
 	if err := s.Remember(); err != nil && drivers.Find(s.record.Driver).Knows == nil {
 		return err

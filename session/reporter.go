@@ -12,14 +12,14 @@ import (
 type Reporter interface {
 	// Step: a node begins something, in the present participle.
 	Step(node, text string)
-	// Done: a node is through, and this is what it came to.
+	// Done: a node is finished, with this result.
 	Done(node, text string)
-	// Fail: a node is not.
+	// Fail: a node failed.
 	Fail(node string, err error)
-	// Note is worth telling beside it; Detail only to who asked for more.
+	// Note is further information; Detail is shown in verbose mode only.
 	Note(text string)
 	Detail(node, text string)
-	// Warn tells what its reader should know, and what stopped nothing.
+	// Warn tells of a problem that stopped nothing.
 	Warn(text string)
 }
 

@@ -41,7 +41,7 @@ type Settings struct {
 	ReadOnly bool
 	// Watching: the lab is opened again and again, and its log would only grow.
 	Watching bool
-	// Warn is told what does not keep the lab from being opened; nil is nobody.
+	// Warn is told what does not keep the lab from being opened; may be nil.
 	// The same line may come again.
 	Warn func(line string)
 }

@@ -12,7 +12,7 @@ import (
 // Taken is a network that a new lab had better not have.
 type Taken struct {
 	netip.Prefix
-	Of string // whose it is, in a few words
+	Of string // what it belongs to, in a few words
 }
 
 // Places are the labs that this user made, wherever; none where that cannot be

@@ -59,7 +59,7 @@ func (s *OnDisk) vouch(r lab.Record) error {
 	if err != nil || index == nil || s.settings.ReadOnly {
 		return err
 	}
-	// The index is mended on the way; where that fails, up tells of it.
+	// The index is repaired on the way; where that fails, up reports it.
 	if moved || len(remembered) == 0 || remembered[0].ID == "" {
 		if index.Add(here) == nil && moved {
 			for _, p := range remembered {

@@ -9,7 +9,7 @@ type Topic struct {
 }
 
 // Entry explains one kind of trouble to a person who meets it: what the error
-// itself has no room for. What it says, and what to do, stand in the error.
+// itself has no room for. The error itself says what failed and what to do.
 type Entry struct {
 	ID string // of Error
 	// Title is what has happened, in a few words, without a full stop.
@@ -20,7 +20,7 @@ type Entry struct {
 
 // Catalogue explains every kind of trouble that dcalab can give, but for those
 // of Vagrant's own failures, which docs/vagrant-failures.md has. Topics and
-// entries stand in the order in which a student is likely to meet them. It is
+// entries are in the order in which a student is likely to meet them. It is
 // the source of docs/troubleshooting.md (go test ./cmd -run Docs -update), and
 // is held against the code there.
 func Catalogue() []Topic {
@@ -35,16 +35,16 @@ func Catalogue() []Topic {
 			{"ambiguous-node", "The name means several entries of the swarm's list",
 				"A machine that was destroyed without leaving keeps its entry, so that docker node ls shows its name twice. dcalab swarm bootstrap removes such entries; until then, name the node by its id."},
 			{"no-such-nodes", "There is no node of that kind",
-				"--managers and --workers go by what the swarm says now, not by labs.yaml. A lab whose nodes are all managers has no worker to run a command on."},
+				"--managers and --workers use the roles in the swarm now, not by labs.yaml. A lab whose nodes are all managers has no worker to run a command on."},
 			{"lab-unknown", "labs.yaml has no lab of that name",
 				"--lab or DCALAB_LAB names a lab that the labs.yaml in force does not have. Which file is in force depends on the folder; dcalab config view says which it is, dcalab list shows labs of other folders."},
-			{"cannot-ask", "A question, and nobody there to answer",
+			{"cannot-ask", "A question, and no terminal to answer it",
 				"The command asks before it takes something away, and its input is no terminal: it runs in a script, in a pipe or in CI."},
 			{"not-confirmed", "Not confirmed",
 				"Anything but y or yes is a no. Nothing was touched."},
 			{"interrupted", "You stopped it",
-				"Ctrl-C, or a closed terminal. dcalab ends within a second or so, says what stands, and leaves nothing half written: the same command goes on from there."},
-			{"lab-locked", "Another dcalab is at work on this lab",
+				"Ctrl-C, or a closed terminal. dcalab ends within a second or so, says what was done, and leaves nothing half written: the same command goes on from there."},
+			{"lab-locked", "The lab is locked by another dcalab",
 				"One command at a time may change a lab, and this one has waited for a minute. Look for another terminal, or a script. A lock of a dcalab that died is free at once."},
 			{"driver-differs", "The lab was made by the other driver",
 				"A lab lives on the driver that made it until it is destroyed: its machines are of that kind. --driver and DCALAB_DRIVER choose only for a lab that does not exist yet."},
@@ -81,9 +81,9 @@ func Catalogue() []Topic {
 			{"file-exists", "There is a labs.yaml already",
 				"dcalab init never overwrites one."},
 		}},
-		{Title: "This machine cannot run the lab", About: "dcalab doctor makes the checks that dcalab up makes, and more, and says of each what was found and what would mend it. `dcalab doctor --fix` runs what is safe.", Entries: []Entry{
+		{Title: "This machine cannot run the lab", About: "dcalab doctor makes the checks that dcalab up makes, and more, and says of each what was found and what would fix it. `dcalab doctor --fix` runs what is safe.", Entries: []Entry{
 			{"preflight", "Several things are missing on this machine",
-				"dcalab up looks before it touches anything. All failures are named at once, with what mends each. Where it is only one, the error has the id of that check: the table below has them all."},
+				"dcalab up looks before it touches anything. All failures are named at once, with a fix for each. Where it is only one, the error has the id of that check: the table below has them all."},
 			{"disk-full", "The nodes' disks have no room",
 				"What nodes write is kept below /var/lib/dcalab, and that file system is full. Images and volumes of the nodes take most of it: dcalab reset empties them, dcalab destroy removes them."},
 			{"sandbox-needs-root", "The sandbox driver needs root",
@@ -113,11 +113,11 @@ func Catalogue() []Topic {
 			{"vagrant-folder-refused", "Vagrant's notes are not taken over",
 				"Earlier releases kept them in .dcalab/LAB/.vagrant. They are moved to your state folder once, where they are plain files; here they could not be, or are something else."},
 			{"node-running", "The machine is running",
-				"A snapshot is of disks that nobody writes to. dcalab snapshot halts the lab by itself; a machine that was started behind its back meanwhile gives this."},
+				"A snapshot is of disks that are not in use. dcalab snapshot halts the lab by itself; a machine that was started in the meantime gives this error."},
 			{"node-unreachable", "The machine runs, and SSH does not answer",
 				"It is still booting, it has no memory left, its sshd is stopped, or a firewall or a VPN took the lab's subnet. dcalab vagrant -- ssh NODE, or the hypervisor's own screen, shows what it is doing."},
 			{"connection-lost", "The connection ended in the middle",
-				"The machine was switched off, ran out of memory, or lost its network while a command was at work."},
+				"The machine was switched off, ran out of memory, or lost its network while a command was running."},
 			{"node-timeout", "The node does not answer a question",
 				"SSH lets dcalab in, and the command that it runs there does not end: something in the shell's start-up files waits (.bashrc, .profile), a disk of the machine hangs, or it has no memory left. Other nodes are asked all the same."},
 			{"node-too-much-output", "The node does not stop answering",
@@ -151,13 +151,13 @@ func Catalogue() []Topic {
 			{"last-wanted-manager", "It is the last manager that labs.yaml knows",
 				"dcalab takes that swarm for the lab's which a node is in that labs.yaml calls a manager. Without one it would call the rest strangers. It is the same for a machine that labs.yaml no longer has, where no other member is a manager by labs.yaml."},
 			{"nobody-answers", "No node of the lab answers",
-				"All machines are halted, or none can be reached, so that nobody can say where the swarm stands."},
+				"All machines are halted, or none can be reached, so the state of the swarm is not known."},
 			{"no-quorum", "The swarm has no quorum",
 				"Managers are down, cut off or locked, and those left are no majority; or an election is under way, which is over after some seconds. dcalab status works without a quorum, and dcalab status --view shows what each manager believes."},
 			{"no-leader", "There is no leader, though enough managers run",
 				"An election takes 10 to 20 seconds, longer where machines are slow or their clocks far apart. dcalab has waited for a minute."},
 			{"node-down", "The swarm calls the node Down",
-				"A manager that does not answer counts in the majority, and helps nobody reach it. So a node is promoted when it is Ready."},
+				"A manager that does not answer counts towards the majority that is needed, and adds no vote. So a node is promoted when it is Ready."},
 		}},
 		{Title: "Forming the swarm", Entries: []Entry{
 			{"no-swarm", "The lab is in no swarm",
@@ -165,7 +165,7 @@ func Catalogue() []Topic {
 			{"condition-unmet", "What dcalab wait waited for did not come",
 				"The conditions do not hold: the time was over, or waiting does not help, as for a manager that waits for the unlock key. The error says what is missing, node by node. Nothing was touched."},
 			{"swarm-unfinished", "The swarm is not yet what labs.yaml asks for",
-				"What could be done is done. For each node that is left it is said why; most often its machine is not running. Run the same command again when that is mended."},
+				"What could be done is done. For each node that is left it is said why; most often its machine is not running. Run the same command again when that is fixed."},
 			{"foreign-swarm", "A node is in another swarm",
 				"Its engine is a member of a swarm that is not the lab's: made by hand, left from a lab before, or the lab's own whose only manager left it (docker swarm leave --force): nobody can change that one again. dcalab never takes a node out of one unless you name it, since what runs there would be lost."},
 			{"two-swarms", "The lab's managers are in two swarms",
@@ -272,7 +272,7 @@ func Catalogue() []Topic {
 				"Docker does not remove the context that docker context use has chosen."},
 			{"ssh-config-unfit", "ssh's configuration is no file of text",
 				"A folder, or larger than any configuration: dcalab would have to write it back, and leaves it alone."},
-			{"ssh-config-path", "The folder's name cannot stand in ssh's configuration",
+			{"ssh-config-path", "The folder's name cannot be written in ssh's configuration",
 				"ssh gives * ? [ ] \" \\ % and $ in such a name a meaning of its own. A lab cannot be made where a name holds \" or \\, nor its context where it holds any of them."},
 		}},
 		{Title: "Snapshots", Entries: []Entry{
@@ -315,7 +315,7 @@ func Catalogue() []Topic {
 			{"lab-orphaned", "The lab's folder was removed, and its machines are still there",
 				"rm -r .dcalab, or git clean -fdx, takes away what leads to the machines, and not the machines. dcalab prune finds them by what root remembers in /var/lib/dcalab, and removes them."},
 			{"place-not-trusted", "Root's own folder of the lab is not root's",
-				"Disks of nodes lie in /var/lib/dcalab/ID, and their sockets in /run/dcalab/ID. Both must be folders of root's that nobody else may write to, and no links."},
+				"Disks of nodes lie in /var/lib/dcalab/ID, and their sockets in /run/dcalab/ID. Both must be folders of root, not writable by others, and not links."},
 			{"place-not-yours", "The lab's id is that of another lab",
 				"lab.json in this folder has the id of a lab that root remembers as another user's, or under another name. Nothing of that one was touched."},
 			{"record-corrupt", "The lab's record is damaged",

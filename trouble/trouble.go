@@ -30,7 +30,7 @@ const (
 // with Where (a node's name, or file:line:column) in front where there is one.
 type Error struct {
 	// ID names the kind of trouble: stable, lower case, with dashes
-	// ("quorum-would-be-lost"). Tests and the catalogue go by it.
+	// ("quorum-would-be-lost"). Tests and the catalogue refer to it.
 	ID string
 	// Where it happened: a node's short name, or file:line:column. May be empty.
 	Where string

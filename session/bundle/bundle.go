@@ -109,7 +109,7 @@ func exists(file string, err error) error {
 // Make writes a bundle to a new file, which only its owner can read. Nodes that
 // do not answer are noted. Where it fails or is interrupted, there is no file.
 func Make(ctx context.Context, s *session.Session, file string, parts []Part) (packed Packed, err error) {
-	// Made now, so that nobody waits for a file that cannot be.
+	// Created first, so that a file that cannot be written fails before any waiting.
 	f, err := create(file)
 	if err != nil {
 		return packed, err

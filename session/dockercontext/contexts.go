@@ -3,7 +3,7 @@
 // A context of Docker's holds ssh://HOST and nothing more: docker runs the ssh
 // program, which reads the user's own configuration. So that has to lead to the
 // lab's ssh_config, by one Include that holds for the lab's names alone. The
-// package makes and removes both; it asks nobody and prints nothing.
+// package makes and removes both; it neither prompts nor prints.
 package dockercontext
 
 import (
@@ -25,7 +25,7 @@ type Contexts struct {
 	State *lab.State
 	// Owner is who the lab's files belong to: under sudo, the user behind it.
 	Owner lab.Owner
-	// SSHConfig is the configuration file that ssh reads; empty stands for the
+	// SSHConfig is the configuration file that ssh reads; empty means the
 	// user's own, ~/.ssh/config.
 	SSHConfig string
 	// Docker finds the docker program: FindDocker.

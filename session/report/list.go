@@ -25,7 +25,7 @@ type Lab struct {
 	Provider string `json:"provider" yaml:"provider"`
 	// State is up, halted, partly, absent, orphaned, or unknown.
 	State string `json:"state" yaml:"state"`
-	// Nodes of the lab, and how many run; -1 where nobody was asked, or could
+	// Nodes of the lab, and how many run; -1 where the driver was not asked, or could
 	// tell.
 	Nodes   int `json:"nodes" yaml:"nodes"`
 	Running int `json:"running" yaml:"running"`

@@ -17,7 +17,7 @@ type Service struct {
 	Name string `json:"name" yaml:"name"`
 	// Mode is replicated, global, replicated-job or global-job.
 	Mode string `json:"mode" yaml:"mode"`
-	// Running tasks, and how many the swarm wants.
+	// Running tasks, and how many there should be.
 	Running int    `json:"running" yaml:"running"`
 	Desired int    `json:"desired" yaml:"desired"`
 	Image   string `json:"image" yaml:"image"`
