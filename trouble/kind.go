@@ -3,7 +3,7 @@ package trouble
 import "errors"
 
 // Kind is what errors.Is finds in the chain of an Error with this ID.
-type Kind string
+type Kind string //nolint:errname // not an error by itself, but what errors.Is compares with
 
 // The kinds that callers decide on.
 const (
