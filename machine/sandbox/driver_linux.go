@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"time"
@@ -116,8 +117,9 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.net.allow(nat) })
-	// Booting keeps processors busy, waiting does not: only the first is limited.
-	boots := make(chan struct{}, 2*runtime.NumCPU())
+	// Engines that start keep processors busy, waiting does not: only the first is
+	// limited, so that the first of many nodes are not starved by the last.
+	boots := make(chan struct{}, max(8, 4*runtime.NumCPU()))
 	for _, n := range nodes {
 		g.Go(func() error {
 			if pid, ok := alive[n.Name]; ok {
@@ -131,7 +133,12 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 				return ctx.Err()
 			}
 			pid, err := d.boot(ctx, o, n, nat)
-			<-boots
+			go func() {
+				if err == nil {
+					booted(ctx, pid)
+				}
+				<-boots
+			}()
 			if err != nil {
 				return fmt.Errorf("%s: %w", n.Name, err)
 			}
@@ -139,6 +146,25 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 		})
 	}
 	return g.Wait()
+}
+
+// libnetwork is the line in /proc/net/unix of a socket that dockerd listens on
+// once it has set up its networks, which is nearly the last thing that it does
+// before it answers. What the node itself has to say is not asked.
+var libnetwork = regexp.MustCompile(`(?m)^\S+ \S+ \S+ 00010000 .* (/var)?/run/docker/libnetwork/\S+\.sock$`)
+
+// bootTimeout is how long a node counts as booting whose engine does not come up.
+const bootTimeout = 5 * time.Second
+
+// booted waits until the engine of the node whose PID 1 is pid has started.
+func booted(ctx context.Context, pid int) {
+	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
+	defer cancel()
+	for !ended(pid) && !libnetwork.MatchString(readText(fmt.Sprintf("/proc/%d/net/unix", pid))) {
+		if pause(ctx, 4*look) != nil {
+			return
+		}
+	}
 }
 
 // prepareShared makes what all nodes share: the folders, the copy of the host's
