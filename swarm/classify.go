@@ -291,7 +291,7 @@ func (v *View) readList(list []engine.Node) {
 		if n.State.Answered() || n.NodeID != "" {
 			continue
 		}
-		if e, ok := guessEntry(*v, *n, list, used); ok {
+		if e, ok := guessEntry(*n, list, used); ok {
 			n.Cluster = v.Cluster
 			take(n, e)
 		}
@@ -335,7 +335,7 @@ func (n NodeView) settled() bool {
 
 // guessEntry finds the entry of a node that does not answer, by its host name: of
 // several the one that takes part in raft, else the one that is not down.
-func guessEntry(v View, n NodeView, list []engine.Node, used map[string]bool) (engine.Node, bool) {
+func guessEntry(n NodeView, list []engine.Node, used map[string]bool) (engine.Node, bool) {
 	var named []engine.Node
 	for _, e := range list {
 		if !used[e.ID] && n.named(e.Hostname) {
