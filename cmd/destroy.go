@@ -2,10 +2,12 @@ package cmd
 
 import (
 	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/session/lifecycle"
 )
 
 func destroyCommand(a *app) *cobra.Command {
-	var yes, force bool
+	var force bool
 	c := &cobra.Command{
 		Use: "destroy [NODE...]", Aliases: []string{"down", "rm"},
 		Short: "Remove machines and everything that belongs to them",
@@ -18,28 +20,23 @@ goes. That is refused when the managers that are left would be no quorum.
 --force does not ask, and pulls the plug whatever the swarm loses by it.`,
 		Example:           "  dcalab destroy\n  dcalab destroy --yes\n  dcalab destroy node02",
 		ValidArgsFunction: completer{a}.nodes,
-		RunE: func(c *cobra.Command, args []string) error {
-			s, err := a.open()
-			if err != nil {
-				return err
-			}
-			nodes, err := s.pick(args)
-			if err != nil {
-				return err
-			}
-			if !s.Created() {
-				if _, ok := s.OrphanedHere(); ok {
-					s.warn("the folder that led to its machines was removed, and they are still there: dcalab prune")
-				}
-				return nothingTo(s, "destroy")
-			}
-			if len(args) == 0 {
-				nodes = nil // orphans as well
-			}
-			return s.perform(c.Context(), s.operator().Destroy(nodes, force), yes || force)
-		},
 	}
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	yesFlag(c)
 	c.Flags().BoolVarP(&force, "force", "f", false, "do not ask, and destroy even where the swarm loses its quorum")
-	return explained(c)
+	return operation(a, (*app).open, c, func(s *session, args []string) (lifecycle.Operation, error) {
+		nodes, err := s.pick(args)
+		if err != nil {
+			return nil, err
+		}
+		if !s.Created() {
+			if _, ok := s.OrphanedHere(); ok {
+				s.warn("the folder that led to its machines was removed, and they are still there: dcalab prune")
+			}
+			return nil, nothingTo(s, "destroy")
+		}
+		if len(args) == 0 {
+			nodes = nil // orphans as well
+		}
+		return s.operator().Destroy(nodes, force), nil
+	})
 }

@@ -2,10 +2,11 @@ package cmd
 
 import (
 	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/session/lifecycle"
 )
 
 func dissolveCommand(a *app) *cobra.Command {
-	var yes bool
 	c := &cobra.Command{
 		Use:   "dissolve",
 		Short: "Take the whole swarm down in order; the machines stay",
@@ -19,14 +20,9 @@ are locked. A node that does not answer cannot leave. When it is back, the same
 command takes it out, and dcalab swarm bootstrap into the next swarm.`,
 		Example: "  dcalab swarm dissolve\n  dcalab swarm dissolve --yes && dcalab swarm bootstrap",
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := a.existing()
-			if err != nil {
-				return err
-			}
-			return s.perform(c.Context(), s.operator().Dissolve(), yes)
-		},
 	}
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	return explained(c)
+	yesFlag(c)
+	return operation(a, (*app).existing, c, func(s *session, _ []string) (lifecycle.Operation, error) {
+		return s.operator().Dissolve(), nil
+	})
 }

@@ -2,6 +2,8 @@ package cmd
 
 import (
 	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/session/lifecycle"
 )
 
 func haltCommand(a *app) *cobra.Command {
@@ -16,23 +18,15 @@ Halting some of the nodes is refused when the managers that are left would
 be no quorum: the swarm would stand still. --force does it all the same.`,
 		Example:           "  dcalab halt\n  dcalab halt node02",
 		ValidArgsFunction: completer{a}.nodes,
-		RunE: func(c *cobra.Command, args []string) error {
-			s, err := a.open()
-			if err != nil {
-				return err
-			}
-			nodes, err := s.pick(args)
-			if err != nil {
-				return err
-			}
-			if !s.Created() {
-				return nothingTo(s, "halt")
-			}
-			return s.perform(c.Context(), s.operator().Halt(nodes, force), true)
-		},
 	}
 	c.Flags().BoolVarP(&force, "force", "f", false, "halt even where the swarm loses its quorum")
-	return explained(c)
+	return operation(a, (*app).open, c, func(s *session, args []string) (lifecycle.Operation, error) {
+		nodes, err := s.pick(args)
+		if err == nil && !s.Created() {
+			return nil, nothingTo(s, "halt")
+		}
+		return s.operator().Halt(nodes, force), err
+	})
 }
 
 // nothing says that a lab that was never made leaves nothing to halt, or destroy.

@@ -63,26 +63,6 @@ func TestVariablesPassWhatTheyMeanNothingTo(t *testing.T) {
 	}
 }
 
-// A right name is never said to be wrong for what was refused for another
-// reason.
-func TestNamesFirst(t *testing.T) {
-	l := &lab.Lab{Name: "t", Nodes: []lab.Node{{Name: "m1"}, {Name: "m2"}}}
-	s := &session{app: &app{}, Session: labsession.Of(labsession.Settings{}, labsession.Parts{Lab: l})}
-	for id, first := range map[string]bool{
-		"no-swarm": true, "no-quorum": true, "two-swarms": true, "nobody-answers": true,
-		"quorum-would-be-lost": false, "node-not-answering": false, "last-manager": false, "change-unfinished": false,
-		"still-has-tasks": false, "no-such-node": false, "interrupted": false,
-	} {
-		err := namesFirst(s, []string{"m0"}, &trouble.Error{ID: id, What: "refused"})
-		if got := strings.Contains(err.Error(), `no node "m0"`); got != first {
-			t.Errorf("%s: %v", id, err)
-		}
-	}
-	if err := namesFirst(s, []string{"m0"}, nil); err != nil {
-		t.Error(err)
-	}
-}
-
 // What is said of a line that could be right, or nearly.
 func TestWhatWasMeant(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
-	"slices"
+
+	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/session/lifecycle"
@@ -17,10 +18,31 @@ func (s *session) operator() lifecycle.Operator {
 	return lifecycle.Operator{Session: s.Session, Explain: s.app.explains()}
 }
 
+// operation makes c a command that does one operation on a lab. open gives the
+// lab; plan gives the operation that the arguments and flags mean, nil for none.
+func operation(a *app, open func(*app) (*session, error), c *cobra.Command, plan func(s *session, args []string) (lifecycle.Operation, error)) *cobra.Command {
+	timeoutFlag(c, 0)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		s, err := open(a)
+		if err != nil {
+			return err
+		}
+		op, err := plan(s, args)
+		if err != nil || op == nil {
+			return err
+		}
+		return s.perform(c.Context(), op)
+	}
+	return explained(c)
+}
+
+// yesFlag is the flag that answers an operation's question.
+func yesFlag(c *cobra.Command) { c.Flags().BoolP("yes", "y", false, "do not ask") }
+
 // perform is a command that does one operation. In a dry run it prints the plan,
 // or the runbook; else it asks what there is to ask, unless the flags have
 // answered it, does the operation under the lock, and recounts it.
-func (s *session) perform(ctx context.Context, op lifecycle.Operation, answered bool) error {
+func (s *session) perform(ctx context.Context, op lifecycle.Operation) error {
 	if s.app.dryRun() {
 		plan, err := s.plan(ctx, op)
 		if err != nil {
@@ -31,7 +53,7 @@ func (s *session) perform(ctx context.Context, op lifecycle.Operation, answered 
 	if lacksRoot(op) {
 		return s.sudo(ctx)
 	}
-	typed, err := s.do(ctx, op, answered)
+	typed, err := s.do(ctx, op, s.flag("yes") != "false" || s.flag("force") == "true")
 	if err != nil {
 		return err
 	}
@@ -39,14 +61,14 @@ func (s *session) perform(ctx context.Context, op lifecycle.Operation, answered 
 }
 
 // plan plans an operation, if there is one, and tells the warnings.
-func (s *session) plan(ctx context.Context, op lifecycle.Operation) (lifecycle.Plan, error) {
+func (s *session) plan(ctx context.Context, op lifecycle.Operation) (plan lifecycle.Plan, err error) {
 	if op == nil {
-		return lifecycle.Plan{}, nil
+		return plan, nil
 	}
-	p := s.progress(s.nodeNames())
-	defer p.Close()
-	plan, err := op.Plan(ctx, p)
-	p.Close()
+	err = s.bounded(ctx, nil, func(ctx context.Context, tell story) error {
+		plan, err = op.Plan(ctx, tell)
+		return err
+	})
 	if err == nil {
 		s.warn(plan.Warnings...)
 	}
@@ -74,17 +96,19 @@ func (s *session) do(ctx context.Context, op lifecycle.Operation, answered bool)
 			return nil, err
 		}
 	}
-	if s.Session != nil {
-		release, err := s.change(ctx)
-		if err != nil {
-			return nil, err
+	var out lifecycle.Outcome
+	err := s.bounded(ctx, told, func(ctx context.Context, tell story) error {
+		if s.Session != nil {
+			release, err := s.change(ctx)
+			if err != nil {
+				return err
+			}
+			defer release()
 		}
-		defer release()
-	}
-	p := s.progress(s.nodeNames())
-	defer p.Close()
-	out, err := op.Run(ctx, warnedOf{p, told})
-	p.Close()
+		var err error
+		out, err = op.Run(ctx, tell)
+		return err
+	})
 	s.warn(out.Warnings...)
 	if err != nil {
 		return nil, err
@@ -95,16 +119,12 @@ func (s *session) do(ctx context.Context, op lifecycle.Operation, answered bool)
 	return out.Runbook, nil
 }
 
-// warnedOf is a story without the warnings that were told with the plan.
-type warnedOf struct {
-	*ui.Progress
-	told []string
-}
-
-func (w warnedOf) Warn(text string) {
-	if !slices.Contains(w.told, text) {
-		w.Progress.Warn(text)
+// flag is the value of a flag of the command that runs; empty where it has none.
+func (s *session) flag(name string) string {
+	if c := s.app.called; c != nil && c.Flags().Lookup(name) != nil {
+		return c.Flags().Lookup(name).Value.String()
 	}
+	return ""
 }
 
 // nodeNames are those of the lab, if there is one.

@@ -7,7 +7,6 @@ import (
 )
 
 func pruneCommand(a *app) *cobra.Command {
-	var yes bool
 	c := &cobra.Command{
 		Use:   "prune",
 		Short: "Remove labs of this machine whose folder is gone",
@@ -32,7 +31,7 @@ driver are found by vagrant global-status, and removed by vagrant destroy ID.`,
 				return err
 			}
 			if a.dryRun() {
-				return s.perform(ctx, lifecycle.Prune(list), true)
+				return s.perform(ctx, lifecycle.Prune(list))
 			}
 			if len(list) == 0 {
 				s.note("every lab of this machine is in its folder: nothing to prune")
@@ -41,9 +40,9 @@ driver are found by vagrant global-status, and removed by vagrant destroy ID.`,
 			for _, one := range list {
 				s.note("%s", one.What)
 			}
-			return s.perform(ctx, lifecycle.Prune(list), yes)
+			return s.perform(ctx, lifecycle.Prune(list))
 		},
 	}
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	yesFlag(c)
 	return explained(c)
 }

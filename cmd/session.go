@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dcalab/dcalab/cmd/hint"
 	"github.com/dcalab/dcalab/lab"
@@ -25,6 +26,8 @@ type session struct {
 	app *app
 	// changed: the command came to where it changes the lab.
 	changed bool
+	// worked is how much of --timeout has been used.
+	worked time.Duration
 }
 
 var _ labsession.Reporter = (*ui.Progress)(nil)
@@ -204,25 +207,6 @@ func notYet(err error) error {
 		t.Next = append(t.Next, "a new one: first write it into labs.yaml")
 		if unknown.Name == "yes" || unknown.Name == "true" {
 			t.Next = []string{"a switch such as --swarm takes no value after it"}
-		}
-	}
-	return err
-}
-
-// namesFirst tells of a name that is misspelt rather than of what kept the
-// names from being looked at: it would be met next. What was refused later, or
-// failed, stands: the swarm knew the names, and they may be ids.
-func namesFirst(s *session, names []string, err error) error {
-	if !trouble.IsAny(err, trouble.ErrNoSwarm, trouble.ErrNoQuorum, trouble.ErrTwoSwarms, trouble.ErrNobodyAnswers) {
-		return err
-	}
-	for _, name := range names {
-		if _, ok := s.Lab().Node(name); ok {
-			continue
-		}
-		var unknown *trouble.Error
-		if e := s.NoSuchNode(name); errors.As(e, &unknown) && len(unknown.Next) > 1 {
-			return e
 		}
 	}
 	return err

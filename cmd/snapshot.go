@@ -9,6 +9,7 @@ import (
 
 	"github.com/dcalab/dcalab/cmd/hint"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/session/lifecycle"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -26,7 +27,7 @@ you break something, or one of a fresh swarm for each new exercise.`,
 }
 
 func snapshotSaveCommand(a *app) *cobra.Command {
-	return explained(&cobra.Command{
+	return operation(a, (*app).open, &cobra.Command{
 		Use:   "save NAME",
 		Short: "Halt the lab, keep the disks of all nodes, and start it again",
 		Long: `Keep the disks of all nodes under a name. The lab is halted for it, in order,
@@ -36,21 +37,15 @@ written to, would give a swarm that contradicts itself when it is brought back.
 It ends when the swarm stands as before. Nodes that were halted stay so.`,
 		Example: "  dcalab snapshot save fresh-swarm",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if err := machine.CheckSnapshotName(args[0]); err != nil {
-				return hint.SuggestName(err, args[0], machine.CheckSnapshotName)
-			}
-			s, err := a.existing()
-			if err != nil {
-				return err
-			}
-			return s.perform(c.Context(), s.operator().SaveSnapshot(args[0]), true)
-		},
+	}, func(s *session, args []string) (lifecycle.Operation, error) {
+		if err := machine.CheckSnapshotName(args[0]); err != nil {
+			return nil, hint.SuggestName(err, args[0], machine.CheckSnapshotName)
+		}
+		return s.operator().SaveSnapshot(args[0]), s.MustExist()
 	})
 }
 
 func snapshotRestoreCommand(a *app) *cobra.Command {
-	var yes bool
 	c := &cobra.Command{
 		Use:   "restore NAME",
 		Short: "Bring the whole lab back to a snapshot; what was done since is lost",
@@ -63,20 +58,15 @@ asks first, unless --yes is given.`,
 		Example:           "  dcalab snapshot restore fresh-swarm",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completer{a}.snapshots,
-		RunE: func(c *cobra.Command, args []string) error {
-			s, err := a.existing()
-			if err != nil {
-				return err
-			}
-			return s.perform(c.Context(), s.operator().RestoreSnapshot(args[0]), yes)
-		},
 	}
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	return explained(c)
+	yesFlag(c)
+	return operation(a, (*app).existing, c, func(s *session, args []string) (lifecycle.Operation, error) {
+		return s.operator().RestoreSnapshot(args[0]), nil
+	})
 }
 
 func snapshotDeleteCommand(a *app) *cobra.Command {
-	return explained(&cobra.Command{
+	return operation(a, (*app).existing, &cobra.Command{
 		Use:   "delete NAME",
 		Short: "Forget a snapshot; the nodes stay as they are",
 		Long: `Remove a snapshot and free the room that its disks take. The nodes, and the
@@ -84,13 +74,8 @@ other snapshots, stay as they are. There is no way back.`,
 		Example:           "  dcalab snapshot delete fresh-swarm",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completer{a}.snapshots,
-		RunE: func(c *cobra.Command, args []string) error {
-			s, err := a.existing()
-			if err != nil {
-				return err
-			}
-			return s.perform(c.Context(), s.operator().DeleteSnapshot(args[0]), true)
-		},
+	}, func(s *session, args []string) (lifecycle.Operation, error) {
+		return s.operator().DeleteSnapshot(args[0]), nil
 	})
 }
 

@@ -45,23 +45,15 @@ to do it says so. It never demotes a manager that labs.yaml calls a worker,
 and never takes a node out of another swarm unless --take-over names it.`,
 		Example: "  dcalab swarm bootstrap\n  dcalab swarm bootstrap --dry-run\n  dcalab swarm bootstrap --take-over node02",
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := a.existing()
-			if err != nil {
-				return err
-			}
-			if len(takeOver) > 0 {
-				nodes, err := s.pick(takeOver)
-				if err != nil {
-					return err
-				}
-				takeOver = names(nodes)
-			}
-			return s.perform(c.Context(), s.operator().Bootstrap(takeOver...), true)
-		},
 	}
 	c.Flags().StringSliceVar(&takeOver, "take-over", nil, "nodes that may be taken out of another swarm that they are in")
-	return explained(c)
+	return operation(a, (*app).existing, c, func(s *session, _ []string) (lifecycle.Operation, error) {
+		if len(takeOver) == 0 {
+			return s.operator().Bootstrap(), nil
+		}
+		nodes, err := s.pick(takeOver)
+		return s.operator().Bootstrap(names(nodes)...), err
+	})
 }
 
 func tokenCommand(a *app) *cobra.Command {

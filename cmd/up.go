@@ -40,11 +40,12 @@ Tasks and containers there end with their engine.`,
 	c.Flags().BoolVar(&form, "swarm", false, "form the swarm too")
 	c.Flags().BoolVar(&prune, "prune", false, "first destroy machines that labs.yaml no longer has")
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask before engines in a swarm are restarted")
+	timeoutFlag(c, 0)
 	return explained(c)
 }
 
 func startCommand(a *app) *cobra.Command {
-	return explained(&cobra.Command{
+	return operation(a, (*app).existing, &cobra.Command{
 		Use:   "start [NODE...]",
 		Short: "Start machines that are halted",
 		Long: `Start machines of the lab that are halted. They come back with their
@@ -52,17 +53,9 @@ disks, and their engines go back into the swarm that they were in. Without
 names it starts all that were created.`,
 		Example:           "  dcalab start node02",
 		ValidArgsFunction: completer{a}.nodes,
-		RunE: func(c *cobra.Command, args []string) error {
-			s, err := a.existing()
-			if err != nil {
-				return err
-			}
-			nodes, err := s.pick(args)
-			if err != nil {
-				return err
-			}
-			return s.perform(c.Context(), s.operator().Start(nodes, len(args) > 0), true)
-		},
+	}, func(s *session, args []string) (lifecycle.Operation, error) {
+		nodes, err := s.pick(args)
+		return s.operator().Start(nodes, len(args) > 0), err
 	})
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 func waitCommand(a *app) *cobra.Command {
-	timeout := 2 * time.Minute
+	var limit *timeout
 	c := &cobra.Command{
 		Use:   "wait CONDITION... [NODE...]",
 		Short: "Wait until there is a leader, nodes are Ready, or other conditions hold",
@@ -37,7 +37,7 @@ waiting does not help. The error says what is missing, node by node.`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completer{a}.conditions,
 		RunE: func(c *cobra.Command, args []string) error {
-			if timeout <= 0 {
+			if *limit == 0 {
 				return usage("--timeout is how long it waits at most", "dcalab wait leader --timeout 2m")
 			}
 			var wanted, on []string
@@ -77,7 +77,7 @@ waiting does not help. The error says what is missing, node by node.`,
 			defer p.Close()
 			engines := s.Unconnected()
 			defer engines.Close()
-			if _, err = engines.Await(c.Context(), timeout, labsession.Waiting(p), conditions...); err != nil {
+			if _, err = engines.Await(c.Context(), time.Duration(*limit), labsession.Waiting(p), conditions...); err != nil {
 				return notMet(wanted, err)
 			}
 			p.Close()
@@ -85,7 +85,7 @@ waiting does not help. The error says what is missing, node by node.`,
 			return nil
 		},
 	}
-	c.Flags().DurationVar(&timeout, "timeout", timeout, "how long to wait at most")
+	limit = timeoutFlag(c, 2*time.Minute)
 	return explained(c)
 }
 

@@ -162,8 +162,8 @@ func Catalogue() []Topic {
 		{Title: "Forming the swarm", Entries: []Entry{
 			{"no-swarm", "The lab is in no swarm",
 				"No engine that answers is a member of the lab's swarm."},
-			{"condition-unmet", "What dcalab wait waited for did not come",
-				"The conditions do not hold: the time was over, or waiting does not help, as for a manager that waits for the unlock key. The error says what is missing, node by node. Nothing was touched."},
+			{"condition-unmet", "The time to wait is over",
+				"The conditions of dcalab wait do not hold, or a command did not end within its --timeout. The error says what is missing, node by node. Sometimes waiting longer does not help, as for a manager that waits for the unlock key. What a command had done by then stays; dcalab wait changes nothing."},
 			{"swarm-unfinished", "The swarm is not yet what labs.yaml asks for",
 				"What could be done is done. For each node that is left it is said why; most often its machine is not running. Run the same command again when that is fixed."},
 			{"foreign-swarm", "A node is in another swarm",

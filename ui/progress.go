@@ -58,6 +58,8 @@ type nodeLine struct {
 	outcome outcome
 	started time.Time
 	took    time.Duration // once it has ended
+	// step and detail are the last ones that it was not done with.
+	step, detail string
 }
 
 type outcome int
@@ -103,7 +105,7 @@ func (p *Progress) Step(node, step string) {
 	if n.outcome != underWay {
 		n.started = p.opts.Now()
 	}
-	n.outcome, n.text = underWay, step
+	n.outcome, n.text, n.step, n.detail = underWay, step, step, ""
 	p.log(n.name, "step", step)
 	if !p.opts.Quiet {
 		p.say(n.name, step)
@@ -119,6 +121,7 @@ func (p *Progress) Done(node, summary string) {
 		summary = "done"
 	}
 	n := p.end(node, done, summary)
+	n.step, n.detail = "", ""
 	text := n.text
 	if n.took > 0 { // it was under way
 		text += " in " + Duration(n.took)
@@ -175,11 +178,33 @@ func (p *Progress) Detail(node, line string) {
 	line = plainText(line)
 	p.mu.Lock()
 	p.log(node, "detail", line)
+	p.line(node).detail = line
 	width := p.names
 	p.mu.Unlock()
 	if p.opts.Verbose && !p.opts.Quiet {
 		p.above(paint(label(node, width)+line, toneFaint, p.opts.Color))
 	}
+}
+
+// Unfinished says what nodes were busy with that they did not come to the end of,
+// in their order.
+func (p *Progress) Unfinished() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []string
+	for _, n := range p.nodes {
+		text := n.step
+		if n.name == "" && n.detail != "" {
+			text = n.detail
+		}
+		if text != "" && n.name != "" {
+			text = n.name + ": " + text
+		}
+		if text != "" {
+			out = append(out, text)
+		}
+	}
+	return out
 }
 
 // Close ends the story and gives the terminal back as it was, with the last
