@@ -10,6 +10,8 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine/drivers"
+	labsession "github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/session/dockercontext"
 	"github.com/dcalab/dcalab/swarm"
 )
 
@@ -32,7 +34,7 @@ func (c completer) flags(root *cobra.Command) {
 		"driver":   fixed(drivers.Names()...),
 		"provider": fixed(drivers.Providers()...),
 		"output":   fixed(formats()...),
-		"shell":    fixed(shells()...),
+		"shell":    fixed(dockercontext.Shells()...),
 		"lines":    fixed("all"),
 		"timeout":  fixed("30s", "2m", "5m"),
 		"node":     c.nodes, "take-over": c.nodes,
@@ -121,7 +123,7 @@ func (c completer) locations(_ *cobra.Command, _ []string, word string) ([]cobra
 // images offers the demo image and files, then nodes.
 func (c completer) images(_ *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) == 0 {
-		return []cobra.Completion{cobra.CompletionWithDesc(demoSource, "a small web server in three versions")}, cobra.ShellCompDirectiveDefault
+		return []cobra.Completion{cobra.CompletionWithDesc(string(labsession.DemoImage), "a small web server in three versions")}, cobra.ShellCompDirectiveDefault
 	}
 	return c.nodes(nil, args[1:], word)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/netip"
 	"os"
 	"strings"
 
@@ -23,9 +22,9 @@ func configCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "config",
 		Short: "Check labs.yaml, and show what is in force",
-		Long: `Commands about labs.yaml, the file that says which labs there are and of which
-nodes: is it right, what does dcalab make of it, and how does an editor learn
-its keys. None of them touches a machine.`,
+		Long: `Commands about labs.yaml, the file that describes the labs and their nodes:
+check it, show the settings in force, print its schema for editors. None of them
+touches a machine.`,
 	}
 	c.AddCommand(
 		explained(&cobra.Command{
@@ -37,14 +36,14 @@ keys, addresses outside the lab's subnet, two nodes of one name, a lab without a
 manager. The exit status is 3 where there are any.`,
 			Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
-				if stop, err := announceOwn(a, "vagrant validate", "of a Vagrantfile, which labs.yaml stands for"); stop || err != nil {
+				if stop, err := announceOwn(a, "vagrant validate", "the same for a Vagrantfile"); stop || err != nil {
 					return err
 				}
 				file, err := a.load()
 				if err != nil {
 					return err
 				}
-				for _, w := range warningsOf(file) {
+				for _, w := range labsession.Warnings(file) {
 					fmt.Fprintf(a.streams.Err, "warning: %s\n", w)
 				}
 				labs := make([]string, len(file.Labs))
@@ -66,7 +65,7 @@ the top of the file:
   # yaml-language-server: $schema=labs.schema.json`,
 			Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
-				if stop, err := announceOwn(a, "# no plain command has it: it is of dcalab's own file", ""); stop || err != nil {
+				if stop, err := announceOwn(a, "# no other command prints it: labs.yaml is dcalab's own format", ""); stop || err != nil {
 					return err
 				}
 				_, err := a.streams.Out.Write(lab.Schema())
@@ -87,13 +86,13 @@ func configViewCommand(a *app) *cobra.Command {
 	var o listing
 	c := &cobra.Command{
 		Use:   "view",
-		Short: "Show what is in force for the lab, and where each setting comes from",
+		Short: "Show the settings in force for the lab, and where each comes from",
 		Long: `Show the whole lab as dcalab understands it: what labs.yaml says, defaults
-where it says nothing, and what flags and DCALAB_ variables override. Behind
-each setting stands where it comes from. What is shown is a valid labs.yaml.
+for the rest, and what flags and DCALAB_ variables override. A comment behind
+each setting says where it comes from. The output is a valid labs.yaml.
 
 -o yaml is the same without the comments, -o json as JSON; -o name and --format
-are about its nodes.`,
+list its nodes.`,
 		Example: "  dcalab config view --format '{{.name}} {{.ip}}'",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -148,14 +147,14 @@ func initCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Write a labs.yaml of your own into this folder",
-		Long: `Write a commented labs.yaml into this folder, to start from. A file that is
-there is never overwritten. The lab is called as the folder is. It gets the
-first subnet of 10.20.20.0/24, 10.20.30.0/24 and so on that neither this machine
-nor any of your other labs has.`,
+		Long: `Write a commented labs.yaml into this folder, to start from. An existing file is
+never overwritten. The lab is named after the folder. It gets the first subnet
+of 10.20.20.0/24, 10.20.30.0/24 and so on that neither this machine nor any of
+your other labs has.`,
 		Example: "  dcalab init\n  dcalab init --managers 3 --workers 2\n  dcalab init --name exam --subnet 10.9.9.0/24",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			subnet, taken, err := chooseSubnet(within, a.lab().Taken())
+			subnet, taken, err := labsession.StarterSubnet(within, a.lab().Taken())
 			if err != nil {
 				return err
 			}
@@ -164,7 +163,7 @@ nor any of your other labs has.`,
 				if err != nil {
 					return err
 				}
-				name = starterName(dir, a.lab().Places())
+				name = labsession.StarterName(dir, a.lab().Places())
 			}
 			text, err := lab.Starter(name, managers, workers, subnet)
 			if err != nil {
@@ -196,7 +195,7 @@ nor any of your other labs has.`,
 			for _, w := range file.Warnings {
 				s.warn(w.String())
 			}
-			typed := runbook.Runbook{{Text: "vagrant init bento/ubuntu-24.04", Why: "writes a Vagrantfile to start from, which labs.yaml stands for"}}
+			typed := runbook.Runbook{{Text: "vagrant init bento/ubuntu-24.04", Why: "writes a Vagrantfile to start from, as init writes labs.yaml"}}
 			if a.dryRun() {
 				if _, err := os.Lstat(lab.FileName); err == nil {
 					return lab.WriteNew(lab.FileName, text) // refuses
@@ -205,7 +204,7 @@ nor any of your other labs has.`,
 			}
 			if err := lab.WriteNew(lab.FileName, text); errors.Is(err, fs.ErrPermission) {
 				return &trouble.Error{
-					ID: "folder-not-yours", What: "write " + lab.FileName, Why: "you may not write into this folder",
+					ID: "folder-not-yours", What: "write " + lab.FileName, Why: "permission denied: you cannot write to this folder",
 					Next: []string{"take a folder of your own: mkdir ~/lab && cd ~/lab && dcalab init"}, Err: err,
 				}
 			} else if err != nil {
@@ -226,27 +225,6 @@ nor any of your other labs has.`,
 	c.Flags().StringVar(&name, "name", "", "name of the lab (default: that of the folder)")
 	c.Flags().StringVar(&within, "subnet", "", "the lab's network, such as 10.9.9.0/24 (default: a free one)")
 	return explained(c)
-}
-
-// chooseSubnet gives the subnet for a lab of init's: the one asked for, else the
-// first that neither this machine nor a lab of this user has. taken says whose
-// the one asked for, or the usual one, is; empty where it is free. What cannot be
-// read is taken for nothing: up looks again.
-func chooseSubnet(asked string, networks []labsession.Taken) (subnet netip.Prefix, taken string, err error) {
-	if asked != "" {
-		subnet, err := netip.ParsePrefix(asked)
-		if err != nil || !subnet.Addr().Is4() || subnet.Bits() < 8 || subnet.Bits() > 24 {
-			return subnet, "", usage(fmt.Sprintf("--subnet %s is no IPv4 network of /8 to /24", asked), "dcalab init --subnet 10.9.9.0/24")
-		}
-		return subnet, labsession.Whose(subnet, networks), nil
-	}
-	usual := lab.StarterSubnets()[0]
-	for _, subnet := range lab.StarterSubnets() {
-		if labsession.Whose(subnet, networks) == "" {
-			return subnet, labsession.Whose(usual, networks), nil
-		}
-	}
-	return usual, "", nil
 }
 
 // announceOwn announces one line of a command that reads no more than dcalab's

@@ -39,12 +39,12 @@ func contextCreateCommand(a *app) *cobra.Command {
 manager of the lab over SSH. --node chooses another one; run again, it moves the
 context.
 
-It touches two things of yours, and dcalab context rm puts both back:
+It changes two things of yours, and dcalab context rm undoes both:
 
   Docker's contexts    one is added, by docker context create; one of that name
                        that dcalab did not make is left alone
   ~/.ssh/config        five lines are put in front, and nothing else is changed.
-                       They are shown first, and asked for (--yes does not).
+                       They are shown first, and confirmed (not with --yes).
 
 docker runs ssh, and ssh reads ~/.ssh/config alone; the lines make it read the
 lab's ssh_config for the names dcalab-LAB-NODE and for no others. So these work

@@ -55,7 +55,7 @@ func TestContextCreate(t *testing.T) {
 			s := contextSession(t, "ha")
 			s.app = &app{streams: ui.Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, settings: viper.New()}
 			s.Lab().Nodes = []lab.Node{{Name: "master", Role: lab.RoleManager}}
-			s.drive(standIn{status: map[string]machine.Status{"master": machine.StatusRunning}, look: sync.OnceFunc(func() {
+			s.useDriver(standIn{status: map[string]machine.Status{"master": machine.StatusRunning}, look: sync.OnceFunc(func() {
 				if err := os.WriteFile(config, []byte("Host mine\nHost edited\n"), 0o600); err != nil {
 					t.Error(err)
 				}

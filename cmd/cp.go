@@ -18,15 +18,15 @@ func cpCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cp [-r] SRC... DST",
 		Short: "Copy files to nodes, or from them",
-		Long: `Copy files as scp does: NODE:PATH is on a node, PATH is here. A path on a
-node that does not begin with / is seen from the home of its user; NODE: is
-that home. With --all, --managers or --workers, :PATH is on each of these
+		Long: `Copy files as scp does: NODE:PATH is on a node, PATH is on this machine. A
+path on a node that does not begin with / is relative to its user's home; NODE:
+is that home. With --all, --managers or --workers, :PATH is on each of these
 nodes; what comes from them is put into a folder for each, named after it.
 
-Permissions are kept, here less your umask. A file is replaced in one step when
-the whole of it has arrived, so that nobody ever sees half of one, also after
-Ctrl-C. A file that only root may read or write is copied in two steps; the
-error shows them.`,
+Permissions are kept, on this machine less your umask. A file is replaced in
+one step when all of it has arrived, so that nobody ever sees half of one, also
+after Ctrl-C. A file that only root may read or write is copied in two steps,
+which the error shows.`,
 		Example: "  dcalab cp stack.yml master:\n  dcalab cp master:/etc/hosts .\n  dcalab cp -r site node01:/tmp/\n" +
 			"  dcalab cp --all daemon.json :/tmp/\n  dcalab cp --managers :/var/log/docker.log logs",
 		Args:              cobra.MinimumNArgs(2),

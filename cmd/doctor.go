@@ -24,13 +24,13 @@ func doctorCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check whether this machine can run the lab, and show how to fix problems",
-		Long: `Look at everything that dcalab up needs of this machine and say of each what
-was found, and what would mend it. The checks are those of the lab's driver;
---driver looks at the other one.
+		Long: `Check everything that dcalab up needs of this machine, and say for each what
+was found and how to fix it. The checks are those of the lab's driver; --driver
+checks for the other one.
 
 A failure stops dcalab up; a warning does not. With --fix, the commands marked
-(--fix) are run, each shown first: they take nothing away and can be undone.
-Whatever else there is to do is left to you.`,
+(--fix) are run, each shown first: they remove nothing and can be undone. All
+other fixes are left to you.`,
 		Example: "  dcalab doctor\n  dcalab doctor --fix\n  dcalab --driver vagrant doctor -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -60,7 +60,7 @@ Whatever else there is to do is left to you.`,
 				return err
 			}
 			if len(d.Fixed) > 0 {
-				if err := (&session{app: a}).recount(here(fixLines(d)...)); err != nil {
+				if err := (&session{app: a}).recount(runbook.Local(fixLines(d)...)); err != nil {
 					return err
 				}
 			}
@@ -71,7 +71,7 @@ Whatever else there is to do is left to you.`,
 		},
 	}
 	o.flags(c)
-	c.Flags().BoolVar(&fix, "fix", false, "run the commands that mend things and are safe")
+	c.Flags().BoolVar(&fix, "fix", false, "run the commands that are safe fixes")
 	return explained(c)
 }
 
@@ -96,7 +96,7 @@ func rehearseFixes(ctx context.Context, a *app) error {
 	for _, line := range lines {
 		plan = append(plan, "run "+line)
 	}
-	return (&session{app: a}).rehearse(plan, here(lines...))
+	return (&session{app: a}).rehearse(plan, runbook.Local(lines...))
 }
 
 // fixLines are the commands that were run, as they are typed.

@@ -9,8 +9,8 @@ import (
 	labsession "github.com/dcalab/dcalab/session"
 )
 
-// drive gives a session of a test another driver.
-func (s *session) drive(d machine.Driver) {
+// useDriver gives a session of a test another driver.
+func (s *session) useDriver(d machine.Driver) {
 	parts := s.Parts()
 	parts.Driver = d
 	s.Session = labsession.Of(labsession.Settings{}, parts)

@@ -15,27 +15,6 @@ import (
 	"github.com/dcalab/dcalab/ui"
 )
 
-// execReport is what `dcalab exec -o json` prints. Its keys are a promise.
-type execReport struct {
-	Lab     string       `json:"lab" yaml:"lab"`
-	Command string       `json:"command" yaml:"command"`
-	Nodes   []execResult `json:"nodes" yaml:"nodes"`
-}
-
-type execResult struct {
-	Name string `json:"name" yaml:"name"`
-	// Exit is the command's status; null where it could not be run, or its
-	// status was lost.
-	Exit   *int   `json:"exit" yaml:"exit"`
-	Stdout string `json:"stdout" yaml:"stdout"`
-	Stderr string `json:"stderr" yaml:"stderr"`
-	Error  string `json:"error" yaml:"error"`
-
-	err error
-}
-
-func (r execResult) ok() bool { return r.err == nil && *r.Exit == 0 }
-
 func execCommand(a *app) *cobra.Command {
 	var which labsession.Selector
 	var ordered, input, terminal bool
@@ -43,18 +22,17 @@ func execCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "exec [--all|--managers|--workers] [NODE...] -- COMMAND...",
 		Short: "Run a command on several nodes at once",
-		Long: `Run a command on several nodes at once: those named, all, or those that the
-swarm calls managers or workers now, as the node's ordinary user. The command
+		Long: `Run a command on several nodes at once: those named, all, or those that are
+managers or workers in the swarm now, as the node's ordinary user. The command
 gets its words as they were typed; a single word is a line for the shell of the
 node: dcalab exec --all -- 'uptime; df -h'.
 
-What the nodes say is shown as it comes, each line with the node's name in
-front; what they write to standard error goes to standard error. With
---ordered it is shown node by node, in the lab's order. The command's standard
-input is empty.
+The output is shown as it arrives, each line with the node's name in front;
+standard error goes to standard error. With --ordered it is shown node by node,
+in the lab's order. The command's standard input is empty.
 
-The exit status is 0 when all succeeded, that of the command where all that
-failed agree on it, else 1. A node that cannot be reached has failed.
+The exit status is 0 when all succeeded, the command's own where it failed with
+the same status everywhere, else 1. A node that cannot be reached has failed.
 
 -it is for one node: the command gets a terminal, and what is typed here, as
 dcalab ssh does it for a shell; -i alone gives it standard input.`,
@@ -94,7 +72,7 @@ dcalab ssh does it for a shell; -i alone gives it standard input.`,
 	selectorFlags(c, &which)
 	c.Flags().BoolVarP(&input, "interactive", "i", false, "give the command standard input (one node)")
 	c.Flags().BoolVarP(&terminal, "tty", "t", false, "give the command a terminal (one node)")
-	c.Flags().BoolVar(&ordered, "ordered", false, "show what the nodes say node by node, in the lab's order")
+	c.Flags().BoolVar(&ordered, "ordered", false, "show the output node by node, in the lab's order")
 	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: lines)")
 	return explained(c)
 }
@@ -116,118 +94,66 @@ func execOn(ctx context.Context, s *session, which labsession.Selector, command 
 	}
 	defer have.Close()
 	a := s.app
-	typed := execRunbook(s, nodes, command)
+	e := labsession.Exec{Nodes: nodes, Command: command, Max: ui.MaxHeld}
+	plan, typed := e.Plan(s.State().SSHConfig())
 	if a.dryRun() {
 		if err := s.warnNotRunning(ctx, nodes); err != nil {
 			return err
 		}
-		var plan []string
-		for _, n := range nodes {
-			plan = append(plan, n.Name+": run "+command)
-		}
 		return s.rehearse(plan, typed)
 	}
-	results := make([]execResult, len(nodes))
-	for i, n := range nodes {
-		results[i].Name = n.Name
-	}
 	lines := ui.NewLineMux(a.streams, names(nodes), ordered, a.settings.GetBool("no-color"))
-
-	var texts []struct{ out, err trouble.Bound }
+	var shown labsession.ExecLines = lines
 	if format != "" {
-		texts = make([]struct{ out, err trouble.Bound }, len(nodes))
-		for i, n := range nodes {
-			for _, b := range []*trouble.Bound{&texts[i].out, &texts[i].err} {
-				b.Node, b.What, b.Max = n.Name, "run the command", ui.MaxHeld
-				b.Next = []string{"without -o it is shown as it comes", "or to a file there: dcalab exec " + n.Name + " -- 'COMMAND >FILE', dcalab cp " + n.Name + ":FILE ."}
-			}
-		}
+		shown = nil
 	}
-	have.Reach(ctx, nodes, func(i int, n *node.Conn, err error) {
-		r := &results[i]
-		if err == nil {
-			out, errw := lines.Stream(i, false), lines.Stream(i, true)
-			if format != "" {
-				out, errw = &texts[i].out, &texts[i].err
-			}
-			var exit int
-			if exit, err = n.Stream(ctx, command, nil, out, errw); err == nil {
-				r.Exit = &exit
-			}
-		}
-		if r.err = err; err != nil {
-			r.Error = a.hint(oneLine(err))
-		}
-		if format != "" {
-			r.Stdout, r.Stderr = texts[i].out.String(), texts[i].err.String()
-		} else if ctx.Err() == nil {
-			lines.End(i, err)
-		}
-	})
-	if ctx.Err() != nil {
-		return &trouble.Error{
-			ID: "interrupted", What: "interrupted", Why: "the commands were told to end; what they did stays",
-			Exit: trouble.ExitInterrupted, Err: ctx.Err(),
-		}
+	r, err := have.Exec(ctx, e, shown)
+	if err == nil {
+		err = errors.Join(writeExec(a, r, format), lines.Err())
 	}
-	if err := errors.Join(writeExec(s, results, command, format), lines.Err()); err != nil {
-		return err
-	}
-	if err := s.recount(typed); err != nil {
-		return err
-	}
-	return execStatus(results)
-}
-
-// writeExec prints the results in a format, or, where the lines were shown
-// already, how each node failed.
-func writeExec(s *session, results []execResult, command, format string) error {
-	var text []byte
-	var err error
-	switch r := (execReport{Lab: s.Lab().Name, Command: command, Nodes: results}); format {
-	case "json", "yaml":
-		text, err = encode(format, r)
-	default:
-		for _, r := range results {
-			switch {
-			case r.err != nil:
-				fmt.Fprintf(s.app.streams.Err, "%s: %s\n", r.Name, strings.TrimPrefix(r.Error, r.Name+": "))
-			case *r.Exit != 0:
-				fmt.Fprintf(s.app.streams.Err, "%s: exit %d\n", r.Name, *r.Exit)
-			}
-		}
-		return nil
+	if err == nil {
+		err = s.recount(typed)
 	}
 	if err != nil {
 		return err
 	}
-	_, err = s.app.streams.Out.Write(text)
-	return err
+	if status := r.Status(); status != trouble.ExitOK {
+		return remoteError(status) // all has been said
+	}
+	return nil
 }
 
-// execStatus makes dcalab's exit status of the nodes': all has been said.
-func execStatus(results []execResult) error {
-	status := -1
-	for _, r := range results {
-		switch {
-		case r.ok():
-		case r.err != nil || status >= 0 && status != *r.Exit:
-			return remoteError(trouble.ExitFailure)
-		default:
-			status = *r.Exit
+// writeExec prints the report in a format, or, where the lines were shown
+// already, how each node failed.
+func writeExec(a *app, r labsession.ExecReport, format string) error {
+	for i, n := range r.Nodes {
+		if n.Err != nil {
+			r.Nodes[i].Error = a.hint(oneLine(n.Err))
 		}
 	}
-	if status < 0 {
-		return nil
+	if format != "" {
+		text, err := encode(format, r)
+		if err == nil {
+			_, err = a.streams.Out.Write(text)
+		}
+		return err
 	}
-	return remoteError(status)
+	for _, n := range r.Nodes {
+		switch {
+		case n.Err != nil:
+			fmt.Fprintf(a.streams.Err, "%s: %s\n", n.Name, strings.TrimPrefix(n.Error, n.Name+": "))
+		case *n.Exit != 0:
+			fmt.Fprintf(a.streams.Err, "%s: exit %d\n", n.Name, *n.Exit)
+		}
+	}
+	return nil
 }
 
 // selectorFlags are those for nodes that are not named.
 func selectorFlags(c *cobra.Command, o *labsession.Selector) {
 	c.Flags().BoolVar(&o.All, "all", false, "all nodes")
-	c.Flags().BoolVar(&o.Managers, "managers", false, "the nodes that the swarm calls managers now")
-	c.Flags().BoolVar(&o.Workers, "workers", false, "the nodes that the swarm calls workers now")
+	c.Flags().BoolVar(&o.Managers, "managers", false, "the nodes that are managers now")
+	c.Flags().BoolVar(&o.Workers, "workers", false, "the nodes that are workers now")
 }
 
 // chosen gives the nodes that are named or selected, in the lab's order, and
@@ -243,4 +169,25 @@ func (s *session) chosen(ctx context.Context, which labsession.Selector) ([]lab.
 		return nil, nil, notAll(s, err)
 	}
 	return chosen.Nodes, have, nil
+}
+
+// warnNotRunning tells of nodes of a dry run that could not be asked.
+func (s *session) warnNotRunning(ctx context.Context, nodes []lab.Node) error {
+	machines, err := s.Driver().Status(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, n := range nodes {
+		if err := labsession.NotRunning(n.Name, machines[n.Name]); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) == len(nodes) {
+		return errors.Join(errs...)
+	}
+	for _, err := range errs {
+		s.warn(oneLine(err))
+	}
+	return nil
 }

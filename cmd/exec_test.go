@@ -1,45 +1,11 @@
 package cmd
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
 	"github.com/dcalab/dcalab/trouble"
 )
-
-func TestExecStatus(t *testing.T) {
-	exited := func(statuses ...int) []execResult {
-		var r []execResult
-		for _, s := range statuses {
-			if s < 0 {
-				r = append(r, execResult{err: errors.New("halted")})
-			} else {
-				r = append(r, execResult{Exit: &s})
-			}
-		}
-		return r
-	}
-	for name, c := range map[string]struct {
-		statuses []int
-		want     int
-	}{
-		"all well":                  {[]int{0, 0}, 0},
-		"one fails":                 {[]int{0, 3, 0}, 3},
-		"they agree":                {[]int{3, 0, 3}, 3},
-		"they do not":               {[]int{3, 4}, 1},
-		"one is not reached":        {[]int{0, -1}, 1},
-		"one is not reached, one 3": {[]int{3, -1}, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var status remoteError
-			err := execStatus(exited(c.statuses...))
-			if errors.As(err, &status); int(status) != c.want || (err == nil) != (c.want == 0) {
-				t.Errorf("got %v, want %d", err, c.want)
-			}
-		})
-	}
-}
 
 func TestMistakesOnNodesAreExplained(t *testing.T) {
 	for name, c := range map[string]struct {

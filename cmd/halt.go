@@ -14,8 +14,8 @@ func haltCommand(a *app) *cobra.Command {
 		Long: `Stop the engine of each node in order and power its machine off. Its disk
 stays; dcalab start brings it back into the swarm.
 
-Halting some of the nodes is refused when the managers that are left would
-be no quorum: the swarm would stand still. --force does it all the same.`,
+Halting some of the nodes is refused when the remaining managers would have no
+quorum: the swarm could not be changed any more. --force halts all the same.`,
 		Example:           "  dcalab halt\n  dcalab halt node02",
 		ValidArgsFunction: completer{a}.nodes,
 	}

@@ -7,13 +7,14 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/runbook"
+	"github.com/dcalab/dcalab/session/dockercontext"
 )
 
 // advisor is package hint with what it is given: the words that were typed, and
 // the names that labs.yaml has; none where that is broken.
 func advisor(a *app) hint.Advisor {
 	return hint.Advisor{
-		Args: a.args, Shells: shells(), Providers: vagrant.Providers(), Quote: runbook.Line,
+		Args: a.args, Shells: dockercontext.Shells(), Providers: vagrant.Providers(), Quote: runbook.Line,
 		Lab: func() *lab.Lab {
 			wanted, err := a.choice()
 			if err != nil {

@@ -1,27 +1,22 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/image"
 	"github.com/dcalab/dcalab/image/demo"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
-	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
 
@@ -44,7 +39,7 @@ func imageLoadCommand(a *app) *cobra.Command {
 		Short: "Load images into all nodes at once",
 		Long: `Load images into the engines of all nodes, or of those named, at once and
 over SSH: no registry is needed, and no network but the lab's. Nodes that have
-them already are passed over.
+them already are skipped.
 
   FILE.tar  what docker save wrote, or an OCI archive; also packed with gzip or
             bzip2; - is the standard input
@@ -78,13 +73,22 @@ mesh); without it, add mode=host to --publish and ask a node that has a task.`,
 			if err != nil {
 				return err
 			}
+			source := labsession.ImageSource(args[0])
+			plan, typed := source.Plan(nodes, s.State().SSHConfig())
 			if a.dryRun() {
-				return rehearseLoad(ctx, s, args[0], nodes)
+				err := source.Check(ctx)
+				if err == nil {
+					err = s.warnNotRunning(ctx, nodes)
+				}
+				if err != nil {
+					return err
+				}
+				return s.rehearse(plan, typed)
 			}
-			if binary == "" {
-				binary = a.settings.GetString("demo-binary")
+			if source != labsession.DemoImage && binary != "" {
+				return usage("--binary is for the demo image alone", "see dcalab image load --help")
 			}
-			f, err := openImages(ctx, s, args[0], binary)
+			f, err := source.Open(ctx, a.streams.In, cmp.Or(binary, a.settings.GetString("demo-binary")), func() { s.note("taking %s from the local Docker", source) })
 			if err != nil {
 				return err
 			}
@@ -94,130 +98,18 @@ mesh); without it, add mode=host to --publish and ask a node that has a task.`,
 				return err
 			}
 			defer release()
-			if err := loadImages(ctx, s, f.Archive, args[0], nodes); err != nil {
+			if err := loadImages(ctx, s, labsession.ImageLoad{Archive: f.Archive, Source: source}, nodes); err != nil {
 				return err
 			}
-			return s.recount(loadRunbook(s, args[0], isImageFile(args[0]), nodes))
+			return s.recount(typed)
 		},
 	}
 	c.Flags().StringVar(&binary, "binary", "", "demo only: the dcalab to put into the image, a static program for the nodes' Linux (default: this one; also DCALAB_DEMO_BINARY)")
 	return explained(c)
 }
 
-// rehearseLoad is the dry run of image load. The images themselves are not
-// looked at, but for whether there is such a file.
-func rehearseLoad(ctx context.Context, s *session, source string, nodes []lab.Node) error {
-	file := source != demoSource && source != labsession.StandardInput && isImageFile(source)
-	if file {
-		f, err := image.OpenFile(ctx, source)
-		if err != nil {
-			return nearFile(err, source)
-		}
-		if err := f.Close(); err != nil {
-			return err
-		}
-	}
-	if err := s.warnNotRunning(ctx, nodes); err != nil {
-		return err
-	}
-	var plan []string
-	for _, n := range nodes {
-		plan = append(plan, n.Name+": load "+source+", where it is not there")
-	}
-	return s.rehearse(plan, loadRunbook(s, source, file, nodes))
-}
-
-// isImageFile tells whether an argument of image load means a file.
-func isImageFile(source string) bool {
-	info, err := os.Stat(source)
-	return err == nil && !info.IsDir() || strings.ContainsAny(source, `\`) ||
-		strings.HasPrefix(source, ".") || strings.HasPrefix(source, "/") ||
-		slices.ContainsFunc([]string{".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst"}, func(end string) bool { return strings.HasSuffix(source, end) })
-}
-
-const demoSource = "demo"
-
-// openImages finds the images that the first argument of image load means.
-func openImages(ctx context.Context, s *session, source, binary string) (*image.File, error) {
-	if source != demoSource && binary != "" && s.app.settings.GetString("demo-binary") == "" {
-		return nil, usage("--binary is for the demo image alone", "see dcalab image load --help")
-	}
-	switch {
-	case source == demoSource: // a file of this name is ./demo
-		return demoImage(ctx, binary)
-	case source == labsession.StandardInput:
-		return image.ReadFile(ctx, "the standard input", s.app.streams.In)
-	case isImageFile(source):
-		f, err := image.OpenFile(ctx, source)
-		return f, nearFile(err, source)
-	}
-	if _, err := os.Stat(source); err == nil {
-		return nil, usage(source+" is a folder", "an archive of images is a file: docker save -o FILE.tar IMAGE", "or load the image that needs nothing: dcalab image load demo")
-	}
-	s.note("taking %s from the local Docker", source)
-	if program, err := exec.LookPath("docker"); err == nil {
-		return image.SaveWithDocker(ctx, program, source)
-	}
-	const socket = "/var/run/docker.sock"
-	if _, err := os.Stat(socket); err != nil {
-		return nil, &trouble.Error{
-			ID: "local-docker-missing", What: "take the image " + source + " from the local Docker",
-			Why: "this machine has neither the docker program nor an engine's socket, and there is no file " + source,
-			Next: []string{
-				"on a machine that has the image: docker save -o FILE.tar " + source + "; then here: dcalab image load FILE.tar",
-				"or load the image that needs nothing: dcalab image load demo",
-			},
-			Exit: trouble.ExitRequirement,
-		}
-	}
-	local, err := engine.New("this machine", func(ctx context.Context) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer local.Close()
-	return image.Save(ctx, source, func(w io.Writer) error { return local.SaveImages(ctx, w, source) })
-}
-
-// nearFile advises somebody whose file is not there.
-func nearFile(err error, file string) error {
-	var t *trouble.Error
-	if !errors.As(err, &t) || len(t.Next) > 0 {
-		return err
-	}
-	t.Next = []string{"write one: docker save -o " + file + " IMAGE", "or load the image that needs nothing: dcalab image load demo"}
-	var there []string
-	entries, _ := os.ReadDir(filepath.Dir(file))
-	for _, e := range entries {
-		if strings.Contains(e.Name(), ".tar") || strings.HasSuffix(e.Name(), ".tgz") {
-			there = append(there, e.Name())
-		}
-	}
-	if near := lab.Nearest(filepath.Base(file), there); near != "" {
-		t.Next = append([]string{"did you mean " + near + "?"}, t.Next...)
-	}
-	return err
-}
-
-func demoImage(ctx context.Context, binary string) (*image.File, error) {
-	if binary == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return nil, err
-		}
-		binary = self
-	}
-	program, err := image.OpenProgram(binary, runtime.GOOS)
-	if err != nil {
-		return nil, err
-	}
-	return image.Save(ctx, image.DemoName, func(w io.Writer) error { return image.BuildDemo(w, program) })
-}
-
-// loadImages loads an archive into nodes, all at once. source is the argument
-// that it came by.
-func loadImages(ctx context.Context, s *session, archive *image.Archive, source string, nodes []lab.Node) error {
+// loadImages loads images into nodes, all at once.
+func loadImages(ctx context.Context, s *session, load labsession.ImageLoad, nodes []lab.Node) error {
 	p := s.progress(names(nodes))
 	defer p.Close()
 	crew, err := s.Engines(ctx, nil)
@@ -226,19 +118,17 @@ func loadImages(ctx context.Context, s *session, archive *image.Archive, source 
 	}
 	defer crew.Close()
 	live := s.app.streams.ErrTerminal()
-	err = crew.LoadImages(ctx, labsession.ImageLoad{
-		Archive: archive, Source: source, Demo: source == demoSource,
-		Sending: func(name string, sent, total int64) {
-			switch size := node.Size(total); {
-			case sent == 0:
-				p.Step(name, "loading "+size)
-			case live:
-				p.Step(name, fmt.Sprintf("loading %s, %d %%", size, 10*(sent*10/max(total, 1))))
-			}
-		},
-	}, nodes, p)
+	load.Sending = func(name string, sent, total int64) {
+		switch size := node.Size(total); {
+		case sent == 0:
+			p.Step(name, "loading "+size)
+		case live:
+			p.Step(name, fmt.Sprintf("loading %s, %d %%", size, 10*(sent*10/max(total, 1))))
+		}
+	}
+	err = crew.LoadImages(ctx, load, nodes, p)
 	p.Close()
-	if err == nil && source == demoSource {
+	if err == nil && load.Source == labsession.DemoImage {
 		s.note("to practise with it: dcalab image load --help")
 	}
 	return err
@@ -263,7 +153,7 @@ have it. A name that means another image on another node has a line for each.`,
 			if err != nil {
 				return err
 			}
-			if stop, err := s.announce(onEach(s.Lab().Nodes, "docker image ls")); stop || err != nil {
+			if stop, err := s.announce(runbook.On(s.Lab().NodeNames(), "docker image ls")); stop || err != nil {
 				return err
 			}
 			crew, err := s.Engines(c.Context(), nil)

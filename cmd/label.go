@@ -73,7 +73,7 @@ func parseLabels(args []string) (set map[string]string, warnings []string, err e
 	for _, arg := range args {
 		key, value, found := strings.Cut(arg, "=")
 		if !found {
-			return nil, nil, usage(fmt.Sprintf("%q is no KEY=VALUE", arg), "several nodes are joined by commas: dcalab label set node01,node02 zone=east")
+			return nil, nil, usage(fmt.Sprintf("%q is not KEY=VALUE", arg), "several nodes are joined by commas: dcalab label set node01,node02 zone=east")
 		}
 		if err := swarm.CheckLabelKey(key); err != nil {
 			return nil, nil, usage(err.Error(), "a label is written KEY=VALUE: zone=east")
@@ -126,11 +126,7 @@ func labelListCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var typed []string
-			for _, n := range nodes {
-				typed = append(typed, "docker node inspect --format '{{.Spec.Labels}}' "+s.Lab().Hostname(n))
-			}
-			if stop, err := s.announce(onEach(s.manager(), typed...)); stop || err != nil {
+			if stop, err := s.announce(report.LabelsRunbook(s.Session, nodes)); stop || err != nil {
 				return err
 			}
 			r, err := report.ObserveLabels(c.Context(), s.Session, names(nodes))

@@ -22,17 +22,17 @@ func listCommand(a *app) *cobra.Command {
 	var refresh bool
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
-		Short: "Show every lab: driver, state, nodes, place; also those of other folders",
+		Short: "Show every lab: driver, state, nodes, folder; also those of other folders",
 		Long: `Show the labs of labs.yaml, and every lab that you made in other folders, with
 the command that reaches each from here.
 
-Nothing is asked of the nodes, and Vagrant is not started, so a list takes no
-time; the state of a lab of Vagrant's is therefore not told. --refresh asks.
+No node is asked, and Vagrant is not started, so that this is fast; the state of
+a lab of the Vagrant driver is therefore not shown. --refresh asks Vagrant.
 
 Where labs are is remembered in your state folder (~/.local/state/dcalab/labs,
-$XDG_STATE_HOME, or the system's own such place): up writes an entry, destroy of
-the whole lab removes it. Entries of labs that are gone vanish by themselves,
-and a lab that is met here comes back into it.`,
+$XDG_STATE_HOME, or the system's equivalent): up writes an entry, destroy of
+the whole lab removes it. Entries of labs that are gone are removed
+automatically, and a lab that is used again is added again.`,
 		Example: "  dcalab list\n  dcalab list --refresh -o json\n  dcalab list -o name",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -30,12 +30,12 @@ func logsCommand(a *app) *cobra.Command {
 it writes where there is no systemd. It is shown as it is.
 
 With --bundle, what somebody who helps you needs is packed into one file: the
-versions, labs.yaml in force, the answers of status, status --view and doctor,
+version, labs.yaml in force, the output of status, status --view and doctor,
 dcalab's own log with the outcome of its commands, and of every node the end of
 the engine's log, its daemon.json, docker info, node ls, service ls, service ps,
 container ls, network ls and image ls, addresses, /etc/hosts, disks, memory and
 kernel. Join tokens, unlock keys, private keys and passwords in addresses are
-masked. What was packed is listed; a file that is there is never overwritten.`,
+masked. What was packed is listed; an existing file is never overwritten.`,
 		Example: "  dcalab logs node01\n  dcalab logs node01 -f\n  dcalab logs node01 --since 10m\n  dcalab logs --bundle lab.tar.gz",
 		Args: func(c *cobra.Command, args []string) error {
 			if file != "" {
@@ -72,7 +72,7 @@ masked. What was packed is listed; a file that is there is never overwritten.`,
 			if err != nil {
 				return err
 			}
-			if stop, err := s.announce(provision.ExplainLog(nodes[0].Name, o, s.systemd())); stop || err != nil {
+			if stop, err := s.announce(provision.ExplainLog(nodes[0].Name, o, s.Driver().Traits().Systemd)); stop || err != nil {
 				return err
 			}
 			conn, err := s.Conn(c.Context(), nodes[0].Name)
@@ -83,7 +83,7 @@ masked. What was packed is listed; a file that is there is never overwritten.`,
 			return provision.EngineLog(c.Context(), conn, o, a.streams.Out)
 		},
 	}
-	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is written, until Ctrl-C")
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "follow the log, until Ctrl-C")
 	c.Flags().StringVarP(&lines, "lines", "n", "", "how many lines at the end, or all (default: 100; with --since, all)")
 	c.Flags().DurationVar(&since, "since", 0, "leave out what is older than this: 10m, 2h")
 	c.Flags().StringVar(&file, "bundle", "", "write a support bundle to this file (.tar.gz)")

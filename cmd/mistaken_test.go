@@ -68,7 +68,7 @@ func TestWhatWasMeant(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	for line, c := range map[string]struct{ has, lacks string }{
 		"label rm 4kx7 node01":                {"it has not been created here", "comes first"},
-		"label set 4kx7 node01":               {`"node01" is no KEY=VALUE`, "comes first"},
+		"label set 4kx7 node01":               {`"node01" is not KEY=VALUE`, "comes first"},
 		"label set zone=east node01":          {"did you mean: dcalab label set node01 zone=east", ""},
 		"context create node01":               {"dcalab context create node01 --node node01", ""},
 		"context create node01 --node node01": {"it has not been created here", "is a node"},

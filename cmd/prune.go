@@ -10,16 +10,16 @@ func pruneCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "prune",
 		Short: "Remove labs of this machine whose folder is gone",
-		Long: `Find the labs of the sandbox driver that no folder holds any more, and remove
-their machines with all that is on them: processes, disks, networks, snapshots.
-A lab comes to that when its .dcalab is removed while it has machines, with
-rm -r or git clean -fdx for instance. No other command reaches it then.
+		Long: `Find the labs of the sandbox driver whose folder is gone, and remove their
+machines with all that is on them: processes, disks, networks, snapshots. This
+happens when .dcalab is removed while the lab has machines, for instance with
+rm -r or git clean -fdx. No other command reaches such a lab.
 
 It asks first, unless --yes is given. A lab whose folder was moved, or is on a
 disk that is not mounted, looks the same: run a command in the folder where it
 is now (dcalab status), and it is not an orphan any more.
 
-As root, without sudo, it finds those of all users. Machines of the Vagrant
+Run by root, without sudo, it finds those of all users. Machines of the Vagrant
 driver are found by vagrant global-status, and removed by vagrant destroy ID.`,
 		Example: "  dcalab prune\n  dcalab prune --dry-run\n  dcalab prune --yes",
 		Args:    cobra.NoArgs,

@@ -12,11 +12,10 @@ func renderCommand(a *app) *cobra.Command {
 	return explained(&cobra.Command{
 		Use:   "render",
 		Short: "Print the Vagrantfile of the lab",
-		Long: `Print the Vagrantfile that the lab's settings come to, to read it, or to use it
-without dcalab: what is printed works with Vagrant alone, and sets host names
-too. It makes machines, and nothing in them: engines and the swarm are then
-yours to see to. dcalab itself writes its own before each use, and never reads
-this one.`,
+		Long: `Print the Vagrantfile for the lab's settings, to read it, or to use it without
+dcalab: it works with Vagrant alone, and sets host names too. It makes the
+machines only: engines and the swarm are up to you. dcalab itself writes its own
+before each use, and never reads this one.`,
 		Example: "  dcalab render > Vagrantfile",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -24,7 +23,7 @@ this one.`,
 			if err != nil {
 				return err
 			}
-			typed := here("# a lab of the vagrant driver has it in its folder, once it was brought up")
+			typed := runbook.Local("# a lab of the vagrant driver has it in its folder, once it was brought up")
 			if s.Record().Driver == lab.DriverVagrant {
 				typed = runbook.Runbook{{Text: runbook.Line("cat", s.State().Vagrantfile()), Why: "the lab's own, once it was brought up"}}
 			}

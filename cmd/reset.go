@@ -15,8 +15,8 @@ their engines keep is removed (the swarm, containers, images, volumes,
 networks), and they are started again with the configuration that they had.
 Files elsewhere on the nodes stay, and so do their names, keys and users.
 
-All nodes must run. It needs no swarm and no engine that answers, so that it
-also ends a lab that is beyond mending. It asks first, unless --yes is given.`,
+All nodes must run. It needs no swarm and no engine that answers, so it also
+helps where a lab cannot be repaired. It asks first, unless --yes is given.`,
 		Example: "  dcalab reset\n  dcalab reset --yes && dcalab swarm bootstrap",
 		Args:    cobra.NoArgs,
 	}

@@ -84,7 +84,7 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	if ctx.Err() != nil && trouble.ExitStatus(err) != trouble.ExitInterrupted {
 		err = &trouble.Error{
 			ID: "interrupted", What: "interrupted", Why: "what was done stays",
-			Next: []string{"see what stands: dcalab status", "the same command, run again, goes on from there"}, Exit: trouble.ExitInterrupted,
+			Next: []string{"see the state of the lab: dcalab status", "the same command, run again, goes on from there"}, Exit: trouble.ExitInterrupted,
 		}
 	}
 	var text strings.Builder
@@ -135,7 +135,7 @@ func (a *app) root() *cobra.Command {
 		Use:   "dcalab",
 		Short: "A real Docker Swarm lab on your own machine",
 		Long: `dcalab gives you a real Docker Swarm of several nodes on your own machine,
-to build, break and mend.
+to build, break and repair.
 
   dcalab up --swarm        bring the lab up and form the swarm
   dcalab status            roles, states, and how many failures are tolerated
@@ -153,8 +153,8 @@ Without a labs.yaml in this folder or above, the built-in one is used
 	f.String("lab", "", "lab of labs.yaml (default: its default lab)")
 	f.String("driver", "", "where nodes run: sandbox, vagrant or auto (default: what labs.yaml says)")
 	f.String("provider", "", "Vagrant's provider: "+strings.Join(vagrant.Providers(), ", ")+" (default: what labs.yaml says, VAGRANT_DEFAULT_PROVIDER, or what is installed)")
-	f.BoolP("quiet", "q", false, "say nothing but results and errors")
-	f.BoolP("verbose", "v", false, "say more")
+	f.BoolP("quiet", "q", false, "print results and errors only")
+	f.BoolP("verbose", "v", false, "print more")
 	f.Bool("no-color", false, "no colours (also: NO_COLOR)")
 	f.Bool("dry-run", false, "print what would be done and do nothing")
 	f.Bool("explain", false, "print the plain commands for the same, with the node each is typed on (with --dry-run: only print them)")

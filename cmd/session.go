@@ -278,10 +278,10 @@ const (
 func noSudo(s *session) error {
 	e := &trouble.Error{
 		ID: "sandbox-needs-root", What: "the sandbox driver", Why: "making namespaces, mounts and links needs root, and sudo did not run it; see sudo's message above",
-		Next: []string{"where it wants a password and has no terminal, give it one first, on a terminal: sudo -v", "if you may not use sudo here, run this command as root"}, Exit: trouble.ExitRequirement,
+		Next: []string{"if it needs a password and has no terminal, run this first, on a terminal: sudo -v", "if you may not use sudo here, run this command as root"}, Exit: trouble.ExitRequirement,
 	}
 	if s.Session != nil && !s.Created() {
-		e.Next = append(e.Next, "or take virtual machines, which need no root: dcalab --driver vagrant up")
+		e.Next = append(e.Next, "or use virtual machines, which need no root: dcalab --driver vagrant up")
 	}
 	return e
 }

@@ -19,8 +19,8 @@ func snapshotCommand(a *app) *cobra.Command {
 		Use:   "snapshot",
 		Short: "Keep the whole lab as it is now, and bring it back later",
 		Long: `A snapshot is the disks of all nodes, kept under a name while none of them ran:
-the swarm with its services, secrets and images, as it stood. Take one before
-you break something, or one of a fresh swarm for each new exercise.`,
+the swarm with its services, secrets and images, as it was. Take one before you
+break something, or one of a fresh swarm for each new exercise.`,
 	}
 	c.AddCommand(snapshotSaveCommand(a), snapshotRestoreCommand(a), snapshotListCommand(a), snapshotDeleteCommand(a))
 	return c
@@ -31,10 +31,10 @@ func snapshotSaveCommand(a *app) *cobra.Command {
 		Use:   "save NAME",
 		Short: "Halt the lab, keep the disks of all nodes, and start it again",
 		Long: `Keep the disks of all nodes under a name. The lab is halted for it, in order,
-and what ran before is started again: one node's disk alone, or one that is
-written to, would give a swarm that contradicts itself when it is brought back.
+and what ran before is started again: a single disk, or one that is written to
+meanwhile, would give a swarm that contradicts itself after a restore.
 
-It ends when the swarm stands as before. Nodes that were halted stay so.`,
+It ends when the swarm is as before. Nodes that were halted stay halted.`,
 		Example: "  dcalab snapshot save fresh-swarm",
 		Args:    cobra.ExactArgs(1),
 	}, func(s *session, args []string) (lifecycle.Operation, error) {
@@ -51,9 +51,9 @@ func snapshotRestoreCommand(a *app) *cobra.Command {
 		Short: "Bring the whole lab back to a snapshot; what was done since is lost",
 		Long: `Halt the lab, give all its nodes the disks of a snapshot, and start them. It
 ends when every node answers as the same machine as before, with the right
-time, and the swarm of the snapshot stands: all Ready, with a leader.
+time, and the swarm of the snapshot is back: all Ready, with a leader.
 
-It is all nodes or none. Cut short, it is finished by the same command. It
+It is all nodes or none. If it is interrupted, the same command finishes it. It
 asks first, unless --yes is given.`,
 		Example:           "  dcalab snapshot restore fresh-swarm",
 		Args:              cobra.ExactArgs(1),
@@ -68,9 +68,9 @@ asks first, unless --yes is given.`,
 func snapshotDeleteCommand(a *app) *cobra.Command {
 	return operation(a, (*app).existing, &cobra.Command{
 		Use:   "delete NAME",
-		Short: "Forget a snapshot; the nodes stay as they are",
-		Long: `Remove a snapshot and free the room that its disks take. The nodes, and the
-other snapshots, stay as they are. There is no way back.`,
+		Short: "Delete a snapshot; the nodes stay as they are",
+		Long: `Delete a snapshot and free the space that its disks take. The nodes, and the
+other snapshots, stay as they are. This cannot be undone.`,
 		Example:           "  dcalab snapshot delete fresh-swarm",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completer{a}.snapshots,
@@ -93,7 +93,7 @@ func snapshotListCommand(a *app) *cobra.Command {
 		Aliases: []string{"ls"},
 		Short:   "List the lab's snapshots, the oldest first",
 		Long: `Show the snapshots of the lab, when each was taken, and of which nodes it is.
-One that was cut short while it was taken is no snapshot, and not listed.`,
+One that was interrupted while it was taken is not listed.`,
 		Example: "  dcalab snapshot list\n  dcalab snapshot list -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -22,8 +22,8 @@ func sshCommand(a *app) *cobra.Command {
 		Long: `Open a shell on a node, or run one command there and exit with its status.
 The command gets its words as they were typed; a single word is a line for the
 shell of the node: dcalab ssh master -- 'uptime; df -h'. Flags before the first
-word of the command are dcalab's; all from there on is the command's, and a --
-in front of it may be left out.`,
+word of the command are dcalab's; everything after it is the command's. A --
+before the command is optional.`,
 		Example:           "  dcalab ssh master\n  dcalab ssh master docker node ls -q\n  dcalab ssh master -- docker node ls",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completer{a}.one,
@@ -55,9 +55,9 @@ in front of it may be left out.`,
 // the streams of this one.
 func sshTo(ctx context.Context, s *session, on lab.Node, command string, terminal bool) error {
 	a := s.app
-	typed, what := here(s.login(on.Name)), "open a shell"
+	typed, what := runbook.Local(s.login(on.Name)), "open a shell"
 	if command != "" {
-		typed, what = here(s.sshLine(on.Name, command)), "run "+command
+		typed, what = runbook.Local(runbook.Line("ssh", "-F", s.State().SSHConfig(), on.Name, command)), "run "+command
 	}
 	if command == "" {
 		terminal = true
@@ -125,7 +125,7 @@ folder, so that this works too:
 			if err != nil {
 				return err
 			}
-			typed := here(runbook.Line("cat", s.State().SSHConfig()))
+			typed := runbook.Local(runbook.Line("cat", s.State().SSHConfig()))
 			if d, ok := s.Driver().(ownProgram); ok {
 				typed = d.ExplainCommand("ssh-config")
 			}

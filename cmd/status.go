@@ -28,16 +28,16 @@ func statusCommand(a *app) *cobra.Command {
 there is no swarm, when nodes are down, and when the swarm has lost its
 quorum and docker node ls no longer answers.
 
---watch is a view of the whole screen that follows what happens: ? there tells
-its keys. Where the output is no terminal it prints the table again and again.
+--watch is a live view of the whole screen; ? shows its keys. Where the output
+is no terminal it prints the table every two seconds.
 
 --view shows side by side what each manager believes: who leads, in which raft
 term, and every member's role and state. After a partition the sides differ,
 and what differs is marked with ≠.
 
---exit-code makes the exit status 6 unless the swarm is what labs.yaml wants:
+--exit-code makes the exit status 6 unless the swarm is as labs.yaml describes:
 all machines run, there is a leader, all nodes are Ready, managers Reachable,
-and swarm bootstrap has nothing to do. With names, this is asked of these nodes.`,
+and swarm bootstrap has nothing to do. With names, only these nodes count.`,
 		Example:           "  dcalab status\n  dcalab status --watch\n  dcalab status --view\n  dcalab status -o json\n  dcalab status --format '{{.name}} {{.swarm.role}}'\n  dcalab status --exit-code -q >/dev/null",
 		ValidArgsFunction: completer{a}.nodes,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -69,7 +69,11 @@ and swarm bootstrap has nothing to do. With names, this is asked of these nodes.
 			if len(args) == 0 {
 				only = nil
 			}
-			if stop, err := s.announce(statusRunbook(s, view)); stop || err != nil {
+			typed := report.Runbook(s.Session)
+			if view {
+				typed = report.BeliefsRunbook(s.Session)
+			}
+			if stop, err := s.announce(typed); stop || err != nil {
 				return err
 			}
 			var unmet []string
@@ -113,7 +117,7 @@ and swarm bootstrap has nothing to do. With names, this is asked of these nodes.
 	}
 	o.flags(c)
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "a live view, until q or Ctrl-C")
-	c.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 6 unless the swarm is what labs.yaml wants")
+	c.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 6 unless the swarm is as labs.yaml describes")
 	c.Flags().BoolVar(&view, "view", false, "what each manager believes, side by side")
 	return explained(c)
 }

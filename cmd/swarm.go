@@ -4,27 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/session/lifecycle"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/ui"
 )
 
 func swarmCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "swarm",
 		Short: "Form the swarm, dissolve it, show its join tokens, unlock it",
-		Long: `What concerns the swarm as a whole. What concerns single nodes in it stands
-beside it: dcalab promote, demote, join, remove, drain, pause, activate, label.`,
+		Long: `Commands for the swarm as a whole. Those for single nodes in it are: dcalab
+promote, demote, join, remove, drain, pause, activate, label.`,
 	}
 	c.AddCommand(bootstrapCommand(a), leaveCommand(a), dissolveCommand(a), tokenCommand(a), unlockCommand(a), unlockKeyCommand(a))
 	return c
@@ -35,18 +33,18 @@ func bootstrapCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bootstrap",
 		Short: "Bring the lab's engines into one swarm, from whatever state they are in",
-		Long: `Ask every engine where it stands, work out what is missing for the swarm
-that labs.yaml describes, and do it: init, join (in parallel), promote,
+		Long: `Ask every engine for its state, work out what is missing for the swarm that
+labs.yaml describes, and do it: init, join (in parallel), promote,
 labels, availability and settings. It ends when every node is Ready and every
 manager Reachable, or says which is not, and why.
 
-It may be run at any time, also after an interruption. When there is nothing
-to do it says so. It never demotes a manager that labs.yaml calls a worker,
+It can be run at any time, also after an interruption. When there is nothing to
+do it says so. It never demotes a manager that labs.yaml calls a worker,
 and never takes a node out of another swarm unless --take-over names it.`,
 		Example: "  dcalab swarm bootstrap\n  dcalab swarm bootstrap --dry-run\n  dcalab swarm bootstrap --take-over node02",
 		Args:    cobra.NoArgs,
 	}
-	c.Flags().StringSliceVar(&takeOver, "take-over", nil, "nodes that may be taken out of another swarm that they are in")
+	c.Flags().StringSliceVar(&takeOver, "take-over", nil, "nodes that may be taken out of another swarm")
 	return operation(a, (*app).existing, c, func(s *session, _ []string) (lifecycle.Operation, error) {
 		if len(takeOver) == 0 {
 			return s.operator().Bootstrap(), nil
@@ -62,10 +60,10 @@ func tokenCommand(a *app) *cobra.Command {
 		Use:   "token [worker|manager]",
 		Short: "Show the join token for workers or managers",
 		Long: `Show the token with which another machine joins the swarm: as a worker, or
-as a manager. It is a secret; it is shown because you ask, and kept nowhere.
+as a manager. It is a secret: it is only printed, and stored nowhere.
 
---rotate makes a new one first; the old one is void at once, and nodes that
-are in the swarm already are not concerned.`,
+--rotate makes a new one first; the old one is invalid at once, and nodes that
+are in the swarm already are not affected.`,
 		Example:   "  dcalab swarm token\n  dcalab swarm token manager --rotate",
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"worker", "manager"},
@@ -211,9 +209,9 @@ func unlockKeyCommand(a *app) *cobra.Command {
 	return explained(&cobra.Command{
 		Use:   "unlock-key",
 		Short: "Show the key that unlocks managers after their engine was restarted",
-		Long: `Show the swarm's unlock key (autolock). It is a secret; it is shown because
-you ask, and dcalab keeps it nowhere: when every manager is restarted at the
-same time, nobody else can unlock them.`,
+		Long: `Show the swarm's unlock key (autolock). It is a secret: it is only printed, and
+stored nowhere. Keep it: when every manager is restarted at the same time, they
+cannot be unlocked without it.`,
 		Example: "  dcalab swarm unlock-key",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -250,7 +248,7 @@ same time, nobody else can unlock them.`,
 // Where the unlock key is, and what is left to do where nobody has it.
 const (
 	keyNoted = "it is what dcalab swarm unlock-key, or docker swarm update --autolock, showed: dcalab swarm unlock < FILE"
-	keyLost  = "if nobody has noted it, and every manager waits for it, this swarm is lost: dcalab swarm dissolve, then dcalab swarm bootstrap"
+	keyLost  = "if nobody has kept it, and every manager waits for it, this swarm is lost: dcalab swarm dissolve, then dcalab swarm bootstrap"
 )
 
 // withoutKey adds them to what says that a key is needed, or is another one.
@@ -268,53 +266,23 @@ func withoutKey(err error) error {
 
 // readKey reads the unlock key from the terminal, unseen, or from a pipe.
 func readKey(ctx context.Context, a *app) (engine.Secret, error) {
-	type answer struct {
-		text []byte
-		err  error
-	}
-	answers := make(chan answer, 1)
-	restore := func() {}
-	if f, ok := a.streams.In.(*os.File); ok && a.streams.InTerminal() {
-		before, err := term.GetState(int(f.Fd()))
-		if err != nil {
-			return "", fmt.Errorf("read the unlock key: %w", err)
-		}
-		// Ctrl-C must not leave a terminal without echo behind.
-		restore = func() { _ = term.Restore(int(f.Fd()), before) }
-		fmt.Fprint(a.streams.Err, "unlock key (SWMKEY-…): ")
-		go func() {
-			text, err := term.ReadPassword(int(f.Fd()))
-			answers <- answer{text, err}
-		}()
-	} else {
-		go func() {
-			text, err := io.ReadAll(io.LimitReader(a.streams.In, 1<<12))
-			answers <- answer{text, err}
-		}()
-	}
-	var got answer
-	select {
-	case got = <-answers:
-		if a.streams.InTerminal() {
-			fmt.Fprintln(a.streams.Err)
-		}
-	case <-ctx.Done():
-		restore()
+	text, err := ui.ReadSecret(ctx, a.streams, "unlock key (SWMKEY-…): ")
+	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
-	if got.err != nil {
-		return "", fmt.Errorf("read the unlock key: %w", got.err)
+	if err != nil {
+		return "", fmt.Errorf("read the unlock key: %w", err)
 	}
-	key := strings.TrimSpace(string(got.text))
-	if !strings.HasPrefix(key, "SWMKEY-1-") {
-		e := &trouble.Error{
-			ID: "wrong-key", What: "unlock the swarm", Why: "what was given is no unlock key: one begins with SWMKEY",
-			Next: []string{keyNoted, keyLost},
-		}
-		if key == "" {
-			e.Why = "no unlock key was given"
-		}
-		return "", e
+	key := strings.TrimSpace(text)
+	if strings.HasPrefix(key, "SWMKEY-1-") {
+		return engine.Secret(key), nil
 	}
-	return engine.Secret(key), nil
+	e := &trouble.Error{
+		ID: "wrong-key", What: "unlock the swarm", Why: "this is not an unlock key: one begins with SWMKEY",
+		Next: []string{keyNoted, keyLost},
+	}
+	if key == "" {
+		e.Why = "no unlock key was given"
+	}
+	return "", e
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/session/lifecycle"
 )
 
@@ -18,19 +19,19 @@ func upCommand(a *app) *cobra.Command {
 		Use:   "up [NODE...]",
 		Short: "Create and start the lab's machines, each with Docker ready",
 		Long: `Create the machines of the lab that do not exist, start those that are
-halted, and make each ready the moment that it answers: a Docker Engine
-present and running, the user in the docker group. With --swarm, form the
+halted, and make each ready as soon as it answers: a Docker Engine installed and
+running, the user in the docker group. With --swarm, form the
 swarm as well, as dcalab swarm bootstrap does.
 
 Running it again is harmless: it does what is missing. A node that was added
-to labs.yaml is made, and told how it joins. For one that is no longer there,
-or has another name now, it asks whether to take it out of the swarm and to
-destroy its machine; --prune does so without asking.
+to labs.yaml is created, and the command that joins it to the swarm is shown.
+For one that is no longer in labs.yaml, or has another name now, it asks whether
+to remove it from the swarm and destroy its machine; --prune does not ask.
 
 Where registries or labels of engines changed in labs.yaml, engines have to be
 restarted. Those that are in a swarm are restarted one after the other, each
-once the one before it is back, and only after a question; --yes does not ask.
-Tasks and containers there end with their engine.`,
+when the one before it is back, and only after a confirmation; --yes does not
+ask. Tasks and containers there end with their engine.`,
 		Example:           "  dcalab up --swarm\n  dcalab up node02\n  dcalab up --prune",
 		ValidArgsFunction: completer{a}.nodes,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -75,7 +76,7 @@ func bringUp(ctx context.Context, a *app, args []string, form, prune, yes bool) 
 	if !a.dryRun() && lacksRoot(o) {
 		return s.sudo(ctx)
 	}
-	s.warn(warningsOf(s.File())...)
+	s.warn(labsession.Warnings(s.File())...)
 	// Before anything is written: what would stop it, stops it here. A runbook
 	// has no requirements.
 	if !a.dryRun() || !a.explains() && !lacksRoot(o) {

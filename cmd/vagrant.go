@@ -25,8 +25,8 @@ func vagrantCommand(a *app) *cobra.Command {
 		Use:   "vagrant -- ARGS...",
 		Short: "Run Vagrant itself on the lab's machines",
 		Long: `Run Vagrant with these arguments in the lab's folder, with its Vagrantfile
-and provider, and exit with its status. What it does to the machines dcalab
-sees: status tells what is, and up makes ready what was made.`,
+and provider, and exit with its status. dcalab sees what it does to the
+machines: status shows them, and up makes new ones ready.`,
 		Example: "  dcalab vagrant -- status\n  dcalab vagrant -- reload node01\n  dcalab vagrant -- global-status",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -12,10 +12,9 @@ func versionCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of dcalab",
-		Long: `Print the version of this program, the revision that it was built from where
-that is known, the Go that built it, and the system that it is for. It is the
-first thing to say when you ask somebody for help (dcalab logs --bundle packs
-it).`,
+		Long: `Print the version of this program, the revision that it was built from if that
+is known, the version of Go, and the system. Include it when you ask for help
+(dcalab logs --bundle packs it).`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return writeVersion(a) },
 	}

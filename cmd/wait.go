@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	labsession "github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -19,20 +20,20 @@ func waitCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "wait CONDITION... [NODE...]",
 		Short: "Wait until there is a leader, nodes are Ready, or other conditions hold",
-		Long: `Look at the lab again and again until all conditions hold, for scripts. Without
-names a condition is about every node that it can be about.
+		Long: `Check the lab again and again until all conditions hold, for scripts. Without
+names a condition is about every node that it applies to.
 
-  leader, quorum  a manager answers with a leader behind it
+  leader, quorum  a manager answers, and the swarm has a leader
   answers         the nodes' engines answer
-  ready           the swarm's node list calls the nodes Ready
-  reachable       the leader reaches the nodes as managers (default: the
+  ready           the nodes are Ready in the swarm's node list
+  reachable       the nodes are managers that the leader reaches (default: the
                   managers of labs.yaml)
   healthy         the nodes that are in the swarm are Ready, managers among
                   them Reachable, and there is a leader
   left            the nodes' engines are in no swarm
 
-The exit status is 0 when they hold, and 6 when the time is over, or when
-waiting does not help. The error says what is missing, node by node.`,
+The exit status is 0 when they hold, and 6 when the time is over or waiting
+longer cannot help. The error says what is missing, node by node.`,
 		Example:           "  dcalab wait leader\n  dcalab wait ready node01 node02 --timeout 30s\n  dcalab halt node02 && dcalab wait leader && dcalab status",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completer{a}.conditions,
@@ -70,7 +71,7 @@ waiting does not help. The error says what is missing, node by node.`,
 				condition, _ := swarm.Named(name, s.Lab(), on...)
 				conditions = append(conditions, condition)
 			}
-			if stop, err := s.announce(statusRunbook(s, false)); stop || err != nil {
+			if stop, err := s.announce(report.Runbook(s.Session)); stop || err != nil {
 				return err
 			}
 			p := s.progress(names(nodes))

@@ -153,14 +153,14 @@ func details(n report.Node, set map[string]string, tasks []engine.Task, told boo
 		{"address", n.IP},
 		{"machine", string(n.Machine)},
 		{"engine", n.Engine},
-		{"its own account", string(n.Swarm.State)},
+		{"engine reports", string(n.Swarm.State)},
 		{"error", n.Error},
 		{"id", n.Swarm.ID},
 		{"swarm", n.Swarm.Cluster},
 		{"role", string(n.Swarm.Role)},
 		{"reachability", n.Swarm.Reachability},
 		{"availability", n.Swarm.Availability},
-		{"state in the list", n.Swarm.Status},
+		{"state in the node list", n.Swarm.Status},
 		{"labels", strings.Join(labels, " ")},
 	} {
 		if pair[1] == "" {
@@ -170,7 +170,7 @@ func details(n report.Node, set map[string]string, tasks []engine.Task, told boo
 	}
 	title := "tasks"
 	if n.Machine == machine.StatusHalted {
-		title = "tasks, as the swarm said last"
+		title = "tasks, as last reported by the swarm"
 	}
 	section := ui.Section{Title: title, Header: []string{"TASK", "STATE", "WANTED"}}
 	// What the swarm wants first; then what has ended.
@@ -190,7 +190,7 @@ func details(n report.Node, set map[string]string, tasks []engine.Task, told boo
 		section.Header = nil
 		section.Rows = [][]string{{"none"}}
 		if !told {
-			section.Rows = [][]string{{"no manager tells: it takes a leader"}}
+			section.Rows = [][]string{{"not known: the swarm has no leader"}}
 		}
 	}
 	return []ui.Section{about, section}

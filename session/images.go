@@ -33,17 +33,11 @@ func (e *Engines) each(nodes []string, do func(node string, c *engine.Client, un
 // ImageLoad are images on their way to nodes.
 type ImageLoad struct {
 	Archive *image.Archive
-	// Source is what dcalab image load calls them.
-	Source string
-	// Demo: dcalab itself built them, for one processor.
-	Demo bool
+	Source  ImageSource
 	// Sending is told how many of all bytes a node has got, 0 at first; it may be
 	// called from several goroutines at once. May be nil.
 	Sending func(node string, sent, total int64)
 }
-
-// StandardInput is the Source of images that cannot be read again.
-const StandardInput = "-"
 
 // LoadImages loads images into the engines of nodes, all at once; one that has
 // all of them already is passed over. The error is "image-load-unfinished" where
@@ -76,12 +70,12 @@ func (e *Engines) LoadImages(ctx context.Context, l ImageLoad, nodes []lab.Node,
 		}
 	}
 	unfinished := &trouble.Error{
-		ID: "image-load-unfinished", What: "load " + l.Source,
+		ID: "image-load-unfinished", What: "load " + string(l.Source),
 		Why:  fmt.Sprintf("%d of %d nodes lack it: %s", len(failed), len(nodes), strings.Join(failed, ", ")),
 		Next: trouble.Advice(err), Err: err,
 	}
 	if l.Source != StandardInput {
-		unfinished.Next = append(unfinished.Next, "then: dcalab image load "+l.Source+" "+strings.Join(failed, " "))
+		unfinished.Next = append(unfinished.Next, "then: dcalab image load "+string(l.Source)+" "+strings.Join(failed, " "))
 	}
 	if len(failed) < len(nodes) {
 		unfinished.Exit = trouble.ExitUnfinished
@@ -106,7 +100,7 @@ func (l ImageLoad) into(ctx context.Context, node string, c *engine.Client, p Re
 		if i.Arch == "" || i.Arch == arch {
 			continue
 		}
-		if l.Demo {
+		if l.Source == DemoImage { // built for one processor
 			return "", &trouble.Error{
 				ID: "image-of-other-processor", Where: node, What: "load the demo image", Why: "it would be for " + i.Arch + ", and the node is " + arch,
 				Next: []string{"give a dcalab for it: CGO_ENABLED=0 GOOS=linux GOARCH=" + arch + " go build -o dcalab-" + arch + " . && dcalab image load demo --binary dcalab-" + arch + " " + node},

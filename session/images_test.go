@@ -130,7 +130,7 @@ func TestImagesGoToWhoLacksThem(t *testing.T) {
 	e := engines(t, has, lacks, other)
 	p := &told{done: map[string]string{}}
 	last := map[string]int64{}
-	load := ImageLoad{Archive: archive, Source: "demo", Demo: true, Sending: func(node string, sent, total int64) {
+	load := ImageLoad{Archive: archive, Source: DemoImage, Sending: func(node string, sent, total int64) {
 		last[node] = sent // of one node only
 		if total != archive.Size() {
 			t.Errorf("%d bytes of %d", sent, total)

@@ -1,4 +1,4 @@
-package cmd
+package session
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ func TestLabelsInLabsYAMLAreWarnedOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return warningsOf(f)
+		return Warnings(f)
 	}
 	if got := labels(`zone: east, "a/b": x, disk: "ü"`); len(got) != 2 ||
 		!strings.HasPrefix(got[0], "node m of lab one: no placement constraint can name the label a/b") || !strings.Contains(got[1], `the value "ü" of the label disk`) {
@@ -27,7 +27,7 @@ func TestLabelsInLabsYAMLAreWarnedOf(t *testing.T) {
 	for i := range 50 {
 		fmt.Fprintf(&many, "\"a/%d\": x, ", i)
 	}
-	if got := labels(many.String()); len(got) != 21 || got[20] != "and 30 more of the kind" {
+	if got := labels(many.String()); len(got) != 21 || got[20] != "and 30 more like these" {
 		t.Errorf("%d warnings, the last %q", len(got), got[len(got)-1])
 	}
 }

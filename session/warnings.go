@@ -1,4 +1,4 @@
-package cmd
+package session
 
 import (
 	"fmt"
@@ -9,9 +9,9 @@ import (
 	"github.com/dcalab/dcalab/swarm"
 )
 
-// warningsOf is what is allowed in a labs.yaml and unwise, a line each: the first
+// Warnings is what is allowed in a labs.yaml and unwise, a line each: the first
 // of it where it is much.
-func warningsOf(f *lab.File) []string {
+func Warnings(f *lab.File) []string {
 	const most = 20
 	var out []string
 	for _, w := range f.Warnings {
@@ -27,7 +27,7 @@ func warningsOf(f *lab.File) []string {
 		}
 	}
 	if n := len(out); n > most {
-		out = append(out[:most], fmt.Sprintf("and %d more of the kind", n-most))
+		out = append(out[:most], fmt.Sprintf("and %d more like these", n-most))
 	}
 	return out
 }

@@ -1,4 +1,4 @@
-package cmd
+package dockercontext
 
 import (
 	"os/exec"
@@ -7,9 +7,9 @@ import (
 )
 
 func TestRenderEnv(t *testing.T) {
-	settings := []setting{
-		{name: "DCALAB_LAB", value: "dca"}, {comment: "two\nlines"},
-		{name: "DCALAB_CONFIG", value: `/it's \ "here"/labs.yaml`}, {name: "DOCKER_HOST"},
+	settings := []Setting{
+		{Name: "DCALAB_LAB", Value: "dca"}, {Comment: "two\nlines"},
+		{Name: "DCALAB_CONFIG", Value: `/it's \ "here"/labs.yaml`}, {Name: "DOCKER_HOST"},
 	}
 	for name, c := range map[string]struct {
 		shell string
@@ -40,7 +40,7 @@ Remove-Item -ErrorAction SilentlyContinue Env:DOCKER_HOST
 `},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := renderEnv(c.shell, c.unset, settings); got != c.want {
+			if got := RenderEnv(c.shell, c.unset, settings); got != c.want {
 				t.Errorf("got\n%swant\n%s", got, c.want)
 			}
 		})
@@ -54,7 +54,7 @@ func TestEnvIsReadByAShell(t *testing.T) {
 		t.Skip(err)
 	}
 	const value = `/it's $HOME \ "here"; echo/labs.yaml`
-	script := renderEnv("bash", false, []setting{{name: "DCALAB_CONFIG", value: value}}) + `printf %s "$DCALAB_CONFIG"`
+	script := RenderEnv("bash", false, []Setting{{Name: "DCALAB_CONFIG", Value: value}}) + `printf %s "$DCALAB_CONFIG"`
 	out, err := exec.Command(sh, "-euc", script).CombinedOutput()
 	if err != nil || string(out) != value {
 		t.Errorf("%q, %v; want %q", out, err, value)
@@ -66,11 +66,11 @@ func TestUsualShell(t *testing.T) {
 		{"/bin/bash", "linux", "bash"}, {"/usr/bin/fish", "linux", "fish"}, {"/bin/zsh", "darwin", "bash"},
 		{"", "linux", "bash"}, {"", "windows", "powershell"}, {"/usr/bin/bash", "windows", "bash"},
 	} {
-		if got := usualShell(c[0], c[1]); got != c[2] {
+		if got := UsualShell(c[0], c[1]); got != c[2] {
 			t.Errorf("SHELL=%s on %s: %s, want %s", c[0], c[1], got, c[2])
 		}
 	}
-	if strings.Join(shells(), " ") != "bash zsh fish powershell" {
+	if strings.Join(Shells(), " ") != "bash zsh fish powershell" {
 		t.Error("the help names other shells")
 	}
 }
