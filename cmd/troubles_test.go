@@ -170,13 +170,13 @@ func troublePage(said map[string][]*saying, checks [][2]string) string {
 
 What can go wrong, what it means, and what to do. Each entry begins with the
 error as dcalab prints it, and what it advises below; words in capitals and …
-stand for your own names and for what was found. The id behind the title is
-shown with --verbose.
+are placeholders for your own names and for what was found. The id behind the
+title is shown with --verbose.
 
-A lab that is stuck in some way that is not here: ` + "`dcalab status`" + ` says where every
-node stands, ` + "`dcalab doctor`" + ` looks at this machine and at a swarm that was left alone
-too long, ` + "`dcalab swarm bootstrap`" + ` mends what can be mended from any state, and
-` + "`dcalab logs --bundle lab.tar.gz`" + ` packs what a helper needs. ` + "`dcalab reset`" + ` makes
+A lab that is stuck in some way that is not here: ` + "`dcalab status`" + ` shows the state of
+every node, ` + "`dcalab doctor`" + ` checks this machine and a swarm that was left alone
+too long, ` + "`dcalab swarm bootstrap`" + ` repairs what can be repaired from any state, and
+` + "`dcalab logs --bundle lab.tar.gz`" + ` packs what someone who helps you needs. ` + "`dcalab reset`" + ` makes
 clean nodes of the same machines.
 
 Vagrant's own failures have a page of their own: [vagrant-failures.md](vagrant-failures.md).
