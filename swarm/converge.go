@@ -155,7 +155,7 @@ func unfinished(command string, left, failed []Unfinished) error {
 		}
 		errs = append(errs, u.Err)
 	}
-	next = append(append(next, trouble.Advice(errors.Join(errs...))...), "see where it stands: dcalab status", "then continue: "+command)
+	next = append(append(next, trouble.Advice(errors.Join(errs...))...), "check the state: dcalab status", "then continue: "+command)
 	return &trouble.Error{ID: "swarm-unfinished", Exit: trouble.ExitUnfinished,
 		What: "the swarm is not yet what labs.yaml asks for", Why: strings.Join(why, "; "),
 		Next: next, Err: errors.Join(errs...)}

@@ -36,7 +36,7 @@ func unhealthyError(v View, nodes []string, unmet *UnmetError) error {
 	}
 	e := &trouble.Error{
 		ID: "swarm-not-standing", What: "nodes are running but the swarm is not healthy", Why: strings.Join(unmet.Missing, "; "),
-		Next: []string{"see where it stands: dcalab status", "then fix it: dcalab swarm bootstrap"},
+		Next: []string{"check the state: dcalab status", "then fix it: dcalab swarm bootstrap"},
 		Exit: trouble.ExitUnfinished, Err: errors.Join(errs...),
 	}
 	if !unmet.Hopeless {

@@ -106,7 +106,7 @@ func endPromotion(ctx context.Context, r *Run, p Plan, failed []failure, res *Re
 			if why := whyNoManager(v, n); why != "" {
 				errs = append(errs, &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: n.Name,
 					What: "it was promoted, but is not an active manager any more", Why: why,
-					Next: []string{"see where it stands: dcalab status", "if it is not running, start it: dcalab up " + n.Name}})
+					Next: []string{"check the state: dcalab status", "if it is not running, start it: dcalab up " + n.Name}})
 			}
 		}
 		return errors.Join(errs...)

@@ -171,7 +171,7 @@ func endRemoval(ctx context.Context, r *Run, p Plan, failed []failure, res *Resu
 		node := s.Node()
 		return &trouble.Error{
 			ID: "remove-unfinished", Exit: trouble.ExitUnfinished, Where: node, What: s.String(), Why: cause(node, err),
-			Next: []string{"see where it stands: dcalab status"}, Err: err,
+			Next: []string{"check the state: dcalab status"}, Err: err,
 		}
 	}))
 }

@@ -44,7 +44,7 @@ func PlanPromote(v View, names []string) (Plan, error) {
 			return p, &trouble.Error{ID: "node-down", Exit: trouble.ExitRefused, Where: m.name,
 				What: "refused to promote " + m.name,
 				Why:  whyDown(v, m) + ": a manager that does not answer would count against the quorum",
-				Next: []string{"see where it stands: dcalab status", "if it is not running, start it: dcalab up " + m.name}}
+				Next: []string{"check the state: dcalab status", "if it is not running, start it: dcalab up " + m.name}}
 		default:
 			steps = append(steps, promoteStep{on(m.name), m.ID, true})
 		}
@@ -263,14 +263,14 @@ func changeError(ctx context.Context, s Step, err error) error {
 			What: "the swarm refused to " + s.String(), Why: cause(node, err), Err: err}
 	}
 	return &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: node,
-		What: s.String(), Why: cause(node, err), Next: []string{"see where it stands: dcalab status"}, Err: err}
+		What: s.String(), Why: cause(node, err), Next: []string{"check the state: dcalab status"}, Err: err}
 }
 
 func interruptedChange(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return &trouble.Error{ID: "interrupted", Exit: trouble.ExitInterrupted, What: "interrupted",
 			Why:  "what was requested may still take effect",
-			Next: []string{"see where it stands: dcalab status"}, Err: err}
+			Next: []string{"check the state: dcalab status"}, Err: err}
 	}
 	return nil
 }

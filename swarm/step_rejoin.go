@@ -49,7 +49,7 @@ func (r *Run) rejoin(ctx context.Context, node string, steps []Step) error {
 			return err
 		default:
 			return &trouble.Error{ID: "change-unfinished", Exit: trouble.ExitUnfinished, Where: node, What: s.String(), Why: cause(node, err),
-				Next: []string{"see where it stands: dcalab status", "then continue: dcalab swarm bootstrap"}, Err: err}
+				Next: []string{"check the state: dcalab status", "then continue: dcalab swarm bootstrap"}, Err: err}
 		}
 	}
 	return nil

@@ -165,7 +165,7 @@ func noSwarmError(v View) error {
 	}
 	next := []string{"make one: dcalab swarm bootstrap"}
 	if len(silent) > 0 {
-		next = []string{"start the machines that are halted: dcalab start", "see where it stands: dcalab status", "if there never was one: dcalab swarm bootstrap"}
+		next = []string{"start the machines that are halted: dcalab start", "check the state: dcalab status", "if there never was one: dcalab swarm bootstrap"}
 	}
 	if slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return n.State == StateEngineDown }) {
 		next = slices.Insert(next, 0, "an engine may not answer for up to 20 s while its swarm elects a leader: then try again")

@@ -32,7 +32,7 @@ func (r removeOrphans) prepare(ctx context.Context, tell session.Reporter, plann
 	result, err := r.leave(ctx, tell, planned, func(v swarm.View) ([]string, error) { return orphansIn(v, list) })
 	var unsettled *UnsettledError
 	if errors.As(err, &unsettled) && unsettled.TwoSwarms {
-		unsettled.Trouble.Next = []string{"see where it stands: dcalab status"} // no other command knows orphans
+		unsettled.Trouble.Next = []string{"check the state: dcalab status"} // no other command knows orphans
 	}
 	if err == nil {
 		result.Runbook = append(result.Runbook, r.ExplainMachines(machine.Deed{Act: machine.ActDestroy, Nodes: list})...)

@@ -58,7 +58,7 @@ func (o Operator) Settled(ctx context.Context, tell session.Reporter, others ...
 	default:
 		e.Trouble = &trouble.Error{
 			ID: "no-leader", What: "look at the quorum", Why: "enough managers run, and the swarm has no leader",
-			Next: []string{"see where it stands: dcalab status"}, Exit: trouble.ExitRefused,
+			Next: []string{"check the state: dcalab status"}, Exit: trouble.ExitRefused,
 		}
 	}
 	return v, nil, e
