@@ -2,7 +2,8 @@
 # ask-all.sh SSH_CONFIG: every node's docker info over ssh, all at once.
 set -euo pipefail
 waiting=()
-for node in $(sed -n 's/^Host \([a-z][a-z0-9-]*\).*/\1/p' "$1"); do
+mapfile -t nodes < <(sed -n 's/^Host \([a-z][a-z0-9-]*\).*/\1/p' "$1")
+for node in "${nodes[@]}"; do
 	ssh -n -F "$1" "$node" docker info --format '{{.Swarm.LocalNodeState}}' >/dev/null &
 	waiting+=($!)
 done
