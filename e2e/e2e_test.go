@@ -293,6 +293,9 @@ func cleanUp(env *testscript.Env) {
 		cmd.Path = filepath.Join(filepath.SplitList(env.Getenv("PATH"))[0], "dcalab")
 		cmd.Err = nil
 		cmd.Dir = filepath.Dir(filepath.Dir(dir))
+		if _, err := os.Stat(filepath.Join(cmd.Dir, "labs.yaml")); err == nil {
+			cmd.Args = append(cmd.Args, "--config", "labs.yaml") // named, another user's is read, too
+		}
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("destroy lab in %s: %v\n%s", dir, err, out)
 		}
