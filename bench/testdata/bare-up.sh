@@ -79,7 +79,7 @@ start() {
 	JSON
 	runc --root "$dir/runc" run --detach --bundle "$disk" --pid-file "$disk/pid" "dcalab-bare-$name" </dev/null >"$disk/log" 2>&1
 	pid=$(<"$disk/pid")
-	ip link add "dcabare-$name" master $bridge up type veth peer name enp0s8 netns "$pid"
+	ip link add "dcabare${ip##*.}" master $bridge up type veth peer name enp0s8 netns "$pid"
 	nsenter --net --target "$pid" sh -c "ip link set lo up && ip address add $ip/24 dev enp0s8 && ip link set enp0s8 up"
 	until curl --silent --output /dev/null --unix-socket "/proc/$pid/root/run/docker.sock" http://engine/_ping; do
 		kill -0 "$pid"
