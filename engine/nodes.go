@@ -51,8 +51,8 @@ func nodeFrom(in swarm.Node) Node {
 // UpdateNode changes what edit changes of the node with that id; labels and
 // all else that edit leaves alone are kept. It starts again where somebody
 // else changed the node meanwhile, so edit may be called more than once, and
-// sends nothing where edit changes nothing. Promotion and demotion only become
-// the node's wished-for role here; they come true later.
+// sends nothing where edit changes nothing. Promotion and demotion only set
+// the node's desired role here; they take effect later.
 func (c *Client) UpdateNode(ctx context.Context, id string, edit func(*NodeSpec)) error {
 	roleKept := false
 	// A role that was changed between our read and our write reads like a wish

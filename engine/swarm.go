@@ -116,7 +116,7 @@ func (c *Client) Tokens(ctx context.Context) (worker, manager Secret, err error)
 	return worker, manager, err
 }
 
-// RotateToken makes a new join token for role; the old one is void at once.
+// RotateToken makes a new join token for role; the old one is invalid at once.
 func (c *Client) RotateToken(ctx context.Context, role Role) error {
 	flags := swarm.UpdateFlags{RotateWorkerToken: role == RoleWorker, RotateManagerToken: role == RoleManager}
 	return c.updateSwarm(ctx, "rotate the join token", flags, func(*SwarmSettings) {})

@@ -2,7 +2,7 @@ package machine
 
 import "github.com/dcalab/dcalab/runbook"
 
-// Deed is one call of a driver's methods, as something to tell of.
+// Deed is one call of a driver's method, as it is shown in a runbook.
 type Deed struct {
 	Act Act
 	// Nodes that it is done to, by short name; none means all of the lab.

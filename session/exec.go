@@ -18,7 +18,7 @@ type Exec struct {
 	Max int
 }
 
-// ExecReport is how the command line went. Its keys are a promise of
+// ExecReport is the result of the command line. Its JSON keys are a stable interface of
 // dcalab exec.
 type ExecReport struct {
 	Lab     string       `json:"lab" yaml:"lab"`

@@ -21,7 +21,7 @@ func (c *Cluster) Token(ctx context.Context, role engine.Role) (engine.Secret, e
 }
 
 // RotateToken makes a new join token for a role and gives it. The old one is
-// void at once; nodes that have joined stay.
+// invalid at once; nodes that have joined stay.
 func (c *Cluster) RotateToken(ctx context.Context, role engine.Role) (engine.Secret, error) {
 	r, err := c.keeper(ctx)
 	if err != nil {

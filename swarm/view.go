@@ -21,7 +21,7 @@ const (
 	StateLocked      State = "locked"      // a manager that waits for its unlock key
 	StateForeign     State = "foreign"     // in a swarm that is not the lab's
 	StateMember      State = "member"      // in the lab's swarm
-	// StateRemoved is a node that believes to be in the lab's swarm, while the
+	// StateRemoved is a node that considers itself a member of the lab's swarm, although
 	// it was removed from the swarm's node list (docker node rm --force), or was dissolved
 	// while it was down. Its engine calls itself active for as long as one cares
 	// to look (20.10, measured).
