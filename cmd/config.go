@@ -215,7 +215,7 @@ your other labs has.`,
 			case taken != "" && within != "":
 				s.warn(fmt.Sprintf("%s, which this lab has too: only one of the two can be up", taken))
 			case taken != "":
-				s.note("its subnet is %s: %s", subnet, taken)
+				s.note("chose subnet %s: %s", subnet, taken)
 			}
 			return s.recount(typed)
 		},

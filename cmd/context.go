@@ -126,8 +126,8 @@ func createContext(ctx context.Context, s *session, name string, o contextOption
 	}
 	node := plan.Node
 	if plan.Block != "" && !o.yes {
-		fmt.Fprintf(s.app.streams.Err, "in front of %s:\n\n%s\n\n", plan.SSHConfig, indented(strings.TrimSuffix(plan.Block, "\n")))
-		ok, err := ui.Confirm(ctx, s.app.streams, "put these lines there?")
+		fmt.Fprintf(s.app.streams.Err, "to be added at the top of %s:\n\n%s\n\n", plan.SSHConfig, indented(strings.TrimSuffix(plan.Block, "\n")))
+		ok, err := ui.Confirm(ctx, s.app.streams, "add these lines?")
 		if err != nil {
 			return err
 		}

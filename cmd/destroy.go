@@ -30,7 +30,7 @@ removed. This is refused when the remaining managers would have no quorum.
 		}
 		if !s.Created() {
 			if _, ok := s.OrphanedHere(); ok {
-				s.warn("the folder that led to its machines was removed, and they are still there: dcalab prune")
+				s.warn("the lab's state folder was removed, but its machines still exist: dcalab prune")
 			}
 			return nil, nothingTo(s, "destroy")
 		}

@@ -24,8 +24,8 @@ func execCommand(a *app) *cobra.Command {
 		Short: "Run a command on several nodes at once",
 		Long: `Run a command on several nodes at once: those named, all, or those that are
 managers or workers in the swarm now, as the node's ordinary user. The command
-gets its words as they were typed; a single word is a line for the shell of the
-node: dcalab exec --all -- 'uptime; df -h'.
+gets its arguments as typed; a single argument is a command line for the node's
+shell: dcalab exec --all -- 'uptime; df -h'.
 
 The output is shown as it arrives, each line with the node's name in front;
 standard error goes to standard error. With --ordered it is shown node by node,
@@ -162,7 +162,7 @@ func (s *session) chosen(ctx context.Context, which labsession.Selector) ([]lab.
 	have := s.NewPool()
 	chosen, err := have.Select(ctx, which)
 	if len(chosen.Guessed) > 0 {
-		s.warn("the swarm does not say what " + strings.Join(chosen.Guessed, ", ") + " is: taken for what labs.yaml says")
+		s.warn("the swarm does not report the role of " + strings.Join(chosen.Guessed, ", ") + ": using the role in labs.yaml")
 	}
 	if err != nil {
 		_ = have.Close()

@@ -11,11 +11,11 @@ func haltCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "halt [NODE...]", Aliases: []string{"stop"},
 		Short: "Power machines off, keeping their disks",
-		Long: `Stop the engine of each node in order and power its machine off. Its disk
+		Long: `Shut the engine of each node down cleanly and power its machine off. Its disk
 stays; dcalab start brings it back into the swarm.
 
 Halting some of the nodes is refused when the remaining managers would have no
-quorum: the swarm could not be changed any more. --force halts all the same.`,
+quorum: the swarm could not be changed any more. --force halts anyway.`,
 		Example:           "  dcalab halt\n  dcalab halt node02",
 		ValidArgsFunction: completer{a}.nodes,
 	}

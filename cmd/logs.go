@@ -34,7 +34,7 @@ version, labs.yaml in force, the output of status, status --view and doctor,
 dcalab's own log with the outcome of its commands, and of every node the end of
 the engine's log, its daemon.json, docker info, node ls, service ls, service ps,
 container ls, network ls and image ls, addresses, /etc/hosts, disks, memory and
-kernel. Join tokens, unlock keys, private keys and passwords in addresses are
+kernel. Join tokens, unlock keys, private keys and passwords in URLs are
 masked. What was packed is listed; an existing file is never overwritten.`,
 		Example: "  dcalab logs node01\n  dcalab logs node01 -f\n  dcalab logs node01 --since 10m\n  dcalab logs --bundle lab.tar.gz",
 		Args: func(c *cobra.Command, args []string) error {

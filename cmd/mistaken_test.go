@@ -170,7 +170,7 @@ func TestInitTakesAFreeSubnet(t *testing.T) {
 	status, _, story := run(t, "init", "--managers", "2")
 	text, err := os.ReadFile(lab.FileName)
 	// Which one is free is this machine's affair: a lab may be up on it.
-	took := regexp.MustCompile(`its subnet is (10\.20\.\d+\.)0/24: lab one of (.*) has 10\.20\.20\.0/24`).FindStringSubmatch(story)
+	took := regexp.MustCompile(`chose subnet (10\.20\.\d+\.)0/24: lab one in (.*) has 10\.20\.20\.0/24`).FindStringSubmatch(story)
 	if status != 0 || err != nil || took == nil || took[2] != elsewhere {
 		t.Fatalf("exit status %d, %v: %s", status, err, story)
 	}

@@ -64,9 +64,9 @@ node list. Its tasks start elsewhere. This is refused when the remaining
 managers would have no quorum. The machine stays, its engine in no swarm;
 dcalab join NODE takes it back in, as a new node.
 
-A node that does not answer cannot leave in order, and is refused. --force
-removes its entry all the same: for one that is gone for good. It never costs
-the quorum.`,
+A node that does not answer cannot leave, so its removal is refused. --force
+removes its entry anyway, for a node that is gone for good, but never where the
+quorum would be lost.`,
 		Example: example, Args: cobra.MinimumNArgs(1), ValidArgsFunction: completer{a}.nodes,
 	}
 	c.Flags().BoolVarP(&gone, "force", "f", false, "remove the entries of nodes that do not answer, too")

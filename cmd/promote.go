@@ -27,7 +27,7 @@ func demoteCommand(a *app) *cobra.Command {
 		Short: "Demote managers to workers, and wait until they have left raft",
 		Long: `Demote the named managers to workers, and wait until each has left raft. This
 is refused when the remaining managers would have no quorum, and the error shows
-the numbers; --force demotes all the same. The last manager is never demoted.`,
+the numbers; --force demotes anyway. The last manager is never demoted.`,
 		Example:           "  dcalab demote node02",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completer{a}.nodes,

@@ -84,7 +84,7 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	if ctx.Err() != nil && trouble.ExitStatus(err) != trouble.ExitInterrupted {
 		err = &trouble.Error{
 			ID: "interrupted", What: "interrupted", Why: "what was done stays",
-			Next: []string{"see the state of the lab: dcalab status", "the same command, run again, goes on from there"}, Exit: trouble.ExitInterrupted,
+			Next: []string{"see the state of the lab: dcalab status", "the same command, run again, continues from there"}, Exit: trouble.ExitInterrupted,
 		}
 	}
 	var text strings.Builder

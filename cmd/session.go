@@ -228,7 +228,7 @@ func (s *session) sudo(ctx context.Context) error {
 	sudo, err := exec.LookPath("sudo")
 	if err != nil {
 		return &trouble.Error{
-			ID: "sandbox-needs-root", What: "the sandbox driver", Why: "making namespaces, mounts and links needs root, and sudo is not installed",
+			ID: "sandbox-needs-root", What: "the sandbox driver", Why: "creating namespaces, mounts and network interfaces needs root, and sudo is not installed",
 			Next: []string{"run this command as root"}, Exit: trouble.ExitRequirement,
 		}
 	}
@@ -277,7 +277,7 @@ const (
 // noSudo is said after sudo has said why it did not run the command.
 func noSudo(s *session) error {
 	e := &trouble.Error{
-		ID: "sandbox-needs-root", What: "the sandbox driver", Why: "making namespaces, mounts and links needs root, and sudo did not run it; see sudo's message above",
+		ID: "sandbox-needs-root", What: "the sandbox driver", Why: "creating namespaces, mounts and network interfaces needs root, and sudo did not run it; see sudo's message above",
 		Next: []string{"if it needs a password and has no terminal, run this first, on a terminal: sudo -v", "if you may not use sudo here, run this command as root"}, Exit: trouble.ExitRequirement,
 	}
 	if s.Session != nil && !s.Created() {

@@ -20,8 +20,8 @@ func sshCommand(a *app) *cobra.Command {
 		Use:   "ssh NODE [COMMAND...]",
 		Short: "A shell on a node, or one command",
 		Long: `Open a shell on a node, or run one command there and exit with its status.
-The command gets its words as they were typed; a single word is a line for the
-shell of the node: dcalab ssh master -- 'uptime; df -h'. Flags before the first
+The command gets its arguments as typed; a single argument is a command line for
+the node's shell: dcalab ssh master -- 'uptime; df -h'. Flags before the first
 word of the command are dcalab's; everything after it is the command's. A --
 before the command is optional.`,
 		Example:           "  dcalab ssh master\n  dcalab ssh master docker node ls -q\n  dcalab ssh master -- docker node ls",

@@ -59,8 +59,8 @@ func tokenCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "token [worker|manager]",
 		Short: "Show the join token for workers or managers",
-		Long: `Show the token with which another machine joins the swarm: as a worker, or
-as a manager. It is a secret: it is only printed, and stored nowhere.
+		Long: `Show the token with which another machine joins the swarm: as a worker (the
+default), or as a manager. It is a secret: it is only printed, and not stored.
 
 --rotate makes a new one first; the old one is invalid at once, and nodes that
 are in the swarm already are not affected.`,

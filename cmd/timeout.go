@@ -92,7 +92,7 @@ func (s *session) bounded(ctx context.Context, told []string, work func(context.
 	}
 	return &trouble.Error{
 		ID: "condition-unmet", What: fmt.Sprintf("%s (%s)", s.app.called.Name(), limit), Why: why,
-		Next: append(trouble.Advice(err), "look at the lab: dcalab status", "the same command, run again, goes on from there; for more time: --timeout "+(2*limit).String()),
+		Next: append(trouble.Advice(err), "look at the lab: dcalab status", "the same command, run again, continues from there; for more time: --timeout "+(2*limit).String()),
 		Exit: trouble.ExitUnfinished, Err: err,
 	}
 }

@@ -154,7 +154,7 @@ func orphansFirst(ctx context.Context, s *session, nodes []lab.Node, named, prun
 	case !s.app.streams.InTerminal():
 		refused = o.RefuseOrphans(ctx)
 	case s.app.dryRun():
-		s.warn("labs.yaml no longer has " + strings.Join(slices.Sorted(maps.Keys(orphans)), ", ") + ": up asks whether to do the first of this; --prune does not ask")
+		s.warn("labs.yaml no longer has " + strings.Join(slices.Sorted(maps.Keys(orphans)), ", ") + ": up would ask before it removes them; --prune does not ask")
 	}
 	return s.operator().RemoveOrphans(), refused, nil
 }
@@ -170,7 +170,7 @@ func rehearseUp(ctx context.Context, s *session, remove lifecycle.Operation, up 
 		return err
 	}
 	if turns := up.Deferred(); len(turns) > 0 && !yes {
-		s.warn("up asks before it restarts the engines of " + strings.Join(turns, ", ") + ", which are in the swarm: tasks and containers there end; --yes does not ask")
+		s.warn("up asks before it restarts the engines of " + strings.Join(turns, ", ") + ", which are in the swarm: their tasks and containers stop; --yes does not ask")
 	}
 	return s.rehearse(append(plan.Lines, rest.Lines...), append(plan.Runbook, rest.Runbook...))
 }

@@ -95,7 +95,7 @@ func look(path string, owner Owner) (info fs.FileInfo, stranger string, err erro
 
 func notYours(path, why string) error {
 	return &trouble.Error{
-		ID: "labs-not-yours", Where: path, What: "this labs.yaml is not read", Why: why + ", and by what it says programs of its author's would run as you",
+		ID: "labs-not-yours", Where: path, What: "this labs.yaml is not read", Why: why + ", and what it names (boxes, providers) would run as you",
 		Next: []string{"whose it is: ls -l " + path, "where you trust it, copy it into a folder of your own", "or name it: dcalab --config " + path}, Exit: trouble.ExitRefused,
 	}
 }
@@ -140,8 +140,8 @@ func load(path string, owner Owner, found bool) (*File, error) {
 		case errors.Is(err, fs.ErrNotExist):
 			e.Next = []string{"dcalab init    # writes a labs.yaml to start from"}
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			e.Why = "nothing came, and no end"
-			e.Next = []string{"name a file, or see why nothing is written into it: dcalab --config FILE"}
+			e.Why = "no data arrived in time, and the input was not closed"
+			e.Next = []string{"use a file instead, or check the program that writes to this pipe: dcalab --config FILE"}
 		default:
 			e.Next = []string{"name a file that you may read: dcalab --config FILE", "who may read it: ls -l " + path}
 		}

@@ -25,7 +25,7 @@ func notTrusted(full, why string) error {
 		ID:   "state-not-trusted",
 		What: full + " is not used",
 		Why:  why,
-		Next: []string{"ls -ld " + full + "    # whose is it, and what for?", "move it away, or run dcalab as the user whose it is"},
+		Next: []string{"ls -ld " + full + "    # whose is it, and what for?", "move it away, or run dcalab as the user who owns it"},
 		Exit: trouble.ExitRefused,
 		Err:  ErrNotTrusted,
 	}

@@ -94,7 +94,7 @@ func (s *State) Vouch(r Record, known []Place) (moved bool, err error) {
 		}
 	}
 	if len(known) == 0 {
-		return false, refuse("state-foreign", "its id, "+r.ID+", is of no lab that you made on this machine: the folder came with a repository, an archive or a copy from elsewhere",
+		return false, refuse("state-foreign", "its id, "+r.ID+", belongs to no lab that you made on this machine: the folder came with a repository, an archive or a copy from elsewhere",
 			"move it away, and make a lab of your own: mv "+s.Dir()+" "+filepath.Join(s.root, s.lab+".foreign")+"; dcalab up")
 	}
 	for _, p := range known {
@@ -109,7 +109,7 @@ func (s *State) Vouch(r Record, known []Place) (moved bool, err error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		return false, refuse("state-copied", "it is a copy of the lab in "+p.Root+", and its machines are those of that one",
+		return false, refuse("state-copied", "it is a copy of the lab in "+p.Root+", and the machines belong to that lab",
 			"work on that one: cd "+p.Root, "a lab of its own for this folder: rm -r "+s.Dir()+"; dcalab up")
 	}
 	return true, nil

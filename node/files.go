@@ -474,7 +474,7 @@ func (p *Place) nameOf(path string) (string, error) {
 		name = p.Base(full)
 	}
 	if name == "" || strings.ContainsAny(name, p.Slashes()) {
-		return "", p.kind(path, "it has no name that a copy could have", "name a folder below it")
+		return "", p.kind(path, "this path has no file name to copy", "name a file or a folder below it")
 	}
 	return name, nil
 }

@@ -184,7 +184,7 @@ func TestCopyRefuses(t *testing.T) {
 		"under no folder":      {Here(), dir + "/file", dir + "/nope/x", Copy{}, "file-absent", "node01", "folder is not there"},
 		"into a file":          {Here(), dir + "/file", dir + "/old", Copy{Into: true}, "file-kind", "node01", "not a folder"},
 		"a folder onto a file": {Here(), dir + "/folder", dir + "/old", Copy{Recursive: true}, "file-kind", "node01", "not a folder"},
-		"the root has no name": {Here(), "/", dir, Copy{Recursive: true}, "file-kind", "this machine", "no name"},
+		"the root has no name": {Here(), "/", dir, Copy{Recursive: true}, "file-kind", "this machine", "no file name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			way := c.copy

@@ -59,7 +59,7 @@ func loadPins(path, alias string) (*pins, error) {
 		return nil, &trouble.Error{
 			ID: "known-hosts-unreadable", What: "read the lab's host keys, " + path, Why: why,
 			Next: []string{
-				"remove or mend that line with an editor, if you changed the file",
+				"if you changed the file: fix or remove that line with an editor",
 				"or make the nodes anew: dcalab destroy, then dcalab up",
 			},
 			Err: err,

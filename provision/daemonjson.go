@@ -183,7 +183,7 @@ func daemonJSONInvalid(err error) error {
 	return &trouble.Error{
 		ID: "daemon-json-invalid", What: "set up the engine",
 		Why:  fmt.Sprintf("/etc/docker/daemon.json is not what an engine reads: %v", err),
-		Next: []string{"mend the file in the node, or remove engine_labels, registry_mirrors and insecure_registries from labs.yaml"},
+		Next: []string{"fix the file in the node, or remove engine_labels, registry_mirrors and insecure_registries from labs.yaml"},
 		Err:  err,
 	}
 }

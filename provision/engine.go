@@ -127,7 +127,7 @@ func dies(err error) bool {
 func engineDies(ctx context.Context, c *node.Conn) error {
 	why, _ := c.Root(ctx, script(c, "last-words.sh"), nil)
 	e := &trouble.Error{
-		ID: "engine-dies", Where: c.Name(), What: "wait for the engine", Why: "it ends each time that it is started",
+		ID: "engine-dies", Where: c.Name(), What: "wait for the engine", Why: "it exits each time it is started",
 		Next: []string{
 			"fix /etc/docker/daemon.json on the node, or what else its log names: dcalab logs " + c.Name(),
 			"then: dcalab up " + c.Name(),

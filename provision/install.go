@@ -56,7 +56,7 @@ func chooseRecipe(os distribution, want lab.Engine) (recipe, error) {
 		}
 		return recipe{}, &trouble.Error{
 			ID: "distribution-unknown", What: "install the engine",
-			Why: "dcalab does not know how to on " + name,
+			Why: "dcalab does not know how to install it on " + name,
 			Next: []string{
 				"install Docker Engine in the node by hand, then run the same command again",
 				"or name a box of Debian, Ubuntu, AlmaLinux, Rocky, CentOS, RHEL or Fedora in labs.yaml",
@@ -196,7 +196,7 @@ func explainInstall(node, output string, err error) error {
 	return &trouble.Error{
 		ID: "engine-install-failed", Where: node, What: "install the engine",
 		Why:  "the package manager ended with an error:\n" + tail,
-		Next: []string{"dcalab ssh " + node + "    # look, mend, and run the same command again"},
+		Next: []string{"dcalab ssh " + node + "    # find and fix the problem, then run the same command again"},
 		Err:  err,
 	}
 }

@@ -199,7 +199,7 @@ func (p *Pool) Copy(ctx context.Context, transfers Transfers, o CopyOptions, r R
 	skipped = slices.Concat(left...)
 	if ctx.Err() != nil {
 		return skipped, &trouble.Error{
-			ID: "interrupted", What: "interrupted", Why: "files that were copied stay; none is there in part",
+			ID: "interrupted", What: "interrupted", Why: "files that were copied stay; none is incomplete",
 			Next: []string{"the same command, run again, copies all of them"}, Exit: trouble.ExitInterrupted, Err: ctx.Err(),
 		}
 	}

@@ -100,7 +100,7 @@ func Inventory(ctx context.Context, set Settings, refresh bool) (labs []Entry, n
 	for _, r := range set.OrphanedLabs() {
 		e := Entry{
 			Place: r.Place, Driver: r.Driver, State: LabOrphaned, Nodes: -1, Running: -1, Created: r.Created,
-			Note: "no folder holds it any more, and its machines are still there: dcalab prune",
+			Note: "its folder is gone, and its machines still exist: dcalab prune",
 		}
 		if one, err := set.OpenOrphaned(r); err == nil {
 			if left, err := one.Orphans(ctx); err == nil {
@@ -152,7 +152,7 @@ func (set Settings) glance(p lab.Place, file *lab.File) (*Session, Entry) {
 	default:
 		var kept bool
 		if kept, err = s.assume(file); kept {
-			e.Note = FileName(file) + " no longer has it: it is shown as it was when it was last brought up"
+			e.Note = FileName(file) + " no longer has it: shown with its settings from the last dcalab up"
 		}
 		l = s.lab
 	}

@@ -103,7 +103,7 @@ func (s *OnDisk) NotOrphaned() error {
 	}
 	return &trouble.Error{
 		ID: "lab-orphaned", What: "lab " + s.lab.Name, Exit: trouble.ExitRefused,
-		Why:  "its machines are still there, and the folder that led to them, " + s.state.Dir() + ", was removed" + since,
+		Why:  "its machines still exist, but its state folder, " + s.state.Dir() + ", was removed" + since,
 		Next: []string{"remove them, with all that is on them: dcalab prune", "or put that folder back, from a backup, and go on"},
 	}
 }

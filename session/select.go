@@ -109,7 +109,7 @@ func (p *Pool) Select(ctx context.Context, o Selector) (Selection, error) {
 		if o.Workers {
 			what = "worker"
 		}
-		return out, &trouble.Error{ID: "no-such-nodes", Why: fmt.Sprintf("lab %s has no %s", s.lab.Name, what), Next: []string{"who is what: dcalab status"}}
+		return out, &trouble.Error{ID: "no-such-nodes", Why: fmt.Sprintf("lab %s has no %s", s.lab.Name, what), Next: []string{"the role of each node: dcalab status"}}
 	}
 	return out, nil
 }

@@ -107,7 +107,7 @@ func (set Settings) Load() (*lab.File, error) {
 		if filepath.Dir(path) == dir && len(Made(filepath.Join(dir, lab.StateFolder))) == 0 {
 			return nil, misspelt(path)
 		}
-		set.warn(path + " is not read: dcalab reads labs.yaml, which is how it is to be called, or name it: dcalab --config " + path)
+		set.warn(path + " is not read: the file must be called labs.yaml; rename it, or use it with: dcalab --config " + path)
 	}
 	if found.Path != "" {
 		return lab.LoadFound(found.Path, set.User)
@@ -150,7 +150,7 @@ func (set Settings) Wanted() (Wanted, error) {
 		if !ok {
 			return Wanted{}, err
 		}
-		set.warn(fmt.Sprintf("%s no longer has lab %s: it is taken as it was when it was last brought up", FileName(file), set.Lab))
+		set.warn(fmt.Sprintf("%s no longer has lab %s: using its settings from the last dcalab up", FileName(file), set.Lab))
 		w.Lab = kept
 	}
 	if c := set.Driver; c.Value != "" {

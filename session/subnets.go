@@ -43,16 +43,16 @@ func (set Settings) Taken() []Taken {
 			continue
 		}
 		if of, err := netip.ParsePrefix(record.Subnet); err == nil {
-			out = append(out, Taken{of, fmt.Sprintf("lab %s of %s", p.Lab, p.Root)})
+			out = append(out, Taken{of, fmt.Sprintf("lab %s in %s", p.Lab, p.Root)})
 		}
 	}
 	links, _ := machine.Interfaces()
 	for _, n := range links {
-		out = append(out, Taken{n.Addr.Masked(), "the link " + n.Interface + " of this machine"})
+		out = append(out, Taken{n.Addr.Masked(), "interface " + n.Interface + " of this machine"})
 	}
 	routes, _ := os.ReadFile("/proc/net/route") // of Linux alone
 	for _, n := range machine.ParseRoutes(string(routes)) {
-		out = append(out, Taken{n.Addr, "the route of this machine through " + n.Interface})
+		out = append(out, Taken{n.Addr, "a route of this machine through " + n.Interface})
 	}
 	return out
 }

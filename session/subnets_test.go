@@ -22,7 +22,7 @@ func TestTakenNetworks(t *testing.T) {
 	if !slices.ContainsFunc(taken, func(n session.Taken) bool { return n.Contains(netip.MustParseAddr("127.0.0.1")) }) {
 		t.Error("no link of this machine is the loopback")
 	}
-	want := "lab small of " + s.Place().Root + " has 10.20.77.0/24"
+	want := "lab small in " + s.Place().Root + " has 10.20.77.0/24"
 	if got := session.Whose(netip.MustParsePrefix("10.20.0.0/16"), taken); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -467,10 +467,10 @@ func warningsOf(v View) []string {
 		}
 	}
 	for _, e := range v.Stale {
-		out = append(out, fmt.Sprintf("the swarm's list has a stale entry of %s (%s)", e.Lab, e.ID))
+		out = append(out, fmt.Sprintf("the swarm's node list has a stale entry for %s (%s)", e.Lab, e.ID))
 	}
 	for _, e := range v.Unknown {
-		out = append(out, fmt.Sprintf("the swarm's list has a node that is not the lab's: %s (%s)", e.Hostname, e.ID))
+		out = append(out, fmt.Sprintf("the swarm's node list has a node that does not belong to the lab: %s (%s)", e.Hostname, e.ID))
 	}
 	return out
 }

@@ -76,7 +76,7 @@ func (v View) GuardStopping(nodes ...string) error {
 	return &trouble.Error{
 		ID: "quorum-would-be-lost", Exit: trouble.ExitRefused,
 		What: "refused to stop " + who,
-		Why: fmt.Sprintf("the swarm has %s, %d reachable; without %s %d would be reachable, and the majority of %d is %d",
+		Why: fmt.Sprintf("the swarm has %s, %d reachable; without %s only %d would be reachable, and the majority of %d is %d",
 			managers(v.Quorum.Managers), v.Quorum.Reachable, who, after.Reachable, after.Managers, after.Majority),
 		Next: []string{next},
 	}

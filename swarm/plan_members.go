@@ -198,7 +198,7 @@ func (p *planner) configure() []Step {
 		set.Autolock = &want.Autolock
 	}
 	warn := func(what string, wanted, is any) {
-		p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("the lab wants %s %v, and the swarm has %v: only a new swarm can change that (dcalab swarm dissolve, then dcalab swarm bootstrap)", what, wanted, is))
+		p.out.Warnings = append(p.out.Warnings, fmt.Sprintf("labs.yaml sets %s to %v, and the swarm has %v: only a new swarm can change that (dcalab swarm dissolve, then dcalab swarm bootstrap)", what, wanted, is))
 	}
 	if !want.Unsaid.DefaultAddrPool && len(want.DefaultAddrPool) > 0 && !slices.Equal(want.DefaultAddrPool, have.Pools) {
 		is := fmt.Sprint(have.Pools)

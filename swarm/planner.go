@@ -206,12 +206,12 @@ func (p *planner) planNewSwarm() error {
 			next = []string{"create the lab's nodes: dcalab up --swarm"}
 		}
 		return &trouble.Error{ID: "managers-absent", Exit: trouble.ExitRefused, What: "start a swarm",
-			Why:  "no node that labs.yaml calls manager exists (" + named(managers) + ")",
+			Why:  "no machine exists for a node with role: manager in labs.yaml (" + named(managers) + ")",
 			Next: next, Err: ErrAbsent}
 	}
 	if first == nil {
 		return &trouble.Error{ID: "no-manager", Exit: trouble.ExitConfig, What: "start a swarm",
-			Why: "labs.yaml calls no node a manager"}
+			Why: "no node in labs.yaml has role: manager"}
 	}
 	s, w := p.lab.Swarm, p.node(*first)
 	opts := engine.InitOptions{

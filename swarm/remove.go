@@ -93,7 +93,7 @@ func guardLastIdentifyingManager(v View, going []member) error {
 	}
 	e := &trouble.Error{
 		ID: "last-wanted-manager", Exit: trouble.ExitRefused,
-		What: "refused to remove the last member that labs.yaml calls a manager",
+		What: "refused to remove the last member with role: manager in labs.yaml",
 		Why:  "dcalab recognises the lab's swarm by a member that has role: manager in labs.yaml; the rest (" + strings.Join(stay, ", ") + ") would look like another swarm",
 		Next: []string{
 			"set role: manager for one of them in labs.yaml first, then remove",

@@ -438,7 +438,7 @@ func (l *live) draw(now time.Time) []string {
 	switch {
 	case l.shown.IsZero():
 		if l.err == nil {
-			body = []string{"", "looking…"}
+			body = []string{"", "loading…"}
 		}
 	case l.open != "":
 		body = l.details(max(1, room()))
@@ -472,16 +472,16 @@ func (l *live) titleLine(now time.Time) string {
 	age := ""
 	switch {
 	case l.busy && now.Sub(l.asked) >= 2*time.Second && !l.shown.IsZero():
-		age = paint(fmt.Sprintf("looking for %s; what is shown is %s old", Duration(now.Sub(l.asked)), Duration(now.Sub(l.shown))), toneWarn, l.o.Color)
+		age = paint(fmt.Sprintf("refreshing for %s; data is %s old", Duration(now.Sub(l.asked)), Duration(now.Sub(l.shown))), toneWarn, l.o.Color)
 	case l.busy && now.Sub(l.asked) >= 2*time.Second:
-		age = paint("looking for "+Duration(now.Sub(l.asked)), toneWarn, l.o.Color)
+		age = paint("refreshing for "+Duration(now.Sub(l.asked)), toneWarn, l.o.Color)
 	case l.shown.IsZero():
 	case l.err != nil:
-		age = paint(fmt.Sprintf("what is shown is %s old", Duration(now.Sub(l.shown))), toneWarn, l.o.Color)
+		age = paint(fmt.Sprintf("data is %s old", Duration(now.Sub(l.shown))), toneWarn, l.o.Color)
 	case l.picture.Stale != "":
 		age = paint(plainText(l.picture.Stale), toneWarn, l.o.Color)
 	default:
-		age = paint("looked "+Duration(now.Sub(l.shown))+" ago", toneFaint, l.o.Color)
+		age = paint("refreshed "+Duration(now.Sub(l.shown))+" ago", toneFaint, l.o.Color)
 	}
 	gap := l.columns - lipgloss.Width(title) - lipgloss.Width(age)
 	switch {
@@ -802,8 +802,8 @@ func (l *live) footLines() []string {
 	var lines []string
 	for _, line := range []string{
 		"up/down or k/j: choose, or scroll   enter: details   esc: back",
-		fmt.Sprintf("%s: sort by %s (again: the other way round)   o: as they come", strings.Join(keys, " "), strings.Join(titles, ", ")),
-		fmt.Sprintf("> chosen   * changed in the last %s   ?: no help   q, Ctrl-C: quit", highlight),
+		fmt.Sprintf("%s: sort by %s (again: the other way round)   o: labs.yaml order", strings.Join(keys, " "), strings.Join(titles, ", ")),
+		fmt.Sprintf("> chosen   * changed in the last %s   ?: close help   q, Ctrl-C: quit", highlight),
 	} {
 		for _, part := range l.wrap(line) {
 			lines = append(lines, paint(part, toneFaint, l.o.Color))

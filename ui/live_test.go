@@ -180,7 +180,7 @@ func story() (whole, broken Picture) {
 		row("node02", "running", "manager (Leader)", "Ready", "3", "20.10.24", "10.20.20.120"),
 		row("node10", "running", "worker", "Ready", "1", "20.10.24", "10.20.20.130"),
 	}
-	broken.Warnings = []string{"the swarm's list has a stale entry of node10 (xw3k9u1c0v7t)"}
+	broken.Warnings = []string{"the swarm's node list has a stale entry for node10 (xw3k9u1c0v7t)"}
 	return whole, broken
 }
 
@@ -192,11 +192,11 @@ func TestLiveViewIsTheOneInTheDocumentation(t *testing.T) {
 	p.eventually("four nodes", shows("lab dca (sandbox)", "■ ■ │ ■", "master, for at least 0.0s", "> master", "node10"))
 	p.clock.move(90 * time.Second)
 	p.show(broken)
-	p.eventually("the change", shows("looked 0.0s ago", "node02, for 0.0s (before: master)"))
+	p.eventually("the change", shows("refreshed 0.0s ago", "node02, for 0.0s (before: master)"))
 	p.clock.move(3 * time.Second)
 	p.show(broken)
 	p.press("s?")
-	p.eventually("the change, three seconds old, the worst first", shows("looked 0.0s ago", "node02, for 3.0s (before: master)", "■ ■ │ □", ">*master",
+	p.eventually("the change, three seconds old, the worst first", shows("refreshed 0.0s ago", "node02, for 3.0s (before: master)", "■ ■ │ □", ">*master",
 		"master  state: Ready → Down", "STATE ▾", "q, Ctrl-C: quit"))
 	got := strings.Join(p.lines(), "\n") + "\n"
 	const golden = "testdata/live-view.txt"
@@ -309,19 +309,19 @@ func TestLiveKeys(t *testing.T) {
 func TestLiveIsNeverBlockedByALook(t *testing.T) {
 	p := play(t, 112, 20, false)
 	whole, broken := story()
-	p.eventually("nothing yet", shows("looking…"))
+	p.eventually("nothing yet", shows("loading…"))
 	p.clock.move(5 * time.Second)
-	p.eventually("how long already", shows("looking for 5.0s"))
+	p.eventually("how long already", shows("refreshing for 5.0s"))
 	p.show(whole)
-	p.eventually("the table", shows("> master", "looked 0.0s ago"))
+	p.eventually("the table", shows("> master", "refreshed 0.0s ago"))
 	p.clock.move(18 * time.Second)
-	p.eventually("the age of what is shown", shows("looking for 18s; what is shown is 18s old"))
+	p.eventually("the age of what is shown", shows("refreshing for 18s; data is 18s old"))
 	p.press("j\r")
 	p.eventually("details meanwhile", shows("› node01", "id-of-node01"))
 	p.show(broken)
-	p.eventually("the details anew, and fresh", shows("› node01", "looked 0.0s ago"))
+	p.eventually("the details anew, and fresh", shows("› node01", "refreshed 0.0s ago"))
 	p.answer(func() (Picture, error) { return Picture{}, errors.New("labs.yaml: line 3: what is this?") })
-	p.eventually("the error above what was known", shows("error: labs.yaml: line 3: what is this?", "what is shown is 0.0s old", "id-of-node01"))
+	p.eventually("the error above what was known", shows("error: labs.yaml: line 3: what is this?", "data is 0.0s old", "id-of-node01"))
 	p.show(whole)
 	p.eventually("it goes on", func(l []string) bool { return !shows("error:")(l) })
 	p.press("q")
@@ -375,7 +375,7 @@ func TestLiveEndsInOrder(t *testing.T) {
 	})
 	t.Run("before the first look has ended", func(t *testing.T) {
 		p := play(t, 80, 20, false)
-		p.eventually("nothing yet", shows("looking…"))
+		p.eventually("nothing yet", shows("loading…"))
 		p.press("q")
 		if end := p.leaves(); end != nil {
 			t.Errorf("got %v", end)

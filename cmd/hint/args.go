@@ -28,13 +28,13 @@ func requiredArgs(path string) (required, bool) {
 		"join": several, "remove": several, "swarm leave": several,
 		"ssh":              {1, "the name of a node", []string{"dcalab ssh NODE", "dcalab ssh NODE -- COMMAND"}, true},
 		"logs":             {1, "the name of a node", []string{"dcalab logs NODE", "all logs in one file: dcalab logs --bundle lab.tar.gz"}, true},
-		"exec":             {1, "nodes, and a command behind --", []string{"dcalab exec NODE... -- COMMAND", "dcalab exec --all -- COMMAND"}, true},
+		"exec":             {1, "nodes, and a command after --", []string{"dcalab exec NODE... -- COMMAND", "dcalab exec --all -- COMMAND"}, true},
 		"wait":             {1, "a condition", []string{"dcalab wait CONDITION [NODE...]", "the conditions are leader, quorum, answers, ready, reachable, healthy, left"}, false},
 		"cp":               {2, "a source and a target", []string{"to a node: dcalab cp FILE NODE:", "from one: dcalab cp NODE:FILE ."}, true},
 		"label set":        {2, "a node and a label", []string{"dcalab label set NODE KEY=VALUE"}, true},
 		"label rm":         {2, "a node and the key of a label", []string{"dcalab label rm NODE KEY"}, true},
 		"image load":       {1, "an image", []string{"dcalab image load FILE.tar", "dcalab image load NAME:TAG, where the Docker of this machine has it", "dcalab image load demo, which needs nothing"}, false},
-		"vagrant":          {1, "what Vagrant is to do, behind --", []string{"dcalab vagrant -- status"}, false},
+		"vagrant":          {1, "Vagrant's arguments, after --", []string{"dcalab vagrant -- status"}, false},
 		"snapshot save":    {1, "a name for the snapshot", []string{"dcalab snapshot save NAME"}, false},
 		"snapshot restore": {1, "the name of a snapshot", []string{"dcalab snapshot restore NAME", "which there are: dcalab snapshot list"}, false},
 		"snapshot delete":  {1, "the name of a snapshot", []string{"dcalab snapshot delete NAME", "which there are: dcalab snapshot list"}, false},
@@ -106,7 +106,7 @@ func (a Advisor) wrongArgOrder(c *cobra.Command, args []string) error {
 	if path == "context create" {
 		if isNode(args[0]) && !c.Flags().Changed("node") {
 			return Usage(fmt.Sprintf("%q is a node, and would be the name of the context", args[0]), "a context that reaches it: dcalab context create --node "+args[0],
-				fmt.Sprintf("one of that name all the same: dcalab context create %s --node %[1]s", args[0]), seeHelp(c))
+				fmt.Sprintf("one of that name anyway: dcalab context create %s --node %[1]s", args[0]), seeHelp(c))
 		}
 		return nil
 	}
@@ -118,7 +118,7 @@ func (a Advisor) wrongArgOrder(c *cobra.Command, args []string) error {
 		if len(command) == 0 {
 			command = []string{"status"}
 		}
-		return Usage(fmt.Sprintf("%q is a node, and what Vagrant is to do comes first", args[0]),
+		return Usage(fmt.Sprintf("%q is a node, and Vagrant's arguments come first", args[0]),
 			"did you mean: dcalab vagrant -- "+a.Quote(slices.Insert(slices.Clone(command), 1, args[0])...), seeHelp(c))
 	}
 	last := len(args) - 1

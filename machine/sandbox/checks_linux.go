@@ -36,7 +36,7 @@ func needRoot() error {
 		return nil
 	}
 	return &trouble.Error{
-		ID: "sandbox-needs-root", What: "the sandbox driver", Why: "making namespaces, mounts and links needs root",
+		ID: "sandbox-needs-root", What: "the sandbox driver", Why: "creating namespaces, mounts and network interfaces needs root",
 		Next: []string{"run the same command with sudo"}, Exit: trouble.ExitRequirement,
 	}
 }
@@ -65,7 +65,7 @@ func (k *checks) Examine(context.Context) []machine.Check {
 func (k *checks) Limits(context.Context) []string {
 	limits := append(k.lacks(), "root in a node, or in a privileged container there, is root on this machine")
 	if forwards() {
-		limits = append(limits, "ip_forward of this machine is switched on while labs are up, for their way out; nothing gets in to the nodes")
+		limits = append(limits, "IP forwarding on this machine is on while labs are up, so that nodes reach the internet; the LAN cannot reach the nodes")
 	}
 	return limits
 }
@@ -106,7 +106,7 @@ func checkRoot(uid int) machine.Check {
 		return c.OK("this is root")
 	}
 	if _, err := exec.LookPath("sudo"); err != nil {
-		return c.Failure("making namespaces, mounts and links needs root, and sudo is not installed", machine.Advise("run dcalab as root"))
+		return c.Failure("creating namespaces, mounts and network interfaces needs root, and sudo is not installed", machine.Advise("run dcalab as root"))
 	}
 	return c.OK("commands that make or remove machines run themselves through sudo")
 }
@@ -161,7 +161,7 @@ func checkCgroups() machine.Check {
 }
 
 func checkLinks(root bool) machine.Check {
-	c := machine.Check{ID: "links", What: "the kernel's links"}
+	c := machine.Check{ID: "links", What: "kernel network drivers"}
 	if !root {
 		return forRoot(c)
 	}

@@ -217,7 +217,7 @@ func TestForwardingIsKeptPerNetworkNamespace(t *testing.T) {
 	if !forwards() || strings.TrimSpace(readText(forwardSwitch)) != "1" {
 		t.Fatal("forwarding is not on, or not remembered")
 	}
-	if limits := strings.Join(f.driver().Limits(t.Context()), "\n"); !strings.Contains(limits, "ip_forward") {
+	if limits := strings.Join(f.driver().Limits(t.Context()), "\n"); !strings.Contains(limits, "IP forwarding") {
 		t.Errorf("nothing is said of forwarding: %q", limits)
 	}
 	// In another network namespace it is on already, and stays so when the last

@@ -81,7 +81,7 @@ func (d dotfile) takeOver() (*os.Root, error) {
 		}
 		return nil, &trouble.Error{
 			ID: "vagrant-folder-missing", What: "look for the machines of lab " + d.lab.Name,
-			Why: "it has had some, and Vagrant's notes on them are not in " + d.path(),
+			Why: "machines were created for it, but Vagrant's records of them are not in " + d.path(),
 			Next: []string{
 				"if XDG_STATE_HOME or HOME was another one when they were made: set it as it was",
 				"if you know that they are gone: remove " + filepath.Join(d.state.Dir(), memoryFile),

@@ -19,7 +19,7 @@ func boxCauses() []cause {
 		{
 			ID: "vagrant-tls", What: "the box's server is not trusted",
 			Text: `SSL certificate problem|SSL: no alternative certificate|unable to get local issuer certificate|schannel: .*(certificate|revocation)|certificate verify failed`,
-			Next: say("see that this computer's clock is right", "behind a proxy that looks into connections, give Vagrant its certificate: export SSL_CERT_FILE=/path/to/proxy.pem (Windows: setx SSL_CERT_FILE C:\\path\\proxy.pem)"),
+			Next: say("see that this computer's clock is right", "behind a proxy that intercepts TLS, give Vagrant its certificate: export SSL_CERT_FILE=/path/to/proxy.pem (Windows: setx SSL_CERT_FILE C:\\path\\proxy.pem)"),
 			Exit: trouble.ExitRequirement,
 		},
 		{
@@ -69,7 +69,7 @@ func boxCauses() []cause {
 			Exit:    trouble.ExitRequirement,
 		},
 		{
-			ID: "vagrant-box-checksum", What: "the box that came is not the one that was announced",
+			ID: "vagrant-box-checksum", What: "the downloaded box does not match its checksum",
 			Classes: []string{"BoxChecksumMismatch", "DownloaderChecksumError"},
 			Text:    `checksum of the downloaded box did not match|calculated checksum of the requested file does not match`,
 			Next:    say("run the same command again: Vagrant has thrown away what it got", "if it comes again, something on the way changes downloads (a proxy, a mirror), or the box was published wrong: use another network, or another box"),

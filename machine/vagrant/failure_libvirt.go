@@ -18,14 +18,14 @@ func libvirtCauses() []cause {
 			Exit: trouble.ExitRequirement,
 		},
 		{
-			ID: "vagrant-libvirt-connection", What: "Vagrant cannot speak to libvirt",
+			ID: "vagrant-libvirt-connection", What: "Vagrant cannot connect to libvirt",
 			Classes: []string{"FogLibvirtConnectionError"},
 			Text:    `Error while connecting to Libvirt`,
 			Next:    say("see what libvirt says itself: virsh -c qemu:///system list", "see what each provider lacks: dcalab doctor"),
 			Exit:    trouble.ExitRequirement,
 		},
 		{
-			ID: "vagrant-libvirt-network-taken", What: "the addresses of a network of the lab are another's",
+			ID: "vagrant-libvirt-network-taken", What: "another network already uses the addresses of a network of the lab",
 			Text: `Network is already in use by interface|Failed to add IP address \S+ to \S+: (File exists|Address already in use)|error creating bridge interface \S+: File exists|failed to create listening socket for .*Address already in use|bridge name '[^']*' already in use`,
 			Next: say("see the networks of libvirt and of this machine: virsh -c qemu:///system net-list --all; ip -brief address", "remove the one that is in the way (virsh net-destroy NAME, virsh net-undefine NAME; VirtualBox's: VBoxManage hostonlyif remove NAME)", "or give the lab another subnet in labs.yaml"),
 			Exit: trouble.ExitRequirement,
@@ -42,7 +42,7 @@ func libvirtCauses() []cause {
 			Classes: []string{"CreateNetworkError", "ActivateNetworkError", "AutostartNetworkError"},
 			Text:    `Network '[^']+' is not active|network '[^']+' is not active|Failed to (find path for|run) dnsmasq|dnsmasq(' binary| binary)?: No such file|Failed to (apply|initialize) firewall|Error while activating network|Error while setting up autostart on network|Error occurred while creating new network`,
 			Next: say(
-				"start it and hear why it does not: virsh -c qemu:///system net-start NAME (virsh -c qemu:///system net-list --all shows the names)",
+				"start it and see the error: virsh -c qemu:///system net-start NAME (virsh -c qemu:///system net-list --all shows the names)",
 				"libvirt needs dnsmasq and iptables (Debian, Ubuntu): sudo apt install dnsmasq-base iptables",
 				"after a change of the firewall: sudo systemctl restart libvirtd",
 			),

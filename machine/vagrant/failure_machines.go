@@ -118,7 +118,7 @@ func machineCauses() []cause {
 			ID: "vagrant-synced-folder", What: "a folder was to be shared with the machine",
 			Classes: []string{"NFSBadExports", "NFSCantReadExports", "NFSClientNotInstalledInGuest", "NFSDupePerms", "NFSExportsFailed", "NFSMountFailed", "NFSNoGuestIP", "NFSNoHostIP", "NFSNoHostonlyNetwork", "NFSNoNetwork", "NFSNotSupported", "NoDefaultSyncedFolderImpl", "SyncedFolderUnusable", "VirtualBoxMountFailed", "VirtualBoxMountNotSupportedBSD", "ParallelsMountFailed", "LinuxMountFailed", "SharedFolderCreateFailed", "RSyncError", "RSyncNotFound", "RSyncNotInstalledInGuest", "GuestMissingHGFS"}, Machine: true,
 			Text: `NFS is reporting that your exports file is invalid|Mounting NFS shared folders failed|machine doesn't support NFS|unable to mount (VirtualBox|Parallels Desktop) shared folders|Failed to mount folders in Linux guest|"rsync" (could not be found|was not detected)|synced folder type '[^']*' is reporting as unusable`,
-			Next: say("dcalab shares none; the wish comes from ~/.vagrant.d/Vagrantfile or from the box: see config.vm.synced_folder in the first", "the machine runs all the same: dcalab up goes on"),
+			Next: say("dcalab shares none; the wish comes from ~/.vagrant.d/Vagrantfile or from the box: see config.vm.synced_folder in the first", "the machine runs anyway: dcalab up continues"),
 			Exit: trouble.ExitFailure,
 		},
 		{

@@ -58,9 +58,9 @@ func providerCauses() []cause {
 			Classes: []string{"VirtualBoxInstallIncomplete", "VBoxManageLaunchError", "VirtualBoxVersionEmpty", "VirtualBoxMachineFolderNotFound", "VirtualBoxNoName"},
 			Text:    `VirtualBox is complaining that the installation is incomplete|There was an error running VBoxManage\.|calls to detect the version are returning empty`,
 			Next: on(
-				[]string{"hear it from VirtualBox itself: VBoxManage --version", "install virtualbox-dkms and the kernel's headers (Debian, Ubuntu), or install VirtualBox again"},
-				[]string{"hear it from VirtualBox itself: VBoxManage --version", "install VirtualBox again, and restart"},
-				[]string{"hear it from VirtualBox itself: & \"$Env:VBOX_MSI_INSTALL_PATH\\VBoxManage.exe\" --version", "install VirtualBox again, as administrator, and restart"},
+				[]string{"see VirtualBox's own message: VBoxManage --version", "install virtualbox-dkms and the kernel's headers (Debian, Ubuntu), or install VirtualBox again"},
+				[]string{"see VirtualBox's own message: VBoxManage --version", "install VirtualBox again, and restart"},
+				[]string{"see VirtualBox's own message: & \"$Env:VBOX_MSI_INSTALL_PATH\\VBoxManage.exe\" --version", "install VirtualBox again, as administrator, and restart"},
 			),
 			Exit: trouble.ExitRequirement,
 		},
@@ -90,7 +90,7 @@ func providerCauses() []cause {
 			Exit: trouble.ExitRequirement,
 		},
 		{
-			ID: "vagrant-network-taken", What: "the lab's subnet is another network's",
+			ID: "vagrant-network-taken", What: "another network already uses the lab's subnet",
 			Classes: []string{"NetworkCollision", "NetworkingHostOnlyCollision", "VMNetDeviceRouteConflict", "NetworkDHCPAlreadyAttached"},
 			Text:    `The specified host network collides with a non-hostonly network|The host only network with the IP '[^']*' would collide|its routes collide with another device`,
 			Next:    say("see what has it: dcalab doctor", "free it (a VPN, another hypervisor's network, another lab), or give this lab another subnet in labs.yaml"),

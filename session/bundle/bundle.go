@@ -238,7 +238,7 @@ func endOf(path string, bytes int64, w io.Writer) error {
 func readme(s *session.Session, notes []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Lab %s (driver %s), packed by dcalab at %s.\n", s.Lab().Name, s.Driver().Name(), time.Now().UTC().Format(time.RFC3339))
-	b.WriteString("Join tokens, unlock keys, private keys and passwords in addresses are masked.\n")
+	b.WriteString("Join tokens, unlock keys, private keys and passwords in URLs are masked.\n")
 	b.WriteString("nodes/NODE/ holds what each node said; the first line of a file is the command.\n")
 	if len(notes) > 0 {
 		b.WriteString("\nNot in here:\n")

@@ -125,7 +125,7 @@ func (c Contexts) PlanCreate(ctx context.Context, name string, choose func() (st
 	}
 	if withBlock(text, block, c.Lab) != text {
 		p.Block = block
-		p.add(fmt.Sprintf("put %d lines in front of %s", strings.Count(block, "\n"), path), prependCommands(path, block, text != "")...)
+		p.add(fmt.Sprintf("add %d lines at the top of %s", strings.Count(block, "\n"), path), prependCommands(path, block, text != "")...)
 	}
 	p.set = []string{"context", verb, name, "--description", c.description(), "--docker", "host=ssh://" + node.SSHAlias(c.Lab, p.Node)}
 	p.add(fmt.Sprintf("docker context %s %s, which reaches %s", verb, name, p.Node), runbook.Line(append([]string{"docker"}, p.set...)...))
@@ -240,7 +240,7 @@ func (c Contexts) refuseRoot() error {
 func foreignContext(name string, c dockerContext) error {
 	e := &trouble.Error{
 		ID: "context-foreign", What: "context " + name, Exit: trouble.ExitRefused,
-		Why:  "there is one of that name that is not this lab's, and it is left alone",
+		Why:  "a context of that name exists that does not belong to this lab; it was left alone",
 		Next: []string{"what it is: docker context inspect " + name, "another name: dcalab context create NAME"},
 	}
 	if c.description != "" {

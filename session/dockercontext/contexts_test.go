@@ -251,7 +251,7 @@ func TestAContextComesAndGoes(t *testing.T) {
 			t.Errorf("%s reaches %s", name, got)
 		}
 	}
-	create("dcalab-dca", "master", "put 5 lines in front of "+config, "docker context create dcalab-dca, which reaches master")
+	create("dcalab-dca", "master", "add 5 lines at the top of "+config, "docker context create dcalab-dca, which reaches master")
 	create("dcalab-dca", "node01", "docker context update dcalab-dca, which reaches node01")
 	create("second", "master", "docker context create second, which reaches master")
 	if exists, err := c.Exists(t.Context(), "second"); !exists || err != nil {

@@ -229,11 +229,11 @@ func checkOrphans(set session.Settings) machine.Check {
 	c := machine.Check{ID: "orphaned-labs", What: "labs without a folder"}
 	var words []string
 	for _, p := range set.OrphanedLabs() {
-		words = append(words, fmt.Sprintf("the folder of lab %s, %s, is gone or holds it no more, and its machines are still there", p.Lab, p.Root))
+		words = append(words, fmt.Sprintf("the folder of lab %s, %s, is gone or no longer contains it, but its machines still exist", p.Lab, p.Root))
 	}
 	if len(words) == 0 {
 		return c.OK("there are none")
 	}
 	return c.Warning(strings.Join(words, "; "), machine.Advise("remove them, with all that is on them: dcalab prune"),
-		machine.Advise("of one that was moved: dcalab status in its folder"))
+		machine.Advise("if the folder was only moved: run dcalab status in it"))
 }

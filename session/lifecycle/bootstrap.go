@@ -89,7 +89,7 @@ func (b bootstrap) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 	case done == 0 && len(result.Warnings) > 0:
 		out.Notes = append(out.Notes, "nothing to do for bootstrap: see the warnings above")
 	case done == 0:
-		out.Notes = append(out.Notes, "nothing to do: the swarm is as labs.yaml wants it")
+		out.Notes = append(out.Notes, "nothing to do: the swarm is as labs.yaml describes it")
 	}
 	out.Notes = append(out.Notes, fmt.Sprintf("swarm %s: %s", result.View.Cluster, result.View.Quorum))
 	if len(b.options.Only) == 0 && done > 0 && b.Lab().Swarm.Autolock {

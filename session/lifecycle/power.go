@@ -167,9 +167,9 @@ func (o starter) planPower(ctx context.Context, p *Plan, nodes []lab.Node, act m
 			box := ""
 			if boxes {
 				box = n.Box
-				p.add("%s: make its machine, of the box %s", n.Name, n.Box)
+				p.add("%s: create its machine from box %s", n.Name, n.Box)
 			} else {
-				p.add("%s: make its machine", n.Name)
+				p.add("%s: create its machine", n.Name)
 			}
 			works[n.Name] = provision.Imagine(box, want(o.Lab(), n))
 		}
@@ -183,7 +183,7 @@ func (o starter) planPower(ctx context.Context, p *Plan, nodes []lab.Node, act m
 			p.Warnings = append(p.Warnings, n.Name+": "+strings.TrimPrefix(trouble.OneLine(err), n.Name+": ")+": what is missing there is not known")
 		}
 		if status != machine.StatusRunning && status != machine.StatusAbsent {
-			p.add("%s: see that its engine is ready", n.Name)
+			p.add("%s: make sure that its engine is ready", n.Name)
 		}
 		if works[n.Name].Turn {
 			turns = append(turns, n.Name)
@@ -301,7 +301,7 @@ func (o starter) interrupted(ctx context.Context, nodes []lab.Node) error {
 	defer cancel()
 	e := &trouble.Error{
 		ID: "interrupted", What: "interrupted", Why: "what was done stays",
-		Next: []string{"the same command, run again, goes on from there", "or remove it all: dcalab destroy"}, Exit: trouble.ExitInterrupted,
+		Next: []string{"the same command, run again, continues from there", "or remove it all: dcalab destroy"}, Exit: trouble.ExitInterrupted,
 	}
 	machines, err := o.Driver().Status(ctx)
 	if err != nil {

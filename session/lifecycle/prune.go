@@ -55,7 +55,7 @@ func (p prune) NeedsRoot() bool {
 }
 
 func (p prune) Plan(context.Context, session.Reporter) (Plan, error) {
-	plan := Plan{Question: "no folder holds them any more: destroy their machines, with all that is on them?"}
+	plan := Plan{Question: "the folders of these labs are gone: destroy their machines, with all that is on them?"}
 	for _, one := range p {
 		plan.add("%s: destroy its machines, with all that is on them", one.What)
 		plan.types(one.ExplainMachines(machine.Deed{Act: machine.ActDestroy, Nodes: one.nodes}))

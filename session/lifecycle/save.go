@@ -183,8 +183,8 @@ func (s save) preHalt(ctx context.Context, tell session.Reporter) (preHaltState,
 		if n.State == swarm.StateUnreachable {
 			return state, &trouble.Error{
 				ID: "snapshot-unreachable", Where: n.Name, What: "refused to save a snapshot",
-				Why:  "its machine runs and does not answer, so that it could only be switched off hard",
-				Next: []string{"look at it: dcalab status", "or switch it off all the same: dcalab halt --force " + n.Name}, Exit: trouble.ExitRefused, Err: n.Err,
+				Why:  "its machine runs and does not answer, so it cannot be shut down cleanly",
+				Next: []string{"look at it: dcalab status", "or switch it off anyway: dcalab halt --force " + n.Name}, Exit: trouble.ExitRefused, Err: n.Err,
 			}
 		}
 		// A new leader calls nodes unknown that it has not heard of yet.

@@ -46,7 +46,7 @@ func TestThePlanOfAStartLeavesOutTheSame(t *testing.T) {
 	o := operator(t, driver{status: machines(machine.StatusHalted, machine.StatusAbsent)})
 	var s story
 	plan, err := o.Start(o.Lab().Nodes, false).Plan(t.Context(), &s)
-	if err != nil || !slices.Equal(plan.Lines, []string{"master: boot it", "master: see that its engine is ready"}) || !strings.Contains(s.text.String(), "not created, and so not started: node01") {
+	if err != nil || !slices.Equal(plan.Lines, []string{"master: boot it", "master: make sure that its engine is ready"}) || !strings.Contains(s.text.String(), "not created, and so not started: node01") {
 		t.Errorf("%q: %v\n%s", plan.Lines, err, s.text.String())
 	}
 	var tr *trouble.Error

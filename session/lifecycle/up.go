@@ -140,7 +140,7 @@ func (u *Up) planForming(ctx context.Context, p *Plan, machines map[string]machi
 		case machine.StatusAbsent:
 			absent = append(absent, n.Name)
 		default:
-			p.add("bring the swarm to what labs.yaml wants, when the nodes that are halted answer")
+			p.add("form the swarm that labs.yaml describes, once the halted nodes answer")
 			p.types(returning(u.Lab(), u.nodes, machines))
 			return nil
 		}
@@ -159,7 +159,7 @@ func (u *Up) planForming(ctx context.Context, p *Plan, machines map[string]machi
 		if machines[left.Node] == machine.StatusRunning {
 			p.Warnings = append(p.Warnings, left.Node+": "+left.Why)
 		} else {
-			p.add("%s: take it into the swarm, when it answers", left.Node)
+			p.add("%s: join it to the swarm, once it answers", left.Node)
 		}
 	}
 	return nil
