@@ -42,6 +42,8 @@ type spec struct {
 	Address   netip.Prefix `json:"address"`
 	// Gateway is the default route, where the host has an uplink.
 	Gateway netip.Addr `json:"gateway"`
+	// Neighbours are the MAC addresses of others, which need not be asked for.
+	Neighbours map[netip.Addr]string `json:"neighbours,omitempty"`
 }
 
 // Init is PID 1 of a node: it sets up the network and cgroups, keeps sshd and the
@@ -159,6 +161,17 @@ func joinNetwork(sp spec) error {
 	}
 	if err := netlink.LinkSetUp(link); err != nil {
 		return err
+	}
+	for ip, mac := range sp.Neighbours {
+		to, err := net.ParseMAC(mac)
+		if err != nil {
+			return err
+		}
+		if err := netlink.NeighSet(&netlink.Neigh{
+			LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: ip.AsSlice(), HardwareAddr: to,
+		}); err != nil {
+			return fmt.Errorf("neighbour %s on %s: %w", ip, sp.Interface, err)
+		}
 	}
 	if !sp.Gateway.IsValid() {
 		return nil

@@ -36,20 +36,47 @@ func (n network) veth(node string) string {
 // chain is the name of the lab's own chain in every iptables table that it uses.
 func (n network) chain() string { return "DCALAB-" + n.id }
 
-func (n network) hash(node string) []byte {
-	h := sha256.Sum256([]byte(n.id + "/" + node))
+func (n network) hash(of string) []byte {
+	h := sha256.Sum256([]byte(n.id + "/" + of))
 	return h[:]
 }
 
-// hardwareAddr is a node's MAC address: locally administered, and the same
-// after every start, so that no neighbour keeps a stale one.
-func (n network) hardwareAddr(node string) net.HardwareAddr {
-	return append(net.HardwareAddr{0x02}, n.hash(node)[:5]...)
+// hardwareAddr is the MAC address of the node with that address: locally
+// administered, and the same after every start and for every node that ever has
+// the address, so that no neighbour keeps a stale one.
+func (n network) hardwareAddr(ip netip.Addr) net.HardwareAddr {
+	return append(net.HardwareAddr{0x02}, n.hash(ip.String())[:5]...)
+}
+
+// learningNodes is the size up to which a lab's nodes find each other's MAC
+// addresses themselves, by ARP. The kernel keeps what all hosts and namespaces
+// have found in one table of 1,024 entries (net.ipv4.neigh.default.gc_thresh3,
+// where nobody has changed it), and the nodes of a swarm all speak to each other:
+// 33 nodes fill it, and then have no route to each other. Permanent entries are
+// not counted.
+const learningNodes = 20
+
+// neighbours are the MAC addresses that a node of a large lab is told; nil in
+// others.
+func (n network) neighbours(of lab.Node) map[netip.Addr]string {
+	if len(n.lab.Nodes) <= learningNodes {
+		return nil
+	}
+	told := map[netip.Addr]string{}
+	for _, other := range n.lab.Nodes {
+		if other.Name != of.Name {
+			told[other.IP] = n.hardwareAddr(other.IP).String()
+		}
+	}
+	return told
 }
 
 // spec is what a node's PID 1 is told about its network.
 func (n network) spec(of lab.Node, nat bool) spec {
-	sp := spec{Interface: n.lab.Interface, Address: netip.PrefixFrom(of.IP, n.lab.Subnet.Bits())}
+	sp := spec{
+		Interface: n.lab.Interface, Address: netip.PrefixFrom(of.IP, n.lab.Subnet.Bits()),
+		Neighbours: n.neighbours(of),
+	}
 	if nat {
 		sp.Gateway = n.lab.Gateway()
 	}
@@ -239,7 +266,7 @@ func (n network) attach(of lab.Node, pid int) error {
 	attrs.Flags = net.FlagUp
 	veth := &netlink.Veth{
 		LinkAttrs: attrs, PeerName: n.lab.Interface,
-		PeerHardwareAddr: n.hardwareAddr(of.Name), PeerNamespace: netlink.NsPid(pid),
+		PeerHardwareAddr: n.hardwareAddr(of.IP), PeerNamespace: netlink.NsPid(pid),
 	}
 	if err := netlink.LinkAdd(veth); err != nil {
 		return fmt.Errorf("interface %s of %s: %w", n.lab.Interface, of.Name, err)

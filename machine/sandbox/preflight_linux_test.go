@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -165,11 +167,63 @@ func TestSumsAreNames(t *testing.T) {
 			t.Errorf("%s: %q is too long, or %s's", node, name, seen[name])
 		}
 		seen[name] = node
-		if mac := d.net.hardwareAddr(node); len(mac) != 6 || mac[0]&3 != 2 {
+		if mac := d.net.hardwareAddr(netip.AddrFrom4([4]byte{10, 20, 20, byte(i)})); len(mac) != 6 || mac[0]&3 != 2 {
 			t.Errorf("%s: %v is no locally administered unicast address", node, mac)
 		}
 	}
 	if len(d.net.bridge()) > 15 || len(d.net.chain()) > 28 {
 		t.Errorf("%q or %q is too long", d.net.bridge(), d.net.chain())
+	}
+}
+
+// The kernel's table of neighbours is one for all nodes, and too small for what
+// those of a large lab would find out about each other.
+func TestLargeLabsAreToldTheirNeighbours(t *testing.T) {
+	of := func(size int) network {
+		l := &lab.Lab{Interface: "neighbours", Subnet: netip.MustParsePrefix("10.20.20.0/24")}
+		for i := range size {
+			l.Nodes = append(l.Nodes, lab.Node{Name: fmt.Sprintf("node%02d", i), IP: netip.AddrFrom4([4]byte{10, 20, 20, byte(100 + i)})})
+		}
+		return network{id: "0123456789ab", lab: l}
+	}
+	if small := of(learningNodes); small.neighbours(small.lab.Nodes[0]) != nil {
+		t.Error("a small lab does not find its neighbours itself")
+	}
+	large := of(learningNodes + 1)
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "neighbours-far"
+	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: large.lab.Interface}
+	if err := netlink.LinkAdd(veth); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = netlink.LinkDel(veth) })
+	if err := joinNetwork(large.spec(large.lab.Nodes[0], false)); err != nil {
+		t.Fatal(err)
+	}
+	link, err := netlink.LinkByName(large.lab.Interface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := netlink.NeighList(link.Attrs().Index, netlink.FAMILY_V4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, k := range known {
+		if k.State == netlink.NUD_PERMANENT {
+			got[k.IP.String()] = k.HardwareAddr.String()
+		}
+	}
+	for i, n := range large.lab.Nodes {
+		want := ""
+		if i > 0 {
+			want = large.hardwareAddr(n.IP).String()
+		}
+		if got[n.IP.String()] != want {
+			t.Errorf("the MAC address of %s is %q, want %q", n.Name, got[n.IP.String()], want)
+		}
 	}
 }
