@@ -62,7 +62,7 @@ func (c *Client) UpdateNode(ctx context.Context, id string, edit func(*NodeSpec)
 		return errors.Is(err, ErrOutOfSequence) ||
 			roleKept && (errors.Is(err, ErrNotInRaft) || errors.Is(err, ErrQuorumLoss) || errors.Is(err, ErrLastManager))
 	}
-	return c.retry(ctx, "node update", again, func(ctx context.Context) error {
+	return retry(ctx, c, "node update", again, func(ctx context.Context) error {
 		n, _, err := c.api.NodeInspectWithRaw(ctx, id)
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/swarm"
 )
 
@@ -132,7 +133,7 @@ func (c *Client) UpdateSwarm(ctx context.Context, edit func(*SwarmSettings)) err
 
 func (c *Client) updateSwarm(ctx context.Context, op string, flags swarm.UpdateFlags, edit func(*SwarmSettings)) error {
 	again := func(err error) bool { return errors.Is(err, ErrOutOfSequence) }
-	return c.retry(ctx, op, again, func(ctx context.Context) error {
+	return retry(ctx, c, op, again, func(ctx context.Context) error {
 		sw, err := c.api.SwarmInspect(ctx)
 		if err != nil {
 			return err
@@ -190,6 +191,17 @@ func (c *Client) Join(ctx context.Context, o JoinOptions) error {
 	})
 }
 
+// OnIngress tells whether the node has its end of the ingress network. An engine
+// begins with that when it has joined, and it is most of the work of joining.
+func (c *Client) OnIngress(ctx context.Context) (on bool, err error) {
+	err = c.call(ctx, "network inspect", infoTimeout, func(ctx context.Context) error {
+		n, err := c.api.NetworkInspect(ctx, "ingress", network.InspectOptions{})
+		_, on = n.Containers["ingress-sbox"]
+		return err
+	})
+	return on, err
+}
+
 // Leave takes the node out of its swarm and wipes its swarm state. A manager,
 // and a locked node, leave only with force. The swarm's own list keeps the
 // entry of the node.
@@ -202,7 +214,7 @@ func (c *Client) Leave(ctx context.Context, force bool) error {
 // retry runs one read-change-write, again from the start for as long as
 // somebody else's write comes in between (again tells by the error). Heartbeats
 // alone bump a node's version, so this is ordinary.
-func (c *Client) retry(ctx context.Context, op string, again func(error) bool, do func(context.Context) error) error {
+func retry(ctx context.Context, c *Client, op string, again func(error) bool, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	wait := 5 * time.Millisecond

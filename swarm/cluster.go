@@ -17,7 +17,8 @@ type Cluster struct {
 
 // Options of New.
 type Options struct {
-	// Timeout is how long the effect of a step is waited for; zero means a minute.
+	// Timeout is how long the effect of a step is waited for; zero means a minute,
+	// and more in a lab of more than ten nodes.
 	Timeout time.Duration
 	// Progress is called as steps begin and end, from several goroutines at
 	// once. May be nil.
@@ -33,7 +34,7 @@ type Options struct {
 // New makes the cluster of these nodes. It asks nobody.
 func New(targets []Target, o Options) *Cluster {
 	if o.Timeout <= 0 {
-		o.Timeout = changeTimeout
+		o.Timeout = changeTimeout + shareTimeout*time.Duration(max(0, len(targets)-10))
 	}
 	if o.Progress == nil {
 		o.Progress = func(Event) {}

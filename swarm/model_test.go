@@ -641,6 +641,14 @@ func (e *modelEngine) Holdings(context.Context) (engine.Holdings, error) {
 	return engine.Holdings{Services: []string{"web"}}, err
 }
 
+// OnIngress is false for a while after a join, as it is in reality.
+func (e *modelEngine) OnIngress(context.Context) (bool, error) {
+	e.w.mu.Lock()
+	defer e.w.mu.Unlock()
+	e.w.tick()
+	return e.swarm != "" && e.joining == nil, nil
+}
+
 func (e *modelEngine) Standalone(context.Context) (int, error) {
 	e.w.mu.Lock()
 	defer e.w.mu.Unlock()

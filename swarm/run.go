@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
@@ -37,6 +38,8 @@ type Run struct {
 	again map[string][]Step
 	// warned is what steps had to say, by node.
 	warned map[string][]string
+
+	noIngress atomic.Bool // it took one node too long
 
 	tasksMu sync.Mutex // guards what follows
 	tasks   []engine.Task
@@ -162,7 +165,8 @@ func (r *Run) stages(ctx context.Context, plan Plan) []failure {
 }
 
 // atOnce does steps at the same time, and waits for all of them; of joins, those
-// of managers first, and not more than the machine bears.
+// of managers first, and not more than the machine bears: a node makes room for
+// the next one when it has its end of the ingress network.
 func (r *Run) atOnce(ctx context.Context, steps []Step, errs []error) {
 	late := func(i int) int {
 		if j, ok := steps[i].(joinStep); ok && j.Role != engine.RoleManager {
@@ -176,7 +180,7 @@ func (r *Run) atOnce(ctx context.Context, steps []Step, errs []error) {
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return late(a) - late(b) })
 	slots := make(chan struct{}, max(joinsAtOnce, 4*runtime.NumCPU()))
-	var all sync.WaitGroup
+	begun, all := make(chan struct{}), sync.WaitGroup{} // begun: of all steps
 	for _, i := range order {
 		joins := steps[i].Kind() == KindJoin
 		if joins {
@@ -185,12 +189,46 @@ func (r *Run) atOnce(ctx context.Context, steps []Step, errs []error) {
 		all.Go(func() {
 			errs[i] = r.step(ctx, steps[i])
 			if joins {
+				if errs[i] == nil {
+					r.onIngress(ctx, steps[i].Node(), begun)
+				}
 				<-slots
 			}
 		})
 	}
+	close(begun)
 	all.Wait()
 }
+
+// onIngress waits until a node that has joined has its end of the ingress
+// network, or nobody waits for that. Where it takes too long, it is not waited for
+// again: without a module for overlay networks there never is one.
+func (r *Run) onIngress(ctx context.Context, name string, nobody <-chan struct{}) {
+	e, err := r.engine(name)
+	if err != nil || r.noIngress.Load() {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-nobody:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err = poll(ctx, ingressTimeout, shortPauses(), func() error {
+		if on, err := e.OnIngress(ctx); err != nil || !on {
+			return errors.Join(err, errNotOnIngress)
+		}
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		r.noIngress.Store(true)
+	}
+}
+
+var errNotOnIngress = errors.New("the node is not on the ingress network yet")
 
 // joinsAtOnce: on a machine with few processors a hundred joins at once starve
 // each other until they give up (the engine, after 20 s).

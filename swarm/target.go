@@ -16,6 +16,7 @@ type Engine interface {
 	Nodes(context.Context) ([]engine.Node, error)
 	Init(context.Context, engine.InitOptions) (string, error)
 	Join(context.Context, engine.JoinOptions) error
+	OnIngress(context.Context) (bool, error)
 	Leave(ctx context.Context, force bool) error
 	Tokens(context.Context) (worker, manager engine.Secret, err error)
 	RotateToken(context.Context, engine.Role) error

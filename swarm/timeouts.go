@@ -14,6 +14,12 @@ const (
 	// changeTimeout is how long the effect of a step is waited for: an election
 	// takes 10 to 20 s, a join 20 s before the engine sends it to the background.
 	changeTimeout = time.Minute
+	// shareTimeout is added for each node above ten: their engines share the
+	// processors of one machine.
+	shareTimeout = 3 * time.Second
+	// ingressTimeout is how long others that would join wait for a node to be on
+	// the ingress network.
+	ingressTimeout = 20 * time.Second
 	// ElectionTimeout is how long a swarm whose leader has just gone may take to
 	// have another: raft's election begins after 10 to 19 s without a heartbeat,
 	// and one that nobody wins is held again as long after.
