@@ -179,7 +179,7 @@ func (r *Run) atOnce(ctx context.Context, steps []Step, errs []error) {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return late(a) - late(b) })
-	slots := make(chan struct{}, max(joinsAtOnce, 4*runtime.NumCPU()))
+	slots := make(chan struct{}, max(joinsAtOnce, 16*runtime.NumCPU()))
 	begun, all := make(chan struct{}), sync.WaitGroup{} // begun: of all steps
 	for _, i := range order {
 		joins := steps[i].Kind() == KindJoin
@@ -230,9 +230,10 @@ func (r *Run) onIngress(ctx context.Context, name string, nobody <-chan struct{}
 
 var errNotOnIngress = errors.New("the node is not on the ingress network yet")
 
-// joinsAtOnce: on a machine with few processors a hundred joins at once starve
-// each other until they give up (the engine, after 20 s).
-const joinsAtOnce = 8
+// joinsAtOnce: on a machine with two processors thirty joins at once are the
+// fastest, and a hundred starve each other until they give up (the engine, after
+// 20 s).
+const joinsAtOnce = 32
 
 // begin makes a Run that starts from what was observed.
 func (c *Cluster) begin(v View) *Run {
