@@ -23,6 +23,7 @@ func plausible() map[string][]string {
 		"promote": {"node01"}, "demote": {"node01"}, "drain": {"node01"}, "pause": {"node01"}, "activate": {"node01"},
 		"remove": {"node01"}, "join": {"node01"}, "swarm leave": {"node01"}, "label set": {"node01", "a=b"}, "label rm": {"node01", "a"},
 		"snapshot save": {"one"}, "snapshot restore": {"one"}, "snapshot delete": {"one"},
+		"snapshot export": {"one", "one.tar"}, "snapshot import": {"one.tar"},
 		"ssh": {"master"}, "exec": {"--all", "--", "reboot"}, "cp": {"here", "node01:"}, "logs": {"master"},
 		"image load": {"demo"}, "vagrant": {"--", "destroy", "-f"},
 	}

@@ -22,7 +22,7 @@ func snapshotCommand(a *app) *cobra.Command {
 the swarm with its services, secrets and images, as it was. Take one before you
 break something, or one of a fresh swarm for each new exercise.`,
 	}
-	c.AddCommand(snapshotSaveCommand(a), snapshotRestoreCommand(a), snapshotListCommand(a), snapshotDeleteCommand(a))
+	c.AddCommand(snapshotSaveCommand(a), snapshotRestoreCommand(a), snapshotListCommand(a), snapshotDeleteCommand(a), snapshotExportCommand(a), snapshotImportCommand(a))
 	return c
 }
 

@@ -70,6 +70,23 @@ func ReadInput(path string, limit int64, owner Owner) ([]byte, fs.FileInfo, erro
 	return data, info, nil
 }
 
+// OpenInput opens a plain file that a person named, with the rights that
+// ReadInput reads with. What is no plain file is ErrUnfit.
+func OpenInput(path string, owner Owner) (*os.File, fs.FileInfo, error) {
+	f, err := openAs(owner, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &InputError{Path: path, Why: "it is no plain file"}
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, info, nil
+}
+
 // openToRead opens a file without waiting: the writer of a FIFO may never come.
 func openToRead(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)

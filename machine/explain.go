@@ -11,6 +11,8 @@ type Deed struct {
 	New []string
 	// Snapshot is the name of one, for the acts on snapshots.
 	Snapshot string
+	// File is what a snapshot is exported to, or imported from.
+	File string
 	// Flags are those with which dcalab finds the lab's settings from every
 	// folder, beside --lab; for ActUp.
 	Flags []string
@@ -30,6 +32,8 @@ const (
 	ActRestore Act = "restore snapshot"
 	ActDelete  Act = "delete snapshot"
 	ActList    Act = "list snapshots"
+	ActExport  Act = "export snapshot"
+	ActImport  Act = "import snapshot"
 )
 
 // Explainer is a Driver that can tell what a person types to have the same

@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -90,6 +91,10 @@ func TestTheLifeOfALab(t *testing.T) {
 	do("start", o.Start(nodes, false))
 	do("save", o.SaveSnapshot("one"))
 	members(2)
+	file := filepath.Join(t.TempDir(), "one.tar")
+	do("export", o.ExportSnapshot("one", file))
+	do("delete what was exported", o.DeleteSnapshot("one"))
+	do("import", o.ImportSnapshot(file, ""))
 	do("dissolve", o.Dissolve())
 	members(0)
 	do("restore", o.RestoreSnapshot("one"))

@@ -38,6 +38,8 @@ func requiredArgs(path string) (required, bool) {
 		"snapshot save":    {1, "a name for the snapshot", []string{"dcalab snapshot save NAME"}, false},
 		"snapshot restore": {1, "the name of a snapshot", []string{"dcalab snapshot restore NAME", "which there are: dcalab snapshot list"}, false},
 		"snapshot delete":  {1, "the name of a snapshot", []string{"dcalab snapshot delete NAME", "which there are: dcalab snapshot list"}, false},
+		"snapshot export":  {2, "a snapshot and a file", []string{"dcalab snapshot export NAME FILE", "which there are: dcalab snapshot list"}, false},
+		"snapshot import":  {1, "a file that dcalab snapshot export wrote", []string{"dcalab snapshot import FILE"}, false},
 	}[path]
 	return n, ok
 }
@@ -80,6 +82,8 @@ func (a Advisor) wrongArgCount(c *cobra.Command, args []string, err error) error
 	}
 	why := fmt.Sprintf("%s takes no arguments, and was given %s", c.CommandPath(), quoted(args))
 	switch {
+	case path == "snapshot export", path == "snapshot import":
+		why = fmt.Sprintf("%s takes one file and one name, and was given %s", c.CommandPath(), quoted(args))
 	case strings.Contains(c.Use, "NAME"), path == "swarm token", path == "logs":
 		why = fmt.Sprintf("%s takes one name, and was given %s", c.CommandPath(), quoted(args))
 	}

@@ -39,6 +39,8 @@ func extraArgs() map[string]extraArg {
 		"snapshot save":    {nil, []string{"one name, without spaces: dcalab snapshot save {joined}"}},
 		"snapshot restore": {nil, []string{"one at a time: dcalab snapshot restore {word}"}},
 		"snapshot delete":  {nil, []string{"one at a time: dcalab snapshot delete {word}"}},
+		"snapshot export":  {nil, []string{"one at a time: dcalab snapshot export {word} FILE"}},
+		"snapshot import":  {nil, []string{"one at a time: dcalab snapshot import {word} NAME"}},
 		"init":             {nil, []string{"it writes labs.yaml into the current folder: cd FOLDER, then dcalab init"}},
 		"env":              {nil, []string{"of another lab: dcalab --lab LAB env"}},
 		"doctor":           {nil, []string{"it looks at this machine: dcalab doctor", "at a lab's nodes: dcalab status"}},

@@ -60,9 +60,7 @@ root ALL=(ALL:ALL) ALL
 `)
 	home := "/home/" + User
 	t.own(home, 0o755, userID)
-	t.own(home+"/.ssh", 0o700, userID)
-	t.write(home+"/.ssh/authorized_keys", 0o600, string(ssh.MarshalAuthorizedKey(key)))
-	t.chown(home+"/.ssh/authorized_keys", userID)
+	letIn(t, key)
 	for _, f := range []string{".bashrc", ".profile", ".bash_logout"} {
 		if text := readText("/etc/skel/" + f); text != "" {
 			t.write(home+"/"+f, 0o644, text)
@@ -179,4 +177,12 @@ exec %s sandbox-service "$action" "$unit"
 		"/usr/bin/systemctl", initPath))
 	t.write("/usr/sbin/policy-rc.d", 0o755, "#!/bin/sh\n# Made by dcalab: PID 1 starts what this node runs.\nexit 101\n")
 	t.write(initPath, 0o755, "") // the mount point of this program
+}
+
+// letIn lets who has the private half of key log in as User, and nobody else.
+func letIn(t *tree, key ssh.PublicKey) {
+	at := "/home/" + User + "/.ssh"
+	t.own(at, 0o700, userID)
+	t.write(at+"/authorized_keys", 0o600, string(ssh.MarshalAuthorizedKey(key)))
+	t.chown(at+"/authorized_keys", userID)
 }

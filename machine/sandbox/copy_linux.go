@@ -86,8 +86,7 @@ func (s snapshots) room(ctx context.Context, what string, dirs []string) error {
 	if err := s.place.verify(); err != nil {
 		return err
 	}
-	at := s.disks.path()
-	if clones(at) {
+	if clones(s.disks.path()) {
 		return nil // copies share their blocks
 	}
 	var need usage
@@ -96,6 +95,12 @@ func (s snapshots) room(ctx context.Context, what string, dirs []string) error {
 			return err
 		}
 	}
+	return s.roomFor(what, need)
+}
+
+// roomFor refuses what there is no room for beside the disks.
+func (s snapshots) roomFor(what string, need usage) error {
+	at := s.disks.path()
 	var system unix.Statfs_t
 	if err := unix.Statfs(at, &system); err != nil {
 		return err

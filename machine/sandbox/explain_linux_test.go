@@ -22,9 +22,15 @@ func TestExplain(t *testing.T) {
 		machine.ActRestore: "#   vagrant snapshot restore --no-start --no-provision fresh",
 		machine.ActDelete:  "#   vagrant snapshot delete node01 fresh",
 		machine.ActList:    "#   vagrant snapshot list",
+		machine.ActExport:  "--create --gzip --file disks.tar.gz --directory .snapshots/fresh node01",
+		machine.ActImport:  "#   tar --extract --file 'my file' disks.tar.gz",
 	} {
 		var text []string
-		for _, c := range d.Explain(machine.Deed{Act: act, Nodes: []string{"node01"}, Snapshot: "fresh"}) {
+		deed := machine.Deed{Act: act, Nodes: []string{"node01"}, Snapshot: "fresh"}
+		if act == machine.ActExport || act == machine.ActImport {
+			deed.File = "my file"
+		}
+		for _, c := range d.Explain(deed) {
 			if c.Node != "" || !strings.HasPrefix(c.Text, "# ") {
 				t.Errorf("%s: %+v is no comment on this machine", act, c)
 			}

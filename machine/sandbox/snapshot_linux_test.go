@@ -149,12 +149,11 @@ func inventory(t *testing.T, root string) string {
 	return b.String()
 }
 
-// A copy keeps all that an overlay and an engine's storage are made of.
-func TestACopyOfADiskIsTheSame(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
-	from, to := disk{t.TempDir() + "/from"}, disk{t.TempDir() + "/to"}
+// manifoldDisk makes a disk with all that an overlay and an engine's storage are
+// made of.
+func manifoldDisk(t *testing.T) disk {
+	t.Helper()
+	from := disk{t.TempDir() + "/from"}
 	script := `set -eu
 mkdir -p "$1/upper/etc" "$1/work/work" "$1/docker/overlay2/l" "$1/docker/overlay2/abc/diff/run"
 cd "$1"
@@ -189,6 +188,15 @@ echo log >init.log`
 			t.Fatalf("%s of %s: %v", attr[1], attr[0], err)
 		}
 	}
+	return from
+}
+
+// A copy keeps all that an overlay and an engine's storage are made of.
+func TestACopyOfADiskIsTheSame(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	from, to := manifoldDisk(t), disk{t.TempDir() + "/to"}
 	if err := copyDisk(t.Context(), from, to); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,180 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/runbook"
+	"github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+type export struct {
+	Operator
+	name, file string
+}
+
+// ExportSnapshot writes a snapshot to a new file, which only its owner can read.
+func (o Operator) ExportSnapshot(name, file string) Operation { return export{o, name, file} }
+
+// exporter is the driver, where its snapshots can be files.
+func (o Operator) exporter(what string) (machine.SnapshotExporter, error) {
+	if err := o.MustExist(); err != nil {
+		return nil, err
+	}
+	if x, ok := o.Driver().(machine.SnapshotExporter); ok {
+		return x, nil
+	}
+	return nil, &trouble.Error{
+		ID: "snapshot-not-portable", What: what,
+		Why: "the " + o.Driver().Name() + " driver keeps snapshots inside its machines, and none of them can be made a file",
+		Next: []string{
+			"hand out labs.yaml, and what is typed to get there: dcalab up --swarm --dry-run --explain",
+			"or prepare the lab with the sandbox driver, whose snapshots can be exported: dcalab --driver sandbox up",
+		},
+		Exit: trouble.ExitRequirement,
+	}
+}
+
+// look finds the snapshot, and refuses a file that exists.
+func (e export) look(ctx context.Context, tell session.Reporter) (machine.SnapshotExporter, machine.Snapshot, error) {
+	x, err := e.exporter("export a snapshot")
+	if err != nil {
+		return nil, machine.Snapshot{}, err
+	}
+	_, one, err := e.findSnapshot(ctx, tell, e.name)
+	if err == nil {
+		err = one.Fits(e.Lab())
+	}
+	if err == nil {
+		_, err = os.Lstat(e.file)
+		switch {
+		case err == nil:
+			err = fileExists(e.file, fs.ErrExist)
+		case errors.Is(err, fs.ErrNotExist):
+			_, err = os.Stat(filepath.Dir(e.file))
+		}
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			err = noPlace(e.file, err)
+		}
+	}
+	return x, one, err
+}
+
+func fileExists(file string, err error) error {
+	return &trouble.Error{
+		ID: "snapshot-file-exists", What: "write " + file, Why: "it exists already, and is not overwritten",
+		Next: []string{"name another file, or remove this one"}, Exit: trouble.ExitRefused, Err: err,
+	}
+}
+
+func noPlace(file string, err error) error {
+	why := "nothing can be written there"
+	if errors.Is(err, syscall.ENOSPC) {
+		why = "there is no room for it"
+	}
+	return &trouble.Error{
+		ID: "snapshot-file-place", What: "write " + file, Why: why,
+		Next: []string{"name a file in a folder that exists, that you may write to, and that has room"}, Err: err,
+	}
+}
+
+// secret says what the file means for the swarm that is in it.
+func (e export) secret() string {
+	return e.file + " holds the swarm's secrets (CA key, join tokens, secrets of services): whoever has it has the swarm, so only its owner can read it"
+}
+
+func (e export) Plan(ctx context.Context, tell session.Reporter) (Plan, error) {
+	_, one, err := e.look(ctx, tell)
+	if err != nil {
+		return Plan{}, err
+	}
+	p := Plan{Runbook: e.typed(one), Warnings: []string{e.secret()}}
+	for _, n := range one.Nodes {
+		p.add("%s: write its disk of snapshot %s to %s", n, one.Name, e.file)
+	}
+	return p, nil
+}
+
+func (e export) typed(one machine.Snapshot) runbook.Runbook {
+	return e.ExplainMachines(machine.Deed{Act: machine.ActExport, Nodes: one.Nodes, Snapshot: one.Name, File: e.file})
+}
+
+func (e export) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
+	began := time.Now()
+	x, one, err := e.look(ctx, tell)
+	if err != nil {
+		return Outcome{}, err
+	}
+	size, err := e.write(ctx, tell, x, one)
+	if err != nil {
+		return Outcome{}, cut(ctx, err, "nothing was exported", "the same command begins anew: dcalab snapshot export "+e.name+" FILE")
+	}
+	tell.Warn(e.secret())
+	note := fmt.Sprintf("exported snapshot %s of %s to %s: %s, in %s", one.Name, strings.Join(one.Nodes, ", "), e.file, node.Size(size), trouble.Duration(time.Since(began)))
+	return Outcome{Notes: []string{note}, Runbook: e.typed(one)}, nil
+}
+
+// write gives the file its name when it is whole, and tells its size in bytes.
+func (e export) write(ctx context.Context, tell session.Reporter, x machine.SnapshotExporter, one machine.Snapshot) (size int64, err error) {
+	f, err := os.CreateTemp(filepath.Dir(e.file), "."+filepath.Base(e.file)+".*.new") // mode 0600
+	if err != nil {
+		return 0, noPlace(e.file, err)
+	}
+	defer func() {
+		f.Close()
+		os.Remove(f.Name())
+		if errors.Is(err, syscall.ENOSPC) {
+			err = noPlace(e.file, err)
+		}
+	}()
+	if o := e.Owner(); o != (lab.Owner{}) {
+		if err := f.Chown(o.UID, o.GID); err != nil {
+			return 0, err
+		}
+	}
+	m := newManifest(e.Lab(), e.Driver().Name(), x.EngineVersion(ctx), one)
+	err = writeSnapshotFile(f, m, func(w io.Writer) (machine.DiskSpace, error) {
+		return x.ExportSnapshot(ctx, machine.Observer{Step: tell.Step}, e.name, w)
+	})
+	var entry *machine.EntryError
+	if errors.As(err, &entry) {
+		return 0, &trouble.Error{
+			ID: "snapshot-not-portable", What: "export snapshot " + e.name, Why: entry.Error(), Exit: trouble.ExitRefused, Err: err,
+			Next: []string{"remove it in the node, and take another snapshot: dcalab snapshot save NAME"},
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close())
+	}
+	if err != nil {
+		return 0, err
+	}
+	// A second name replaces nothing. Some file systems know no second names.
+	err = os.Link(f.Name(), e.file)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		if _, err = os.Lstat(e.file); errors.Is(err, fs.ErrNotExist) {
+			return info.Size(), os.Rename(f.Name(), e.file)
+		}
+		err = errors.Join(err, fs.ErrExist)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = fileExists(e.file, err)
+	}
+	return info.Size(), err
+}
