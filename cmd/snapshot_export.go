@@ -4,10 +4,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/session/lifecycle"
 )
 
 func snapshotExportCommand(a *app) *cobra.Command {
-	return explained(&cobra.Command{
+	return operation(a, (*app).existing, &cobra.Command{
 		Use:   "export NAME FILE",
 		Short: "Write a snapshot to one file, to start the same lab elsewhere",
 		Long: `Write a snapshot to a file, for dcalab snapshot import on another machine: a
@@ -30,18 +31,12 @@ overwritten, and one that is cut short gets no name.`,
 			}
 			return completer{a}.snapshots(c, args, word)
 		},
-		RunE: func(c *cobra.Command, args []string) error {
-			s, err := a.existing()
-			if err != nil {
-				return err
-			}
-			return s.perform(c.Context(), s.operator().ExportSnapshot(args[0], args[1]), true)
-		},
+	}, func(s *session, args []string) (lifecycle.Operation, error) {
+		return s.operator().ExportSnapshot(args[0], args[1]), nil
 	})
 }
 
 func snapshotImportCommand(a *app) *cobra.Command {
-	var yes bool
 	c := &cobra.Command{
 		Use:   "import FILE [NAME]",
 		Short: "Make a snapshot of this lab from an exported one",
@@ -67,21 +62,16 @@ lab, not that of the other.`,
 			}
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		},
-		RunE: func(c *cobra.Command, args []string) error {
-			name := ""
-			if len(args) == 2 {
-				name = args[1]
-				if err := machine.CheckSnapshotName(name); err != nil {
-					return err
-				}
-			}
-			s, err := a.existing()
-			if err != nil {
-				return err
-			}
-			return s.perform(c.Context(), s.operator().ImportSnapshot(args[0], name), yes)
-		},
 	}
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	return explained(c)
+	yesFlag(c)
+	return operation(a, (*app).open, c, func(s *session, args []string) (lifecycle.Operation, error) {
+		name := ""
+		if len(args) == 2 {
+			name = args[1]
+			if err := machine.CheckSnapshotName(name); err != nil {
+				return nil, err
+			}
+		}
+		return s.operator().ImportSnapshot(args[0], name), s.MustExist()
+	})
 }
