@@ -25,7 +25,7 @@ func (r reset) Plan(ctx context.Context, _ session.Reporter) (Plan, error) {
 		return Plan{}, err
 	}
 	p := Plan{Question: fmt.Sprintf(
-		"empty the engines of %s? swarm, containers, images and volumes are removed; other files on the nodes stay", strings.Join(r.Lab().NodeNames(), ", "))}
+		"empty the engines of %s (swarm, containers, images and volumes are removed; other files on the nodes stay)?", strings.Join(r.Lab().NodeNames(), ", "))}
 	for _, n := range r.Lab().Nodes {
 		p.add("%s: empty its engine of swarm, containers, images and volumes, and start it again", n.Name)
 		p.types(provision.ExplainReset(n.Name))

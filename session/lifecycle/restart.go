@@ -80,7 +80,7 @@ func restartOrder(v swarm.View, nodes []string) []string {
 }
 
 func restartQuestion(v swarm.View, order []string) string {
-	q := fmt.Sprintf("labs.yaml changes engine settings (registries, labels): restart the engines of %s, one after the other? their tasks and containers stop", strings.Join(order, ", "))
+	q := fmt.Sprintf("labs.yaml changes engine settings (registries, labels): restart the engines of %s, one after the other (their tasks and containers stop)?", strings.Join(order, ", "))
 	for _, name := range order {
 		if v.GuardStopping(name) != nil {
 			return q + "; while a manager restarts, the swarm has no quorum"
