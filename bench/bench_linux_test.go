@@ -291,6 +291,11 @@ func many(t *testing.T, tab *table, size int, floors bool) string {
 	up.add(m.dcalab("up"))
 	afterUp := m.resident()
 	sockets := m.sockets()
+	if floors { // the round that does not count
+		m.floor(sockets)
+		m.settled(sockets)
+		m.reset(sockets)
+	}
 	formed.add(m.dcalab("swarm", "bootstrap"))
 	m.settled(sockets)
 	afterSwarm := m.resident()

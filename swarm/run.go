@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -179,8 +178,10 @@ func (r *Run) atOnce(ctx context.Context, steps []Step, errs []error) {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return late(a) - late(b) })
-	slots := make(chan struct{}, max(joinsAtOnce, 16*runtime.NumCPU()))
-	begun, all := make(chan struct{}), sync.WaitGroup{} // begun: of all steps
+	slots := make(chan struct{}, joinsAtOnce)
+	waiting, begun := context.WithCancel(ctx) // until all have begun
+	defer begun()
+	var all sync.WaitGroup
 	for _, i := range order {
 		joins := steps[i].Kind() == KindJoin
 		if joins {
@@ -190,33 +191,24 @@ func (r *Run) atOnce(ctx context.Context, steps []Step, errs []error) {
 			errs[i] = r.step(ctx, steps[i])
 			if joins {
 				if errs[i] == nil {
-					r.onIngress(ctx, steps[i].Node(), begun)
+					r.onIngress(waiting, steps[i].Node())
 				}
 				<-slots
 			}
 		})
 	}
-	close(begun)
+	begun()
 	all.Wait()
 }
 
 // onIngress waits until a node that has joined has its end of the ingress
-// network, or nobody waits for that. Where it takes too long, it is not waited for
-// again: without a module for overlay networks there never is one.
-func (r *Run) onIngress(ctx context.Context, name string, nobody <-chan struct{}) {
+// network, or ctx ends. Where it takes too long, it is not waited for again:
+// without a module for overlay networks there never is one.
+func (r *Run) onIngress(ctx context.Context, name string) {
 	e, err := r.engine(name)
 	if err != nil || r.noIngress.Load() {
 		return
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-nobody:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	err = poll(ctx, ingressTimeout, shortPauses(), func() error {
 		if on, err := e.OnIngress(ctx); err != nil || !on {
 			return errors.Join(err, errNotOnIngress)
