@@ -146,8 +146,8 @@ contracts: # the Vagrant driver against machine.Driver and machine.Snapshotter
 	cd machine/vagrant && $(BED) $(CURDIR)/$(CACHE)/vagrant.test -test.run='^TestContract$$|^TestSnapshots$$' $(if $(FULL),,-test.short) -test.v -test.timeout=60m
 
 .PHONY: cross
-cross: ## Build for every system that dcalab runs on
-	for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do \
+cross: ## Build for every system that dcalab runs on (LONG=1: for every processor too)
+	for target in linux/arm64 darwin/arm64 windows/amd64 $(if $(LONG),linux/amd64 darwin/amd64); do \
 		echo "build $$target"; \
 		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go build -o /dev/null . ; \
 	done
