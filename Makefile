@@ -85,7 +85,7 @@ $(ROOTED:%=rooted/%): rooted/%:
 # Three labs at once keep two processors busy: engines, not dcalab, take the
 # time. A program with the race detector takes several times as much of it; so
 # it is under those that do most at once, and under all of them with LONG=1.
-RACED := ^(TestLiveView|TestElectionSeen)$$|^TestScenarios$$/^(first_evening|together|up_interrupted)$$
+RACED := ^(TestLiveView|TestElectionSeen)$$|^TestScenarios$$/^first_evening$$
 E2E = cd e2e && $(AS_ROOT) env DCALAB_DEMO_BINARY=$(CURDIR)/$(CACHE)/dcalab DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/$(1) $(CURDIR)/$(CACHE)/e2e.test -test.timeout=90m -test.parallel=3 $(V)
 
 .PHONY: scenarios
