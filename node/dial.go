@@ -54,7 +54,7 @@ type Options struct {
 	// 20 s with Wait.
 	Timeout time.Duration
 	// KeepAlive is how often the connection is asked for a sign of life; one
-	// that does not answer in six times as long is closed. Default 5 s.
+	// from which nothing is heard in six times as long is closed. Default 5 s.
 	KeepAlive time.Duration
 	// Timeouts are how long the node may take for what it is asked.
 	Timeouts Timeouts
@@ -98,12 +98,13 @@ func Dial(ctx context.Context, ep Endpoint, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	var heard moment
 	if o.Wait <= 0 {
-		client, err := dialOnce(ctx, ep, o, identity)
+		client, err := dialOnce(ctx, ep, o, identity, &heard)
 		if err != nil {
 			return nil, explainDial(ctx, ep, err)
 		}
-		return newConn(ep, client, o), nil
+		return newConn(ep, client, o, &heard), nil
 	}
 
 	// A node that boots is looked for often at first: on the sandbox its sshd
@@ -114,7 +115,7 @@ func Dial(ctx context.Context, ep Endpoint, o Options) (*Conn, error) {
 	b.MaxInterval = 250 * time.Millisecond
 	var last error
 	client, err := backoff.Retry(ctx, func() (*ssh.Client, error) {
-		client, err := dialOnce(ctx, ep, o, identity)
+		client, err := dialOnce(ctx, ep, o, identity, &heard)
 		if err != nil {
 			if !notYet(err) {
 				return nil, backoff.Permanent(err)
@@ -133,10 +134,10 @@ func Dial(ctx context.Context, ep Endpoint, o Options) (*Conn, error) {
 		}
 		return nil, explainDial(ctx, ep, err)
 	}
-	return newConn(ep, client, o), nil
+	return newConn(ep, client, o, &heard), nil
 }
 
-func newConn(ep Endpoint, client *ssh.Client, o Options) *Conn {
+func newConn(ep Endpoint, client *ssh.Client, o Options, heard *moment) *Conn {
 	c := &Conn{
 		endpoint: ep,
 		client:   client,
@@ -149,7 +150,7 @@ func newConn(ep Endpoint, client *ssh.Client, o Options) *Conn {
 		_ = client.Wait()
 		close(c.done)
 	}()
-	go c.keepAlive(o.KeepAlive)
+	go c.keepAlive(o.KeepAlive, heard)
 	return c
 }
 
@@ -180,10 +181,34 @@ func (c *Conn) Done() <-chan struct{} { return c.done }
 // sshd from answering for 15 s.
 const silences = 6
 
+// moment is when something was last heard.
+type moment struct{ at atomic.Pointer[time.Time] }
+
+func (m *moment) now() { t := time.Now(); m.at.Store(&t) }
+
+// ago is how long it is since then; something must have been heard.
+func (m *moment) ago() time.Duration { return time.Since(*m.at.Load()) }
+
+// heardConn notes when something was last read from it.
+type heardConn struct {
+	net.Conn
+	heard *moment
+}
+
+func (c heardConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.heard.now()
+	}
+	return n, err
+}
+
 // keepAlive ends the connection of a node that went away without a word
 // (powered off, suspended, its network cut), so that nothing waits for it for
-// ever. Any answer will do: OpenSSH answers that it does not know the request.
-func (c *Conn) keepAlive(every time.Duration) {
+// ever. Any answer will do (OpenSSH answers that it does not know the request),
+// and so does whatever else is heard: an sshd that is slow to answer may carry
+// the output of commands meanwhile.
+func (c *Conn) keepAlive(every time.Duration, heard *moment) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -192,26 +217,30 @@ func (c *Conn) keepAlive(every time.Duration) {
 			return
 		case <-tick.C:
 		}
+		heard.now() // what it is silent for begins with the question
 		answered := make(chan struct{})
 		go func() {
 			defer close(answered)
 			_, _, _ = c.client.SendRequest("keepalive@openssh.com", true, nil)
 		}()
-		deadline := time.NewTimer(silences * every)
-		select {
-		case <-answered:
-			deadline.Stop()
-		case <-deadline.C:
-			_ = c.client.Close()
-			<-answered
-			return
+		for alive := false; !alive; {
+			select {
+			case <-answered:
+				alive = true
+			case <-time.After(silences*every - heard.ago()):
+				if heard.ago() >= silences*every {
+					_ = c.client.Close()
+					<-answered
+					return
+				}
+			}
 		}
 	}
 }
 
-// dialOnce makes one attempt. Its errors are hostKeyError, authError or
-// whatever the network said.
-func dialOnce(ctx context.Context, ep Endpoint, o Options, identity ssh.Signer) (*ssh.Client, error) {
+// dialOnce makes one attempt, and keeps noting when something is heard. Its
+// errors are hostKeyError, authError or whatever the network said.
+func dialOnce(ctx context.Context, ep Endpoint, o Options, identity ssh.Signer, heard *moment) (*ssh.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 
@@ -236,7 +265,7 @@ func dialOnce(ctx context.Context, ep Endpoint, o Options, identity ssh.Signer) 
 			return keyErr
 		},
 	}
-	client, err := handshake(ctx, conn, ep, cfg)
+	client, err := handshake(ctx, heardConn{conn, heard}, ep, cfg)
 	if err != nil {
 		var neg *ssh.AlgorithmNegotiationError
 		switch {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -150,6 +151,41 @@ func TestKeepAliveEndsASilentConnection(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("still waiting for a node that is gone")
 	}
+}
+
+// A node that is busy: its sshd passes on what a command writes, and is slow to
+// answer itself.
+func TestOtherBytesKeepAConnection(t *testing.T) {
+	f := newFaulty(t)
+	f.Mute = true
+	const every = 200 * time.Millisecond
+	stop := make(chan struct{})
+	f.Exec = func(_ string, ch ssh.Channel) int {
+		for begin := time.Now(); time.Since(begin) < 2*silences*every; time.Sleep(every / 10) {
+			if _, err := io.WriteString(ch, "busy\n"); err != nil {
+				return 1
+			}
+		}
+		_, _ = io.WriteString(ch, "done\n")
+		<-stop // no longer a word
+		return 0
+	}
+	f.Start(t)
+	t.Cleanup(func() { close(stop) }) // before the server is waited for
+	o := f.opts
+	o.KeepAlive = every
+	n, err := Dial(t.Context(), f.ep, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	var out strings.Builder
+	_, err = n.Stream(t.Context(), "x", nil, &out, io.Discard)
+	nodetest.WantTrouble(t, err, "connection-lost")
+	if !strings.HasSuffix(out.String(), "done\n") {
+		t.Errorf("a connection that is heard was closed after %d words", strings.Count(out.String(), "\n"))
+	}
+	<-n.Done()
 }
 
 func TestCloseEndsWhatRuns(t *testing.T) {

@@ -34,8 +34,7 @@ const (
 // is zero has a default. It is not for the commands of a person (Stream,
 // Interactive, Files), which end when they do.
 type Timeouts struct {
-	// Answer is for one question. Default 15 s, which is as long as a
-	// connection may be silent (three times Options.KeepAlive).
+	// Answer is for one question. Default 15 s.
 	Answer time.Duration
 	// Ready is for each step of making a node ready that moves little: the node
 	// may be booting. Default 1 min.

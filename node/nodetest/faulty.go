@@ -26,6 +26,9 @@ type Faulty struct {
 	// Exec is a command: what it returns ends the channel, and a negative
 	// status ends it without one.
 	Exec func(cmd string, ch ssh.Channel) int
+	// Mute leaves what a client asks of the connection, such as keepalives,
+	// unanswered.
+	Mute bool
 }
 
 // NewFaulty makes a server that behaves; set what it is to do otherwise, and start it.
@@ -113,7 +116,13 @@ func (f *Faulty) serve(c net.Conn, running *sync.WaitGroup) {
 	if err != nil {
 		return
 	}
-	running.Go(func() { ssh.DiscardRequests(reqs) })
+	running.Go(func() {
+		for r := range reqs {
+			if !f.Mute {
+				_ = r.Reply(false, nil)
+			}
+		}
+	})
 	for open := range chans {
 		if open.ChannelType() != "session" {
 			_ = open.Reject(ssh.Prohibited, "administratively prohibited")
