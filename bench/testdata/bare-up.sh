@@ -52,6 +52,7 @@ ip link set $bridge up
 
 start() {
 	local name=$1 ip=$2 cpus=$3 memory=$4 disk=$disks/$1 pid
+	trap 'exit 1' TERM # once what runs has ended
 	mkdir -p "$disk"/{upper/etc/ssh,upper/etc/docker,work,docker,root}
 	ssh-keygen -q -t ed25519 -N '' -f "$disk/upper/etc/ssh/bare_key"
 	printf 'HostKey /etc/ssh/bare_key\nUsePAM no\nUseDNS no\n' >"$disk/upper/etc/ssh/bare_config"
@@ -91,10 +92,18 @@ start() {
 	done
 }
 
+# When one fails or this script is told to stop, the others end, too: what they
+# would still make, nobody would remove.
 waiting=()
+stop() {
+	for pid in "${waiting[@]}"; do kill "$pid" 2>/dev/null || true; done
+	wait
+}
+trap stop EXIT
+trap 'exit 1' INT TERM HUP
 for node in "${nodes[@]}"; do
 	IFS=: read -r name ip cpus memory <<<"$node"
 	start "$name" "$ip" "$cpus" "$memory" &
 	waiting+=($!)
 done
-for pid in "${waiting[@]}"; do wait "$pid"; done
+for _ in "${waiting[@]}"; do wait -n; done
