@@ -20,10 +20,10 @@ import (
 )
 
 // What is in an archive of disks was written by somebody else, and is unpacked by
-// root. So each entry is checked twice: in a first reading that writes nothing,
-// and in a second one, into a folder that only root can look into and that is no
-// snapshot before all has been read. There no link is followed: each folder on the
-// way is opened by its descriptor.
+// root. So each entry is checked whenever it is read: where nothing is written
+// (CheckImport), and before it is made in a folder that only root can look into
+// and that is no snapshot before all has been read. There no link is followed:
+// each folder on the way is opened by its descriptor.
 
 // entryCheck knows what may come next in an archive of disks.
 type entryCheck struct {

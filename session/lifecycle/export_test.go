@@ -25,6 +25,7 @@ type carrier struct {
 	engine string
 	disks  string
 	taken  *[]machine.Snapshot // what was imported
+	reads  *int                // how often all disks were read to be imported
 }
 
 func (c carrier) EngineVersion(context.Context) string { return c.engine }
@@ -36,6 +37,7 @@ func (c carrier) ExportSnapshot(_ context.Context, _ machine.Observer, _ string,
 
 func (c carrier) CheckImport(_ context.Context, _ machine.Observer, space machine.DiskSpace, r io.Reader) error {
 	data, err := io.ReadAll(r)
+	*c.reads++
 	if err == nil && (string(data) != c.disks || space.Bytes != int64(len(data))) {
 		err = &machine.EntryError{Path: "disk", Why: "it is odd"}
 	}
@@ -54,7 +56,7 @@ func (c carrier) ImportSnapshot(ctx context.Context, o machine.Observer, s machi
 // be exported.
 func carried(t *testing.T, change func(*carrier)) Operator {
 	t.Helper()
-	c := carrier{engine: "20.10.24", disks: strings.Repeat("disks ", 1<<16), taken: &[]machine.Snapshot{}}
+	c := carrier{engine: "20.10.24", disks: strings.Repeat("disks ", 1<<16), taken: &[]machine.Snapshot{}, reads: new(int)}
 	c.snapshots = []machine.Snapshot{{Name: "clean", Time: time.Now().UTC().Truncate(time.Second), Nodes: []string{"master", "node01"}}}
 	if change != nil {
 		change(&c)
@@ -89,12 +91,13 @@ func TestASnapshotGoesThroughAFile(t *testing.T) {
 	}
 
 	var taken []machine.Snapshot
-	here := carried(t, func(c *carrier) { c.snapshots, c.taken, c.engine = nil, &taken, "26.1.5" })
+	reads := 0
+	here := carried(t, func(c *carrier) { c.snapshots, c.taken, c.engine, c.reads = nil, &taken, "26.1.5", &reads })
 	plan, err := here.ImportSnapshot(file, "").Plan(t.Context(), &s)
 	if err != nil || len(taken) != 0 || len(plan.Warnings) != 2 ||
 		!strings.Contains(plan.Warnings[0], "taken with Docker 20.10.24, and the nodes here have 26.1.5") ||
 		!strings.Contains(plan.Warnings[1], "root in a sandbox node is root on this machine") ||
-		!strings.HasPrefix(plan.Question, "import it as snapshot clean of lab dca? it was taken 20") {
+		!strings.HasPrefix(plan.Question, "it was taken 20") || !strings.HasSuffix(plan.Question, "; import it as snapshot clean of lab dca?") {
 		t.Errorf("%+v: %v", plan, err)
 	}
 	if _, err := here.ImportSnapshot(file, "other").Run(t.Context(), &s); err != nil {
@@ -102,6 +105,9 @@ func TestASnapshotGoesThroughAFile(t *testing.T) {
 	}
 	if len(taken) != 1 || taken[0].Name != "other" || !slices.Equal(taken[0].Nodes, []string{"master", "node01"}) || time.Since(taken[0].Time) > time.Minute {
 		t.Errorf("imported %+v", taken)
+	}
+	if reads != 2 {
+		t.Errorf("the disks were read %d times, want once to plan and once to import", reads)
 	}
 
 	// The file is not replaced, nor is what a link there leads to.

@@ -35,8 +35,8 @@ type arrival struct {
 	close    func() error
 }
 
-// look reads the whole file, and refuses what cannot become a snapshot of the
-// lab. Nothing is written.
+// look reads all of the file but its disks, and refuses what cannot become a
+// snapshot of the lab. Nothing is written.
 func (i importing) look(ctx context.Context, tell session.Reporter) (a arrival, err error) {
 	if a.exporter, err = i.exporter("import a snapshot"); err != nil {
 		return a, err
@@ -71,21 +71,26 @@ func (i importing) look(ctx context.Context, tell session.Reporter) (a arrival, 
 			}
 		}
 	}
-	disks, err := a.file.disks(ctx)
-	if err == nil {
-		err = a.exporter.CheckImport(ctx, machine.Observer{Step: tell.Step}, m.Disks.DiskSpace, disks)
-	}
-	var told *trouble.Error
-	if err != nil && !errors.As(err, &told) && ctx.Err() == nil {
-		err = i.unfit(err)
-	}
 	here := a.exporter.EngineVersion(ctx)
 	if m.Engine != "" && here != "" && here != m.Engine {
 		a.warnings = append(a.warnings, fmt.Sprintf("the snapshot was taken with Docker %s, and the nodes here have %s: an older engine may not read what a newer one wrote", m.Engine, here))
 	}
 	a.warnings = append(a.warnings, "restoring this snapshot runs what the author of "+i.file+" put on the nodes, "+
 		"and root in a sandbox node is root on this machine: import only what you would run as root here")
-	return a, err
+	return a, nil
+}
+
+// check reads the disks, and tells what Run would refuse.
+func (i importing) check(ctx context.Context, tell session.Reporter, a arrival) error {
+	disks, err := a.file.disks(ctx)
+	if err == nil {
+		err = a.exporter.CheckImport(ctx, machine.Observer{Step: tell.Step}, a.file.manifest.Disks.DiskSpace, disks)
+	}
+	var told *trouble.Error
+	if err == nil || errors.As(err, &told) || ctx.Err() != nil {
+		return err
+	}
+	return i.unfit(err)
 }
 
 // unfit words why a file cannot be imported.
@@ -138,14 +143,18 @@ func (i importing) Plan(ctx context.Context, tell session.Reporter) (Plan, error
 	if err != nil {
 		return Plan{}, err
 	}
+	defer func() { _ = a.close() }()
+	if err := i.check(ctx, tell, a); err != nil {
+		return Plan{}, err
+	}
 	m, name := a.file.manifest, a.snapshot.Name
 	p := Plan{Runbook: i.typed(a), Warnings: a.warnings}
 	for _, n := range a.snapshot.Nodes {
 		p.add("%s: keep its disk in %s as snapshot %s; the node stays as it is", n, i.file, name)
 	}
-	p.Question = fmt.Sprintf("import it as snapshot %s of lab %s? it was taken %s in lab %s, and exported with dcalab %s",
-		name, i.Lab().Name, m.Snapshot.Time.Local().Format(time.DateTime), m.Lab.Name, m.Dcalab)
-	return p, a.close()
+	p.Question = fmt.Sprintf("it was taken %s in lab %s, and exported with dcalab %s; import it as snapshot %s of lab %s?",
+		m.Snapshot.Time.Local().Format(time.DateTime), m.Lab.Name, m.Dcalab, name, i.Lab().Name)
+	return p, nil
 }
 
 func (i importing) typed(a arrival) runbook.Runbook {
@@ -164,6 +173,9 @@ func (i importing) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 		err = a.exporter.ImportSnapshot(ctx, machine.Observer{Step: tell.Step}, a.snapshot, a.file.manifest.Disks.DiskSpace, disks)
 	}
 	if err != nil {
+		if unfit := i.check(ctx, tell, a); unfit != nil { // the file is to blame, and not this machine
+			err = unfit
+		}
 		return Outcome{}, cut(ctx, err, "nothing was imported", "the same command begins anew: dcalab snapshot import "+runbook.Line(i.file))
 	}
 	return Outcome{
