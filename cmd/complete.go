@@ -13,6 +13,7 @@ import (
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/session/dockercontext"
 	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // completer is what TAB offers. Nothing here asks a node or starts a program.
@@ -24,9 +25,7 @@ const noFiles = cobra.ShellCompDirectiveNoFileComp
 // flags gives every flag of the commands what it can be.
 func (c completer) flags(root *cobra.Command) {
 	root.CompletionOptions.SetDefaultShellCompDirective(noFiles)
-	files := func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return nil, cobra.ShellCompDirectiveDefault
-	}
+	files := cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
 	fixed := func(words ...string) cobra.CompletionFunc { return cobra.FixedCompletions(words, noFiles) }
 	known := map[string]cobra.CompletionFunc{
 		"config":   cobra.FixedCompletions([]string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt),
@@ -61,7 +60,7 @@ func (c completer) labs(*cobra.Command, []string, string) ([]cobra.Completion, c
 	var out []cobra.Completion
 	if file, err := c.app.load(); err == nil {
 		for _, l := range file.Labs {
-			out = append(out, cobra.CompletionWithDesc(l.Name, plural(len(l.Nodes), "node")+" in "+l.Subnet.String()))
+			out = append(out, cobra.CompletionWithDesc(l.Name, trouble.Count(len(l.Nodes), "node")+" in "+l.Subnet.String()))
 		}
 	}
 	return out, noFiles
@@ -126,6 +125,16 @@ func (c completer) images(_ *cobra.Command, args []string, word string) ([]cobra
 		return []cobra.Completion{cobra.CompletionWithDesc(string(labsession.DemoImage), "a small web server in three versions")}, cobra.ShellCompDirectiveDefault
 	}
 	return c.nodes(nil, args[1:], word)
+}
+
+// fileAt offers files for one argument, and for the others what other does.
+func fileAt(at int, other cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) == at {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		return other(c, args, word)
+	}
 }
 
 func (c completer) snapshots(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {

@@ -200,7 +200,7 @@ your other labs has.`,
 				if _, err := os.Lstat(lab.FileName); err == nil {
 					return lab.WriteNew(lab.FileName, text) // refuses
 				}
-				return s.rehearse([]string{fmt.Sprintf("write %s: %s, %s", lab.FileName, plural(managers, "manager"), plural(workers, "worker"))}, typed)
+				return s.rehearse([]string{fmt.Sprintf("write %s: %s, %s", lab.FileName, trouble.Count(managers, "manager"), trouble.Count(workers, "worker"))}, typed)
 			}
 			if err := lab.WriteNew(lab.FileName, text); errors.Is(err, fs.ErrPermission) {
 				return &trouble.Error{

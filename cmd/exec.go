@@ -128,11 +128,11 @@ func execOn(ctx context.Context, s *session, which labsession.Selector, command 
 func writeExec(a *app, r labsession.ExecReport, format string) error {
 	for i, n := range r.Nodes {
 		if n.Err != nil {
-			r.Nodes[i].Error = a.hint(oneLine(n.Err))
+			r.Nodes[i].Error = a.hint(trouble.OneLine(n.Err))
 		}
 	}
 	if format != "" {
-		text, err := encode(format, r)
+		text, err := ui.Encode(format, r)
 		if err == nil {
 			_, err = a.streams.Out.Write(text)
 		}
@@ -187,7 +187,7 @@ func (s *session) warnNotRunning(ctx context.Context, nodes []lab.Node) error {
 		return errors.Join(errs...)
 	}
 	for _, err := range errs {
-		s.warn(oneLine(err))
+		s.warn(trouble.OneLine(err))
 	}
 	return nil
 }

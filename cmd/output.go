@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
 
@@ -21,21 +20,14 @@ func checkFormat(format string) error {
 // formats are the values of -o of what is no list.
 func formats() []string { return []string{ui.FormatJSON, ui.FormatYAML} }
 
-// encode gives a report in the format that -o names, with a newline at the
-// end. The keys of every report are a promise.
-func encode(format string, report any) ([]byte, error) { return ui.Encode(format, report) }
-
 // listing are the flags that say how a list is shown.
 type listing struct{ output, template string }
 
 func (l *listing) flags(c *cobra.Command) {
 	c.Flags().StringVarP(&l.output, "output", "o", "", "table, wide, json, yaml or name (default: table)")
 	c.Flags().StringVar(&l.template, "format", "", "a Go template for each row, as docker's: '{{.name}}'")
-	words := func(known ...string) cobra.CompletionFunc {
-		return cobra.FixedCompletions(known, cobra.ShellCompDirectiveNoFileComp)
-	}
-	_ = c.RegisterFlagCompletionFunc("output", words(ui.Formats()...)) // fails for a flag that is not there
-	_ = c.RegisterFlagCompletionFunc("format", words(ui.FormatTable, ui.FormatJSON))
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(ui.Formats(), noFiles)) // fails for a flag that is not there
+	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{ui.FormatTable, ui.FormatJSON}, noFiles))
 }
 
 // format is what the flags mean for rows of the type of row. Nothing has been
@@ -64,6 +56,3 @@ func (a *app) print(f ui.Format, l ui.Listing) error {
 
 // outColor tells whether stdout gets colours.
 func (a *app) outColor() bool { return a.streams.OutColor(a.settings.GetBool("no-color")) }
-
-// oneLine is an error with the first thing to do about it.
-func oneLine(err error) string { return trouble.OneLine(err) }

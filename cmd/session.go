@@ -164,12 +164,9 @@ func (s *session) progress(nodes []string) *ui.Progress {
 func (s *session) warn(lines ...string) {
 	for _, w := range lines {
 		fmt.Fprintf(s, "warning: %s\n", w)
-	}
-	if s.app.settings.GetBool("quiet") {
-		return
-	}
-	for _, w := range lines {
-		ui.PrintWarning(s.app.streams.Err, s.app.hint(w), s.app.streams.ErrColor(s.app.settings.GetBool("no-color")))
+		if !s.app.settings.GetBool("quiet") {
+			ui.PrintWarning(s.app.streams.Err, s.app.hint(w), s.app.streams.ErrColor(s.app.settings.GetBool("no-color")))
+		}
 	}
 }
 

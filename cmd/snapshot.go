@@ -10,7 +10,6 @@ import (
 	"github.com/dcalab/dcalab/cmd/hint"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/session/lifecycle"
-	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
 
@@ -132,5 +131,3 @@ func snapshotTable(s *session, w io.Writer, list []machine.Snapshot) error {
 	})
 	return ui.Table(w, []string{"NAME", "TAKEN", "AGE", "NODES"}, rows, s.app.outColor())
 }
-
-func plural(n int, what string) string { return trouble.Count(n, what) }

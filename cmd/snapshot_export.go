@@ -23,14 +23,9 @@ it only to those who may have all that. It holds no key of this lab's for SSH.
 
 It is a tar archive: manifest.json tells what it is. An existing file is never
 overwritten, and one that is cut short gets no name.`,
-		Example: "  dcalab snapshot export fresh-swarm fresh-swarm.tar\n  sha256sum fresh-swarm.tar   # publish this with it",
-		Args:    cobra.ExactArgs(2),
-		ValidArgsFunction: func(c *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-			if len(args) == 1 {
-				return nil, cobra.ShellCompDirectiveDefault
-			}
-			return completer{a}.snapshots(c, args, word)
-		},
+		Example:           "  dcalab snapshot export fresh-swarm fresh-swarm.tar\n  sha256sum fresh-swarm.tar   # publish this with it",
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: fileAt(1, completer{a}.snapshots),
 	}, func(s *session, args []string) (lifecycle.Operation, error) {
 		return s.operator().ExportSnapshot(args[0], args[1]), nil
 	})
@@ -54,14 +49,9 @@ Everything is checked before anything is kept: the sums, that the lab's nodes,
 addresses, subnet and domain are the same, the room, and each entry, of which
 none may be outside its node's disk or a device. Nodes let in the key of this
 lab, not that of the other.`,
-		Example: "  dcalab snapshot import fresh-swarm.tar\n  dcalab snapshot import fresh-swarm.tar lesson-3 --yes",
-		Args:    cobra.RangeArgs(1, 2),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-			if len(args) == 0 {
-				return nil, cobra.ShellCompDirectiveDefault
-			}
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		},
+		Example:           "  dcalab snapshot import fresh-swarm.tar\n  dcalab snapshot import fresh-swarm.tar lesson-3 --yes",
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: fileAt(0, cobra.NoFileCompletions),
 	}
 	yesFlag(c)
 	return operation(a, (*app).open, c, func(s *session, args []string) (lifecycle.Operation, error) {

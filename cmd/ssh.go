@@ -58,8 +58,7 @@ func sshTo(ctx context.Context, s *session, on lab.Node, command string, termina
 	typed, what := runbook.Local(s.login(on.Name)), "open a shell"
 	if command != "" {
 		typed, what = runbook.Local(runbook.Line("ssh", "-F", s.State().SSHConfig(), on.Name, command)), "run "+command
-	}
-	if command == "" {
+	} else {
 		terminal = true
 	}
 	unreached := func(err error) error {
