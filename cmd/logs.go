@@ -143,7 +143,7 @@ func bundleParts(a *app) []bundle.Part {
 		})
 	}
 	return []bundle.Part{
-		part("version.txt", func(_ context.Context, a *app) error { return writeVersion(a) }),
+		part("version.txt", func(_ context.Context, a *app) error { return writeVersion(a, "") }),
 		part("labs.yaml", func(_ context.Context, a *app) error {
 			wanted, err := a.choice()
 			if err != nil {

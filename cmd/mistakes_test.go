@@ -22,7 +22,7 @@ func TestEveryCommandHasItsMistakes(t *testing.T) {
 		"completion zsh":        "as completion bash",
 		"completion fish":       "as completion bash",
 		"completion powershell": "as completion bash",
-		"version":               "it prints one line, and takes nothing",
+		"version":               "it takes nothing but its format",
 	}
 	files, err := filepath.Glob("../e2e/testdata/mistakes*.txtar")
 	if err != nil || len(files) == 0 {
