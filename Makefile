@@ -8,6 +8,7 @@ SHELL := /bin/bash
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 CACHE := .cache
 LINT := go tool -modfile=tools/go.mod golangci-lint
+RELEASE := go tool -modfile=tools/release/go.mod
 
 .PHONY: help
 help: ## This list
@@ -59,6 +60,7 @@ lint: ## go vet and the linters; also holds the arrows between packages
 	go vet ./...
 	$(LINT) run ./...
 	shellcheck scripts/* node/*.sh provision/scripts/*.sh machine/vagrant/*.sh machine/vagrant/testdata/fake-vagrant bench/testdata/*.sh .ci/run
+	$(RELEASE) actionlint
 
 # What needs root is compiled as the user and only run as root, so that the
 # build cache stays the user's. The sandbox driver's tests are also PID 1 of the
@@ -153,6 +155,11 @@ cross: ## Build for every system that dcalab runs on (LONG=1: for every processo
 	done
 	GOOS=windows go vet ./...
 	GOOS=darwin go vet ./...
+
+.PHONY: licenses
+licenses: ## Gather the licences of what the program contains into THIRD-PARTY-LICENSES, after a change of go.mod
+	scripts/licenses > THIRD-PARTY-LICENSES.new
+	mv THIRD-PARTY-LICENSES.new THIRD-PARTY-LICENSES
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for a while (FUZZTIME=1m)
