@@ -36,6 +36,19 @@ func binary(t *testing.T) string {
 	return path
 }
 
+// raced is the dcalab for tests under which most happens at once: one built with
+// the race detector, DCALAB_E2E_RACED, where that is given.
+func raced(t *testing.T) string {
+	t.Helper()
+	if path := os.Getenv("DCALAB_E2E_RACED"); path != "" {
+		return path
+	}
+	return binary(t)
+}
+
+// racedScript is the scenario that runs with raced.
+const racedScript = "first_evening"
+
 // quickExit is for the environment of a program built with the race detector:
 // each one would sleep a second when it ends, in case a race is still to come.
 const quickExit = "GORACE=atexit_sleep_ms=0"
@@ -45,9 +58,11 @@ func TestScenarios(t *testing.T) {
 		t.Skip("real nodes need Linux and root: make scenarios")
 	}
 	t.Parallel()
-	bin := t.TempDir()
-	if err := os.Symlink(binary(t), filepath.Join(bin, "dcalab")); err != nil {
-		t.Fatal(err)
+	bin, racedBin := t.TempDir(), t.TempDir()
+	for dir, program := range map[string]string{bin: binary(t), racedBin: raced(t)} {
+		if err := os.Symlink(program, filepath.Join(dir, "dcalab")); err != nil {
+			t.Fatal(err)
+		}
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -61,7 +76,11 @@ func TestScenarios(t *testing.T) {
 			if err != nil {
 				return fmt.Errorf("a network namespace of the script's own: %w", err)
 			}
-			env.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+			path := bin
+			if filepath.Base(env.WorkDir) == "script-"+racedScript {
+				path = racedBin
+			}
+			env.Setenv("PATH", path+":"+os.Getenv("PATH"))
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("TERM", "dumb")
 			env.Setenv("DCALAB_DRIVER", "sandbox") // whatever else this machine has
