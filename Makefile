@@ -38,7 +38,7 @@ install: ## Install dcalab, man pages and completions below PREFIX (/usr/local);
 	./dcalab completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_dcalab
 	./dcalab completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/dcalab.fish
 
-STAGES := lint unit scenarios cross machines
+STAGES := lint unit scenarios cross-and-machines
 
 .PHONY: test
 test: ## All checks but the longest: lint, race, fuzz seeds, scenarios on real engines and real machines, cross-builds
@@ -141,14 +141,19 @@ contracts: # the Vagrant driver against machine.Driver and machine.Snapshotter
 	go test -c -o $(CACHE)/vagrant.test ./machine/vagrant
 	cd machine/vagrant && $(BED) $(CURDIR)/$(CACHE)/vagrant.test -test.run='^TestContract$$|^TestSnapshots$$' $(if $(FULL),,-test.short) -test.v -test.timeout=60m
 
+# Virtual machines leave a processor idle for half of the time.
+.PHONY: cross-and-machines
+cross-and-machines:
+	@$(MAKE) --no-print-directory -j2 --output-sync=target machines cross
+
 .PHONY: cross
 cross: ## Build for every system that dcalab runs on (LONG=1: for every processor too)
 	for target in linux/arm64 darwin/arm64 windows/amd64 $(if $(LONG),linux/amd64 darwin/amd64); do \
 		echo "build $$target"; \
-		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go build -o /dev/null . ; \
+		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} nice go build -o /dev/null . ; \
 	done
-	GOOS=windows go vet ./...
-	GOOS=darwin GOARCH=arm64 go vet ./... # of the processor that is built for: nothing is compiled twice
+	GOOS=windows nice go vet ./...
+	GOOS=darwin GOARCH=arm64 nice go vet ./... # of the processor that is built for: nothing is compiled twice
 
 .PHONY: licenses
 licenses: ## Gather the licences of what the program contains into THIRD-PARTY-LICENSES, after a change of go.mod
