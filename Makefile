@@ -56,8 +56,7 @@ test-long: ## make test with all scenarios, each under the race detector, more r
 	$(MAKE) test-vm
 
 .PHONY: lint
-lint: ## go vet and the linters; also holds the arrows between packages
-	go vet ./...
+lint: ## The linters, of which go vet is one; also holds the arrows between packages
 	$(LINT) run ./...
 	shellcheck scripts/* node/*.sh provision/scripts/*.sh machine/vagrant/*.sh machine/vagrant/testdata/fake-vagrant bench/testdata/*.sh .ci/run
 	$(RELEASE) actionlint
