@@ -54,11 +54,12 @@ test-long: ## make test with all scenarios, each under the race detector, more r
 	scripts/install sandbox test vm
 	$(MAKE) lint unit scenarios cross LONG=1
 	$(MAKE) test-vm
+	$(MAKE) test-release
 
 .PHONY: lint
 lint: ## The linters, of which go vet is one; also holds the arrows between packages
 	$(LINT) run ./...
-	shellcheck scripts/* node/*.sh provision/scripts/*.sh machine/vagrant/*.sh machine/vagrant/testdata/fake-vagrant bench/testdata/*.sh .ci/run
+	shellcheck scripts/* node/*.sh provision/scripts/*.sh machine/vagrant/*.sh machine/vagrant/testdata/fake-vagrant bench/testdata/*.sh release/testdata/*.sh .ci/run
 	$(RELEASE) actionlint
 
 # What needs root is compiled as the user and only run as root, so that the
@@ -154,10 +155,39 @@ cross: ## Build for every system that dcalab runs on (LONG=1: for every processo
 	GOOS=windows nice go vet ./...
 	GOOS=darwin GOARCH=arm64 nice go vet ./... # of the processor that is built for: nothing is compiled twice
 
+# What .goreleaser.yaml says, of what is committed, into dist.
+.PHONY: snapshot
+snapshot: ## Make the release's files in dist: archives, deb, rpm, formula, manifests, checksums, SBOMs
+	$(RELEASE) goreleaser release --snapshot --clean --skip=sign
+
+.PHONY: release
+release: # the same, signed and published as a draft: for the release workflow
+	$(RELEASE) goreleaser release --clean
+
+.PHONY: completions
+completions: # for packages
+	mkdir -p $(CACHE)/completions
+	for shell in bash zsh fish; do CGO_ENABLED=0 go run -trimpath . completion $$shell > $(CACHE)/completions/dcalab.$$shell; done
+
+.PHONY: cyclonedx
+cyclonedx: # what writes the SBOMs
+	CGO_ENABLED=0 go build -trimpath -modfile=tools/release/go.mod -o $(CACHE)/cyclonedx-gomod github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+
 .PHONY: licenses
 licenses: ## Gather the licences of what the program contains into THIRD-PARTY-LICENSES, after a change of go.mod
 	scripts/licenses > THIRD-PARTY-LICENSES.new
 	mv THIRD-PARTY-LICENSES.new THIRD-PARTY-LICENSES
+
+# What is committed is built; the fresh Debian is the same as that of test-engines.
+SUITE := bookworm
+
+.PHONY: test-release
+test-release: ## The release: built twice and compared, installed from a proxy, and its deb on a fresh Debian (SUITE=bookworm)
+	scripts/install sandbox test vm
+	$(RELEASE) goreleaser check
+	go test ./release -release.run -timeout=60m -v
+	$(MAKE) snapshot
+	$(AS_ROOT) scripts/engine-root --install dist/dcalab_linux_$$(go env GOARCH).deb $(CACHE)/engines $(SUITE) bash -eux $(CURDIR)/release/testdata/lab.sh
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for a while (FUZZTIME=1m)
