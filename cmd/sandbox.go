@@ -2,13 +2,30 @@ package cmd
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/dcalab/dcalab/machine/docker"
 	"github.com/dcalab/dcalab/machine/sandbox"
 )
 
-// What runs inside the nodes of the sandbox driver.
+// What runs inside the nodes of the sandbox driver, and in the container of the
+// docker driver.
+
+func hostAgentCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "host-agent", Hidden: true, Args: cobra.NoArgs,
+		Short: "The docker driver's side in its container",
+		RunE: func(c *cobra.Command, _ []string) error {
+			self, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			return docker.Agent(c.Context(), self, a.streams.In, a.streams.Out)
+		},
+	}
+}
 
 func sandboxInitCommand() *cobra.Command {
 	return &cobra.Command{

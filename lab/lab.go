@@ -38,6 +38,7 @@ const (
 	DriverAuto    = "auto"
 	DriverSandbox = "sandbox"
 	DriverVagrant = "vagrant"
+	DriverDocker  = "docker"
 )
 
 // File is one labs.yaml, valid as a whole.
@@ -73,7 +74,7 @@ type Lab struct {
 	// Interface is the name that the lab's interface is expected to have in
 	// the nodes.
 	Interface string
-	// Driver is auto, sandbox or vagrant.
+	// Driver is auto, docker, sandbox or vagrant.
 	Driver string
 	// Provider is Vagrant's provider; empty leaves the choice to dcalab.
 	Provider string

@@ -248,8 +248,7 @@ func dialOnce(ctx context.Context, ep Endpoint, o Options, identity ssh.Signer, 
 	if err != nil {
 		return nil, backoff.Permanent(err)
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, ep.Network, ep.Address)
+	conn, err := ep.connect(ctx, net.Dialer{})
 	if err != nil {
 		return nil, err
 	}
@@ -307,8 +306,7 @@ func ShowsPinnedKey(ctx context.Context, ep Endpoint, knownHosts string, connect
 	if err != nil || len(pins.known) == 0 {
 		return false
 	}
-	d := net.Dialer{Timeout: connect}
-	conn, err := d.DialContext(ctx, ep.Network, ep.Address)
+	conn, err := ep.connect(ctx, net.Dialer{Timeout: connect})
 	if err != nil {
 		return false
 	}

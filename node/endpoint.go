@@ -6,9 +6,12 @@ type Endpoint struct {
 	// Node is the short name of the node.
 	Node string `json:"node"`
 	// Network and Address are as for net.Dial: "tcp" with host:port, or
-	// "unix" with the path of a socket that leads to the node's sshd.
-	Network string `json:"network"`
-	Address string `json:"address"`
+	// "unix" with the path of a socket that leads to the node's sshd; or Network is
+	// "command", Command a program whose standard input and output lead there, and
+	// Address what errors call that way.
+	Network string   `json:"network"`
+	Address string   `json:"address"`
+	Command []string `json:"command,omitempty"`
 	// User to log in as.
 	User string `json:"user"`
 	// IdentityFile is the path of the private key.

@@ -74,6 +74,13 @@ func writeHost(b *bytes.Buffer, h HostEntry, o SSHConfigOptions) error {
 			}
 		}
 		proxy = percent(Quote(o.Dcalab, "ssh-proxy", ep.Address))
+	case "command":
+		for _, word := range ep.Command {
+			if strings.ContainsFunc(word, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+				return fmt.Errorf("ssh_config of %q: %q cannot be a part of a command there", ep.Node, word)
+			}
+		}
+		proxy = percent(Quote(ep.Command...))
 	default:
 		return fmt.Errorf("ssh_config of %q: unknown network %q", ep.Node, ep.Network)
 	}

@@ -71,7 +71,7 @@ func (a Advisor) suggestForExtraArg(path string, args []string) []string {
 		}
 		return []string{"of another file: dcalab --config FILE " + path}
 	case "doctor":
-		if slices.Contains([]string{lab.DriverSandbox, lab.DriverVagrant}, word) {
+		if slices.Contains([]string{lab.DriverDocker, lab.DriverSandbox, lab.DriverVagrant}, word) {
 			return []string{"did you mean: dcalab --driver " + word + " doctor"}
 		}
 	case "env":

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/machine/docker"
 	"github.com/dcalab/dcalab/machine/sandbox"
 	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/runbook"
@@ -122,6 +124,20 @@ func All() []Kind {
 				return runtime.GOOS == "linux", "its nodes are made of Linux namespaces, and this is " + runtime.GOOS
 			},
 		},
+		{
+			Name: docker.Name, New: newDocker,
+			Checks: runbook.Runbook{
+				{Text: "docker version", Why: "the program, and the Docker that it speaks to"},
+				{Text: "docker context ls", Why: "which Docker is meant"},
+			},
+			Usable: func(func(string) string, *lab.Lab) (bool, string) {
+				path, err := exec.LookPath("docker")
+				if err != nil {
+					return false, "the docker program is not installed, or not on PATH"
+				}
+				return true, path
+			},
+		},
 	}
 }
 
@@ -210,15 +226,41 @@ func newSandbox(c Config) (machine.Driver, error) {
 	if c.State == nil {
 		return sandbox.New(config), nil
 	}
-	config.AuthorizedKey = func() (ssh.PublicKey, error) {
-		line, err := c.State.EnsureIdentity()
+	config.AuthorizedKey = authorizedKey(c.State)
+	config.IdentityFile, config.PinHostKey, config.ForgetHostKey = c.State.Identity(), c.State.PinHost, c.State.ForgetHost
+	config.Hidden = []string{sandbox.Ground, filepath.Dir(c.State.Dir())}
+	return sandbox.New(config), nil
+}
+
+func newDocker(c Config) (machine.Driver, error) {
+	config := docker.Config{
+		Lab: c.Lab, ID: c.ID, Root: c.Place.Root, Binary: c.Getenv("DCALAB_LINUX_BINARY"),
+		ForgetHostKey: func(string) error { return nil }, Log: c.Log,
+	}
+	if config.Binary == "" && runtime.GOOS == "linux" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		config.Binary = self
+	}
+	if c.State == nil {
+		return docker.New(config), nil
+	}
+	config.AuthorizedKey = authorizedKey(c.State)
+	config.IdentityFile, config.PinHostKey, config.ForgetHostKey = c.State.Identity(), c.State.PinHost, c.State.ForgetHost
+	return docker.New(config), nil
+}
+
+// authorizedKey gives the public key of the lab's, which is made where there is
+// none.
+func authorizedKey(state *lab.State) func() (ssh.PublicKey, error) {
+	return func() (ssh.PublicKey, error) {
+		line, err := state.EnsureIdentity()
 		if err != nil {
 			return nil, err
 		}
 		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
 		return key, err
 	}
-	config.IdentityFile, config.PinHostKey, config.ForgetHostKey = c.State.Identity(), c.State.PinHost, c.State.ForgetHost
-	config.Hidden = []string{sandbox.Ground, filepath.Dir(c.State.Dir())}
-	return sandbox.New(config), nil
 }

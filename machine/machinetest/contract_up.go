@@ -103,7 +103,7 @@ func (c *contract) upAll(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if told := r.calls[name][0]; ep != told {
+		if told := r.calls[name][0]; !reflect.DeepEqual(ep, told) {
 			t.Errorf("Endpoint gives %+v, Ready %+v", ep, told)
 		}
 	}
@@ -217,7 +217,7 @@ func (c *contract) twoDrivers(t *testing.T) {
 	}
 	a, errA := one.Endpoint(ctx, c.first())
 	b, errB := two.Endpoint(ctx, c.first())
-	if errA != nil || errB != nil || a != b {
+	if errA != nil || errB != nil || !reflect.DeepEqual(a, b) {
 		t.Errorf("endpoints are %+v (%v) and %+v (%v)", a, errA, b, errB)
 	}
 	if one.Name() != two.Name() || one.Name() == "" {

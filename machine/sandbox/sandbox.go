@@ -96,3 +96,6 @@ type Config struct {
 	// Log gets the commands that are run and what they say. May be nil.
 	Log io.Writer
 }
+
+// Socket is the path of the unix socket that leads to a node's sshd.
+func Socket(id, node string) string { return "/run/dcalab/" + id + "/" + node + "/run/ssh.sock" }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"reflect"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -324,7 +325,7 @@ func TestWhatOthersDidIsSeen(t *testing.T) {
 	f.wantStarts("status master --machine-readable")
 	f.play("ssh-config", `line "$2,ssh-config,Host $2\n  HostName 127.0.0.1\n  User vagrant\n  Port $(cat "$FAKE_VAGRANT/port-$2")\n  IdentityFile $FAKE_VAGRANT/key\n"`)
 	ep, err := f.Endpoint(ctx, "master")
-	if err != nil || ep == old {
+	if err != nil || reflect.DeepEqual(ep, old) {
 		t.Fatalf("endpoint is %+v (%v), as before", ep, err)
 	}
 	if now, err := f.state.HostKeys("master.docker-dca.example"); err != nil || len(now) != 1 || bytes.Equal(keys[0].Marshal(), now[0].Marshal()) {

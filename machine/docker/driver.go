@@ -1,0 +1,353 @@
+package docker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/machine/sandbox"
+	"github.com/dcalab/dcalab/node"
+)
+
+// Config is what a Driver is made of.
+type Config struct {
+	Lab *lab.Lab
+	// ID is unique to this lab on this machine: 12 hex digits.
+	ID string
+	// Root is the folder whose .dcalab holds the lab's state: a label tells it to
+	// whoever lists containers.
+	Root string
+	// Version of dcalab; Binary is the path of a static Linux build of it, for the
+	// host image.
+	Version, Binary string
+	// AuthorizedKey, IdentityFile, PinHostKey and ForgetHostKey are as for the
+	// sandbox driver.
+	AuthorizedKey func() (ssh.PublicKey, error)
+	IdentityFile  string
+	PinHostKey    func(host string, key ssh.PublicKey) error
+	ForgetHostKey func(host string) error
+	// Log gets the commands that are run and what they say. May be nil.
+	Log io.Writer
+}
+
+// Driver is the docker driver for one lab.
+type Driver struct {
+	cfg Config
+	cli cli
+}
+
+var (
+	_ machine.Driver       = (*Driver)(nil)
+	_ machine.Limited      = (*Driver)(nil)
+	_ machine.Examiner     = (*Driver)(nil)
+	_ machine.Snapshotter  = (*Driver)(nil)
+	_ machine.SnapshotRoom = (*Driver)(nil)
+	_ machine.OrphanLister = (*Driver)(nil)
+)
+
+// New makes the driver for one lab. It touches nothing.
+func New(cfg Config) *Driver {
+	if cfg.Log == nil {
+		cfg.Log = io.Discard
+	}
+	return &Driver{cfg, cli{cfg.Log}}
+}
+
+// Name is "docker".
+func (d *Driver) Name() string { return Name }
+
+// Traits of a driver whose machines belong to the user of Docker.
+func (d *Driver) Traits() machine.Traits { return machine.Traits{SlowStatus: true} }
+
+// container is the name of the lab's, and of its volume.
+func (d *Driver) container() string { return "dcalab-" + d.cfg.ID }
+
+// state tells of the host container: "running", "exited", …; empty where there
+// is none.
+func (d *Driver) state(ctx context.Context) (string, error) {
+	state, err := d.cli.run(ctx, nil, "container", "inspect", "--format", "{{.State.Status}}", d.container())
+	if isMissing(err) {
+		return "", nil
+	}
+	return state, err
+}
+
+// Up makes the host container where there is none, and the nodes in it.
+func (d *Driver) Up(ctx context.Context, o machine.Observer, nodes ...string) error {
+	if err := d.host(ctx, o); err != nil {
+		return err
+	}
+	_, err := d.do(ctx, o, request{Method: methodUp, Nodes: nodes})
+	return err
+}
+
+// Start starts nodes that exist.
+func (d *Driver) Start(ctx context.Context, o machine.Observer, nodes ...string) error {
+	state, err := d.state(ctx)
+	if err != nil {
+		return err
+	}
+	if state == "" {
+		picked, err := d.cfg.Lab.Pick(nodes)
+		if err != nil {
+			return err
+		}
+		return machine.NotCreated(picked[0].Name)
+	}
+	if err := d.host(ctx, o); err != nil {
+		return err
+	}
+	_, err = d.do(ctx, o, request{Method: methodStart, Nodes: nodes})
+	return err
+}
+
+// Halt powers nodes off in order.
+func (d *Driver) Halt(ctx context.Context, o machine.Observer, nodes ...string) error {
+	if _, err := d.cfg.Lab.Pick(nodes); err != nil {
+		return err
+	}
+	state, err := d.state(ctx)
+	if err != nil || state != stateRunning {
+		return err
+	}
+	_, err = d.do(ctx, o, request{Method: methodHalt, Nodes: nodes})
+	return err
+}
+
+// Destroy removes nodes, and with the last of them the container and its volume.
+func (d *Driver) Destroy(ctx context.Context, o machine.Observer, nodes ...string) error {
+	state, err := d.state(ctx)
+	if err != nil {
+		return err
+	}
+	if state != "" && len(nodes) > 0 {
+		if err := d.host(ctx, o); err != nil {
+			return err
+		}
+		if _, err := d.do(ctx, o, request{Method: methodDestroy, Nodes: nodes}); err != nil {
+			return err
+		}
+		left, err := d.do(ctx, o, request{Method: methodStatus})
+		if err != nil {
+			return err
+		}
+		for _, s := range left.Machines {
+			if s != machine.StatusAbsent {
+				return nil
+			}
+		}
+	}
+	return d.remove(ctx)
+}
+
+// remove removes the container and the volume, of which each may be gone already.
+func (d *Driver) remove(ctx context.Context) error {
+	if _, err := d.cli.run(ctx, nil, "container", "rm", "--force", "--volumes", d.container()); err != nil && !isMissing(err) {
+		return err
+	}
+	if _, err := d.cli.run(ctx, nil, "volume", "rm", "--force", d.container()); err != nil && !isMissing(err) {
+		return err
+	}
+	var errs []error
+	for _, n := range d.cfg.Lab.Nodes {
+		errs = append(errs, d.cfg.ForgetHostKey(d.cfg.Lab.Hostname(n)))
+	}
+	return errors.Join(errs...)
+}
+
+// Status tells the state of every node.
+func (d *Driver) Status(ctx context.Context) (map[string]machine.Status, error) {
+	out := map[string]machine.Status{}
+	state, err := d.state(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if state == stateRunning {
+		res, err := d.do(ctx, machine.Observer{}, request{Method: methodStatus})
+		if err != nil {
+			return nil, err
+		}
+		return res.Machines, nil
+	}
+	for _, n := range d.cfg.Lab.Nodes {
+		out[n.Name] = machine.StatusAbsent
+		if state != "" {
+			out[n.Name] = machine.StatusHalted // or absent: its container would have to run to tell
+		}
+	}
+	return out, nil
+}
+
+// Endpoint leads through docker exec.
+func (d *Driver) Endpoint(_ context.Context, name string) (node.Endpoint, error) {
+	n, ok := d.cfg.Lab.Node(name)
+	if !ok {
+		n = lab.Node{Name: name} // an orphan
+	}
+	socket := sandbox.Socket(d.cfg.ID, n.Name)
+	return node.Endpoint{
+		Node: n.Name, Network: "command", Address: d.container() + ":" + socket,
+		Command: []string{program, "exec", "--interactive", d.container(), dcalabInside, "ssh-proxy", socket},
+		User:    sandbox.User, IdentityFile: d.cfg.IdentityFile, HostKeyAlias: d.cfg.Lab.Hostname(n),
+	}, nil
+}
+
+// Orphans are asked for where the container runs.
+func (d *Driver) Orphans(ctx context.Context) (map[string]machine.Status, error) {
+	return asked(d, ctx, methodOrphans, func(r *result) map[string]machine.Status { return r.Machines })
+}
+
+// Snapshots lists those that are complete.
+func (d *Driver) Snapshots(ctx context.Context) ([]machine.Snapshot, error) {
+	return asked(d, ctx, methodSnapshots, func(r *result) []machine.Snapshot { return r.Snapshots })
+}
+
+// asked asks what only a container that runs can tell; the zero value elsewhere.
+func asked[T any](d *Driver, ctx context.Context, m method, of func(*result) T) (T, error) {
+	var none T
+	state, err := d.state(ctx)
+	if err != nil || state != stateRunning {
+		return none, err
+	}
+	res, err := d.do(ctx, machine.Observer{}, request{Method: m})
+	if err != nil {
+		return none, err
+	}
+	return of(res), nil
+}
+
+// SaveSnapshot keeps the disks of all nodes.
+func (d *Driver) SaveSnapshot(ctx context.Context, o machine.Observer, name string) error {
+	return d.snapshot(ctx, o, methodSave, name)
+}
+
+// RestoreSnapshot brings them back.
+func (d *Driver) RestoreSnapshot(ctx context.Context, o machine.Observer, name string) error {
+	return d.snapshot(ctx, o, methodRestore, name)
+}
+
+// DeleteSnapshot removes one.
+func (d *Driver) DeleteSnapshot(ctx context.Context, o machine.Observer, name string) error {
+	return d.snapshot(ctx, o, methodDelete, name)
+}
+
+// RoomToSave tells whether there is room for the disks once more.
+func (d *Driver) RoomToSave(ctx context.Context) error {
+	return d.snapshot(ctx, machine.Observer{}, methodSaveRoom, "")
+}
+
+// RoomToRestore tells whether there is room for a snapshot's disks.
+func (d *Driver) RoomToRestore(ctx context.Context, name string) error {
+	return d.snapshot(ctx, machine.Observer{}, methodBackRoom, name)
+}
+
+func (d *Driver) snapshot(ctx context.Context, o machine.Observer, m method, name string) error {
+	state, err := d.state(ctx)
+	if err != nil {
+		return err
+	}
+	if state == "" {
+		if m == methodSave || m == methodSaveRoom {
+			return machine.NotCreated(d.cfg.Lab.Nodes[0].Name)
+		}
+		return fmt.Errorf("snapshot %s: %w", name, machine.ErrNoSnapshot)
+	}
+	if err := d.host(ctx, o); err != nil {
+		return err
+	}
+	_, err = d.do(ctx, o, request{Method: m, Snapshot: name})
+	return err
+}
+
+// do has a request done in the container, which runs.
+func (d *Driver) do(ctx context.Context, o machine.Observer, req request) (*result, error) {
+	req.Format, req.ID, req.Lab = wireFormat, d.cfg.ID, d.cfg.Lab
+	if d.cfg.AuthorizedKey != nil {
+		key, err := d.cfg.AuthorizedKey()
+		if err != nil {
+			return nil, err
+		}
+		req.AuthorizedKey = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
+	}
+	text, err := json.Marshal(req)
+	if err != nil {
+		return nil, err
+	}
+	c := &conversation{d: d, o: o}
+	res, err := c.hold(ctx, text)
+	c.readers.Wait()
+	return res, errors.Join(append(c.errs, err)...)
+}
+
+// conversation is one request under way.
+type conversation struct {
+	d       *Driver
+	o       machine.Observer
+	readers sync.WaitGroup
+	errs    []error
+}
+
+// hold asks, and gives the answer. When ctx ends, the end of the container's
+// input tells it to end in order; its answer is still waited for.
+func (c *conversation) hold(ctx context.Context, request []byte) (*result, error) {
+	in, write := io.Pipe()
+	read, out := io.Pipe()
+	stop := context.AfterFunc(ctx, func() { _ = write.Close() })
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		err := c.d.cli.stream(context.WithoutCancel(ctx), in, out, "exec", "--interactive", c.d.container(), dcalabInside, "host-agent")
+		_ = out.Close()
+		_ = in.Close()
+		ended <- err
+	}()
+	go func() { _, _ = io.Copy(write, bytes.NewReader(request)) }()
+	res, err := answer(read, c.event)
+	_ = write.Close()
+	_, _ = io.Copy(io.Discard, read)
+	failed := <-ended
+	if errors.Is(err, errEnded) && failed != nil {
+		err = failed
+	}
+	return res, err
+}
+
+func (c *conversation) event(e event) {
+	switch {
+	case e.Step != nil:
+		c.o.Begin(e.Step.Node, e.Step.Text)
+	case e.Ready != "" && c.o.Ready != nil:
+		ep, _ := c.d.Endpoint(context.Background(), e.Ready)
+		c.readers.Go(func() { c.o.Ready(ep) })
+	case e.HostKey != nil:
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(e.HostKey.Key))
+		if err == nil {
+			err = c.d.cfg.PinHostKey(e.HostKey.Host, key)
+		}
+		c.fails(err)
+	case e.Forget != "":
+		c.fails(c.d.cfg.ForgetHostKey(e.Forget))
+	case e.Log != "":
+		_, _ = io.WriteString(c.d.cfg.Log, e.Log)
+	}
+}
+
+func (c *conversation) fails(err error) {
+	if err != nil {
+		c.errs = append(c.errs, err)
+	}
+}
+
+// names of labels, in one order.
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

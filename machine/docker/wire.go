@@ -1,0 +1,170 @@
+package docker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// What goes between dcalab on the user's machine and the one in the host
+// container, over the standard input and output of `docker exec`: one request,
+// as JSON, and events, as JSON lines, the last of which is the result. No secret
+// goes there: keys are public ones.
+
+// wireFormat is of requests and events. Both ends are the same program, but an
+// image may be of another version.
+const wireFormat = 1
+
+// method names what is asked of the driver in the container.
+type method string
+
+const (
+	methodUp        method = "up"
+	methodStart     method = "start"
+	methodHalt      method = "halt"
+	methodDestroy   method = "destroy"
+	methodStatus    method = "status"
+	methodOrphans   method = "orphans"
+	methodLimits    method = "limits"
+	methodExamine   method = "examine"
+	methodSave      method = "save"
+	methodRestore   method = "restore"
+	methodDelete    method = "delete"
+	methodSnapshots method = "snapshots"
+	methodSaveRoom  method = "room to save"
+	methodBackRoom  method = "room to restore"
+)
+
+// request is one call of a method.
+type request struct {
+	Format int      `json:"format"`
+	Method method   `json:"method"`
+	ID     string   `json:"id"`
+	Lab    *lab.Lab `json:"lab"`
+	// AuthorizedKey is the public key that may log in to nodes, as in
+	// authorized_keys.
+	AuthorizedKey string   `json:"authorized_key,omitempty"`
+	Nodes         []string `json:"nodes,omitempty"`
+	Snapshot      string   `json:"snapshot,omitempty"`
+}
+
+// event is one line of the answer; one of its fields is set.
+type event struct {
+	Step    *step    `json:"step,omitempty"`
+	Ready   string   `json:"ready,omitempty"` // a node whose sshd answers
+	HostKey *hostKey `json:"host_key,omitempty"`
+	Forget  string   `json:"forget,omitempty"` // a host whose key is no longer one
+	Log     string   `json:"log,omitempty"`
+	Result  *result  `json:"result,omitempty"`
+}
+
+type step struct {
+	Node string `json:"node"`
+	Text string `json:"text"`
+}
+
+// hostKey is a node's, as a line of authorized_keys.
+type hostKey struct {
+	Host string `json:"host"`
+	Key  string `json:"key"`
+}
+
+// result ends an answer.
+type result struct {
+	Failure   *failure                  `json:"failure,omitempty"`
+	Machines  map[string]machine.Status `json:"machines,omitempty"`
+	Limits    []string                  `json:"limits,omitempty"`
+	Checks    []machine.Check           `json:"checks,omitempty"`
+	Snapshots []machine.Snapshot        `json:"snapshots,omitempty"`
+}
+
+// failure is an error on its way: what a person reads of it, and which of the
+// errors that callers tell apart it is.
+type failure struct {
+	ID    string   `json:"id,omitempty"`
+	Where string   `json:"where,omitempty"`
+	What  string   `json:"what,omitempty"`
+	Why   string   `json:"why"`
+	Next  []string `json:"next,omitempty"`
+	Exit  int      `json:"exit,omitempty"`
+	Kind  string   `json:"kind,omitempty"`
+	Node  string   `json:"node,omitempty"` // of an AbsentError
+}
+
+const kindAbsent = "absent"
+
+// kinds are the errors that callers of a driver tell apart by value.
+func kinds() map[string]error {
+	return map[string]error{
+		"no snapshot":     machine.ErrNoSnapshot,
+		"snapshot exists": machine.ErrSnapshotExists,
+	}
+}
+
+func pack(err error) *failure {
+	if err == nil {
+		return nil
+	}
+	f := &failure{Why: err.Error()}
+	var t *trouble.Error
+	if errors.As(err, &t) {
+		*f = failure{ID: t.ID, Where: t.Where, What: t.What, Why: t.Why, Next: trouble.Advice(err), Exit: t.Exit}
+		if f.Why == "" && t.Err != nil {
+			f.Why = t.Err.Error()
+		}
+	}
+	var absent *machine.AbsentError
+	if errors.As(err, &absent) {
+		f.Kind, f.Node = kindAbsent, absent.Node
+	}
+	for name, kind := range kinds() {
+		if errors.Is(err, kind) {
+			f.Kind = name
+		}
+	}
+	return f
+}
+
+// unpack makes an error of a failure again.
+func (f *failure) unpack() error {
+	if f == nil {
+		return nil
+	}
+	cause := kinds()[f.Kind]
+	if f.Kind == kindAbsent {
+		cause = &machine.AbsentError{Node: f.Node}
+	}
+	if f.ID == "" {
+		if cause != nil {
+			return fmt.Errorf("%s: %w", f.Why, cause)
+		}
+		return errors.New(f.Why)
+	}
+	return &trouble.Error{ID: f.ID, Where: f.Where, What: f.What, Why: f.Why, Next: f.Next, Exit: f.Exit, Err: cause}
+}
+
+// errEnded is an answer that ended before its result.
+var errEnded = errors.New("the container's side ended before it had answered")
+
+// answer reads events up to the result, which it gives; on is told each of the
+// others, one at a time.
+func answer(r io.Reader, on func(event)) (*result, error) {
+	in := json.NewDecoder(io.LimitReader(r, 64<<20))
+	for {
+		var e event
+		switch err := in.Decode(&e); {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return nil, errEnded
+		case err != nil:
+			return nil, fmt.Errorf("the container's side answered what cannot be understood: %w", err)
+		case e.Result != nil:
+			return e.Result, e.Result.Failure.unpack()
+		}
+		on(e)
+	}
+}
