@@ -27,6 +27,14 @@ func hostAgentCommand(a *app) *cobra.Command {
 	}
 }
 
+func hostInitCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "host-init", Hidden: true, Args: cobra.NoArgs,
+		Short: "What the docker driver's container runs",
+		RunE:  func(c *cobra.Command, _ []string) error { return docker.Init(c.Context()) },
+	}
+}
+
 func sandboxInitCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "sandbox-init ID NODE", Hidden: true, Args: cobra.ExactArgs(2),

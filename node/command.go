@@ -53,6 +53,7 @@ func startCommand(ctx context.Context, argv []string) (net.Conn, error) {
 		return nil, err
 	}
 	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it lives as long as the connection
+	Separate(cmd)
 	ours, theirs := net.Pipe()
 	var said complaint
 	cmd.Stderr = &said

@@ -29,7 +29,7 @@ func Agent(ctx context.Context, program string, in io.Reader, out io.Writer) err
 	}
 	a := &agent{out: json.NewEncoder(out)}
 	if req.Format != wireFormat || req.Lab == nil {
-		return a.say(event{Result: &result{Failure: pack(fmt.Errorf("the dcalab in the host image speaks format %d, and was asked in format %d: build the image again", wireFormat, req.Format))}})
+		return a.say(event{Result: &result{Failure: pack(fmt.Errorf("the dcalab in the host image speaks format %d, and was asked in format %d: run docker stop, then dcalab start", wireFormat, req.Format))}})
 	}
 	// The end of the input is a caller that has gone: what runs ends in order, as
 	// after Ctrl-C.
@@ -127,7 +127,7 @@ func (a *agent) callMore(ctx context.Context, driver machine.Driver, o machine.O
 	case methodBackRoom:
 		err = room.RoomToRestore(ctx, req.Snapshot)
 	default:
-		err = fmt.Errorf("the dcalab in the host image does not know %q: build the image again", req.Method)
+		err = fmt.Errorf("the dcalab in the host image does not know %q: run docker stop, then dcalab start", req.Method)
 	}
 	return res, err
 }

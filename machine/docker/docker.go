@@ -21,8 +21,11 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
+	"time"
 
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -37,6 +40,8 @@ const dcalabInside = "/usr/local/bin/dcalab"
 
 // cli runs the docker program.
 type cli struct {
+	// options name the Docker that is meant.
+	options []string
 	// log gets the commands and what they say on standard error.
 	log io.Writer
 }
@@ -76,8 +81,11 @@ func (c cli) run(ctx context.Context, in io.Reader, args ...string) (string, err
 }
 
 func (c cli) stream(ctx context.Context, in io.Reader, out io.Writer, args ...string) error {
+	args = slices.Concat(c.options, args)
 	fmt.Fprintf(c.log, "$ docker %s\n", strings.Join(args, " "))
 	cmd := exec.CommandContext(ctx, program, args...)
+	node.Separate(cmd)
+	cmd.WaitDelay = time.Second
 	var said bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, io.MultiWriter(&limited{&said, 8 << 10}, c.log)
 	if err := cmd.Run(); err != nil {

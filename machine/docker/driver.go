@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -28,15 +29,18 @@ type Config struct {
 	// Root is the folder whose .dcalab holds the lab's state: a label tells it to
 	// whoever lists containers.
 	Root string
-	// Version of dcalab; Binary is the path of a static Linux build of it, for the
-	// host image.
-	Version, Binary string
+	// Binary is the path of a static Linux build of dcalab, for the host image;
+	// empty where there is none.
+	Binary string
 	// AuthorizedKey, IdentityFile, PinHostKey and ForgetHostKey are as for the
 	// sandbox driver.
 	AuthorizedKey func() (ssh.PublicKey, error)
 	IdentityFile  string
 	PinHostKey    func(host string, key ssh.PublicKey) error
 	ForgetHostKey func(host string) error
+	// State keeps which Docker the lab is in. May be nil: the user's current one.
+	State  *lab.State
+	Getenv func(string) string
 	// Log gets the commands that are run and what they say. May be nil.
 	Log io.Writer
 }
@@ -44,7 +48,8 @@ type Config struct {
 // Driver is the docker driver for one lab.
 type Driver struct {
 	cfg Config
-	cli cli
+	mu  sync.Mutex // of in
+	in  target     // once it is known
 }
 
 var (
@@ -61,7 +66,7 @@ func New(cfg Config) *Driver {
 	if cfg.Log == nil {
 		cfg.Log = io.Discard
 	}
-	return &Driver{cfg, cli{cfg.Log}}
+	return &Driver{cfg: cfg}
 }
 
 // Name is "docker".
@@ -76,7 +81,7 @@ func (d *Driver) container() string { return "dcalab-" + d.cfg.ID }
 // state tells of the host container: "running", "exited", …; empty where there
 // is none.
 func (d *Driver) state(ctx context.Context) (string, error) {
-	state, err := d.cli.run(ctx, nil, "container", "inspect", "--format", "{{.State.Status}}", d.container())
+	state, err := d.run(ctx, "container", "inspect", "--format", "{{.State.Status}}", d.container())
 	if isMissing(err) {
 		return "", nil
 	}
@@ -131,13 +136,19 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, nodes ...strin
 	if err != nil {
 		return err
 	}
-	if state != "" && len(nodes) > 0 {
+	if len(nodes) > 0 && state == "" {
+		_, err := d.cfg.Lab.Pick(nodes)
+		return err
+	}
+	if len(nodes) > 0 || state == stateRunning {
 		if err := d.host(ctx, o); err != nil {
 			return err
 		}
 		if _, err := d.do(ctx, o, request{Method: methodDestroy, Nodes: nodes}); err != nil {
 			return err
 		}
+	}
+	if len(nodes) > 0 {
 		left, err := d.do(ctx, o, request{Method: methodStatus})
 		if err != nil {
 			return err
@@ -147,16 +158,20 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, nodes ...strin
 				return nil
 			}
 		}
+		// Snapshots bring back nodes that were destroyed one by one.
+		if kept, err := d.Snapshots(ctx); err != nil || len(kept) > 0 {
+			return err
+		}
 	}
 	return d.remove(ctx)
 }
 
 // remove removes the container and the volume, of which each may be gone already.
 func (d *Driver) remove(ctx context.Context) error {
-	if _, err := d.cli.run(ctx, nil, "container", "rm", "--force", "--volumes", d.container()); err != nil && !isMissing(err) {
+	if _, err := d.run(ctx, "container", "rm", "--force", "--volumes", d.container()); err != nil && !isMissing(err) {
 		return err
 	}
-	if _, err := d.cli.run(ctx, nil, "volume", "rm", "--force", d.container()); err != nil && !isMissing(err) {
+	if _, err := d.run(ctx, "volume", "rm", "--force", d.container()); err != nil && !isMissing(err) {
 		return err
 	}
 	var errs []error
@@ -190,15 +205,27 @@ func (d *Driver) Status(ctx context.Context) (map[string]machine.Status, error) 
 }
 
 // Endpoint leads through docker exec.
-func (d *Driver) Endpoint(_ context.Context, name string) (node.Endpoint, error) {
+func (d *Driver) Endpoint(ctx context.Context, name string) (node.Endpoint, error) {
 	n, ok := d.cfg.Lab.Node(name)
 	if !ok {
-		n = lab.Node{Name: name} // an orphan
+		orphans, err := d.Orphans(ctx)
+		if err != nil {
+			return node.Endpoint{}, err
+		}
+		if _, ok := orphans[name]; !ok {
+			_, err := d.cfg.Lab.Pick([]string{name})
+			return node.Endpoint{}, err
+		}
+		n = lab.Node{Name: name}
 	}
 	socket := sandbox.Socket(d.cfg.ID, n.Name)
+	_, in, err := d.docker(ctx)
+	if err != nil {
+		return node.Endpoint{}, err
+	}
 	return node.Endpoint{
 		Node: n.Name, Network: "command", Address: d.container() + ":" + socket,
-		Command: []string{program, "exec", "--interactive", d.container(), dcalabInside, "ssh-proxy", socket},
+		Command: slices.Concat([]string{program}, in.options(), []string{"exec", "--interactive", d.container(), dcalabInside, "ssh-proxy", socket}),
 		User:    sandbox.User, IdentityFile: d.cfg.IdentityFile, HostKeyAlias: d.cfg.Lab.Hostname(n),
 	}, nil
 }
@@ -287,8 +314,15 @@ func (d *Driver) do(ctx context.Context, o machine.Observer, req request) (*resu
 	c := &conversation{d: d, o: o}
 	res, err := c.hold(ctx, text)
 	c.readers.Wait()
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err() // whatever the container's side makes of the end of its input
+	}
 	return res, errors.Join(append(c.errs, err)...)
 }
+
+// grace is how long the container's side may take to end in order once it has
+// been told to.
+const grace = 20 * time.Second
 
 // conversation is one request under way.
 type conversation struct {
@@ -301,13 +335,22 @@ type conversation struct {
 // hold asks, and gives the answer. When ctx ends, the end of the container's
 // input tells it to end in order; its answer is still waited for.
 func (c *conversation) hold(ctx context.Context, request []byte) (*result, error) {
+	docker, _, err := c.d.docker(ctx)
+	if err != nil {
+		return nil, err
+	}
 	in, write := io.Pipe()
 	read, out := io.Pipe()
-	stop := context.AfterFunc(ctx, func() { _ = write.Close() })
+	running, kill := context.WithCancel(context.WithoutCancel(ctx))
+	defer kill()
+	stop := context.AfterFunc(ctx, func() {
+		_ = write.Close()
+		time.AfterFunc(grace, kill)
+	})
 	defer stop()
 	ended := make(chan error, 1)
 	go func() {
-		err := c.d.cli.stream(context.WithoutCancel(ctx), in, out, "exec", "--interactive", c.d.container(), dcalabInside, "host-agent")
+		err := docker.stream(running, in, out, "exec", "--interactive", c.d.container(), dcalabInside, "host-agent")
 		_ = out.Close()
 		_ = in.Close()
 		ended <- err

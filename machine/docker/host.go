@@ -9,10 +9,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"strconv"
+	"time"
 
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/machine/sandbox"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -22,7 +24,17 @@ var dockerfile []byte
 const (
 	stateRunning = "running"
 	imageName    = "dcalab-host"
+	// stopTimeout is how long Docker lets the container end: longer than its nodes
+	// may take to be powered off.
+	stopTimeout = 60 * time.Second
 )
+
+// Init is what the container runs, below an init of Docker's: when it is told to
+// end, it powers the nodes off in order.
+func Init(ctx context.Context) error {
+	<-ctx.Done()
+	return sandbox.PowerOff(context.WithoutCancel(ctx))
+}
 
 // capabilities are those that nodes need; a container of Docker has some of them
 // anyway. They are named one by one, since --privileged gives more than is needed
@@ -38,23 +50,41 @@ func capabilities() []string {
 // host makes sure that the host container runs.
 func (d *Driver) host(ctx context.Context, o machine.Observer) error {
 	state, err := d.state(ctx)
-	switch {
-	case err != nil:
+	if err != nil || state == stateRunning {
 		return err
-	case state == stateRunning:
-		return nil
-	case state != "":
-		_, err := d.cli.run(ctx, nil, "container", "start", d.container())
+	}
+	if state != "" && d.cfg.Binary == "" {
+		_, err := d.run(ctx, "container", "start", d.container())
 		return err
 	}
 	image, err := d.image(ctx, o)
 	if err != nil {
 		return err
 	}
+	if state != "" {
+		made, err := d.run(ctx, "container", "inspect", "--format", "{{.Config.Image}}", d.container())
+		if err == nil && made == image {
+			_, err = d.run(ctx, "container", "start", d.container())
+			return err
+		}
+		if err == nil { // made by another dcalab; what nodes have is in the volume
+			_, err = d.run(ctx, "container", "rm", d.container())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_, in, err := d.docker(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.keep(in); err != nil {
+		return err
+	}
 	labels := map[string]string{"dcalab.id": d.cfg.ID, "dcalab.lab": d.cfg.Lab.Name, "dcalab.root": d.cfg.Root}
 	args := []string{
 		"container", "run", "--detach", "--init", "--name", d.container(), "--hostname", "dcalab-" + d.cfg.Lab.Name,
-		"--restart", "unless-stopped", "--stop-timeout", "40",
+		"--stop-timeout", strconv.Itoa(int(stopTimeout.Seconds())),
 		"--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw",
 		"--volume", d.container() + ":/var/lib/dcalab", "--tmpfs", "/run:rw,nosuid,nodev,mode=755",
 		"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined",
@@ -66,7 +96,7 @@ func (d *Driver) host(ctx context.Context, o machine.Observer) error {
 	for _, k := range sortedKeys(labels) {
 		args = append(args, "--label", k+"="+labels[k])
 	}
-	_, err = d.cli.run(ctx, nil, append(args, image, "sleep", "infinity")...)
+	_, err = d.run(ctx, append(args, image, dcalabInside, "host-init")...)
 	return err
 }
 
@@ -85,7 +115,7 @@ func (d *Driver) image(ctx context.Context, o machine.Observer) (string, error) 
 	}
 	sum := sha256.Sum256(append(binary, dockerfile...))
 	name := imageName + ":" + hex.EncodeToString(sum[:6])
-	_, err = d.cli.run(ctx, nil, "image", "inspect", "--format", "{{.Id}}", name)
+	_, err = d.run(ctx, "image", "inspect", "--format", "{{.Id}}", name)
 	if err == nil || !isMissing(err) {
 		return name, err
 	}
@@ -110,7 +140,11 @@ func (d *Driver) image(ctx context.Context, o machine.Observer) (string, error) 
 	if err := w.Close(); err != nil {
 		return "", err
 	}
-	err = d.cli.stream(ctx, &files, d.cfg.Log, "build", "--tag", name, "-")
+	docker, _, err := d.docker(ctx)
+	if err != nil {
+		return "", err
+	}
+	err = docker.stream(ctx, &files, d.cfg.Log, "build", "--tag", name, "-")
 	return name, err
 }
 
@@ -121,7 +155,7 @@ func (d *Driver) Preflight(ctx context.Context) error { return machine.Preflight
 // driver needs in it.
 func (d *Driver) Examine(ctx context.Context) []machine.Check {
 	c := machine.Check{ID: "docker", What: "Docker"}
-	version, err := d.cli.run(ctx, nil, "version", "--format", "{{.Server.Version}} {{.Server.Os}}/{{.Server.Arch}}")
+	version, err := d.run(ctx, "version", "--format", "{{.Server.Version}} {{.Server.Os}}/{{.Server.Arch}}")
 	if err != nil {
 		var fixes []machine.Fix
 		for _, next := range trouble.Advice(err) {
@@ -150,5 +184,3 @@ func (d *Driver) Limits(ctx context.Context) []string {
 	}
 	return append(own, inside...)
 }
-
-var _ io.Writer = (*agent)(nil)

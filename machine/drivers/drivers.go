@@ -235,7 +235,7 @@ func newSandbox(c Config) (machine.Driver, error) {
 func newDocker(c Config) (machine.Driver, error) {
 	config := docker.Config{
 		Lab: c.Lab, ID: c.ID, Root: c.Place.Root, Binary: c.Getenv("DCALAB_LINUX_BINARY"),
-		ForgetHostKey: func(string) error { return nil }, Log: c.Log,
+		ForgetHostKey: func(string) error { return nil }, State: c.State, Getenv: c.Getenv, Log: c.Log,
 	}
 	if config.Binary == "" && runtime.GOOS == "linux" {
 		self, err := os.Executable()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -268,15 +267,7 @@ func (d *Driver) Halt(ctx context.Context, o machine.Observer, names ...string) 
 		}
 		g.Go(func() error {
 			o.Begin(n.Name, "stopping")
-			// Before the signal: PID 1 may act on it long after this process has ended.
-			err := os.WriteFile(d.nodes.haltMark(n.Name), nil, 0o600)
-			if err == nil || errors.Is(err, fs.ErrNotExist) { // somebody removed the node's folder
-				err = end(ctx, pid, haltTimeout)
-			}
-			if err != nil {
-				return fmt.Errorf("%s: %w", n.Name, err)
-			}
-			return d.nodes.sweep(ctx, n.Name)
+			return d.nodes.halt(ctx, n.Name, pid)
 		})
 	}
 	return g.Wait()

@@ -23,7 +23,7 @@ func needsLinux() error {
 	return &trouble.Error{
 		ID: "sandbox-needs-linux", What: "the sandbox driver",
 		Why:  "its nodes are made of Linux namespaces, and this is " + runtime.GOOS,
-		Next: []string{"use the vagrant driver: dcalab --driver vagrant up"},
+		Next: []string{"use the docker driver: dcalab --driver docker up", "use the vagrant driver: dcalab --driver vagrant up"},
 		Exit: trouble.ExitRequirement,
 	}
 }
@@ -52,6 +52,9 @@ func Places() map[string]Place { return map[string]Place{} }
 
 // Leftovers lists nothing.
 func Leftovers(map[string]Place) map[string]Place { return nil }
+
+// PowerOff powers off the nodes of this host.
+func PowerOff(context.Context) error { return errors.ErrUnsupported }
 
 // Init is PID 1 of a node.
 func Init(string, string) error { return errors.ErrUnsupported }

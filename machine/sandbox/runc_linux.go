@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/dcalab/dcalab/lab"
@@ -51,6 +53,43 @@ func (c containers) socket(node string) string { return runtimeDir(c.id, node, "
 // haltMark is a file that exists from when a node is told to halt until it is
 // swept.
 func (c containers) haltMark(node string) string { return runtimeDir(c.id, node, "halting") }
+
+// halt powers a node off in order.
+func (c containers) halt(ctx context.Context, node string, pid int) error {
+	// Before the signal: PID 1 may act on it long after this process has ended.
+	err := os.WriteFile(c.haltMark(node), nil, 0o600)
+	if err == nil || errors.Is(err, fs.ErrNotExist) { // somebody removed the node's folder
+		err = end(ctx, pid, haltTimeout)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", node, err)
+	}
+	return c.sweep(ctx, node)
+}
+
+// PowerOff powers off, in order, the nodes of all labs of this host. It is for
+// what runs a host that is about to end.
+func PowerOff(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for id := range Places() {
+		g.Go(func() error {
+			alive, err := running(id)
+			if err != nil {
+				return err
+			}
+			c := containers{id: id, net: network{id: id}, log: io.Discard}
+			var nodes errgroup.Group
+			for node, pid := range alive {
+				nodes.Go(func() error { return c.halt(ctx, node, pid) })
+			}
+			if err := nodes.Wait(); err != nil {
+				return err
+			}
+			return errors.Join(reapCgroup(ctx, filepath.Join("/dcalab", id)), dropCgroups(id))
+		})
+	}
+	return g.Wait()
+}
 
 // sweep removes everything that an earlier run of the node left outside its disk:
 // runc's record, processes, cgroups, its interface and its runtime folder. A node

@@ -7,11 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+
+	"github.com/dcalab/dcalab/node"
 )
 
 // separate puts a command, and what it starts, into a process group of its
 // own.
-func separate(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+func separate(c *exec.Cmd) { node.Separate(c) }
 
 // interrupt is Ctrl-C for the command's process group.
 func interrupt(p *os.Process) error {

@@ -1,0 +1,12 @@
+package node
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// Separate puts a command, and what it starts, into a process group of its own:
+// Ctrl-C on the console is then not for it.
+func Separate(c *exec.Cmd) {
+	c.SysProcAttr = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
+}
