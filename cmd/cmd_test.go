@@ -73,7 +73,7 @@ func TestMistakesAreExplained(t *testing.T) {
 		"unknown flag":        {[]string{"up", "--swram"}, trouble.ExitUsage, "see dcalab up --help"},
 		"no node to promote":  {[]string{"promote"}, trouble.ExitUsage, "see dcalab promote --help"},
 		"unknown lab":         {[]string{"--lab", "dcb", "status"}, trouble.ExitUsage, "did you mean dca?"},
-		"unknown driver":      {[]string{"--driver", "kvm", "up"}, trouble.ExitUsage, "the drivers are auto, sandbox, vagrant"},
+		"unknown driver":      {[]string{"--driver", "kvm", "up"}, trouble.ExitUsage, "the drivers are auto, docker, sandbox, vagrant"},
 		"unknown node":        {[]string{"up", "nod01"}, trouble.ExitUsage, "did you mean node01?"},
 		"unknown output":      {[]string{"status", "-o", "xml"}, trouble.ExitUsage, "the formats are table, wide, json, yaml, name"},
 		"unknown token":       {[]string{"swarm", "token", "boss"}, trouble.ExitUsage, "see dcalab swarm token --help"},

@@ -64,7 +64,7 @@ labs:
 		"--lab ":                       {"one two", none},
 		"status --lab ":                {"one two", none},
 		"--lab=":                       {"one two", none},
-		"--driver ":                    {"auto sandbox vagrant", none},
+		"--driver ":                    {"auto docker sandbox vagrant", none},
 		"--provider ":                  {"virtualbox libvirt vmware_desktop parallels hyperv", none},
 		"status -o ":                   {"json name table wide yaml", none},
 		"status --output ":             {"json name table wide yaml", none},

@@ -151,7 +151,7 @@ Without a labs.yaml in this folder or above, the built-in one is used
 	f := root.PersistentFlags()
 	f.String("config", "", "labs.yaml to use, - for standard input (default: the one in this folder or above, else the built-in one)")
 	f.String("lab", "", "lab of labs.yaml (default: its default lab)")
-	f.String("driver", "", "where nodes run: sandbox, vagrant or auto (default: what labs.yaml says)")
+	f.String("driver", "", "where nodes run: docker, sandbox, vagrant or auto (default: labs.yaml)")
 	f.String("provider", "", "Vagrant's provider: "+strings.Join(vagrant.Providers(), ", ")+" (default: what labs.yaml says, VAGRANT_DEFAULT_PROVIDER, or what is installed)")
 	f.BoolP("quiet", "q", false, "print results and errors only")
 	f.BoolP("verbose", "v", false, "print more")

@@ -33,7 +33,7 @@ func plausible() map[string][]string {
 // this machine's files as they are.
 func TestDryRunsTouchNothing(t *testing.T) {
 	for _, explain := range []bool{false, true} {
-		for _, driver := range []string{lab.DriverSandbox, lab.DriverVagrant} {
+		for _, driver := range []string{lab.DriverDocker, lab.DriverSandbox, lab.DriverVagrant} {
 			for path, c := range commands(t) {
 				if path != pathOf(c) || c.Hidden || c.HasSubCommands() || cobras(path) {
 					continue

@@ -25,7 +25,7 @@ type Record struct {
 	// of the same name in another folder: 12 hexadecimal digits, by chance.
 	ID  string `json:"id"`
 	Lab string `json:"lab"`
-	// Driver that created the lab: sandbox or vagrant, never auto.
+	// Driver that created the lab: never auto.
 	Driver string `json:"driver"`
 	// Provider that Vagrant was told to use; empty for other drivers.
 	Provider string `json:"provider,omitempty"`

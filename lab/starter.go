@@ -76,7 +76,8 @@ const starterHead = `# The labs of this folder. After a change:
 version: 1
 
 # vagrant (virtual machines), sandbox (real nodes without a hypervisor, on
-# Linux), or auto, which takes what this machine has.
+# Linux), docker (the same, in one container of your Docker), or auto, which
+# takes what this machine has.
 driver: auto
 
 labs:

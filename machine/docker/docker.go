@@ -87,7 +87,7 @@ func (c cli) stream(ctx context.Context, in io.Reader, out io.Writer, args ...st
 	node.Separate(cmd)
 	cmd.WaitDelay = time.Second
 	var said bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, io.MultiWriter(&limited{&said, 8 << 10}, c.log)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, io.MultiWriter(&ending{&said, 8 << 10}, c.log)
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -97,16 +97,15 @@ func (c cli) stream(ctx context.Context, in io.Reader, out io.Writer, args ...st
 	return nil
 }
 
-// limited keeps the beginning of what is written.
-type limited struct {
-	to   *bytes.Buffer
-	left int
+// ending keeps the end of what is written.
+type ending struct {
+	to  *bytes.Buffer
+	max int
 }
 
-func (l *limited) Write(p []byte) (int, error) {
-	n := min(len(p), l.left)
-	l.left -= n
-	l.to.Write(p[:n])
+func (e *ending) Write(p []byte) (int, error) {
+	e.to.Write(p)
+	e.to.Next(max(0, e.to.Len()-e.max))
 	return len(p), nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dcalab/dcalab/machine"
@@ -145,6 +146,14 @@ func (d *Driver) image(ctx context.Context, o machine.Observer) (string, error) 
 		return "", err
 	}
 	err = docker.stream(ctx, &files, d.cfg.Log, "build", "--tag", name, "-")
+	var failed *cliError
+	if errors.As(err, &failed) {
+		lines := strings.Split(failed.said, "\n")
+		err = &trouble.Error{
+			ID: "docker-build", What: "build the host image", Why: lines[len(lines)-1], Exit: trouble.ExitRequirement, Err: err,
+			Next: []string{"its Dockerfile takes debian:trixie-slim and packages of Debian: the first time needs the Internet", "all that it said: the lab's log"},
+		}
+	}
 	return name, err
 }
 

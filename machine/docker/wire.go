@@ -86,14 +86,10 @@ type result struct {
 // failure is an error on its way: what a person reads of it, and which of the
 // errors that callers tell apart it is.
 type failure struct {
-	ID    string   `json:"id,omitempty"`
-	Where string   `json:"where,omitempty"`
-	What  string   `json:"what,omitempty"`
-	Why   string   `json:"why"`
-	Next  []string `json:"next,omitempty"`
-	Exit  int      `json:"exit,omitempty"`
-	Kind  string   `json:"kind,omitempty"`
-	Node  string   `json:"node,omitempty"` // of an AbsentError
+	Text    string         `json:"text"`
+	Trouble *trouble.Error `json:"trouble,omitempty"` // without its cause
+	Kind    string         `json:"kind,omitempty"`
+	Node    string         `json:"node,omitempty"` // of an AbsentError
 }
 
 const kindAbsent = "absent"
@@ -110,13 +106,15 @@ func pack(err error) *failure {
 	if err == nil {
 		return nil
 	}
-	f := &failure{Why: err.Error()}
+	f := &failure{Text: err.Error()}
 	var t *trouble.Error
 	if errors.As(err, &t) {
-		*f = failure{ID: t.ID, Where: t.Where, What: t.What, Why: t.Why, Next: trouble.Advice(err), Exit: t.Exit}
-		if f.Why == "" && t.Err != nil {
-			f.Why = t.Err.Error()
+		said := *t
+		said.Next, said.Err = trouble.Advice(err), nil
+		if said.Why == "" && t.Err != nil {
+			said.Why = t.Err.Error()
 		}
+		f.Trouble = &said
 	}
 	var absent *machine.AbsentError
 	if errors.As(err, &absent) {
@@ -139,13 +137,14 @@ func (f *failure) unpack() error {
 	if f.Kind == kindAbsent {
 		cause = &machine.AbsentError{Node: f.Node}
 	}
-	if f.ID == "" {
-		if cause != nil {
-			return fmt.Errorf("%s: %w", f.Why, cause)
-		}
-		return errors.New(f.Why)
+	switch {
+	case f.Trouble != nil:
+		f.Trouble.Err = cause
+		return f.Trouble
+	case cause != nil:
+		return fmt.Errorf("%s: %w", f.Text, cause)
 	}
-	return &trouble.Error{ID: f.ID, Where: f.Where, What: f.What, Why: f.Why, Next: f.Next, Exit: f.Exit, Err: cause}
+	return errors.New(f.Text)
 }
 
 // errEnded is an answer that ended before its result.
