@@ -38,7 +38,7 @@ install: ## Install dcalab, man pages and completions below PREFIX (/usr/local);
 	./dcalab completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_dcalab
 	./dcalab completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/dcalab.fish
 
-STAGES := lint unit scenarios cross-and-machines
+STAGES := lint unit scenarios machines-and-others
 
 .PHONY: test
 test: ## All checks but the longest: lint, race, fuzz seeds, scenarios on real engines and real machines, cross-builds
@@ -52,7 +52,7 @@ test: ## All checks but the longest: lint, race, fuzz seeds, scenarios on real e
 .PHONY: test-long
 test-long: ## make test with all scenarios, each under the race detector, more rounds of stress, and test-vm: before a release
 	scripts/install sandbox test vm
-	$(MAKE) lint unit scenarios cross LONG=1
+	$(MAKE) lint unit scenarios cross docker LONG=1
 	$(MAKE) test-vm
 	$(MAKE) test-release
 
@@ -126,12 +126,15 @@ test-engines: ## An evening, an election, snapshots, autolock and images on newe
 BED := $(AS_ROOT) $(CURDIR)/scripts/vm-bed $(CURDIR)/$(CACHE)/vm
 BOX := $(AS_ROOT) scripts/vm-box $(CACHE)/vm
 
-.PHONY: machines
-machines: # the evening
+.PHONY: box
+box:
 	@mkdir -p $(CACHE)/vm
 	$(BOX)
 	CGO_ENABLED=0 go build -o $(CACHE)/dcalab .
 	go test -c -o $(CACHE)/e2e.test ./e2e
+
+.PHONY: machines
+machines: box # the evening
 	cd e2e && $(BED) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/e2e.test -test.run='^TestMachines$$$(if $(ALL),,/evening)' $(if $(ALL),,-test.short) -test.v -test.parallel=1 -test.timeout=40m
 
 .PHONY: contracts
@@ -141,10 +144,134 @@ contracts: # the Vagrant driver against machine.Driver and machine.Snapshotter
 	go test -c -o $(CACHE)/vagrant.test ./machine/vagrant
 	cd machine/vagrant && $(BED) $(CURDIR)/$(CACHE)/vagrant.test -test.run='^TestContract$$|^TestSnapshots$$' $(if $(FULL),,-test.short) -test.v -test.timeout=60m
 
+# A Docker of the test's own, whose base image is the file system of the box.
+.PHONY: docker
+docker: box ## The docker driver on a real Docker: an evening (LONG=1: and the driver's contracts)
+	cd e2e && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab DCALAB_DOCKER_BASE=$(CURDIR)/$(CACHE)/vm/base $(CURDIR)/$(CACHE)/e2e.test -test.run='^TestDocker$$$(if $(LONG),,/Scenarios)' -test.v -test.timeout=40m
+
+# Virtual machines leave a processor idle for half of the time.
+.PHONY: machines-and-others
+machines-and-others:
+	@$(MAKE) --no-print-directory -j2 --output-sync=target machines cross docker
+
+.PHONY: test
+test: ## All checks but the longest: lint, race, fuzz seeds, scenarios on real engines and real machines, cross-builds
+	scripts/install sandbox test vm
+	@for stage in $(STAGES); do \
+		from=$$(date +%s); \
+		$(MAKE) $$stage; \
+		echo "make test: $$stage took $$(( $$(date +%s) - from )) s"; \
+	done
+
+.PHONY: test-long
+test-long: ## make test with all scenarios, each under the race detector, more rounds of stress, and test-vm: before a release
+	scripts/install sandbox test vm
+	$(MAKE) lint unit scenarios cross docker LONG=1
+	$(MAKE) test-vm
+
+.PHONY: lint
+lint: ## The linters, of which go vet is one; also holds the arrows between packages
+	$(LINT) run ./...
+	shellcheck scripts/* node/*.sh provision/scripts/*.sh machine/vagrant/*.sh machine/vagrant/testdata/fake-vagrant bench/testdata/*.sh .ci/run
+	$(RELEASE) actionlint
+
+# What needs root is compiled as the user and only run as root, so that the
+# build cache stays the user's. The sandbox driver's tests are also PID 1 of the
+# nodes that they make: under the race detector they take twice as long, and the
+# scenarios that are under it do the same at once. They mostly wait for the
+# kernel and for sshd, so the others run meanwhile; what each has printed is
+# printed when it ends.
+ROOTED := machine/sandbox node provision session
+
+.PHONY: unit
+unit: ## Unit, property and contract tests, and the seeds of the fuzz targets
+	@$(MAKE) --no-print-directory -j3 --output-sync=target $(ROOTED:%=rooted/%) unrooted
+
+.PHONY: unrooted
+unrooted: # what vet finds, make lint finds
+	go test -race -vet=off $$(go list ./... | grep -v -e /e2e$$ $(ROOTED:%=-e /%$$))
+
+.PHONY: $(ROOTED:%=rooted/%)
+$(ROOTED:%=rooted/%): rooted/%:
+	@mkdir -p $(CACHE)/$(@D)
+	go test $(if $(LONG),-race,$(if $(filter machine/sandbox,$*),,-race)) -c -o $(CACHE)/$@.test ./$*
+	cd $* && $(AS_ROOT) $(CURDIR)/$(CACHE)/$@.test -test.timeout=20m $(if $(LONG),,-test.short)
+
+# Three labs at once keep two processors busy: engines, not dcalab, take the
+# time. A program with the race detector takes several times as much of it; so
+# it is under the tests that do most at once, and under all of them with LONG=1.
+E2E = cd e2e && $(AS_ROOT) env DCALAB_DEMO_BINARY=$(CURDIR)/$(CACHE)/dcalab DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/$(1) DCALAB_E2E_RACED=$(CURDIR)/$(CACHE)/$(2) $(CURDIR)/$(CACHE)/e2e.test -test.timeout=90m -test.parallel=3 $(V)
+
+.PHONY: scenarios
+scenarios: ## Whole-program scenarios on real engines (RUN=name for one of them; LONG=1 for the long ones too; V=-test.v)
+	@mkdir -p $(CACHE)/race
+	CGO_ENABLED=0 go build -o $(CACHE)/dcalab .
+	go test -c -o $(CACHE)/e2e.test ./e2e
+ifdef RUN
+	$(call E2E,dcalab,dcalab) -test.run='TestScenarios/$(RUN)' -test.v
+else
+	go build -race -o $(CACHE)/race/dcalab .
+	$(call E2E,$(if $(LONG),race/)dcalab,race/dcalab) $(if $(LONG),,-test.short)
+endif
+
+.PHONY: test-vm
+test-vm: ## On real virtual machines (Vagrant, libvirt, QEMU): an evening with every command, the driver's contracts (FULL=1: all of them)
+	scripts/install vm
+	$(MAKE) machines contracts ALL=1
+
+# The Docker of other Debians: 26 and 28. The roots are kept, as the box is.
+ENGINES := trixie sid
+ON_ENGINES := ^TestElectionSeen$$|^TestScenarios$$/^(first_evening|bootstrap_locked|snapshot|snapshot_managers|image|reset|ports)$$
+
+.PHONY: test-engines
+test-engines: ## An evening, an election, snapshots, autolock and images on newer versions of Docker (ENGINES="trixie sid")
+	scripts/install sandbox test vm
+	@mkdir -p $(CACHE)
+	CGO_ENABLED=0 go build -o $(CACHE)/dcalab .
+	CGO_ENABLED=0 go test -c -o $(CACHE)/e2e.test ./e2e
+	for suite in $(ENGINES); do \
+		$(AS_ROOT) scripts/engine-root $(CACHE)/engines $$suite dockerd --version; \
+		( cd e2e && $(AS_ROOT) env DCALAB_DEMO_BINARY=$(CURDIR)/$(CACHE)/dcalab DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab \
+			../scripts/engine-root ../$(CACHE)/engines $$suite $(CURDIR)/$(CACHE)/e2e.test -test.timeout=60m -test.parallel=3 -test.run='$(ON_ENGINES)' $(V) ); \
+	done
+
+# The box is kept between runs, and nothing else is; make clean removes it.
+BED := $(AS_ROOT) $(CURDIR)/scripts/vm-bed $(CURDIR)/$(CACHE)/vm
+BOX := $(AS_ROOT) scripts/vm-box $(CACHE)/vm
+
+.PHONY: box
+box:
+	@mkdir -p $(CACHE)/vm
+	$(BOX)
+	CGO_ENABLED=0 go build -o $(CACHE)/dcalab .
+	go test -c -o $(CACHE)/e2e.test ./e2e
+
+.PHONY: machines
+machines: box # the evening
+	cd e2e && $(BED) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/e2e.test -test.run='^TestMachines$$$(if $(ALL),,/evening)' $(if $(ALL),,-test.short) -test.v -test.parallel=1 -test.timeout=40m
+
+.PHONY: contracts
+contracts: # the Vagrant driver against machine.Driver and machine.Snapshotter
+	@mkdir -p $(CACHE)/vm
+	$(BOX)
+	go test -c -o $(CACHE)/vagrant.test ./machine/vagrant
+	cd machine/vagrant && $(BED) $(CURDIR)/$(CACHE)/vagrant.test -test.run='^TestContract$$|^TestSnapshots$$' $(if $(FULL),,-test.short) -test.v -test.timeout=60m
+
+<<<<<<< HEAD
 # Virtual machines leave a processor idle for half of the time.
 .PHONY: cross-and-machines
 cross-and-machines:
 	@$(MAKE) --no-print-directory -j2 --output-sync=target machines cross
+=======
+# A Docker of the test's own, whose base image is the file system of the box.
+.PHONY: docker
+docker: ## The docker driver on a real Docker: an evening (LONG=1: and the driver's contracts)
+	@mkdir -p $(CACHE)/vm
+	$(BOX)
+	CGO_ENABLED=0 go build -o $(CACHE)/dcalab .
+	go test -c -o $(CACHE)/e2e.test ./e2e
+	cd e2e && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab DCALAB_DOCKER_BASE=$(CURDIR)/$(CACHE)/vm/base $(CURDIR)/$(CACHE)/e2e.test -test.run='^TestDocker$$$(if $(LONG),,/Scenarios)' -test.v -test.timeout=40m
+>>>>>>> 065d5f4 (docker driver: docs, its stage in make test, limits said of Docker's host)
 
 .PHONY: cross
 cross: ## Build for every system that dcalab runs on (LONG=1: for every processor too)

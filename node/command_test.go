@@ -25,7 +25,7 @@ func TestConnectionsThroughAProgram(t *testing.T) {
 		t.Error(err)
 	}
 	select {
-	case <-conn.(*commandConn).done: //nolint:forcetypeassert // it is that
+	case <-conn.(*commandConn).done:
 	case <-time.After(30 * time.Second):
 		t.Error("the program has not ended with its connection")
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -109,7 +110,7 @@ func (a *agent) callMore(ctx context.Context, driver machine.Driver, o machine.O
 	}
 	switch req.Method {
 	case methodLimits:
-		res.Limits = limited.Limits(ctx)
+		res.Limits = slices.DeleteFunc(limited.Limits(ctx), func(l string) bool { return l == sandbox.RootIsRoot }) // said of Docker's host
 	case methodExamine:
 		res.Checks = examiner.Examine(ctx)
 	case methodOrphans:

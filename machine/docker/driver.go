@@ -232,16 +232,16 @@ func (d *Driver) Endpoint(ctx context.Context, name string) (node.Endpoint, erro
 
 // Orphans are asked for where the container runs.
 func (d *Driver) Orphans(ctx context.Context) (map[string]machine.Status, error) {
-	return asked(d, ctx, methodOrphans, func(r *result) map[string]machine.Status { return r.Machines })
+	return asked(ctx, d, methodOrphans, func(r *result) map[string]machine.Status { return r.Machines })
 }
 
 // Snapshots lists those that are complete.
 func (d *Driver) Snapshots(ctx context.Context) ([]machine.Snapshot, error) {
-	return asked(d, ctx, methodSnapshots, func(r *result) []machine.Snapshot { return r.Snapshots })
+	return asked(ctx, d, methodSnapshots, func(r *result) []machine.Snapshot { return r.Snapshots })
 }
 
 // asked asks what only a container that runs can tell; the zero value elsewhere.
-func asked[T any](d *Driver, ctx context.Context, m method, of func(*result) T) (T, error) {
+func asked[T any](ctx context.Context, d *Driver, m method, of func(*result) T) (T, error) {
 	var none T
 	state, err := d.state(ctx)
 	if err != nil || state != stateRunning {

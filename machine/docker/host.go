@@ -177,7 +177,7 @@ func (d *Driver) Examine(ctx context.Context) []machine.Check {
 		return []machine.Check{c.Failure(err.Error())}
 	}
 	checks := []machine.Check{c.OK("Docker " + version)}
-	inside, err := asked(d, ctx, methodExamine, func(r *result) []machine.Check { return r.Checks })
+	inside, err := asked(ctx, d, methodExamine, func(r *result) []machine.Check { return r.Checks })
 	if err != nil {
 		return append(checks, machine.Check{ID: "docker-host", What: "the host container"}.Unknown(err.Error()))
 	}
@@ -186,8 +186,8 @@ func (d *Driver) Examine(ctx context.Context) []machine.Check {
 
 // Limits are the driver's own, and those of the kernel below Docker.
 func (d *Driver) Limits(ctx context.Context) []string {
-	own := []string{fmt.Sprintf("the lab is one container of your Docker, %s, with rights that come near to root's there: whoever is root in a node is close to root of that Docker", d.container())}
-	inside, err := asked(d, ctx, methodLimits, func(r *result) []string { return r.Limits })
+	own := []string{fmt.Sprintf("root in a node is close to root on the host of your Docker: the lab is its container %s, with most of root's rights", d.container())}
+	inside, err := asked(ctx, d, methodLimits, func(r *result) []string { return r.Limits })
 	if err != nil {
 		return own
 	}

@@ -63,7 +63,7 @@ func (k *checks) Examine(context.Context) []machine.Check {
 
 // Limits names what nodes on this host cannot do, and what they mean for it.
 func (k *checks) Limits(context.Context) []string {
-	limits := append(k.lacks(), "root in a node, or in a privileged container there, is root on this machine")
+	limits := append(k.lacks(), RootIsRoot)
 	if forwards() {
 		limits = append(limits, "IP forwarding on this machine is on while labs are up, so that nodes reach the internet; the LAN cannot reach the nodes")
 	}

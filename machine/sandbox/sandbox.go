@@ -97,5 +97,8 @@ type Config struct {
 	Log io.Writer
 }
 
+// RootIsRoot is the limit that remains on every kernel.
+const RootIsRoot = "root in a node, or in a privileged container there, is root on this machine"
+
 // Socket is the path of the unix socket that leads to a node's sshd.
 func Socket(id, node string) string { return "/run/dcalab/" + id + "/" + node + "/run/ssh.sock" }
