@@ -192,7 +192,7 @@ Without a labs.yaml in this folder or above, the built-in one is used
 	add("swarm", joinCommand(a), removeCommand(a), drainCommand(a), pauseCommand(a), activateCommand(a), labelCommand(a))
 	add("node", sshCommand(a), execCommand(a), cpCommand(a), logsCommand(a), imageCommand(a), sshConfigCommand(a), contextCommand(a), envCommand(a))
 	add("config", initCommand(a), configCommand(a), renderCommand(a))
-	root.AddCommand(versionCommand(a), sshProxyCommand(a), demoServerCommand(), sandboxInitCommand(), sandboxServiceCommand(a), hostAgentCommand(a), hostInitCommand())
+	root.AddCommand(append(insideCommands(a), versionCommand(a), sshProxyCommand(a), demoServerCommand())...)
 	root.InitDefaultCompletionCmd()
 	teach(root)
 	refuseUnexplained(a, root)

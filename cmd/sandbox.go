@@ -10,44 +10,23 @@ import (
 	"github.com/dcalab/dcalab/machine/sandbox"
 )
 
-// What runs inside the nodes of the sandbox driver, and in the container of the
-// docker driver.
-
-func hostAgentCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "host-agent", Hidden: true, Args: cobra.NoArgs,
-		Short: "The docker driver's side in its container",
-		RunE: func(c *cobra.Command, _ []string) error {
+// insideCommands are what dcalab is called with inside the nodes of the sandbox
+// driver, and in the container of the docker driver.
+func insideCommands(a *app) []*cobra.Command {
+	inside := func(use string, args int, run func(*cobra.Command, []string) error) *cobra.Command {
+		return &cobra.Command{Use: use, Short: "dcalab inside nodes and containers", Hidden: true, Args: cobra.ExactArgs(args), RunE: run}
+	}
+	return []*cobra.Command{
+		inside("host-init", 0, func(c *cobra.Command, _ []string) error { return docker.Init(c.Context()) }),
+		inside("host-agent", 0, func(c *cobra.Command, _ []string) error {
 			self, err := os.Executable()
 			if err != nil {
 				return err
 			}
 			return docker.Agent(c.Context(), self, a.streams.In, a.streams.Out)
-		},
-	}
-}
-
-func hostInitCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "host-init", Hidden: true, Args: cobra.NoArgs,
-		Short: "What the docker driver's container runs",
-		RunE:  func(c *cobra.Command, _ []string) error { return docker.Init(c.Context()) },
-	}
-}
-
-func sandboxInitCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "sandbox-init ID NODE", Hidden: true, Args: cobra.ExactArgs(2),
-		Short: "PID 1 of a sandbox node",
-		RunE:  func(_ *cobra.Command, args []string) error { return sandbox.Init(args[0], args[1]) },
-	}
-}
-
-func sandboxServiceCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "sandbox-service ACTION UNIT", Hidden: true, Args: cobra.ExactArgs(2),
-		Short: "Ask PID 1 of the sandbox node that this runs in",
-		RunE: func(_ *cobra.Command, args []string) error {
+		}),
+		inside("sandbox-init ID NODE", 2, func(_ *cobra.Command, args []string) error { return sandbox.Init(args[0], args[1]) }),
+		inside("sandbox-service ACTION UNIT", 2, func(_ *cobra.Command, args []string) error {
 			state, err := sandbox.Service(args[0], args[1])
 			if err != nil {
 				return err
@@ -57,6 +36,6 @@ func sandboxServiceCommand(a *app) *cobra.Command {
 				return remoteError(3) // as systemctl and LSB init scripts do
 			}
 			return nil
-		},
+		}),
 	}
 }
