@@ -116,7 +116,7 @@ func All() []Kind {
 		{
 			Name: sandbox.Name, New: newSandbox, Knows: knownToSandbox, Remembered: rememberedBySandbox,
 			Checks: runbook.Runbook{
-				{Text: "command -v runc dockerd docker containerd iptables sshd sudo", Why: "what the nodes run"},
+				{Text: "command -v runc dockerd docker containerd iptables ip sshd sudo", Why: "what the nodes run"},
 				{Text: "grep -w -e overlay /proc/filesystems", Why: "their root file system"},
 				{Text: "lsmod | grep -w -e ip_vs -e vxlan", Why: "the routing mesh, overlay networks"},
 			},

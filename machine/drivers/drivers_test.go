@@ -35,7 +35,7 @@ func TestChoosingADriver(t *testing.T) {
 }
 
 func TestTheRegister(t *testing.T) {
-	if got := Names(); !slices.Equal(got, []string{lab.DriverAuto, lab.DriverSandbox, lab.DriverVagrant}) {
+	if got := Names(); !slices.Equal(got, []string{lab.DriverAuto, lab.DriverDocker, lab.DriverSandbox, lab.DriverVagrant}) {
 		t.Errorf("%q", got)
 	}
 	for _, k := range All() {

@@ -124,7 +124,7 @@ func checkPrograms(path string) machine.Check {
 		debian, redhat = append(debian, p.debian), append(redhat, p.redhat)
 	}
 	if len(absent) == 0 {
-		return c.OK("runc, Docker, containerd, iptables, sshd and sudo are installed")
+		return c.OK("runc, Docker, containerd, iptables, iproute2, sshd and sudo are installed")
 	}
 	// Only advice: the engine's package starts an engine on this machine.
 	install := "sudo dnf install " + strings.Join(slices.Compact(redhat), " ")

@@ -29,6 +29,7 @@ func missing(path string) []program {
 		{"docker", cli, "docker-cli"},
 		{"containerd", "containerd", "containerd"},
 		{"iptables", "iptables", "iptables"},
+		{"ip", "iproute2", "iproute"},
 		{"sshd", "openssh-server", "openssh-server"},
 		{"sudo", "sudo", "sudo"},
 	}

@@ -38,9 +38,9 @@ func TestMissingPrograms(t *testing.T) {
 		name, path string
 		want       []string
 	}{
-		{"nothing installed", here(), []string{"runc", "dockerd", "docker", "containerd", "iptables", "sshd", "sudo"}},
-		{"all installed", here("runc", "dockerd", "docker", "containerd", "iptables", "sshd", "sudo"), nil},
-		{"no sshd", here("runc", "dockerd", "docker", "containerd", "iptables", "sudo"), []string{"sshd"}},
+		{"nothing installed", here(), []string{"runc", "dockerd", "docker", "containerd", "iptables", "ip", "sshd", "sudo"}},
+		{"all installed", here("runc", "dockerd", "docker", "containerd", "iptables", "ip", "sshd", "sudo"), nil},
+		{"no sshd", here("runc", "dockerd", "docker", "containerd", "iptables", "ip", "sudo"), []string{"sshd"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := names(test.path); !slices.Equal(got, test.want) {
