@@ -166,7 +166,7 @@ func TestAReadOnlySessionNeverLocks(t *testing.T) {
 func TestASettingThatDoesNotExist(t *testing.T) {
 	_, err := session.Open(settings(t, "kvm"))
 	var c *session.ChoiceError
-	if !errors.As(err, &c) || c.Setting != "driver" || c.Value != "kvm" || !slices.Equal(c.Known, []string{"auto", "sandbox", "vagrant"}) {
+	if !errors.As(err, &c) || c.Setting != "driver" || c.Value != "kvm" || !slices.Equal(c.Known, []string{"auto", "docker", "sandbox", "vagrant"}) {
 		t.Errorf("%#v", err)
 	}
 }
