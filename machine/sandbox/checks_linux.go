@@ -27,6 +27,7 @@ type checks struct {
 	disks   storage
 	net     network
 	meminfo string      // the file in which the kernel says what memory is free
+	release string      // the file in which it says its own release
 	fit     atomic.Bool // this host was found to lack nothing
 }
 
@@ -58,7 +59,10 @@ func (k *checks) Preflight(context.Context) error {
 func (k *checks) Examine(context.Context) []machine.Check {
 	uid := os.Geteuid()
 	all := append([]machine.Check{checkRoot(uid)}, k.needs(uid == 0)...)
-	return append(all, checkIPVS(), k.checkMemory(k.lab.Nodes), k.checkSubnet())
+	if k.wsl() == 1 {
+		return all
+	}
+	return append(all, k.checkIPVS(), k.checkMemory(k.lab.Nodes), k.checkSubnet())
 }
 
 // Limits names what nodes on this host cannot do, and what they mean for it.
@@ -73,7 +77,7 @@ func (k *checks) Limits(context.Context) []string {
 // lacks names what nodes on this host cannot do; Examine warns of the same.
 func (k *checks) lacks() []string {
 	var lacks []string
-	if c := checkIPVS(); c.Verdict == machine.VerdictWarning {
+	if c := k.checkIPVS(); c.Verdict == machine.VerdictWarning {
 		lacks = append(lacks, c.Why)
 	}
 	if k.disks.inMemory() {
@@ -93,12 +97,23 @@ func (k *checks) fitness() []machine.Check {
 	return needs
 }
 
-// needs are the programs, the file systems and the kernel that nodes need.
+// needs are the programs, the file systems and the kernel that nodes need. In
+// WSL1, which has no kernel, nothing else is worth a look.
 func (k *checks) needs(root bool) []machine.Check {
-	return []machine.Check{
-		checkPrograms(searchPath), checkRootFileSystem("/usr"), checkCgroups(), checkLinks(root), k.checkDisks(root),
+	var all []machine.Check
+	w := k.wsl()
+	if w != 0 {
+		_, err := os.Stat("/run/systemd/system")
+		all = append(all, w.check(readText(k.release), err == nil))
 	}
+	if w == 1 {
+		return all
+	}
+	return append(all,
+		checkPrograms(searchPath), checkRootFileSystem("/usr"), checkCgroups(), k.checkLinks(root), k.checkDisks(root))
 }
+
+func (k *checks) wsl() wsl { return wslOf(readText(k.release)) }
 
 func checkRoot(uid int) machine.Check {
 	c := machine.Check{ID: "root", What: "root"}
@@ -160,13 +175,13 @@ func checkCgroups() machine.Check {
 	return c.OK(fmt.Sprintf("version 1, %d hierarchies", len(mounted)))
 }
 
-func checkLinks(root bool) machine.Check {
+func (k *checks) checkLinks(root bool) machine.Check {
 	c := machine.Check{ID: "links", What: "kernel network drivers"}
 	if !root {
 		return forRoot(c)
 	}
 	if err := probeKernel(); err != nil {
-		return c.Failure(err.Error(), machine.Command("sudo", "modprobe", "-a", "bridge", "veth", "vxlan", "br_netfilter"))
+		return c.Failure(err.Error(), k.wsl().modules(machine.Command("sudo", "modprobe", "-a", "bridge", "veth", "vxlan", "br_netfilter"))...)
 	}
 	return c.OK("bridge, veth and vxlan")
 }
@@ -191,7 +206,7 @@ func (k *checks) checkDisks(root bool) machine.Check {
 		return c.Failure("nothing can be written to "+dir+": "+at.Err.Error(), machine.Advise("make it writable, or mount a disk with room at "+filepath.Dir(k.disks.dir)))
 	}
 	if err != nil {
-		return c.Failure("overlay over the host's root: "+err.Error(), machine.Command("sudo", "modprobe", "overlay"))
+		return c.Failure("overlay over the host's root: "+err.Error(), k.wsl().modules(machine.Command("sudo", "modprobe", "overlay"))...)
 	}
 	if k.disks.inMemory() || dir == probeInMemory {
 		return c.Warning(k.disks.memoryNote(), machine.Advise("mount another file system (ext4, xfs, btrfs) at "+filepath.Dir(k.disks.dir)))
@@ -199,13 +214,13 @@ func (k *checks) checkDisks(root bool) machine.Check {
 	return c.OK("overlays at " + dir)
 }
 
-func checkIPVS() machine.Check {
+func (k *checks) checkIPVS() machine.Check {
 	c := machine.Check{ID: "ip-vs", What: "ip_vs"}
 	if haveModule("ip_vs") {
 		return c.OK("the kernel has it: the routing mesh and service VIPs answer")
 	}
-	return c.Warning("this kernel has no ip_vs: the routing mesh and service VIPs do not answer; " +
-		"publish with mode=host and use --endpoint-mode dnsrr")
+	return c.Warning("this kernel has no ip_vs: the routing mesh and service VIPs do not answer; "+
+		"publish with mode=host and use --endpoint-mode dnsrr", k.wsl().modules()...)
 }
 
 // idleNode is what a node takes with only its engine, in MiB: dockerd 75,
@@ -233,7 +248,7 @@ func (k *checks) checkMemory(nodes []lab.Node) machine.Check {
 	}
 	if need := more * idleNode; free < need {
 		return c.Failure(fmt.Sprintf("%d MiB of memory are free, and %d nodes to start take %d MiB with nothing but their engines", free, more, need),
-			machine.Advise("close other programs, or take a smaller lab"))
+			append(k.wsl().memory(), machine.Advise("close other programs, or take a smaller lab"))...)
 	}
 	return c.OK(fmt.Sprintf("%d MiB are free; idle nodes take about %d MiB, and all of them %d MiB at most", free, idleNode*len(nodes), most))
 }

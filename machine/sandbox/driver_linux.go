@@ -54,7 +54,7 @@ func New(cfg Config) *Driver {
 	nodes := containers{id: cfg.ID, lab: cfg.Lab, uid: cfg.UID, gid: cfg.GID, log: cfg.Log, disks: disks, net: net}
 	return &Driver{
 		cfg: cfg, place: at, disks: disks, net: net, nodes: nodes,
-		checks:    &checks{id: cfg.ID, lab: cfg.Lab, place: at, disks: disks, net: net, meminfo: "/proc/meminfo"},
+		checks:    &checks{id: cfg.ID, lab: cfg.Lab, place: at, disks: disks, net: net, meminfo: "/proc/meminfo", release: "/proc/sys/kernel/osrelease"},
 		snapshots: &snapshots{lab: cfg.Lab, place: at, disks: disks, nodes: nodes, pinHostKey: cfg.PinHostKey},
 	}
 }

@@ -55,7 +55,7 @@ func TestChecksOfAHostThatLacksSomething(t *testing.T) {
 		{"no programs", checkPrograms(t.TempDir()), machine.VerdictFailure, "sshd is not installed", "openssh-server"},
 		{"another file system", checkRootFileSystem("/proc"), machine.VerdictFailure, "/proc is a file system of its own", "--driver vagrant"},
 		{"not root", checkRoot(1000), machine.VerdictOK, "sudo", ""},
-		{"links, not root", checkLinks(false), machine.VerdictUnknown, "only root", "sudo dcalab doctor"},
+		{"links, not root", d.checkLinks(false), machine.VerdictUnknown, "only root", "sudo dcalab doctor"},
 		{"disks, not root", d.checkDisks(false), machine.VerdictUnknown, "only root", "sudo dcalab doctor"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
