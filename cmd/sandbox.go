@@ -18,12 +18,12 @@ func insideCommands(a *app) []*cobra.Command {
 	}
 	return []*cobra.Command{
 		inside("host-init", 0, func(c *cobra.Command, _ []string) error { return docker.Init(c.Context()) }),
-		inside("host-agent", 0, func(c *cobra.Command, _ []string) error {
+		inside("host-agent", 0, func(*cobra.Command, []string) error {
 			self, err := os.Executable()
 			if err != nil {
 				return err
 			}
-			return docker.Agent(c.Context(), self, a.streams.In, a.streams.Out)
+			return docker.Agent(self, os.Stdin, os.Stdout)
 		}),
 		inside("sandbox-init ID NODE", 2, func(_ *cobra.Command, args []string) error { return sandbox.Init(args[0], args[1]) }),
 		inside("sandbox-service ACTION UNIT", 2, func(_ *cobra.Command, args []string) error {

@@ -1,41 +1,37 @@
 package node
 
 import (
+	"context"
 	"io"
 	"net"
-	"strings"
 	"testing"
 	"time"
 )
 
-func TestConnectionsThroughAProgram(t *testing.T) {
-	to := func(argv ...string) Endpoint { return Endpoint{Network: "command", Command: argv} }
-	conn, err := to("sh", "-c", "echo SSH-2.0-x; exec cat").connect(t.Context(), net.Dialer{})
+func TestJoinedConnections(t *testing.T) {
+	in, there := io.Pipe()
+	back, out := io.Pipe()
+	ended := make(chan struct{})
+	ep := Endpoint{Dial: func(context.Context) (net.Conn, error) { return Join(in, out, func() { close(ended) }), nil }}
+	conn, err := ep.connect(t.Context(), net.Dialer{Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.WriteString(conn, "there and back\n"); err != nil {
-		t.Fatal(err)
+	go func() { _, _ = io.WriteString(conn, "there") }()
+	got := make([]byte, 5)
+	if _, err := io.ReadFull(back, got); err != nil || string(got) != "there" {
+		t.Errorf("it wrote %q, %v", got, err)
 	}
-	got := make([]byte, len("SSH-2.0-x\nthere and back\n"))
-	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "SSH-2.0-x\nthere and back\n" {
-		t.Errorf("read %q, %v", got, err)
+	go func() { _, _ = io.WriteString(there, "back") }()
+	if _, err := io.ReadFull(conn, got[:4]); err != nil || string(got[:4]) != "back" {
+		t.Errorf("it read %q, %v", got[:4], err)
 	}
 	if err := conn.Close(); err != nil {
 		t.Error(err)
 	}
-	select {
-	case <-conn.(*commandConn).done:
-	case <-time.After(30 * time.Second):
-		t.Error("the program has not ended with its connection")
+	if _, err := back.Read(got); err != io.EOF {
+		t.Errorf("after its end: %v", err)
 	}
-	if _, err := to("sh", "-c", "echo no such container >&2; exit 1").connect(t.Context(), net.Dialer{}); err == nil || !strings.Contains(err.Error(), "no such container") {
-		t.Errorf("a program that ends at once: %v", err)
-	}
-	if _, err := to("no-such-program-of-dcalab").connect(t.Context(), net.Dialer{}); err == nil {
-		t.Error("a program that does not exist")
-	}
-	if _, err := to("sleep", "60").connect(t.Context(), net.Dialer{Timeout: 50 * time.Millisecond}); err == nil {
-		t.Error("a program that says nothing")
-	}
+	_ = there.Close()
+	<-ended
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,29 +19,35 @@ import (
 	"github.com/dcalab/dcalab/node"
 )
 
-// Agent is dcalab in the host container: it reads one request, has the sandbox
-// driver do it, and writes events. program is the path of dcalab there.
-func Agent(ctx context.Context, program string, in io.Reader, out io.Writer) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+// Agent is dcalab in the host container, at the other end of a line: it has the
+// sandbox driver do what it is asked, and joins connections to nodes. program is
+// the path of dcalab there.
+func Agent(program string, in io.Reader, out io.WriteCloser) error {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /do", func(w http.ResponseWriter, r *http.Request) { serveRequest(program, w, r) })
+	mux.HandleFunc("POST /node/{name}", serveNode)
+	return serveLine(in, out, mux)
+}
+
+func serveRequest(program string, w http.ResponseWriter, r *http.Request) {
+	a := &agent{out: json.NewEncoder(flushed{w, http.NewResponseController(w)})}
 	var req request
-	dec := json.NewDecoder(io.LimitReader(in, 4<<20))
-	if err := dec.Decode(&req); err != nil {
-		return fmt.Errorf("read the request: %w", err)
+	dec := json.NewDecoder(io.LimitReader(r.Body, 4<<20))
+	if err := dec.Decode(&req); err != nil || req.Format != wireFormat || req.Lab == nil {
+		_ = a.say(event{Result: &result{Failure: pack(fmt.Errorf("the dcalab in the lab's container is another one (it speaks format %d, and was asked in format %d): run docker stop, then dcalab start", wireFormat, req.Format))}})
+		return
 	}
-	a := &agent{out: json.NewEncoder(out)}
-	if req.Format != wireFormat || req.Lab == nil {
-		return a.say(event{Result: &result{Failure: pack(fmt.Errorf("the dcalab in the host image speaks format %d, and was asked in format %d: run docker stop, then dcalab start", wireFormat, req.Format))}})
-	}
-	// The end of the input is a caller that has gone: what runs ends in order, as
-	// after Ctrl-C.
+	// The end of the request is a caller that wants it to end, as with Ctrl-C, and
+	// waits for the answer; without a line there is none any more, and it ends too.
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
 	go func() {
-		_, _ = io.Copy(io.Discard, io.MultiReader(dec.Buffered(), in))
+		_, _ = io.Copy(io.Discard, io.MultiReader(dec.Buffered(), r.Body))
 		cancel()
 	}()
 	res, err := a.call(ctx, a.driver(req, program), req)
 	res.Failure = pack(err)
-	return a.say(event{Result: res})
+	_ = a.say(event{Result: res})
 }
 
 type agent struct {

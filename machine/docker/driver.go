@@ -1,13 +1,14 @@
 package docker
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -48,8 +49,9 @@ type Config struct {
 // Driver is the docker driver for one lab.
 type Driver struct {
 	cfg Config
-	mu  sync.Mutex // of in
+	mu  sync.Mutex // of what follows
 	in  target     // once it is known
+	way *line      // to the container; nil until it is used
 }
 
 var (
@@ -81,6 +83,12 @@ func (d *Driver) container() string { return "dcalab-" + d.cfg.ID }
 // state tells of the host container: "running", "exited", …; empty where there
 // is none.
 func (d *Driver) state(ctx context.Context) (string, error) {
+	d.mu.Lock()
+	open := d.way != nil && d.way.programs.Load() > 0
+	d.mu.Unlock()
+	if open {
+		return stateRunning, nil // else what is in it would have ended
+	}
 	state, err := d.run(ctx, "container", "inspect", "--format", "{{.State.Status}}", d.container())
 	if isMissing(err) {
 		return "", nil
@@ -168,6 +176,9 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, nodes ...strin
 
 // remove removes the container and the volume, of which each may be gone already.
 func (d *Driver) remove(ctx context.Context) error {
+	d.mu.Lock()
+	d.way = nil
+	d.mu.Unlock()
 	if _, err := d.run(ctx, "container", "rm", "--force", "--volumes", d.container()); err != nil && !isMissing(err) {
 		return err
 	}
@@ -225,6 +236,7 @@ func (d *Driver) Endpoint(ctx context.Context, name string) (node.Endpoint, erro
 	}
 	return node.Endpoint{
 		Node: n.Name, Network: "command", Address: d.container() + ":" + socket,
+		Dial:    func(ctx context.Context) (net.Conn, error) { return d.reach(ctx, n.Name) },
 		Command: slices.Concat([]string{program}, in.options(), []string{"exec", "--interactive", d.container(), dcalabInside, "ssh-proxy", socket}),
 		User:    sandbox.User, IdentityFile: d.cfg.IdentityFile, HostKeyAlias: d.cfg.Lab.Hostname(n),
 	}, nil
@@ -332,15 +344,14 @@ type conversation struct {
 	errs    []error
 }
 
-// hold asks, and gives the answer. When ctx ends, the end of the container's
-// input tells it to end in order; its answer is still waited for.
+// hold asks, and gives the answer. When ctx ends, the end of the request tells
+// the container's side to end in order; its answer is still waited for.
 func (c *conversation) hold(ctx context.Context, request []byte) (*result, error) {
-	docker, _, err := c.d.docker(ctx)
+	line, err := c.d.line(ctx)
 	if err != nil {
 		return nil, err
 	}
-	in, write := io.Pipe()
-	read, out := io.Pipe()
+	body, write := io.Pipe()
 	running, kill := context.WithCancel(context.WithoutCancel(ctx))
 	defer kill()
 	stop := context.AfterFunc(ctx, func() {
@@ -348,22 +359,18 @@ func (c *conversation) hold(ctx context.Context, request []byte) (*result, error
 		time.AfterFunc(grace, kill)
 	})
 	defer stop()
-	ended := make(chan error, 1)
-	go func() {
-		err := docker.stream(running, in, out, "exec", "--interactive", c.d.container(), dcalabInside, "host-agent")
-		_ = out.Close()
-		_ = in.Close()
-		ended <- err
-	}()
-	go func() { _, _ = io.Copy(write, bytes.NewReader(request)) }()
-	res, err := answer(read, c.event)
-	_ = write.Close()
-	_, _ = io.Copy(io.Discard, read)
-	failed := <-ended
-	if errors.Is(err, errEnded) && failed != nil {
-		err = failed
+	req, err := http.NewRequestWithContext(running, http.MethodPost, lineBase+"/do", body)
+	if err != nil {
+		return nil, err
 	}
-	return res, err
+	go func() { _, _ = write.Write(request) }()
+	defer write.Close()
+	resp, err := line.Do(req)
+	if err != nil {
+		return nil, unwrapped(err)
+	}
+	defer resp.Body.Close()
+	return answer(resp.Body, c.event)
 }
 
 func (c *conversation) event(e event) {

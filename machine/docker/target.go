@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/dcalab/dcalab/trouble"
@@ -107,6 +108,20 @@ func (d *Driver) docker(ctx context.Context) (cli, target, error) {
 		d.in = t
 	}
 	return cli{d.in.options(), d.cfg.Log}, d.in, nil
+}
+
+// line is the way to dcalab in the lab's container.
+func (d *Driver) line(ctx context.Context) (*line, error) {
+	_, in, err := d.docker(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.way == nil {
+		d.way = newLine(slices.Concat([]string{program}, in.options(), []string{"exec", "--interactive", d.container(), dcalabInside, "host-agent"}))
+	}
+	return d.way, nil
 }
 
 // run runs docker for the lab.

@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -64,18 +67,56 @@ func TestAnswersThatEndEarly(t *testing.T) {
 	}
 }
 
+// line is a line to an agent in this process.
+func lineToAgent(t *testing.T) *http.Client {
+	t.Helper()
+	in, write := io.Pipe()
+	read, out := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- Agent("dcalab", in, out) }()
+	t.Cleanup(func() {
+		_ = write.Close()
+		if err := <-ended; err != nil {
+			t.Errorf("the agent ended: %v", err)
+		}
+	})
+	return &http.Client{Transport: &http.Transport{
+		Protocols: onlyHTTP2(),
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
+			return node.Join(read, write, nil), nil
+		},
+	}}
+}
+
 // An agent of another dcalab refuses, rather than to do something else.
 func TestAgentOfAnotherFormat(t *testing.T) {
-	var out bytes.Buffer
-	if err := Agent(context.Background(), "dcalab", strings.NewReader(`{"format":99,"method":"destroy","lab":{}}`), &out); err != nil {
-		t.Fatal(err)
+	line := lineToAgent(t)
+	for _, text := range []string{`{"format":99,"method":"destroy","lab":{}}`, "no JSON"} {
+		resp, err := line.Post(lineBase+"/do", "", strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = answer(resp.Body, func(event) {})
+		_ = resp.Body.Close()
+		if err == nil || !strings.Contains(err.Error(), "dcalab start") {
+			t.Errorf("error is %v", err)
+		}
 	}
-	_, err := answer(&out, func(event) {})
-	if err == nil || !strings.Contains(err.Error(), "dcalab start") {
-		t.Errorf("error is %v", err)
-	}
-	if err := Agent(context.Background(), "dcalab", strings.NewReader("no JSON"), io.Discard); err == nil {
-		t.Error("what is no request is answered")
+}
+
+// A line whose program ends at once says why.
+func TestLinesThatEndAtOnce(t *testing.T) {
+	for name, argv := range map[string][]string{
+		"no such container":         {"sh", "-c", "echo no such container >&2; exit 1"},
+		"executable file not found": {"no-such-program-of-dcalab"},
+	} {
+		resp, err := newLine(argv).Post(lineBase+"/do", "", http.NoBody)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%q: %v", argv, err)
+		}
 	}
 }
 

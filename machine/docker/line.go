@@ -1,0 +1,240 @@
+package docker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dcalab/dcalab/machine/sandbox"
+	"github.com/dcalab/dcalab/node"
+)
+
+// The line to dcalab in a container: one docker exec, with HTTP/2 on its standard
+// input and output, so that any number of requests, and of connections to nodes,
+// are on it at once. Nothing listens.
+//
+//	POST /do          a request of the wire; events, and at last its result
+//	POST /node/NAME   a connection to that node's sshd, both ways at once
+
+// idle is how long a line stays open with nothing on it.
+const idle = 10 * time.Second
+
+// line is our end: a client that opens the line when there is something to send.
+type line struct {
+	http.Client
+	programs atomic.Int32 // that run
+}
+
+// newLine makes a line by the program argv.
+func newLine(argv []string) *line {
+	l := &line{}
+	l.Transport = &http.Transport{
+		Protocols: onlyHTTP2(), IdleConnTimeout: idle,
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return l.start(argv) },
+	}
+	return l
+}
+
+func onlyHTTP2() *http.Protocols {
+	var p http.Protocols
+	p.SetUnencryptedHTTP2(true)
+	return &p
+}
+
+// lineConn is our end of a line.
+type lineConn struct {
+	net.Conn
+	ended chan struct{} // closed once the program has ended
+	said  *bytes.Buffer // on standard error; whole once it has ended
+	heard bool
+}
+
+// Read gives what the program said on standard error where it ended before
+// anything was heard.
+func (c *lineConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.heard = c.heard || n > 0
+	if errors.Is(err, io.EOF) && !c.heard {
+		<-c.ended
+		if said := strings.TrimSpace(c.said.String()); said != "" {
+			return n, errors.New(said)
+		}
+	}
+	return n, err
+}
+
+// start starts the program. It ends when its input does.
+func (l *line) start(argv []string) (net.Conn, error) {
+	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it lives as long as the line
+	node.Separate(cmd)
+	c := &lineConn{ended: make(chan struct{}), said: &bytes.Buffer{}}
+	cmd.Stderr = &ending{c.said, 8 << 10}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.programs.Add(1)
+	c.Conn = node.Join(out, in, func() {
+		_ = cmd.Wait()
+		l.programs.Add(-1)
+		close(c.ended)
+	})
+	return c, nil
+}
+
+// lineBase is the address of what is at the other end: nobody looks it up.
+const lineBase = "http://container"
+
+// reach opens a connection to a node's sshd over the line.
+func (d *Driver) reach(ctx context.Context, name string) (net.Conn, error) {
+	line, err := d.line(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// The request lives as long as the connection, and ctx only opens it.
+	whole, end := context.WithCancel(context.WithoutCancel(ctx))
+	opening := context.AfterFunc(ctx, end)
+	body, write := io.Pipe()
+	req, err := http.NewRequestWithContext(whole, http.MethodPost, lineBase+"/node/"+url.PathEscape(name)+"?id="+d.cfg.ID, body)
+	if err != nil {
+		end()
+		return nil, err
+	}
+	resp, err := line.Do(req)
+	if err == nil && !opening() {
+		err = ctx.Err()
+	}
+	if err != nil {
+		end()
+		return nil, unwrapped(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer end()
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+		return nil, fmt.Errorf("%s: %s", name, bytes.TrimSpace(text))
+	}
+	return node.Join(resp.Body, write, func() {
+		_ = resp.Body.Close()
+		end()
+	}), nil
+}
+
+// unwrapped is an error without the address that net/http puts before it.
+func unwrapped(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// serveLine answers what comes over the line, up to its end, and waits for what is
+// still being done then.
+func serveLine(in io.Reader, out io.WriteCloser, h http.Handler) error {
+	l := &oneConn{closed: make(chan struct{})}
+	l.conn = node.Join(in, out, nil)
+	var doing sync.WaitGroup
+	server := &http.Server{
+		Protocols: onlyHTTP2(), ReadHeaderTimeout: time.Minute,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			doing.Add(1)
+			defer doing.Done()
+			h.ServeHTTP(w, r)
+		}),
+		ConnState: func(_ net.Conn, s http.ConnState) {
+			if s == http.StateClosed {
+				_ = l.Close()
+			}
+		},
+	}
+	err := server.Serve(l)
+	doing.Wait()
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// oneConn is a net.Listener with one connection.
+type oneConn struct {
+	conn   net.Conn
+	once   sync.Once
+	given  bool
+	closed chan struct{}
+}
+
+// Accept gives the connection, and then waits for the end.
+func (l *oneConn) Accept() (net.Conn, error) {
+	if !l.given {
+		l.given = true
+		return l.conn, nil
+	}
+	<-l.closed
+	return nil, net.ErrClosed
+}
+
+// Close ends the wait of Accept.
+func (l *oneConn) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+// Addr is nobody's.
+func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{Name: "line", Net: "unix"} }
+
+// serveNode joins a request to a node's sshd.
+func serveNode(w http.ResponseWriter, r *http.Request) {
+	var d net.Dialer
+	to, err := d.DialContext(r.Context(), "unix", sandbox.Socket(r.URL.Query().Get("id"), r.PathValue("name")))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer to.Close()
+	stop := context.AfterFunc(r.Context(), func() { _ = to.Close() })
+	defer stop()
+	flush := http.NewResponseController(w)
+	w.WriteHeader(http.StatusOK)
+	if flush.Flush() != nil {
+		return
+	}
+	go func() {
+		_, _ = io.Copy(to, r.Body)
+		if half, ok := to.(*net.UnixConn); ok {
+			_ = half.CloseWrite()
+		}
+	}()
+	_, _ = io.Copy(flushed{w, flush}, to)
+}
+
+// flushed sends what is written at once.
+type flushed struct {
+	io.Writer
+	flush *http.ResponseController
+}
+
+func (f flushed) Write(p []byte) (int, error) {
+	n, err := f.Writer.Write(p)
+	if err == nil {
+		err = f.flush.Flush()
+	}
+	return n, err
+}
