@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -29,7 +30,7 @@ func TestJoinedConnections(t *testing.T) {
 	if err := conn.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := back.Read(got); err != io.EOF {
+	if _, err := back.Read(got); !errors.Is(err, io.EOF) {
 		t.Errorf("after its end: %v", err)
 	}
 	_ = there.Close()

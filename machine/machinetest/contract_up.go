@@ -103,7 +103,7 @@ func (c *contract) upAll(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if told := r.calls[name][0]; !reflect.DeepEqual(ep, told) {
+		if told := r.calls[name][0]; !same(ep, told) {
 			t.Errorf("Endpoint gives %+v, Ready %+v", ep, told)
 		}
 	}
@@ -217,7 +217,7 @@ func (c *contract) twoDrivers(t *testing.T) {
 	}
 	a, errA := one.Endpoint(ctx, c.first())
 	b, errB := two.Endpoint(ctx, c.first())
-	if errA != nil || errB != nil || !reflect.DeepEqual(a, b) {
+	if errA != nil || errB != nil || !same(a, b) {
 		t.Errorf("endpoints are %+v (%v) and %+v (%v)", a, errA, b, errB)
 	}
 	if one.Name() != two.Name() || one.Name() == "" {
@@ -262,4 +262,11 @@ func (c *contract) traits(t *testing.T) {
 	if traits.Login != nil && !strings.Contains(traits.Login(c.first()), c.first()) {
 		t.Errorf("the login of %s is %q", c.first(), traits.Login(c.first()))
 	}
+}
+
+// same tells whether two endpoints lead to the same place, by the same program.
+func same(a, b node.Endpoint) bool {
+	dials := (a.Dial == nil) == (b.Dial == nil)
+	a.Dial, b.Dial = nil, nil
+	return dials && reflect.DeepEqual(a, b)
 }
