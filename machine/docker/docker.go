@@ -62,10 +62,16 @@ func (e *cliError) Error() string {
 
 func (e *cliError) Unwrap() error { return e.err }
 
-// missing: there is no object of that name.
+// missing: Docker answers, and there is no object of that name. A socket that is
+// not there is no answer ("no such file or directory").
 func (e *cliError) missing() bool {
 	said := strings.ToLower(e.said)
-	return strings.Contains(said, "no such") || strings.Contains(said, "not found")
+	for _, object := range []string{"container", "image", "object", "volume"} {
+		if strings.Contains(said, "no such "+object) {
+			return true
+		}
+	}
+	return false
 }
 
 func isMissing(err error) bool {
@@ -117,10 +123,11 @@ func explain(err *cliError) error {
 	case errors.Is(err.err, exec.ErrNotFound):
 		e.ID, e.Why = "docker-missing", "the docker program is not installed, or not on PATH"
 		e.Next = []string{"install Docker Desktop, OrbStack or Docker Engine", "or use another driver: dcalab doctor says which this machine has"}
-	case strings.Contains(said, "cannot connect to the docker daemon"), strings.Contains(said, "error during connect"), strings.Contains(said, "is the docker daemon running"):
+	case strings.Contains(said, "cannot connect to the docker daemon"), strings.Contains(said, "failed to connect to the docker api"), // from 29 on
+		strings.Contains(said, "error during connect"), strings.Contains(said, "is the docker daemon running"):
 		e.ID, e.Why = "docker-down", "Docker does not answer: "+firstLine(err.said)
 		e.Next = []string{"start Docker Desktop or OrbStack (Linux: sudo systemctl start docker)", "see which Docker is meant: docker context ls"}
-	case strings.Contains(said, "permission denied"):
+	case strings.Contains(said, "permission denied while trying to connect"):
 		e.ID, e.Why = "docker-denied", "this user may not use Docker: "+firstLine(err.said)
 		e.Next = []string{"join its group: sudo usermod -aG docker \"$USER\", then log out and in again"}
 	default:

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -98,6 +97,9 @@ func (d *Driver) state(ctx context.Context) (string, error) {
 
 // Up makes the host container where there is none, and the nodes in it.
 func (d *Driver) Up(ctx context.Context, o machine.Observer, nodes ...string) error {
+	if _, err := d.cfg.Lab.Pick(nodes); err != nil {
+		return err
+	}
 	if err := d.host(ctx, o); err != nil {
 		return err
 	}
@@ -398,6 +400,3 @@ func (c *conversation) fails(err error) {
 		c.errs = append(c.errs, err)
 	}
 }
-
-// names of labels, in one order.
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

@@ -9,7 +9,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -94,7 +96,7 @@ func (d *Driver) host(ctx context.Context, o machine.Observer) error {
 	for _, c := range capabilities() {
 		args = append(args, "--cap-add", c)
 	}
-	for _, k := range sortedKeys(labels) {
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
 		args = append(args, "--label", k+"="+labels[k])
 	}
 	_, err = d.run(ctx, append(args, image, dcalabInside, "host-init")...)
