@@ -32,10 +32,7 @@ func TestDocker(t *testing.T) {
 	t.Run("Contract", func(t *testing.T) { machinetest.Run(t, dockerSetup(t, host)) })
 	t.Run("Snapshots", func(t *testing.T) { machinetest.RunSnapshots(t, dockerSetup(t, host)) })
 	t.Run("Scenarios", func(t *testing.T) {
-		bin := t.TempDir()
-		if err := os.Symlink(binary(t), filepath.Join(bin, "dcalab")); err != nil {
-			t.Fatal(err)
-		}
+		bin := onPath(t, binary(t))
 		testscript.Run(t, testscript.Params{
 			Dir:                 "testdata/docker",
 			RequireExplicitExec: true,
@@ -46,7 +43,6 @@ func TestDocker(t *testing.T) {
 				env.Setenv("TERM", "dumb")
 				env.Setenv("DCALAB_DRIVER", docker.Name)
 				env.Setenv("DOCKER_HOST", host)
-				env.Setenv("BASE", base)
 				return nil
 			},
 			Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -174,13 +170,6 @@ func dockerSetup(t *testing.T, host string) machinetest.Setup {
 				},
 			})
 		},
-		HostKey: func(alias string) (ssh.PublicKey, bool) {
-			keys, err := state.HostKeys(alias)
-			if err != nil || len(keys) == 0 {
-				return nil, false
-			}
-			return keys[0], true
-		},
-		Boot: 5 * time.Minute, Prompt: time.Minute,
+		HostKey: machinetest.PinnedIn(state), Boot: 5 * time.Minute, Prompt: time.Minute,
 	}
 }

@@ -46,6 +46,16 @@ func raced(t *testing.T) string {
 	return binary(t)
 }
 
+// onPath makes a folder for PATH in which dcalab is that program.
+func onPath(t *testing.T, program string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Symlink(program, filepath.Join(dir, "dcalab")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // racedScript is the scenario that runs with raced.
 const racedScript = "first_evening"
 
@@ -58,12 +68,7 @@ func TestScenarios(t *testing.T) {
 		t.Skip("real nodes need Linux and root: make scenarios")
 	}
 	t.Parallel()
-	bin, racedBin := t.TempDir(), t.TempDir()
-	for dir, program := range map[string]string{bin: binary(t), racedBin: raced(t)} {
-		if err := os.Symlink(program, filepath.Join(dir, "dcalab")); err != nil {
-			t.Fatal(err)
-		}
-	}
+	bin, racedBin := onPath(t, binary(t)), onPath(t, raced(t))
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,

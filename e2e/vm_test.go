@@ -23,10 +23,7 @@ func TestMachines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bin := t.TempDir()
-	if err := os.Symlink(binary(t), filepath.Join(bin, "dcalab")); err != nil {
-		t.Fatal(err)
-	}
+	bin := onPath(t, binary(t))
 	wrapper := fmt.Sprintf("#!/bin/sh\necho \"$*\" >>\"$VAGRANT_STARTS\"\nexec %s \"$@\"\n", vagrant)
 	if err := os.WriteFile(filepath.Join(bin, "vagrant"), []byte(wrapper), 0o755); err != nil { //nolint:gosec // a program
 		t.Fatal(err)

@@ -33,6 +33,17 @@ type Setup struct {
 	Prompt time.Duration
 }
 
+// PinnedIn gives the HostKey of a Setup whose driver pins keys in a lab's state.
+func PinnedIn(state *lab.State) func(alias string) (ssh.PublicKey, bool) {
+	return func(alias string) (ssh.PublicKey, bool) {
+		keys, err := state.HostKeys(alias)
+		if err != nil || len(keys) == 0 {
+			return nil, false
+		}
+		return keys[0], true
+	}
+}
+
 // Run holds a driver against the contract of machine.Driver. Its subtests
 // share one lab, which passes from one to the next in whatever state it is
 // in; each brings it first into the state that it needs, so that any of them

@@ -48,7 +48,7 @@ func (c containers) name(node string) string { return c.id + "-" + node }
 func (c containers) cgroup(node string) string { return filepath.Join("/dcalab", c.id, node) }
 
 // socket leads to the node's sshd; the node makes it when its sshd listens.
-func (c containers) socket(node string) string { return runtimeDir(c.id, node, "run", "ssh.sock") }
+func (c containers) socket(node string) string { return Socket(c.id, node) }
 
 // haltMark is a file that exists from when a node is told to halt until it is
 // swept.

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/ssh"
-
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/machinetest"
@@ -90,15 +88,9 @@ func realSetup(t *testing.T) machinetest.Setup {
 	t.Helper()
 	l, state := realLab(t)
 	return machinetest.Setup{
-		Lab: l,
-		New: func(t *testing.T) machine.Driver { t.Helper(); return realDriver(t, l, state) },
-		HostKey: func(alias string) (ssh.PublicKey, bool) {
-			keys, err := state.HostKeys(alias)
-			if err != nil || len(keys) == 0 {
-				return nil, false
-			}
-			return keys[0], true
-		},
-		Boot: 10 * time.Minute, Prompt: 2 * time.Minute,
+		Lab:     l,
+		New:     func(t *testing.T) machine.Driver { t.Helper(); return realDriver(t, l, state) },
+		HostKey: machinetest.PinnedIn(state),
+		Boot:    10 * time.Minute, Prompt: 2 * time.Minute,
 	}
 }
