@@ -59,6 +59,7 @@ test-long: ## make test with all scenarios, each under the race detector, more r
 .PHONY: lint
 lint: ## The linters, of which go vet is one; also holds the arrows between packages
 	$(LINT) run ./...
+	cd tools/site && go tool -modfile=../go.mod golangci-lint run ./...
 	shellcheck scripts/* node/*.sh provision/scripts/*.sh machine/vagrant/*.sh machine/vagrant/testdata/fake-vagrant bench/testdata/*.sh release/testdata/*.sh .ci/run
 	$(RELEASE) actionlint
 
@@ -152,7 +153,7 @@ docker: box ## The docker driver on a real Docker: an evening (LONG=1: and the d
 # Virtual machines leave a processor idle for half of the time.
 .PHONY: machines-and-others
 machines-and-others:
-	@$(MAKE) --no-print-directory -j2 --output-sync=target machines cross docker
+	@$(MAKE) --no-print-directory -j2 --output-sync=target machines cross docker test-site
 
 .PHONY: cross
 cross: ## Build for every system that dcalab runs on (LONG=1: for every processor too)
@@ -162,6 +163,18 @@ cross: ## Build for every system that dcalab runs on (LONG=1: for every processo
 	done
 	GOOS=windows nice go vet ./...
 	GOOS=darwin GOARCH=arm64 nice go vet ./... # of the processor that is built for: nothing is compiled twice
+
+# A module of its own: nothing of it is in dcalab's go.mod. Links are relative and
+# nothing is loaded from elsewhere, so the folder can be copied as it is.
+.PHONY: site
+site: ## Make the documentation site from docs in .cache/site: open index.html there
+	rm -rf $(CACHE)/site
+	go run -C tools/site . $(CURDIR) $(CURDIR)/$(CACHE)/site
+
+.PHONY: test-site
+test-site: ## The documentation site: links, search, both languages, in a real Chromium
+	scripts/install site
+	cd tools/site && nice go test -vet=off ./... # what vet finds, make lint finds
 
 # What .goreleaser.yaml says, of what is committed, into dist.
 .PHONY: snapshot
