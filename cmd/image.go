@@ -28,7 +28,7 @@ func imageCommand(a *app) *cobra.Command {
 have it, or be able to pull it. Where there is no registry, or no network, these
 commands bring an image into all engines of the lab, and show which have it.`,
 	}
-	c.AddCommand(imageLoadCommand(a), imageListCommand(a))
+	c.AddCommand(imageLoadCommand(a), imageListCommand(a), imageHostCommand(a))
 	return c
 }
 

@@ -25,7 +25,7 @@ func plausible() map[string][]string {
 		"snapshot save": {"one"}, "snapshot restore": {"one"}, "snapshot delete": {"one"},
 		"snapshot export": {"one", "one.tar"}, "snapshot import": {"one.tar"},
 		"ssh": {"master"}, "exec": {"--all", "--", "reboot"}, "cp": {"here", "node01:"}, "logs": {"master"},
-		"image load": {"demo"}, "vagrant": {"--", "destroy", "-f"},
+		"image load": {"demo"}, "image host save": {"host.tar.gz"}, "image host load": {"host.tar.gz"}, "vagrant": {"--", "destroy", "-f"},
 	}
 }
 

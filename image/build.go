@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -39,11 +40,11 @@ func DemoVersions() []string { return []string{"1", "2", DemoBroken} }
 // module is what a dcalab is built from.
 const module = "github.com/dcalab/dcalab"
 
-// Program is a dcalab that can be the server of the demo image: a static
-// Linux program of Arch.
+// Program is a dcalab for Linux.
 type Program struct {
-	Path string
-	Arch string // in Go's terms: amd64
+	Path   string
+	Arch   string // in Go's terms: amd64
+	Static bool   // needs no shared libraries
 }
 
 // OpenProgram looks whether the program at path runs in an image that holds
@@ -58,31 +59,44 @@ func OpenProgram(path, goos string) (Program, error) {
 		}
 	}
 	another := "give a static dcalab for the nodes: CGO_ENABLED=0 GOOS=linux go build -o dcalab-static . && dcalab image load demo --binary dcalab-static"
+	p, why, err := LookAtProgram(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return unfit(err, "", "give the path of a dcalab for Linux: --binary PATH")
+	case why == notELF && goos != "linux":
+		return unfit(err, why+": the nodes run Linux, and this dcalab runs on "+goos, another)
+	case p.Arch != "" && !p.Static:
+		return unfit(nil, "it is linked with the shared libraries of this system, which the image does not have", another)
+	case why != "":
+		return unfit(err, why, another)
+	}
+	return p, nil
+}
+
+const notELF = "it is no Linux program (ELF)"
+
+// LookAtProgram reads what the program at path is, and tells why it is no dcalab
+// for Linux, where it is not.
+func LookAtProgram(path string) (p Program, why string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return unfit(err, "", "give the path of a dcalab for Linux: --binary PATH")
+		return p, "it cannot be read", err
 	}
 	defer f.Close()
 	e, err := elf.NewFile(f)
 	if err != nil {
-		why := "it is no Linux program (ELF)"
-		if goos != "linux" {
-			why += ": the nodes run Linux, and this dcalab runs on " + goos
-		}
-		return unfit(err, why, another)
+		return p, notELF, err
 	}
-	arch := goarch(e)
-	if arch == "" {
-		return unfit(nil, "it is for a processor that dcalab does not know: "+e.Machine.String(), another)
+	p = Program{Path: path, Arch: goarch(e)}
+	if p.Arch == "" {
+		return p, "it is for a processor that dcalab does not know: " + e.Machine.String(), nil
 	}
-	if !static(e) {
-		return unfit(nil, "it is linked with the shared libraries of this system, which the image does not have", another)
-	}
+	p.Static = static(e)
 	info, err := buildinfo.Read(f)
 	if err != nil || info.Main.Path != module {
-		return unfit(err, "it is not dcalab", another)
+		return p, "it is not dcalab", err
 	}
-	return Program{path, arch}, nil
+	return p, "", nil
 }
 
 // static tells a program that starts without a dynamic loader.

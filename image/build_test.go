@@ -32,7 +32,7 @@ func demoOf(t *testing.T, program string) []byte {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	if err := BuildDemo(&b, Program{path, "amd64"}); err != nil {
+	if err := BuildDemo(&b, Program{Path: path, Arch: "amd64"}); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -164,7 +164,7 @@ func TestOpenProgram(t *testing.T) {
 	}
 	refused(build("example.org/other", runtime.GOARCH), "linux", "it is not dcalab")
 	path := build(module, runtime.GOARCH)
-	if p, err := OpenProgram(path, "linux"); err != nil || p != (Program{path, runtime.GOARCH}) {
+	if p, err := OpenProgram(path, "linux"); err != nil || p != (Program{Path: path, Arch: runtime.GOARCH, Static: true}) {
 		t.Errorf("got %+v, %v", p, err)
 	}
 }

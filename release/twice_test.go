@@ -38,6 +38,17 @@ func TestBuiltTwice(t *testing.T) {
 		}
 	}
 
+	// The docker driver of dcalab for another system needs dcalab for Linux.
+	for name, program := range map[string]string{"darwin_arm64.tar.gz": "linux_linux_arm64*/dcalab", "darwin_amd64.tar.gz": "linux_linux_amd64*/dcalab"} {
+		archive := filepath.Join(base, "here", "dist", "dcalab_"+name)
+		beside := output(t, base, nil, "tar", "-xOzf", archive, "dcalab-linux")
+		for path, text := range files(t, filepath.Join(base, "here", "dist"), program) {
+			if beside != text {
+				t.Errorf("dcalab-linux in %s is not %s", archive, path)
+			}
+		}
+	}
+
 	dir := clone(t, filepath.Join(base, "again"))
 	output(t, dir, []string{"CGO_ENABLED=0", "GOCACHE=" + filepath.Join(base, "cache"), "GOOS=linux", "GOARCH=amd64"},
 		"go", "build", "-trimpath", "-buildvcs=true", "-ldflags=-s -w", "-o", "dcalab", ".")
@@ -45,7 +56,7 @@ func TestBuiltTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, first := range files(t, filepath.Join(base, "here", "dist"), "dcalab_linux_amd64*/dcalab") {
+	for name, first := range files(t, filepath.Join(base, "here", "dist"), "linux_linux_amd64*/dcalab") {
 		if first != string(again) {
 			t.Errorf("%s is another program when it is built without a cache", name)
 		}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -74,4 +75,18 @@ func (s *Session) newDriver() (machine.Driver, error) {
 		Lab: s.lab, ID: s.record.ID, Provider: s.record.Provider, ProviderOrigin: s.overrides["provider"], State: s.state, Place: s.Place().Real(),
 		Owner: s.owner, UID: uid(s.owner), Template: s.settings.Template, Getenv: s.settings.getenv, Log: s, ReadLog: readLog{s},
 	})
+}
+
+// HostImager is the driver that has an image of its own. It is made for no lab.
+func (set Settings) HostImager() (machine.HostImager, error) {
+	for _, k := range drivers.All() {
+		d, err := k.New(drivers.Config{Lab: &lab.Lab{}, Owner: set.User, Getenv: set.getenv})
+		if err != nil {
+			return nil, err
+		}
+		if h, ok := d.(machine.HostImager); ok {
+			return h, nil
+		}
+	}
+	return nil, errors.ErrUnsupported
 }

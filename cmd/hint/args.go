@@ -34,6 +34,8 @@ func requiredArgs(path string) (required, bool) {
 		"label set":        {2, "a node and a label", []string{"dcalab label set NODE KEY=VALUE"}, true},
 		"label rm":         {2, "a node and the key of a label", []string{"dcalab label rm NODE KEY"}, true},
 		"image load":       {1, "an image", []string{"dcalab image load FILE.tar", "dcalab image load NAME:TAG, where the Docker of this machine has it", "dcalab image load demo, which needs nothing"}, false},
+		"image host save":  {1, "a file", []string{"dcalab image host save FILE"}, false},
+		"image host load":  {1, "a file that dcalab image host save wrote", []string{"dcalab image host load FILE"}, false},
 		"vagrant":          {1, "Vagrant's arguments, after --", []string{"dcalab vagrant -- status"}, false},
 		"snapshot save":    {1, "a name for the snapshot", []string{"dcalab snapshot save NAME"}, false},
 		"snapshot restore": {1, "the name of a snapshot", []string{"dcalab snapshot restore NAME", "which there are: dcalab snapshot list"}, false},

@@ -40,6 +40,8 @@ func extraArgs() map[string]extraArg {
 		"snapshot restore": {nil, []string{"one at a time: dcalab snapshot restore {word}"}},
 		"snapshot delete":  {nil, []string{"one at a time: dcalab snapshot delete {word}"}},
 		"snapshot export":  {nil, []string{"one at a time: dcalab snapshot export {word} FILE"}},
+		"image host save":  {nil, []string{"one file: dcalab image host save {word}"}},
+		"image host load":  {nil, []string{"one file: dcalab image host load {word}"}},
 		"snapshot import":  {nil, []string{"one at a time: dcalab snapshot import {word} NAME"}},
 		"init":             {nil, []string{"it writes labs.yaml into the current folder: cd FOLDER, then dcalab init"}},
 		"env":              {nil, []string{"of another lab: dcalab --lab LAB env"}},

@@ -1,19 +1,12 @@
 package docker
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
-	"crypto/sha256"
-	_ "embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/dcalab/dcalab/machine"
@@ -21,12 +14,8 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
-//go:embed Dockerfile
-var dockerfile []byte
-
 const (
 	stateRunning = "running"
-	imageName    = "dcalab-host"
 	// stopTimeout is how long Docker lets the container end: longer than its nodes
 	// may take to be powered off.
 	stopTimeout = 60 * time.Second
@@ -56,37 +45,60 @@ func (d *Driver) host(ctx context.Context, o machine.Observer) error {
 	if err != nil || state == stateRunning {
 		return err
 	}
-	if state != "" && d.cfg.Binary == "" {
-		_, err := d.run(ctx, "container", "start", d.container())
-		return err
+	if state == "" || d.cfg.Binary != "" { // else it is started as it was
+		if err := d.create(ctx, o, state != ""); err != nil {
+			return err
+		}
 	}
-	image, err := d.image(ctx, o)
+	_, err = d.run(ctx, "container", "start", d.container())
+	return err
+}
+
+// create makes the host container, with this dcalab in it; one that exists is
+// made anew only for another image: what nodes have is in the volume.
+func (d *Driver) create(ctx context.Context, o machine.Observer, exists bool) error {
+	arch, err := d.arch(ctx)
 	if err != nil {
 		return err
 	}
-	if state != "" {
+	binary, err := d.program(arch)
+	if err != nil {
+		return err
+	}
+	image, err := d.image(ctx, o, arch)
+	if err != nil {
+		return err
+	}
+	if exists {
 		made, err := d.run(ctx, "container", "inspect", "--format", "{{.Config.Image}}", d.container())
-		if err == nil && made == image {
-			_, err = d.run(ctx, "container", "start", d.container())
-			return err
-		}
-		if err == nil { // made by another dcalab; what nodes have is in the volume
+		if err == nil && made != image {
 			_, err = d.run(ctx, "container", "rm", d.container())
 		}
 		if err != nil {
 			return err
 		}
+		exists = made == image
 	}
-	_, in, err := d.docker(ctx)
-	if err != nil {
-		return err
+	if !exists {
+		_, in, err := d.docker(ctx)
+		if err == nil {
+			err = d.keep(in)
+		}
+		if err == nil {
+			_, err = d.run(ctx, d.containerArgs(image)...)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if err := d.keep(in); err != nil {
-		return err
-	}
+	return d.bring(ctx, binary)
+}
+
+// containerArgs are those of docker that create the host container.
+func (d *Driver) containerArgs(image string) []string {
 	labels := map[string]string{"dcalab.id": d.cfg.ID, "dcalab.lab": d.cfg.Lab.Name, "dcalab.root": d.cfg.Root}
 	args := []string{
-		"container", "run", "--detach", "--init", "--name", d.container(), "--hostname", "dcalab-" + d.cfg.Lab.Name,
+		"container", "create", "--init", "--name", d.container(), "--hostname", "dcalab-" + d.cfg.Lab.Name,
 		"--stop-timeout", strconv.Itoa(int(stopTimeout.Seconds())),
 		"--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw",
 		"--volume", d.container() + ":/var/lib/dcalab", "--tmpfs", "/run:rw,nosuid,nodev,mode=755",
@@ -99,64 +111,7 @@ func (d *Driver) host(ctx context.Context, o machine.Observer) error {
 	for _, k := range slices.Sorted(maps.Keys(labels)) {
 		args = append(args, "--label", k+"="+labels[k])
 	}
-	_, err = d.run(ctx, append(args, image, dcalabInside, "host-init")...)
-	return err
-}
-
-// image gives the host image for this build of dcalab, and makes it where there
-// is none.
-func (d *Driver) image(ctx context.Context, o machine.Observer) (string, error) {
-	if d.cfg.Binary == "" {
-		return "", &trouble.Error{
-			ID: "docker-no-linux-build", What: "build the host image", Why: "it needs dcalab for Linux, and there is none here",
-			Next: []string{"name a static Linux build of the same version: DCALAB_LINUX_BINARY=FILE"}, Exit: trouble.ExitRequirement,
-		}
-	}
-	binary, err := os.ReadFile(d.cfg.Binary)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(append(binary, dockerfile...))
-	name := imageName + ":" + hex.EncodeToString(sum[:6])
-	_, err = d.run(ctx, "image", "inspect", "--format", "{{.Id}}", name)
-	if err == nil || !isMissing(err) {
-		return name, err
-	}
-	for _, n := range d.cfg.Lab.Nodes {
-		o.Begin(n.Name, "building the host image")
-	}
-	var files bytes.Buffer
-	w := tar.NewWriter(&files)
-	for _, f := range []struct {
-		name string
-		mode int64
-		text []byte
-	}{{"Dockerfile", 0o644, dockerfile}, {"dcalab", 0o755, binary}} {
-		err := w.WriteHeader(&tar.Header{Name: f.name, Mode: f.mode, Size: int64(len(f.text))})
-		if err == nil {
-			_, err = w.Write(f.text)
-		}
-		if err != nil {
-			return "", err
-		}
-	}
-	if err := w.Close(); err != nil {
-		return "", err
-	}
-	docker, _, err := d.docker(ctx)
-	if err != nil {
-		return "", err
-	}
-	err = docker.stream(ctx, &files, d.cfg.Log, "build", "--tag", name, "-")
-	var failed *cliError
-	if errors.As(err, &failed) {
-		lines := strings.Split(failed.said, "\n")
-		err = &trouble.Error{
-			ID: "docker-build", What: "build the host image", Why: lines[len(lines)-1], Exit: trouble.ExitRequirement, Err: err,
-			Next: []string{"its Dockerfile takes debian:trixie-slim and packages of Debian: the first time needs the Internet", "all that it said: the lab's log"},
-		}
-	}
-	return name, err
+	return append(args, image, dcalabInside, "host-init")
 }
 
 // Preflight finds what would stop Up.

@@ -4,6 +4,7 @@
 package drivers
 
 import (
+	"cmp"
 	"io"
 	"maps"
 	"os"
@@ -233,16 +234,13 @@ func newSandbox(c Config) (machine.Driver, error) {
 }
 
 func newDocker(c Config) (machine.Driver, error) {
-	config := docker.Config{
-		Lab: c.Lab, ID: c.ID, Root: c.Place.Root, Binary: c.Getenv("DCALAB_LINUX_BINARY"),
-		ForgetHostKey: func(string) error { return nil }, State: c.State, Getenv: c.Getenv, Log: c.Log,
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
 	}
-	if config.Binary == "" && runtime.GOOS == "linux" {
-		self, err := os.Executable()
-		if err != nil {
-			return nil, err
-		}
-		config.Binary = self
+	config := docker.Config{
+		Lab: c.Lab, ID: c.ID, Root: c.Place.Root, Binary: cmp.Or(c.Getenv("DCALAB_LINUX_BINARY"), linuxBuild(self, runtime.GOOS)),
+		ForgetHostKey: func(string) error { return nil }, State: c.State, Getenv: c.Getenv, Log: c.Log,
 	}
 	if c.State == nil {
 		return docker.New(config), nil
@@ -250,6 +248,25 @@ func newDocker(c Config) (machine.Driver, error) {
 	config.AuthorizedKey = authorizedKey(c.State)
 	config.IdentityFile, config.PinHostKey, config.ForgetHostKey = c.State.Identity(), c.State.PinHost, c.State.ForgetHost
 	return docker.New(config), nil
+}
+
+// linuxBuild finds the dcalab for Linux that belongs to the program at self, on
+// the system goos: itself, or the one that a release's archive has beside it, which
+// Homebrew keeps in libexec. Empty where there is none.
+func linuxBuild(self, goos string) string {
+	if goos == "linux" {
+		return self
+	}
+	if target, err := filepath.EvalSymlinks(self); err == nil {
+		self = target
+	}
+	for _, folder := range []string{".", "../libexec"} {
+		file := filepath.Join(filepath.Dir(self), folder, "dcalab-linux")
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			return file
+		}
+	}
+	return ""
 }
 
 // authorizedKey gives the public key of the lab's, which is made where there is

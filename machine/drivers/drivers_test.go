@@ -1,7 +1,9 @@
 package drivers
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"testing"
@@ -41,6 +43,37 @@ func TestTheRegister(t *testing.T) {
 	for _, k := range All() {
 		if Find(k.Name).Name != k.Name || k.Usable == nil || k.New == nil || (k.Knows == nil) != (k.Remembered == nil) {
 			t.Errorf("%s is not whole", k.Name)
+		}
+	}
+}
+
+func TestLinuxBuildBesideDcalab(t *testing.T) {
+	base, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := func(elem ...string) string {
+		path := filepath.Join(append([]string{base}, elem...)...)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	unpacked, brewed, alone := file("unpacked", "dcalab.exe"), file("1.0", "bin", "dcalab"), file("alone", "dcalab")
+	beside, kept := file("unpacked", "dcalab-linux"), file("1.0", "libexec", "dcalab-linux")
+	link := filepath.Join(base, "dcalab")
+	if err := os.Symlink(brewed, link); err != nil {
+		t.Skip("no links here:", err)
+	}
+	for _, c := range []struct{ self, goos, want string }{
+		{unpacked, "windows", beside},
+		{brewed, "darwin", kept},
+		{link, "darwin", kept},
+		{alone, "darwin", ""},
+		{alone, "linux", alone},
+	} {
+		if got := linuxBuild(c.self, c.goos); got != c.want && filepath.Clean(got) != c.want {
+			t.Errorf("%s on %s: %q, want %q", c.self, c.goos, got, c.want)
 		}
 	}
 }

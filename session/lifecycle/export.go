@@ -5,14 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
-	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/runbook"
@@ -58,37 +54,12 @@ func (e export) look(ctx context.Context, tell session.Reporter) (machine.Snapsh
 		err = one.Fits(e.Lab())
 	}
 	if err == nil {
-		_, err = os.Lstat(e.file)
-		switch {
-		case err == nil:
-			err = fileExists(e.file, fs.ErrExist)
-		case errors.Is(err, fs.ErrNotExist):
-			_, err = os.Stat(filepath.Dir(e.file))
-		}
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-			err = noPlace(e.file, err)
-		}
+		err = e.target().free()
 	}
 	return x, one, err
 }
 
-func fileExists(file string, err error) error {
-	return &trouble.Error{
-		ID: "snapshot-file-exists", What: "write " + file, Why: "it exists already, and is not overwritten",
-		Next: []string{"name another file, or remove this one"}, Exit: trouble.ExitRefused, Err: err,
-	}
-}
-
-func noPlace(file string, err error) error {
-	why := "nothing can be written there"
-	if errors.Is(err, syscall.ENOSPC) {
-		why = "there is no room for it"
-	}
-	return &trouble.Error{
-		ID: "snapshot-file-place", What: "write " + file, Why: why,
-		Next: []string{"name a file in a folder that exists, that you may write to, and that has room"}, Err: err,
-	}
-}
+func (e export) target() newFile { return newFile{e.Owner(), e.file} }
 
 // secret says what the file means for the swarm that is in it.
 func (e export) secret() string {
@@ -128,53 +99,18 @@ func (e export) Run(ctx context.Context, tell session.Reporter) (Outcome, error)
 
 // write gives the file its name when it is whole, and tells its size in bytes.
 func (e export) write(ctx context.Context, tell session.Reporter, x machine.SnapshotExporter, one machine.Snapshot) (size int64, err error) {
-	f, err := os.CreateTemp(filepath.Dir(e.file), "."+filepath.Base(e.file)+".*.new") // mode 0600
-	if err != nil {
-		return 0, noPlace(e.file, err)
-	}
-	defer func() {
-		f.Close()
-		os.Remove(f.Name())
-		if errors.Is(err, syscall.ENOSPC) {
-			err = noPlace(e.file, err)
+	return e.target().write(func(f *os.File) error {
+		m := newManifest(e.Lab(), e.Driver().Name(), x.EngineVersion(ctx), one)
+		err := writeSnapshotFile(f, m, func(w io.Writer) (machine.DiskSpace, error) {
+			return x.ExportSnapshot(ctx, machine.Observer{Step: tell.Step}, e.name, w)
+		})
+		var entry *machine.EntryError
+		if errors.As(err, &entry) {
+			return &trouble.Error{
+				ID: "snapshot-not-portable", What: "export snapshot " + e.name, Why: entry.Error(), Exit: trouble.ExitRefused, Err: err,
+				Next: []string{"remove it in the node, and take another snapshot: dcalab snapshot save NAME"},
+			}
 		}
-	}()
-	if o := e.Owner(); o != (lab.Owner{}) {
-		if err := f.Chown(o.UID, o.GID); err != nil {
-			return 0, err
-		}
-	}
-	m := newManifest(e.Lab(), e.Driver().Name(), x.EngineVersion(ctx), one)
-	err = writeSnapshotFile(f, m, func(w io.Writer) (machine.DiskSpace, error) {
-		return x.ExportSnapshot(ctx, machine.Observer{Step: tell.Step}, e.name, w)
+		return err
 	})
-	var entry *machine.EntryError
-	if errors.As(err, &entry) {
-		return 0, &trouble.Error{
-			ID: "snapshot-not-portable", What: "export snapshot " + e.name, Why: entry.Error(), Exit: trouble.ExitRefused, Err: err,
-			Next: []string{"remove it in the node, and take another snapshot: dcalab snapshot save NAME"},
-		}
-	}
-	if err != nil {
-		return 0, err
-	}
-	info, err := f.Stat()
-	if err == nil {
-		err = errors.Join(f.Sync(), f.Close())
-	}
-	if err != nil {
-		return 0, err
-	}
-	// A second name replaces nothing. Some file systems know no second names.
-	err = os.Link(f.Name(), e.file)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		if _, err = os.Lstat(e.file); errors.Is(err, fs.ErrNotExist) {
-			return info.Size(), os.Rename(f.Name(), e.file)
-		}
-		err = errors.Join(err, fs.ErrExist)
-	}
-	if errors.Is(err, fs.ErrExist) {
-		err = fileExists(e.file, err)
-	}
-	return info.Size(), err
 }

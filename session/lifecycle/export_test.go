@@ -117,12 +117,12 @@ func TestASnapshotGoesThroughAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, there := range []string{file, link} {
-		wantTrouble(t, "snapshot-file-exists", second(o.ExportSnapshot("clean", there).Run(t.Context(), &s)))
+		wantTrouble(t, "file-exists", second(o.ExportSnapshot("clean", there).Run(t.Context(), &s)))
 	}
 	if after, _ := os.ReadFile(file); !bytes.Equal(before, after) {
 		t.Error("it was overwritten")
 	}
-	wantTrouble(t, "snapshot-file-place", second(o.ExportSnapshot("clean", file+"/x").Run(t.Context(), &s)))
+	wantTrouble(t, "file-place", second(o.ExportSnapshot("clean", file+"/x").Run(t.Context(), &s)))
 	wantTrouble(t, "snapshot-exists", second(o.ImportSnapshot(file, "").Run(t.Context(), &s)))
 	wantTrouble(t, "unknown-snapshot", second(o.ExportSnapshot("cleen", file+".new").Run(t.Context(), &s)))
 }

@@ -1,0 +1,139 @@
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/dcalab/dcalab/image"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+var _ machine.HostImager = (*Driver)(nil)
+
+//go:embed Dockerfile
+var dockerfile []byte
+
+const imageName = "dcalab-host"
+
+// HostImage names the image by what it is made from, and the processor: dcalab
+// itself is copied into each container, so that one image is good for many
+// versions of it.
+func (d *Driver) HostImage(ctx context.Context) (string, error) {
+	arch, err := d.arch(ctx)
+	return imageFor(arch), err
+}
+
+func imageFor(arch string) string {
+	sum := sha256.Sum256(dockerfile)
+	return imageName + ":" + hex.EncodeToString(sum[:6]) + "-" + arch
+}
+
+// arch is the processor of Docker, in Go's terms.
+func (d *Driver) arch(ctx context.Context) (string, error) {
+	return d.run(ctx, "version", "--format", "{{.Server.Arch}}")
+}
+
+// image gives the host image for a processor, and builds it where there is none.
+func (d *Driver) image(ctx context.Context, o machine.Observer, arch string) (string, error) {
+	name := imageFor(arch)
+	_, err := d.run(ctx, "image", "inspect", "--format", "{{.Id}}", name)
+	if err == nil || !isMissing(err) {
+		return name, err
+	}
+	names := d.cfg.Lab.NodeNames()
+	if len(names) == 0 {
+		names = []string{""} // for no lab
+	}
+	for _, n := range names {
+		o.Begin(n, "building the host image")
+	}
+	err = d.stream(ctx, bytes.NewReader(dockerfile), d.cfg.Log, "build", "--tag", name, "-")
+	var failed *cliError
+	if errors.As(err, &failed) {
+		lines := strings.Split(failed.said, "\n")
+		err = &trouble.Error{
+			ID: "docker-build", What: "build the host image", Why: lines[len(lines)-1], Exit: trouble.ExitRequirement, Err: err,
+			Next: []string{
+				"its Dockerfile takes debian:trixie-slim and packages of Debian: the first time needs the Internet",
+				"without a network: dcalab image host save FILE where there is one, and here dcalab image host load FILE",
+				"all that it said: the lab's log",
+			},
+		}
+	}
+	return name, err
+}
+
+// SaveHostImage writes the host image as docker save does.
+func (d *Driver) SaveHostImage(ctx context.Context, o machine.Observer, w io.Writer) error {
+	arch, err := d.arch(ctx)
+	if err != nil {
+		return err
+	}
+	name, err := d.image(ctx, o, arch)
+	if err != nil {
+		return err
+	}
+	return d.stream(ctx, nil, w, "image", "save", name)
+}
+
+// LoadHostImage gives Docker the host image.
+func (d *Driver) LoadHostImage(ctx context.Context, r io.Reader) error {
+	return d.stream(ctx, r, d.cfg.Log, "image", "load")
+}
+
+// program is a dcalab that can make nodes in the container.
+func (d *Driver) program(arch string) ([]byte, error) {
+	e := &trouble.Error{
+		ID: "docker-no-linux-build", What: "make the lab's container", Why: "it needs dcalab for Linux, and there is none here", Exit: trouble.ExitRequirement,
+		Next: []string{
+			"the archives of a release have it as dcalab-linux, to be kept in one folder with dcalab",
+			"or name a static Linux build of the same version: DCALAB_LINUX_BINARY=FILE",
+		},
+	}
+	if d.cfg.Binary == "" {
+		return nil, e
+	}
+	p, why, err := image.LookAtProgram(d.cfg.Binary)
+	if why == "" && p.Arch != arch {
+		why = "it is for " + p.Arch
+	}
+	if err != nil || why != "" {
+		e.Why, e.Err = fmt.Sprintf("it needs dcalab for linux/%s, and %s is not that: %s", arch, d.cfg.Binary, why), err
+		return nil, e
+	}
+	return os.ReadFile(d.cfg.Binary)
+}
+
+// bring copies dcalab into the container, which does not run.
+func (d *Driver) bring(ctx context.Context, binary []byte) error {
+	var files bytes.Buffer
+	w := tar.NewWriter(&files)
+	err := w.WriteHeader(&tar.Header{Name: path.Base(dcalabInside), Mode: 0o755, Size: int64(len(binary))})
+	if err == nil {
+		_, err = w.Write(binary)
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		return err
+	}
+	return d.stream(ctx, &files, d.cfg.Log, "container", "cp", "-", d.container()+":"+path.Dir(dcalabInside))
+}
+
+// stream runs docker for the lab, with its standard input and output.
+func (d *Driver) stream(ctx context.Context, in io.Reader, out io.Writer, args ...string) error {
+	c, _, err := d.docker(ctx)
+	if err != nil {
+		return err
+	}
+	return c.stream(ctx, in, out, args...)
+}
