@@ -16,6 +16,9 @@ type Traits struct {
 	// that labs.yaml names. Nodes of other drivers are made with an engine, and
 	// with their user in the docker group.
 	Boxes bool
+	// Private: nodes' addresses are not reached from this machine, but for what
+	// Endpoint leads to.
+	Private bool
 	// SlowStatus: Status may cost seconds, and is left out where an answer is
 	// only nice to have.
 	SlowStatus bool

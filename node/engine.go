@@ -237,3 +237,13 @@ func (t *tail) String() string {
 	defer t.mu.Unlock()
 	return string(t.buf)
 }
+
+// DialTCP opens a connection from the node to an address of TCP, which need not be
+// reached from here. ctx is for the opening only.
+func (c *Conn) DialTCP(ctx context.Context, address string) (net.Conn, error) {
+	conn, err := c.client.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: connect to %s: %w", c.Name(), address, err)
+	}
+	return conn, nil
+}

@@ -74,7 +74,7 @@ func New(cfg Config) *Driver {
 func (d *Driver) Name() string { return Name }
 
 // Traits of a driver whose machines belong to the user of Docker.
-func (d *Driver) Traits() machine.Traits { return machine.Traits{SlowStatus: true} }
+func (d *Driver) Traits() machine.Traits { return machine.Traits{SlowStatus: true, Private: true} }
 
 // container is the name of the lab's, and of its volume.
 func (d *Driver) container() string { return "dcalab-" + d.cfg.ID }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
@@ -35,11 +36,12 @@ type Port struct {
 	Target    int `json:"target" yaml:"target"`
 	// Mode is ingress or host.
 	Mode string `json:"mode" yaml:"mode"`
-	// Nodes on which the port answers, by name, and how it is reached there from
-	// the host: http or https where the protocol is tcp, by a guess.
+	// Nodes on which the port answers, by name, and how it is reached from the host:
+	// on its own loopback while dcalab forward runs, and on the nodes' addresses. It
+	// is http or https where the protocol is tcp, by a guess.
 	Nodes []string `json:"nodes" yaml:"nodes"`
 	URLs  []string `json:"urls" yaml:"urls"`
-	// Note says why it answers nowhere; empty where it does.
+	// Note says why it is reached nowhere; empty where it is.
 	Note string `json:"note" yaml:"note"`
 }
 
@@ -82,7 +84,9 @@ func (r *Status) addServices(ctx context.Context, s *session.Session, engines *s
 			ports = append(ports, one.Ports...)
 		}
 		if len(ports) > 0 {
-			r.Ports = append(r.Ports, portsOf(ports, r.View, meshMissing(ctx, s))...)
+			r.Ports = append(r.Ports, reach{
+				meshMissing: meshMissing(ctx, s), private: s.Driver().Traits().Private, forwarded: s.State().Forwarded(),
+			}.of(ports, r.View)...)
 		}
 		return
 	}
@@ -113,9 +117,16 @@ func meshMissing(ctx context.Context, s *session.Session) string {
 	return ""
 }
 
-// portsOf finds out where each port answers: one of host mode on the nodes that
-// run a task, one on the routing mesh on every node of the swarm.
-func portsOf(ports []engine.Port, v swarm.View, meshMissing string) []Port {
+// reach is what decides where a port is reached, beside the swarm.
+type reach struct {
+	meshMissing string // why the routing mesh does not work; empty where it may
+	private     bool   // nodes' addresses are not reached from this machine
+	forwarded   []lab.Forwarded
+}
+
+// of finds out where each port answers: one of host mode on the nodes that run a
+// task, one on the routing mesh on every node of the swarm.
+func (h reach) of(ports []engine.Port, v swarm.View) []Port {
 	var out []Port
 	for _, p := range ports {
 		r := Port{
@@ -126,10 +137,15 @@ func portsOf(ports []engine.Port, v swarm.View, meshMissing string) []Port {
 		case p.Host && len(p.NodeIDs) == 0:
 			r.Note = "no task runs"
 		case !p.Host:
-			r.Note = meshMissing
+			r.Note = h.meshMissing
 		}
 		if p.Host {
 			r.Mode = "host"
+		}
+		for _, f := range h.forwarded {
+			if f.Port == p.Published && p.Protocol == "tcp" {
+				r.URLs = append(r.URLs, scheme(p)+"://"+f.Local)
+			}
 		}
 		for _, n := range v.Nodes {
 			ready := n.State == swarm.StateMember && n.Status == engine.NodeReady
@@ -137,10 +153,19 @@ func portsOf(ports []engine.Port, v swarm.View, meshMissing string) []Port {
 				continue
 			}
 			r.Nodes = append(r.Nodes, n.Name)
-			r.URLs = append(r.URLs, fmt.Sprintf("%s://%s:%d", scheme(p), n.Addr, p.Published))
+			if !h.private {
+				r.URLs = append(r.URLs, fmt.Sprintf("%s://%s:%d", scheme(p), n.Addr, p.Published))
+			}
 		}
-		if r.Note == "" && len(r.Nodes) == 0 {
-			r.Note = "no node that answers has it"
+		switch {
+		case r.Note != "":
+			r.URLs = []string{}
+		case len(r.Nodes) == 0:
+			r.Note, r.URLs = "no node that answers has it", []string{}
+		case len(r.URLs) == 0 && p.Protocol == "tcp":
+			r.Note = fmt.Sprintf("not from this machine; dcalab forward %d makes it so", p.Published)
+		case len(r.URLs) == 0:
+			r.Note = "not from this machine"
 		}
 		out = append(out, r)
 	}

@@ -1,12 +1,15 @@
 package report
 
 import (
+	"errors"
 	"net/netip"
 	"reflect"
 	"testing"
 
 	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 func TestWhereAPortAnswers(t *testing.T) {
@@ -41,10 +44,55 @@ func TestWhereAPortAnswers(t *testing.T) {
 		"UDP":                                 {engine.Port{Protocol: "udp", Target: 53, Published: 53}, "", []string{"udp://10.0.0.1:53", "udp://10.0.0.2:53"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := portsOf([]engine.Port{c.port}, v, c.missing)[0]
+			got := reach{meshMissing: c.missing}.of([]engine.Port{c.port}, v)[0]
 			if !reflect.DeepEqual(got.URLs, c.urls) || got.Note != c.note {
 				t.Errorf("%q, %q; want %q, %q", got.URLs, got.Note, c.urls, c.note)
 			}
 		})
+	}
+}
+
+// Where nodes are reached in their own way only, a port is reached where it is
+// forwarded.
+func TestForwardedPorts(t *testing.T) {
+	v := swarm.View{Nodes: []swarm.NodeView{
+		{Name: "a", Addr: netip.MustParseAddr("10.0.0.1"), NodeID: "id-a", State: swarm.StateMember, Status: engine.NodeReady},
+	}}
+	forwarded := []lab.Forwarded{{Local: "127.0.0.1:9090", Port: 8080}}
+	tcp := engine.Port{Service: "web", Protocol: "tcp", Target: 80, Published: 8080, Host: true, NodeIDs: []string{"id-a"}}
+	udp, idle := tcp, tcp
+	udp.Protocol, idle.NodeIDs = "udp", nil
+	for name, c := range map[string]struct {
+		reach reach
+		port  engine.Port
+		urls  []string
+		note  string
+	}{
+		"private, not forwarded":    {reach{private: true}, tcp, []string{}, "not from this machine; dcalab forward 8080 makes it so"},
+		"private, forwarded":        {reach{private: true, forwarded: forwarded}, tcp, []string{"http://127.0.0.1:9090"}, ""},
+		"private, UDP":              {reach{private: true, forwarded: forwarded}, udp, []string{}, "not from this machine"},
+		"forwarded, without a task": {reach{forwarded: forwarded}, idle, []string{}, "no task runs"},
+		"reached in two ways":       {reach{forwarded: forwarded}, tcp, []string{"http://127.0.0.1:9090", "http://10.0.0.1:8080"}, ""},
+		"another port is forwarded": {reach{forwarded: []lab.Forwarded{{Local: "127.0.0.1:1", Port: 1}}}, tcp, []string{"http://10.0.0.1:8080"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := c.reach.of([]engine.Port{c.port}, v)[0]
+			if !reflect.DeepEqual(got.URLs, c.urls) || got.Note != c.note {
+				t.Errorf("%q, %q; want %q, %q", got.URLs, got.Note, c.urls, c.note)
+			}
+		})
+	}
+	ports := reach{private: true}.of([]engine.Port{tcp, udp, idle}, v)
+	if got := Forwardable(ports); !reflect.DeepEqual(got, []uint16{8080}) {
+		t.Errorf("forwardable: %v", got)
+	}
+	if p, err := Answering(ports, 8080); err != nil || p.Service != "web" {
+		t.Errorf("%+v, %v", p, err)
+	}
+	for port, list := range map[uint16][]Port{80: ports, 8080: ports[2:]} {
+		var e *trouble.Error
+		if _, err := Answering(list, port); !errors.As(err, &e) || e.ID != "port-unpublished" {
+			t.Errorf("port %d: %v", port, err)
+		}
 	}
 }

@@ -1,0 +1,193 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/runbook"
+	labsession "github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/session/report"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+func forwardCommand(a *app) *cobra.Command {
+	var on string
+	c := &cobra.Command{
+		Use:   "forward [[LOCAL:]PORT...]",
+		Short: "Reach what services publish at 127.0.0.1, through SSH",
+		Long: `Listen at 127.0.0.1 on this machine, and carry each connection to the node on
+which the service answers, until Ctrl-C: like ssh -L, and for the docker driver
+the way into the lab's container. PORT is a port that a service publishes, or
+any port of TCP on the node that --node names; LOCAL is the one here, where that
+is to be another. Without ports, it is all ports that services publish now.
+
+What publishes the port is looked up once, when it starts. While it runs, status
+shows these addresses. Every program on this machine can connect to them.`,
+		Example: "  dcalab forward\n  dcalab forward 8080\n  dcalab forward 8081:8080 --node node02",
+		RunE: func(c *cobra.Command, args []string) error {
+			wants, err := forwardsOf(args)
+			if err != nil {
+				return err
+			}
+			s, err := a.existing()
+			if err != nil {
+				return err
+			}
+			var node []lab.Node
+			if on != "" {
+				if node, err = s.pick([]string{on}); err != nil {
+					return err
+				}
+				if len(wants) == 0 {
+					return usage("--node "+on+" is for ports that are named", "dcalab forward PORT --node "+on)
+				}
+			}
+			return s.forward(c.Context(), wants, node)
+		},
+	}
+	c.Flags().StringVar(&on, "node", "", "the node to connect to, whatever publishes the port")
+	_ = c.RegisterFlagCompletionFunc("node", completer{a}.one)
+	c.ValidArgsFunction = cobra.NoFileCompletions
+	return explained(c)
+}
+
+// wantedForward is a port here, and the one of nodes that it leads to.
+type wantedForward struct {
+	local, port uint16
+	nodes       []lab.Node
+	what        string // publishes it; empty where nobody asked
+}
+
+func (w wantedForward) address() string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(w.local)))
+}
+
+func forwardsOf(args []string) ([]wantedForward, error) {
+	var out []wantedForward
+	for _, arg := range args {
+		here, there, both := strings.Cut(arg, ":")
+		if !both {
+			there = here
+		}
+		local, errL := strconv.ParseUint(here, 10, 16)
+		port, errP := strconv.ParseUint(there, 10, 16)
+		if errL != nil || errP != nil || local == 0 || port == 0 {
+			return nil, usage(fmt.Sprintf("%q is no port", arg), "a port, 1 to 65535: dcalab forward 8080", "another one here: dcalab forward 8081:8080")
+		}
+		w := wantedForward{local: uint16(local), port: uint16(port)}
+		if slices.ContainsFunc(out, func(o wantedForward) bool { return o.local == w.local }) {
+			return nil, usage(fmt.Sprintf("127.0.0.1:%d is named twice", w.local), fmt.Sprintf("another one here: dcalab forward %d:%d", w.local+1, w.port))
+		}
+		out = append(out, w)
+	}
+	return out, nil
+}
+
+// forward carries connections until ctx ends.
+func (s *session) forward(ctx context.Context, wants []wantedForward, node []lab.Node) error {
+	if node == nil {
+		r, err := report.Observe(ctx, s.Session, report.Options{})
+		if err == nil {
+			wants, err = published(s.Lab(), r.Ports, wants)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	var typed runbook.Runbook
+	for i, w := range wants {
+		if node != nil {
+			wants[i].nodes = node
+		}
+		to := wants[i].nodes[0]
+		typed = append(typed, runbook.Local(runbook.Line("ssh", "-F", s.State().SSHConfig(), "-N", "-L", fmt.Sprintf("%s:%s:%d", w.address(), to.IP, w.port), to.Name))...)
+	}
+	if stop, err := s.announce(typed); stop || err != nil {
+		return err
+	}
+	var forwards []labsession.Forward
+	var told []lab.Forwarded
+	for _, w := range wants {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", w.address())
+		if err != nil {
+			return &trouble.Error{
+				ID: "port-taken", What: "listen at " + w.address(), Err: err, Exit: trouble.ExitRefused,
+				Next: []string{fmt.Sprintf("another port here: dcalab forward %d:%d", w.port%10000+10000, w.port)},
+			}
+		}
+		defer l.Close()
+		forwards = append(forwards, labsession.Forward{Listener: l, Port: w.port, Nodes: w.nodes})
+		told = append(told, lab.Forwarded{Local: w.address(), Port: int(w.port)})
+	}
+	end, err := s.State().Forward(ctx, told)
+	if errors.Is(err, lab.ErrForwarding) {
+		return &trouble.Error{
+			ID: "forward-runs", What: "forward ports of lab " + s.Lab().Name, Err: err, Exit: trouble.ExitRefused,
+			Next: []string{"stop it with Ctrl-C where it runs", "one can carry several ports: dcalab forward 8080 9090"},
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for _, w := range wants {
+		fmt.Fprintf(s.app.streams.Out, "%s → port %d of %s%s\n", w.address(), w.port, strings.Join(lab.Names(w.nodes), ", "), w.what)
+	}
+	return errors.Join(s.serve(ctx, forwards), end())
+}
+
+// serve carries connections of all, until ctx ends or one cannot any more.
+func (s *session) serve(ctx context.Context, forwards []labsession.Forward) error {
+	pool := s.NewPool()
+	defer pool.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, len(forwards))
+	for _, f := range forwards {
+		go func() {
+			ended <- f.Serve(ctx, pool, func(err error) { s.warn(fmt.Sprintf("port %d: %v", f.Port, err)) })
+		}()
+	}
+	var errs []error
+	for range forwards {
+		errs = append(errs, <-ended)
+		cancel()
+	}
+	return errors.Join(errs...)
+}
+
+// published gives each port that is wanted the nodes on which it answers; where
+// none is wanted, all that do.
+func published(l *lab.Lab, ports []report.Port, wants []wantedForward) ([]wantedForward, error) {
+	if len(wants) == 0 {
+		for _, port := range report.Forwardable(ports) {
+			wants = append(wants, wantedForward{local: port, port: port})
+		}
+	}
+	if len(wants) == 0 {
+		return nil, &trouble.Error{
+			ID: "port-unpublished", What: "forward", Why: "no service publishes a port of TCP that answers", Exit: trouble.ExitRefused,
+			Next: []string{"see what there is: dcalab status", "a port of a node, whatever listens there: dcalab forward PORT --node NODE"},
+		}
+	}
+	for i, w := range wants {
+		p, err := report.Answering(ports, w.port)
+		if err != nil {
+			return nil, err
+		}
+		wants[i].what = " (service " + p.Service + ")"
+		for _, name := range p.Nodes {
+			if n, ok := l.Node(name); ok {
+				wants[i].nodes = append(wants[i].nodes, n)
+			}
+		}
+	}
+	return wants, nil
+}
