@@ -94,7 +94,9 @@ func AllRemembered() []Remembered {
 }
 
 // All gives the drivers, the one first that auto prefers.
-func All() []Kind {
+func All() []Kind { return allOn(runtime.GOOS) }
+
+func allOn(goos string) []Kind {
 	return []Kind{
 		{
 			Name: vagrant.Name, New: newVagrant,
@@ -122,7 +124,7 @@ func All() []Kind {
 				{Text: "lsmod | grep -w -e ip_vs -e vxlan", Why: "the routing mesh, overlay networks"},
 			},
 			Usable: func(func(string) string, *lab.Lab) (bool, string) {
-				return runtime.GOOS == "linux", "its nodes are made of Linux namespaces, and this is " + runtime.GOOS
+				return goos == "linux", "its nodes are made of Linux namespaces, and this is " + goos
 			},
 		},
 		{
@@ -173,7 +175,10 @@ func Choose(getenv func(string) string, l *lab.Lab, want string, providerAsked b
 	if want != lab.DriverAuto {
 		return Find(want)
 	}
-	all := All()
+	return firstOf(All(), getenv, l, providerAsked)
+}
+
+func firstOf(all []Kind, getenv func(string) string, l *lab.Lab, providerAsked bool) Kind {
 	for _, k := range all {
 		if usable, _ := k.Usable(getenv, l); usable || providerAsked && k.Provider != nil {
 			return k

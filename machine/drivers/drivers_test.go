@@ -36,6 +36,29 @@ func TestChoosingADriver(t *testing.T) {
 	}
 }
 
+// Where there is neither Vagrant nor Linux, auto takes the user's Docker, if there
+// is one.
+func TestAutoWithoutLinux(t *testing.T) {
+	bin := t.TempDir()
+	t.Setenv("PATH", bin)
+	choose := func(goos string) string { return firstOf(allOn(goos), os.Getenv, &lab.Lab{}, false).Name }
+	if got := choose("darwin"); got != lab.DriverVagrant {
+		t.Errorf("without anything: %s, want the one that says what it lacks", got)
+	}
+	program := "docker"
+	if runtime.GOOS == "windows" {
+		program += ".exe"
+	}
+	if err := os.WriteFile(filepath.Join(bin, program), []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for goos, want := range map[string]string{"darwin": lab.DriverDocker, "windows": lab.DriverDocker, "linux": lab.DriverSandbox} {
+		if got := choose(goos); got != want {
+			t.Errorf("with Docker on %s: %s, want %s", goos, got, want)
+		}
+	}
+}
+
 func TestTheRegister(t *testing.T) {
 	if got := Names(); !slices.Equal(got, []string{lab.DriverAuto, lab.DriverDocker, lab.DriverSandbox, lab.DriverVagrant}) {
 		t.Errorf("%q", got)
