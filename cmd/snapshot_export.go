@@ -13,8 +13,8 @@ func snapshotExportCommand(a *app) *cobra.Command {
 		Short: "Write a snapshot to one file, to start the same lab elsewhere",
 		Long: `Write a snapshot to a file, for dcalab snapshot import on another machine: a
 class then begins where you left off. The other lab needs the same nodes,
-addresses and domain in labs.yaml, the sandbox driver and the same kind of
-processor; its engines should be of the same version.
+addresses and domain in labs.yaml, the sandbox or the docker driver, and the
+same kind of processor; its engines should be of the same version.
 
 The file holds all that is on the nodes' disks, and so the secrets of the swarm:
 its CA key, node certificates, join tokens, secrets and configs of services, and

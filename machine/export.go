@@ -10,9 +10,8 @@ import (
 // the driver's own.
 type SnapshotExporter interface {
 	Snapshotter
-	// EngineVersion is the version of the Docker Engine that new nodes get on this
-	// machine; empty where it is not known.
-	EngineVersion(ctx context.Context) string
+	// SnapshotOrigin tells what the snapshots of this machine are of.
+	SnapshotOrigin(ctx context.Context) (SnapshotOrigin, error)
 	// ExportSnapshot writes the disks of a snapshot, and tells what they take. An
 	// unknown name is an error that wraps ErrNoSnapshot.
 	ExportSnapshot(ctx context.Context, o Observer, name string, w io.Writer) (DiskSpace, error)
@@ -25,6 +24,18 @@ type SnapshotExporter interface {
 	// found to be right. A name that is taken is an error that wraps
 	// ErrSnapshotExists.
 	ImportSnapshot(ctx context.Context, o Observer, s Snapshot, space DiskSpace, r io.Reader) error
+}
+
+// SnapshotOrigin is what has to be the same where an exported snapshot is imported.
+type SnapshotOrigin struct {
+	// Driver is the one that makes the nodes, whose format the disks have: that of
+	// the docker driver is the sandbox.
+	Driver string `json:"driver"`
+	// Platform is that of the nodes' programs: linux/amd64.
+	Platform string `json:"platform"`
+	// Engine is the version of the Docker Engine that new nodes get; empty where it
+	// is not known. It may differ.
+	Engine string `json:"engine"`
 }
 
 // DiskSpace is what the files of disks take.

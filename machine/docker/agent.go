@@ -25,16 +25,17 @@ import (
 func Agent(program string, in io.Reader, out io.WriteCloser) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /do", func(w http.ResponseWriter, r *http.Request) { serveRequest(program, w, r) })
+	mux.HandleFunc("POST /export", func(w http.ResponseWriter, r *http.Request) { serveExport(program, w, r) })
+	mux.HandleFunc("POST /import", func(w http.ResponseWriter, r *http.Request) { serveImport(program, w, r) })
 	mux.HandleFunc("POST /node/{name}", serveNode)
 	return serveLine(in, out, mux)
 }
 
 func serveRequest(program string, w http.ResponseWriter, r *http.Request) {
-	a := &agent{out: json.NewEncoder(flushed{w, http.NewResponseController(w)})}
-	var req request
-	dec := json.NewDecoder(io.LimitReader(r.Body, 4<<20))
-	if err := dec.Decode(&req); err != nil || req.Format != wireFormat || req.Lab == nil {
-		_ = a.say(event{Result: &result{Failure: pack(fmt.Errorf("the dcalab in the lab's container is another one (it speaks format %d, and was asked in format %d): run docker stop, then dcalab start", wireFormat, req.Format))}})
+	a := newAgent(w)
+	req, rest, err := readRequest(r.Body)
+	if err != nil {
+		_ = a.say(event{Result: &result{Failure: pack(err)}})
 		return
 	}
 	// The end of the request is a caller that wants it to end, as with Ctrl-C, and
@@ -42,12 +43,25 @@ func serveRequest(program string, w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	go func() {
-		_, _ = io.Copy(io.Discard, io.MultiReader(dec.Buffered(), r.Body))
+		_, _ = io.Copy(io.Discard, rest)
 		cancel()
 	}()
 	res, err := a.call(ctx, a.driver(req, program), req)
 	res.Failure = pack(err)
 	_ = a.say(event{Result: res})
+}
+
+// readRequest reads a request, and gives what follows it.
+func readRequest(r io.Reader) (req request, rest io.Reader, err error) {
+	dec := json.NewDecoder(r)
+	if err := dec.Decode(&req); err != nil || req.Format != wireFormat || req.Lab == nil {
+		return req, nil, fmt.Errorf("the dcalab in the lab's container is another one (it speaks format %d, and was asked in format %d): run docker stop, then dcalab start", wireFormat, req.Format)
+	}
+	return req, io.MultiReader(dec.Buffered(), r), nil
+}
+
+func newAgent(w http.ResponseWriter) *agent {
+	return &agent{out: json.NewEncoder(flushed{w, http.NewResponseController(w)})}
 }
 
 type agent struct {
@@ -112,7 +126,8 @@ func (a *agent) callMore(ctx context.Context, driver machine.Driver, o machine.O
 	orphans, _ := driver.(machine.OrphanLister)
 	snapshots, _ := driver.(machine.Snapshotter)
 	room, _ := driver.(machine.SnapshotRoom)
-	if limited == nil || examiner == nil || orphans == nil || snapshots == nil || room == nil {
+	exporter, _ := driver.(machine.SnapshotExporter)
+	if limited == nil || examiner == nil || orphans == nil || snapshots == nil || room == nil || exporter == nil {
 		return res, errors.ErrUnsupported
 	}
 	switch req.Method {
@@ -134,6 +149,10 @@ func (a *agent) callMore(ctx context.Context, driver machine.Driver, o machine.O
 		err = room.RoomToSave(ctx)
 	case methodBackRoom:
 		err = room.RoomToRestore(ctx, req.Snapshot)
+	case methodOrigin:
+		var origin machine.SnapshotOrigin
+		origin, err = exporter.SnapshotOrigin(ctx)
+		res.Origin = &origin
 	default:
 		err = fmt.Errorf("the dcalab in the host image does not know %q: run docker stop, then dcalab start", req.Method)
 	}

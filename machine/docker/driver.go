@@ -313,15 +313,7 @@ func (d *Driver) snapshot(ctx context.Context, o machine.Observer, m method, nam
 
 // do has a request done in the container, which runs.
 func (d *Driver) do(ctx context.Context, o machine.Observer, req request) (*result, error) {
-	req.Format, req.ID, req.Lab = wireFormat, d.cfg.ID, d.cfg.Lab
-	if d.cfg.AuthorizedKey != nil {
-		key, err := d.cfg.AuthorizedKey()
-		if err != nil {
-			return nil, err
-		}
-		req.AuthorizedKey = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
-	}
-	text, err := json.Marshal(req)
+	text, err := d.text(req)
 	if err != nil {
 		return nil, err
 	}
@@ -332,6 +324,19 @@ func (d *Driver) do(ctx context.Context, o machine.Observer, req request) (*resu
 		err = ctx.Err() // whatever the container's side makes of the end of its input
 	}
 	return res, errors.Join(append(c.errs, err)...)
+}
+
+// text is a request as it is sent: about this lab.
+func (d *Driver) text(req request) ([]byte, error) {
+	req.Format, req.ID, req.Lab = wireFormat, d.cfg.ID, d.cfg.Lab
+	if d.cfg.AuthorizedKey != nil {
+		key, err := d.cfg.AuthorizedKey()
+		if err != nil {
+			return nil, err
+		}
+		req.AuthorizedKey = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
+	}
+	return json.Marshal(req)
 }
 
 // grace is how long the container's side may take to end in order once it has

@@ -38,6 +38,10 @@ const (
 	methodSnapshots method = "snapshots"
 	methodSaveRoom  method = "room to save"
 	methodBackRoom  method = "room to restore"
+	methodOrigin    method = "origin of snapshots"
+	methodExport    method = "export"
+	methodCheck     method = "check import"
+	methodImport    method = "import"
 )
 
 // request is one call of a method.
@@ -51,6 +55,9 @@ type request struct {
 	AuthorizedKey string   `json:"authorized_key,omitempty"`
 	Nodes         []string `json:"nodes,omitempty"`
 	Snapshot      string   `json:"snapshot,omitempty"`
+	// Import is what the disks of Space, which follow the request, become.
+	Import *machine.Snapshot  `json:"import,omitempty"`
+	Space  *machine.DiskSpace `json:"space,omitempty"`
 }
 
 // event is one line of the answer; one of its fields is set.
@@ -81,15 +88,18 @@ type result struct {
 	Limits    []string                  `json:"limits,omitempty"`
 	Checks    []machine.Check           `json:"checks,omitempty"`
 	Snapshots []machine.Snapshot        `json:"snapshots,omitempty"`
+	Origin    *machine.SnapshotOrigin   `json:"origin,omitempty"`
+	Space     *machine.DiskSpace        `json:"space,omitempty"` // of what was exported
 }
 
 // failure is an error on its way: what a person reads of it, and which of the
 // errors that callers tell apart it is.
 type failure struct {
-	Text    string         `json:"text"`
-	Trouble *trouble.Error `json:"trouble,omitempty"` // without its cause
-	Kind    string         `json:"kind,omitempty"`
-	Node    string         `json:"node,omitempty"` // of an AbsentError
+	Text    string              `json:"text"`
+	Trouble *trouble.Error      `json:"trouble,omitempty"` // without its cause
+	Kind    string              `json:"kind,omitempty"`
+	Node    string              `json:"node,omitempty"` // of an AbsentError
+	Entry   *machine.EntryError `json:"entry,omitempty"`
 }
 
 const kindAbsent = "absent"
@@ -120,6 +130,7 @@ func pack(err error) *failure {
 	if errors.As(err, &absent) {
 		f.Kind, f.Node = kindAbsent, absent.Node
 	}
+	_ = errors.As(err, &f.Entry)
 	for name, kind := range kinds() {
 		if errors.Is(err, kind) {
 			f.Kind = name
@@ -134,8 +145,11 @@ func (f *failure) unpack() error {
 		return nil
 	}
 	cause := kinds()[f.Kind]
-	if f.Kind == kindAbsent {
+	switch {
+	case f.Kind == kindAbsent:
 		cause = &machine.AbsentError{Node: f.Node}
+	case f.Entry != nil:
+		cause = f.Entry
 	}
 	switch {
 	case f.Trouble != nil:

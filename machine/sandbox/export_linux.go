@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -36,8 +37,12 @@ const (
 	blockSize = 4096 // what files take room in, and holes are made of
 )
 
-// EngineVersion is that of the host's dockerd, which all nodes run.
-func (d *Driver) EngineVersion(ctx context.Context) string {
+// SnapshotOrigin has the version of the host's dockerd, which all nodes run.
+func (d *Driver) SnapshotOrigin(ctx context.Context) (machine.SnapshotOrigin, error) {
+	return machine.SnapshotOrigin{Driver: Name, Platform: "linux/" + runtime.GOARCH, Engine: engineVersion(ctx)}, nil
+}
+
+func engineVersion(ctx context.Context) string {
 	path, err := find(searchPath, "dockerd")
 	if err != nil {
 		return ""

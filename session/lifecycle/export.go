@@ -100,8 +100,12 @@ func (e export) Run(ctx context.Context, tell session.Reporter) (Outcome, error)
 // write gives the file its name when it is whole, and tells its size in bytes.
 func (e export) write(ctx context.Context, tell session.Reporter, x machine.SnapshotExporter, one machine.Snapshot) (size int64, err error) {
 	return e.target().write(func(f *os.File) error {
-		m := newManifest(e.Lab(), e.Driver().Name(), x.EngineVersion(ctx), one)
-		err := writeSnapshotFile(f, m, func(w io.Writer) (machine.DiskSpace, error) {
+		origin, err := x.SnapshotOrigin(ctx)
+		if err != nil {
+			return err
+		}
+		m := newManifest(e.Lab(), origin, one)
+		err = writeSnapshotFile(f, m, func(w io.Writer) (machine.DiskSpace, error) {
 			return x.ExportSnapshot(ctx, machine.Observer{Step: tell.Step}, e.name, w)
 		})
 		var entry *machine.EntryError

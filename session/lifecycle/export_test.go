@@ -28,7 +28,9 @@ type carrier struct {
 	reads  *int                // how often all disks were read to be imported
 }
 
-func (c carrier) EngineVersion(context.Context) string { return c.engine }
+func (c carrier) SnapshotOrigin(context.Context) (machine.SnapshotOrigin, error) {
+	return machine.SnapshotOrigin{Driver: c.Name(), Platform: "linux/amd64", Engine: c.engine}, nil
+}
 
 func (c carrier) ExportSnapshot(_ context.Context, _ machine.Observer, _ string, w io.Writer) (machine.DiskSpace, error) {
 	_, err := io.WriteString(w, c.disks)

@@ -56,7 +56,11 @@ func (i importing) look(ctx context.Context, tell session.Reporter) (a arrival, 
 	}
 	m := a.file.manifest
 	a.snapshot = machine.Snapshot{Name: cmp.Or(i.name, m.Snapshot.Name), Time: m.Snapshot.Time, Nodes: i.Lab().NodeNames()}
-	if err := i.fits(m); err != nil {
+	here, err := a.exporter.SnapshotOrigin(ctx)
+	if err != nil {
+		return a, err
+	}
+	if err := i.fits(m, here); err != nil {
 		return a, err
 	}
 	if !i.unseen(tell, a.snapshot.Name) {
@@ -71,9 +75,8 @@ func (i importing) look(ctx context.Context, tell session.Reporter) (a arrival, 
 			}
 		}
 	}
-	here := a.exporter.EngineVersion(ctx)
-	if m.Engine != "" && here != "" && here != m.Engine {
-		a.warnings = append(a.warnings, fmt.Sprintf("the snapshot was taken with Docker %s, and the nodes here have %s: an older engine may not read what a newer one wrote", m.Engine, here))
+	if m.Engine != "" && here.Engine != "" && here.Engine != m.Engine {
+		a.warnings = append(a.warnings, fmt.Sprintf("the snapshot was taken with Docker %s, and the nodes here have %s: an older engine may not read what a newer one wrote", m.Engine, here.Engine))
 	}
 	a.warnings = append(a.warnings, "restoring this snapshot runs what the author of "+i.file+" put on the nodes, "+
 		"and root in a sandbox node is root on this machine: import only what you would run as root here")
@@ -118,16 +121,16 @@ func (i importing) unfit(err error) error {
 }
 
 // fits refuses a snapshot of another lab.
-func (i importing) fits(m manifest) error {
+func (i importing) fits(m manifest, here machine.SnapshotOrigin) error {
 	if err := i.SameSubnet(); err != nil {
 		return err
 	}
 	why := m.Lab.differs(describeLab(i.Lab()))
-	if m.Driver != i.Driver().Name() {
-		why = append(why, "it is of the "+m.Driver+" driver, and the lab of "+i.Driver().Name())
+	if m.Driver != here.Driver {
+		why = append(why, "it is of the "+m.Driver+" driver, and the lab of "+here.Driver)
 	}
-	if m.Platform != platform() {
-		why = append(why, "its programs are for "+m.Platform+", and this machine is "+platform())
+	if m.Platform != here.Platform {
+		why = append(why, "its programs are for "+m.Platform+", and the nodes here are "+here.Platform)
 	}
 	if len(why) == 0 {
 		return nil

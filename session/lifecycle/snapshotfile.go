@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -77,10 +76,10 @@ type manifestDisks struct {
 	SHA256 string `json:"sha256"`
 }
 
-func newManifest(l *lab.Lab, driver, engine string, s machine.Snapshot) manifest {
+func newManifest(l *lab.Lab, o machine.SnapshotOrigin, s machine.Snapshot) manifest {
 	m := manifest{
 		Format: manifestFormat, Dcalab: "(devel)", Made: time.Now().UTC().Truncate(time.Second),
-		Driver: driver, Platform: platform(), Engine: engine, Lab: describeLab(l), Snapshot: s,
+		Driver: o.Driver, Platform: o.Platform, Engine: o.Engine, Lab: describeLab(l), Snapshot: s,
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		m.Dcalab = cmp.Or(info.Main.Version, m.Dcalab)
@@ -99,8 +98,6 @@ func (m manifest) printable() bool {
 	return machine.CheckSnapshotName(m.Snapshot.Name) == nil &&
 		!slices.ContainsFunc(shown, func(s string) bool { return len(s) > 200 || strings.ContainsFunc(s, odd) })
 }
-
-func platform() string { return runtime.GOOS + "/" + runtime.GOARCH }
 
 func describeLab(l *lab.Lab) manifestLab {
 	d := manifestLab{Name: l.Name, Domain: l.Domain, Subnet: l.Subnet.String()}

@@ -1,0 +1,205 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+
+	"github.com/dcalab/dcalab/machine"
+)
+
+// The disks of snapshots go over the line as they are:
+//
+//	POST /export  a request; the disks, and the result in a trailer
+//	POST /import  a request, and the disks; events, and at last the result
+
+var _ machine.SnapshotExporter = (*Driver)(nil)
+
+// resultTrailer has the result of an export, as JSON.
+const resultTrailer = "Dcalab-Result"
+
+// SnapshotOrigin is that of the sandbox driver in the container.
+func (d *Driver) SnapshotOrigin(ctx context.Context) (machine.SnapshotOrigin, error) {
+	if err := d.atHand(ctx, machine.Observer{}); err != nil {
+		return machine.SnapshotOrigin{}, err
+	}
+	res, err := d.do(ctx, machine.Observer{}, request{Method: methodOrigin})
+	if err != nil {
+		return machine.SnapshotOrigin{}, err
+	}
+	if res.Origin == nil {
+		return machine.SnapshotOrigin{}, errEnded
+	}
+	return *res.Origin, nil
+}
+
+// atHand makes sure that a container that exists runs.
+func (d *Driver) atHand(ctx context.Context, o machine.Observer) error {
+	state, err := d.state(ctx)
+	if err != nil {
+		return err
+	}
+	if state == "" {
+		return machine.NotCreated(d.cfg.Lab.Nodes[0].Name)
+	}
+	return d.host(ctx, o)
+}
+
+// post sends a request, and what follows it.
+func (d *Driver) post(ctx context.Context, path string, req request, disks io.Reader) (*http.Response, error) {
+	line, err := d.line(ctx)
+	if err != nil {
+		return nil, err
+	}
+	text, err := d.text(req)
+	if err != nil {
+		return nil, err
+	}
+	body, write := io.Pipe()
+	asked, err := http.NewRequestWithContext(ctx, http.MethodPost, lineBase+path, body)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		_, err := write.Write(text)
+		if err == nil && disks != nil {
+			_, err = io.Copy(write, disks)
+		}
+		_ = write.CloseWithError(err)
+	}()
+	resp, err := line.Do(asked)
+	return resp, unwrapped(err)
+}
+
+// ExportSnapshot writes the disks of a snapshot.
+func (d *Driver) ExportSnapshot(ctx context.Context, o machine.Observer, name string, w io.Writer) (machine.DiskSpace, error) {
+	if err := d.atHand(ctx, o); err != nil {
+		return machine.DiskSpace{}, err
+	}
+	for _, n := range d.cfg.Lab.Nodes {
+		o.Begin(n.Name, "exporting its disk")
+	}
+	resp, err := d.post(ctx, "/export", request{Method: methodExport, Snapshot: name}, nil)
+	if err != nil {
+		return machine.DiskSpace{}, err
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return machine.DiskSpace{}, err
+	}
+	var res result
+	if err := json.Unmarshal([]byte(resp.Trailer.Get(resultTrailer)), &res); err != nil {
+		return machine.DiskSpace{}, errEnded
+	}
+	if err := res.Failure.unpack(); err != nil || res.Space == nil {
+		return machine.DiskSpace{}, err
+	}
+	return *res.Space, nil
+}
+
+// CheckImport reads the disks, and tells what ImportSnapshot would refuse.
+func (d *Driver) CheckImport(ctx context.Context, o machine.Observer, space machine.DiskSpace, r io.Reader) error {
+	return d.imports(ctx, o, request{Method: methodCheck, Space: &space}, r)
+}
+
+// ImportSnapshot makes a snapshot of the disks.
+func (d *Driver) ImportSnapshot(ctx context.Context, o machine.Observer, s machine.Snapshot, space machine.DiskSpace, r io.Reader) error {
+	return d.imports(ctx, o, request{Method: methodImport, Import: &s, Space: &space}, r)
+}
+
+func (d *Driver) imports(ctx context.Context, o machine.Observer, req request, r io.Reader) error {
+	if err := d.atHand(ctx, o); err != nil {
+		return err
+	}
+	damage := &failing{r: r}
+	resp, err := d.post(ctx, "/import", req, damage)
+	if err == nil {
+		defer resp.Body.Close()
+		c := &conversation{d: d, o: o}
+		_, err = answer(resp.Body, c.event)
+		err = errors.Join(append(c.errs, err)...)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case damage.end() != nil: // what is read is what is wrong
+		return damage.end()
+	}
+	return err
+}
+
+// failing remembers the error that a reader ended with.
+type failing struct {
+	r   io.Reader
+	mu  sync.Mutex
+	err error
+}
+
+func (f *failing) end() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+func (f *failing) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		f.mu.Lock()
+		f.err = err
+		f.mu.Unlock()
+	}
+	return n, err
+}
+
+func serveExport(program string, w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Trailer", resultTrailer)
+	res := &result{}
+	req, _, err := readRequest(r.Body)
+	if err == nil {
+		var space machine.DiskSpace
+		var x machine.SnapshotExporter
+		if x, err = (&agent{out: json.NewEncoder(io.Discard)}).exporter(program, req); err == nil {
+			space, err = x.ExportSnapshot(r.Context(), machine.Observer{}, req.Snapshot, w)
+			res.Space = &space
+		}
+	}
+	res.Failure = pack(err)
+	text, _ := json.Marshal(res)
+	w.Header().Set(resultTrailer, string(text))
+}
+
+func serveImport(program string, w http.ResponseWriter, r *http.Request) {
+	a := newAgent(w)
+	req, disks, err := readRequest(r.Body)
+	if err == nil {
+		err = a.imports(r.Context(), program, req, disks)
+	}
+	_ = a.say(event{Result: &result{Failure: pack(err)}})
+}
+
+func (a *agent) imports(ctx context.Context, program string, req request, disks io.Reader) error {
+	x, err := a.exporter(program, req)
+	if err != nil {
+		return err
+	}
+	o := machine.Observer{Step: func(node, text string) { _ = a.say(event{Step: &step{node, text}}) }}
+	switch {
+	case req.Space == nil:
+	case req.Method == methodCheck:
+		return x.CheckImport(ctx, o, *req.Space, disks)
+	case req.Method == methodImport && req.Import != nil:
+		return x.ImportSnapshot(ctx, o, *req.Import, *req.Space, disks)
+	}
+	return errors.ErrUnsupported
+}
+
+func (a *agent) exporter(program string, req request) (machine.SnapshotExporter, error) {
+	var d machine.Driver = a.driver(req, program)
+	if x, ok := d.(machine.SnapshotExporter); ok {
+		return x, nil
+	}
+	return nil, errors.ErrUnsupported
+}
