@@ -444,7 +444,7 @@ func translations(t *testing.T) map[string]string {
 			pairs[english+".md"] = file
 		}
 	}
-	for _, want := range []string{"README.md", "docs/tutorial.md"} {
+	for _, want := range []string{"README.md", "docs/teachers.md", "docs/tutorial.md"} {
 		if pairs[want] == "" {
 			t.Errorf("%s is not in Portuguese", want)
 		}

@@ -62,6 +62,9 @@ func navigation() []group {
 			{"docs/security.md", name{"Security", "Segurança"}},
 			{"CHANGELOG.md", name{"Changelog", "Histórico de mudanças"}},
 		}},
+		{name{"Teach", "Ensinar"}, []item{
+			{"docs/teachers.md", name{"A class of thirty", "Uma turma de trinta"}},
+		}},
 		{name{"Inside", "Por dentro"}, []item{
 			{"docs/architecture.md", name{"Architecture", "Arquitetura"}},
 			{"docs/benchmarks.md", name{"Benchmarks", "Desempenho"}},
