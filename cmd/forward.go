@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"slices"
 	"strconv"
@@ -84,7 +85,7 @@ func forwardsOf(args []string) ([]wantedForward, error) {
 		}
 		w := wantedForward{local: uint16(local), port: uint16(port)}
 		if slices.ContainsFunc(out, func(o wantedForward) bool { return o.local == w.local }) {
-			return nil, usage(fmt.Sprintf("127.0.0.1:%d is named twice", w.local), fmt.Sprintf("another one here: dcalab forward %d:%d", w.local+1, w.port))
+			return nil, usage(fmt.Sprintf("127.0.0.1:%d is named twice", w.local), fmt.Sprintf("another one here: dcalab forward %d:%d", otherPort(w.local), w.port))
 		}
 		out = append(out, w)
 	}
@@ -95,7 +96,14 @@ func forwardsOf(args []string) ([]wantedForward, error) {
 func (s *session) forward(ctx context.Context, wants []wantedForward, node []lab.Node) error {
 	if node == nil {
 		r, err := report.Observe(ctx, s.Session, report.Options{})
-		if err == nil {
+		switch {
+		case err != nil:
+		case !r.View.Quorum.HasQuorum:
+			err = &trouble.Error{
+				ID: "port-unpublished", What: "forward", Why: "what services publish is not known: no manager with a quorum answers", Exit: trouble.ExitRefused,
+				Next: []string{"see the swarm: dcalab status", "a port of a node, whatever listens there: dcalab forward PORT --node NODE"},
+			}
+		default:
 			wants, err = published(s.Lab(), r.Ports, wants)
 		}
 		if err != nil {
@@ -113,18 +121,8 @@ func (s *session) forward(ctx context.Context, wants []wantedForward, node []lab
 	if stop, err := s.announce(typed); stop || err != nil {
 		return err
 	}
-	var forwards []labsession.Forward
 	var told []lab.Forwarded
 	for _, w := range wants {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", w.address())
-		if err != nil {
-			return &trouble.Error{
-				ID: "port-taken", What: "listen at " + w.address(), Err: err, Exit: trouble.ExitRefused,
-				Next: []string{fmt.Sprintf("another port here: dcalab forward %d:%d", w.port%10000+10000, w.port)},
-			}
-		}
-		defer l.Close()
-		forwards = append(forwards, labsession.Forward{Listener: l, Port: w.port, Nodes: w.nodes})
 		told = append(told, lab.Forwarded{Local: w.address(), Port: int(w.port)})
 	}
 	end, err := s.State().Forward(ctx, told)
@@ -137,10 +135,38 @@ func (s *session) forward(ctx context.Context, wants []wantedForward, node []lab
 	if err != nil {
 		return err
 	}
+	return errors.Join(s.listen(ctx, wants), end())
+}
+
+func (s *session) listen(ctx context.Context, wants []wantedForward) error {
+	var forwards []labsession.Forward
+	for _, w := range wants {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", w.address())
+		if err != nil {
+			e := &trouble.Error{
+				ID: "port-taken", What: "listen at " + w.address(), Err: err, Exit: trouble.ExitRefused,
+				Next: []string{fmt.Sprintf("another port here: dcalab forward %d:%d", otherPort(w.local), w.port)},
+			}
+			if errors.Is(err, fs.ErrPermission) {
+				e.Why = "you may not listen there; ports below 1024 are root's"
+			}
+			return e
+		}
+		defer l.Close()
+		forwards = append(forwards, labsession.Forward{Listener: l, Port: w.port, Nodes: w.nodes})
+	}
 	for _, w := range wants {
 		fmt.Fprintf(s.app.streams.Out, "%s → port %d of %s%s\n", w.address(), w.port, strings.Join(lab.Names(w.nodes), ", "), w.what)
 	}
-	return errors.Join(s.serve(ctx, forwards), end())
+	return s.serve(ctx, forwards)
+}
+
+// otherPort is one that is easy to remember, beside port.
+func otherPort(port uint16) uint16 {
+	if port < 50000 {
+		return port + 10000
+	}
+	return port - 10000
 }
 
 // serve carries connections of all, until ctx ends or one cannot any more.
@@ -186,6 +212,13 @@ func published(l *lab.Lab, ports []report.Port, wants []wantedForward) ([]wanted
 		for _, name := range p.Nodes {
 			if n, ok := l.Node(name); ok {
 				wants[i].nodes = append(wants[i].nodes, n)
+			}
+		}
+		if wants[i].nodes == nil {
+			return nil, &trouble.Error{
+				ID: "port-unpublished", What: fmt.Sprintf("forward port %d", w.port), Exit: trouble.ExitRefused,
+				Why:  "it answers only on " + strings.Join(p.Nodes, ", ") + ", which labs.yaml does not have any more",
+				Next: []string{"name the ports of other services: dcalab forward PORT"},
 			}
 		}
 	}

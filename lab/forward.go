@@ -33,10 +33,13 @@ func (s *State) Forward(ctx context.Context, list []Forwarded) (end func() error
 		return nil, err
 	}
 	// A status that looks holds the lock for a moment.
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	patience, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	if ok, err := l.TryLockContext(ctx, 20*time.Millisecond); !ok {
-		return nil, errors.Join(fmt.Errorf("%w (%v)", ErrForwarding, err), l.Close()) //nolint:errorlint // what ended the wait is no matter
+	if _, err := l.TryLockContext(patience, 20*time.Millisecond); err != nil {
+		if patience.Err() != nil && ctx.Err() == nil {
+			err = ErrForwarding
+		}
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", s.path(forwardLock), err), l.Close())
 	}
 	text, err := json.Marshal(list)
 	if err == nil {
@@ -60,7 +63,7 @@ func (s *State) Forwarded() []Forwarded {
 		return nil
 	}
 	defer l.Close()
-	if free, err := l.TryLock(); free || err != nil {
+	if free, err := l.TryRLock(); free || err != nil { // others may look at the same time
 		return nil // who wrote it is gone
 	}
 	var list []Forwarded

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -79,14 +78,5 @@ func (s *Session) newDriver() (machine.Driver, error) {
 
 // HostImager is the driver that has an image of its own. It is made for no lab.
 func (set Settings) HostImager() (machine.HostImager, error) {
-	for _, k := range drivers.All() {
-		d, err := k.New(drivers.Config{Lab: &lab.Lab{}, Owner: set.User, Getenv: set.getenv})
-		if err != nil {
-			return nil, err
-		}
-		if h, ok := d.(machine.HostImager); ok {
-			return h, nil
-		}
-	}
-	return nil, errors.ErrUnsupported
+	return drivers.HostImager(drivers.Config{Lab: &lab.Lab{}, Owner: set.User, Getenv: set.getenv})
 }

@@ -29,22 +29,28 @@ type Forward struct {
 // Serve carries connections until ctx ends, and cuts off then what is open. failed
 // is told of those that no node took.
 func (f Forward) Serve(ctx context.Context, p *Pool, failed func(error)) error {
+	ctx, cancel := context.WithCancel(ctx)
 	defer context.AfterFunc(ctx, func() { _ = f.Listener.Close() })()
 	var open sync.WaitGroup
 	defer open.Wait()
+	defer cancel() // what is open is cut off, whatever the reason
 	for {
 		from, err := f.Listener.Accept()
-		if ctx.Err() != nil {
+		switch {
+		case err == nil && ctx.Err() != nil:
+			return from.Close()
+		case ctx.Err() != nil:
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return err
 		}
 		open.Go(func() {
 			defer from.Close()
 			to, err := f.dial(ctx, p)
 			if err != nil {
-				failed(err)
+				if ctx.Err() == nil {
+					failed(err)
+				}
 				return
 			}
 			defer to.Close()
@@ -55,20 +61,25 @@ func (f Forward) Serve(ctx context.Context, p *Pool, failed func(error)) error {
 }
 
 func (f Forward) dial(ctx context.Context, p *Pool) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, forwardPatience)
-	defer cancel()
 	var errs []error
 	for _, n := range f.Nodes {
-		c, err := p.Conn(ctx, n.Name)
+		to, err := f.dialOn(ctx, p, n)
 		if err == nil {
-			var to net.Conn
-			if to, err = c.DialTCP(ctx, net.JoinHostPort(n.IP.String(), strconv.Itoa(int(f.Port)))); err == nil {
-				return to, nil
-			}
+			return to, nil
 		}
 		errs = append(errs, err)
 	}
 	return nil, errors.Join(errs...)
+}
+
+func (f Forward) dialOn(ctx context.Context, p *Pool, n lab.Node) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, forwardPatience)
+	defer cancel()
+	c, err := p.Conn(ctx, n.Name)
+	if err != nil {
+		return nil, err
+	}
+	return c.DialTCP(ctx, net.JoinHostPort(n.IP.String(), strconv.Itoa(int(f.Port))))
 }
 
 // carry copies both ways, up to the end of both.

@@ -21,12 +21,13 @@ type Pool struct {
 	session *Session
 	mu      sync.Mutex
 	conns   map[string]*node.Conn
+	turns   map[string]chan struct{} // to connect to a node: one at a time
 }
 
 // NewPool makes a pool without a connection, which the caller closes. A session
 // may have several: one for each of the things that it is opened for.
 func (s *Session) NewPool() *Pool {
-	return &Pool{session: s, conns: map[string]*node.Conn{}}
+	return &Pool{session: s, conns: map[string]*node.Conn{}, turns: map[string]chan struct{}{}}
 }
 
 // Keep puts a connection into the pool, which closes it.
@@ -88,16 +89,40 @@ func (p *Pool) Conn(ctx context.Context, name string) (*node.Conn, error) {
 	if c := p.live(name); c != nil {
 		return c, nil
 	}
-	machines, err := p.session.driver.Status(ctx)
+	return p.dial(ctx, name, func() (machine.Status, error) {
+		machines, err := p.session.driver.Status(ctx)
+		return machines[name], err
+	})
+}
+
+// turn is the node's place for one that connects to it.
+func (p *Pool) turn(name string) chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.turns[name] == nil {
+		p.turns[name] = make(chan struct{}, 1)
+	}
+	return p.turns[name]
+}
+
+// dial connects to a node, and keeps the connection; it gives the one that another
+// call has made meanwhile.
+func (p *Pool) dial(ctx context.Context, name string, status func() (machine.Status, error)) (*node.Conn, error) {
+	turn := p.turn(name)
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if c := p.live(name); c != nil {
+		return c, nil
+	}
+	is, err := status()
 	if err != nil {
 		return nil, err
 	}
-	return p.dial(ctx, name, machines[name])
-}
-
-// dial connects to a node, and keeps the connection.
-func (p *Pool) dial(ctx context.Context, name string, status machine.Status) (*node.Conn, error) {
-	c, err := p.session.Dial(ctx, name, status)
+	c, err := p.session.Dial(ctx, name, is)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +160,7 @@ func (p *Pool) reach(ctx context.Context, nodes []lab.Node, orphans map[string]m
 		}
 		all.Go(func() {
 			if c == nil && err == nil {
-				c, err = p.dial(ctx, n.Name, status)
+				c, err = p.dial(ctx, n.Name, func() (machine.Status, error) { return status, nil })
 			}
 			then(i, c, err)
 		})

@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -18,10 +19,10 @@ import (
 
 // withM1 is a lab whose m1 answers; config is what its sshd_config has beside.
 // asked counts how often the driver is asked where it is.
-func withM1(t *testing.T, config string) (s *session.Session, sshd *nodetest.SSHD, asked *int) {
+func withM1(t *testing.T, config string) (s *session.Session, sshd *nodetest.SSHD, asked *atomic.Int32) {
 	t.Helper()
 	sshd = nodetest.StartSSHD(t, "tcp", config)
-	asked = new(int)
+	asked = new(atomic.Int32)
 	parts := open(t, settings(t, lab.DriverVagrant)).Parts()
 	parts.Created = true
 	parts.Driver = fake{asked: asked, at: node.Endpoint{
@@ -42,8 +43,8 @@ func TestConnectionsAreKeptAndMadeAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := s.Conn(t.Context(), "m1"); err != nil || again != first || *asked != 1 {
-		t.Errorf("another connection: %v, %v; the driver was asked %d times", again != first, err, *asked)
+	if again, err := s.Conn(t.Context(), "m1"); err != nil || again != first || asked.Load() != 1 {
+		t.Errorf("another connection: %v, %v; the driver was asked %d times", again != first, err, asked.Load())
 	}
 	_, err = s.Conn(t.Context(), "w1")
 	wantTrouble(t, err, "node-halted")
@@ -83,7 +84,7 @@ func TestConnectionsAreKeptAndMadeAnew(t *testing.T) {
 
 // What could not be reached is known to the one that asks for all.
 func TestEnginesTellWhoIsOutOfReach(t *testing.T) {
-	asked := 0
+	var asked atomic.Int32
 	parts := open(t, settings(t, lab.DriverVagrant)).Parts()
 	parts.Created, parts.Driver = true, fake{asked: &asked, at: node.Endpoint{Node: "m1", Network: "tcp", Address: "127.0.0.1:1"}}
 	v, engines, err := session.Of(session.Settings{}, parts).Observe(t.Context())

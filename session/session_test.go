@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/dcalab/dcalab/lab"
@@ -206,11 +207,11 @@ func TestSelectingByName(t *testing.T) {
 type fake struct {
 	machine.Driver
 	at    node.Endpoint
-	asked *int
+	asked *atomic.Int32
 }
 
 func (f fake) Status(context.Context) (map[string]machine.Status, error) {
-	*f.asked++
+	f.asked.Add(1)
 	return map[string]machine.Status{"m1": machine.StatusRunning, "w1": machine.StatusHalted}, nil
 }
 

@@ -152,9 +152,9 @@ func (a *agent) callMore(ctx context.Context, driver machine.Driver, o machine.O
 	case methodOrigin:
 		var origin machine.SnapshotOrigin
 		origin, err = exporter.SnapshotOrigin(ctx)
-		res.Origin = &origin
+		res.Engine = origin.Engine
 	default:
-		err = fmt.Errorf("the dcalab in the host image does not know %q: run docker stop, then dcalab start", req.Method)
+		err = fmt.Errorf("the dcalab in the lab's container does not know %q: run docker stop dcalab-%s, then dcalab start", req.Method, req.ID)
 	}
 	return res, err
 }

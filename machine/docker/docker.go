@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -35,7 +36,7 @@ const Name = "docker"
 // program is Docker's own.
 const program = "docker"
 
-// dcalabInside is the path of dcalab in the image.
+// dcalabInside is the path of dcalab in the container.
 const dcalabInside = "/usr/local/bin/dcalab"
 
 // cli runs the docker program.
@@ -91,7 +92,9 @@ func (c cli) stream(ctx context.Context, in io.Reader, out io.Writer, args ...st
 	fmt.Fprintf(c.log, "$ docker %s\n", strings.Join(args, " "))
 	cmd := exec.CommandContext(ctx, program, args...)
 	node.Separate(cmd)
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = time.Minute // what it has written at its end may go to a slow disk
+	// The image is for the processor of Docker, whatever the user wants elsewhere.
+	cmd.Env = append(os.Environ(), "DOCKER_DEFAULT_PLATFORM=")
 	var said bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, io.MultiWriter(&ending{&said, 8 << 10}, c.log)
 	if err := cmd.Run(); err != nil {

@@ -29,8 +29,8 @@ type Config struct {
 	// Root is the folder whose .dcalab holds the lab's state: a label tells it to
 	// whoever lists containers.
 	Root string
-	// Binary is the path of a static Linux build of dcalab, for the host image;
-	// empty where there is none.
+	// Binary is the path of dcalab for Linux, for the container; empty where there
+	// is none.
 	Binary string
 	// AuthorizedKey, IdentityFile, PinHostKey and ForgetHostKey are as for the
 	// sandbox driver.

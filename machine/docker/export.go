@@ -7,8 +7,10 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/machine/sandbox"
 )
 
 // The disks of snapshots go over the line as they are:
@@ -21,19 +23,15 @@ var _ machine.SnapshotExporter = (*Driver)(nil)
 // resultTrailer has the result of an export, as JSON.
 const resultTrailer = "Dcalab-Result"
 
-// SnapshotOrigin is that of the sandbox driver in the container.
+// SnapshotOrigin is that of the sandbox driver in the container, which only one
+// that runs can tell the engine's version of.
 func (d *Driver) SnapshotOrigin(ctx context.Context) (machine.SnapshotOrigin, error) {
-	if err := d.atHand(ctx, machine.Observer{}); err != nil {
-		return machine.SnapshotOrigin{}, err
-	}
-	res, err := d.do(ctx, machine.Observer{}, request{Method: methodOrigin})
+	arch, err := d.arch(ctx)
 	if err != nil {
 		return machine.SnapshotOrigin{}, err
 	}
-	if res.Origin == nil {
-		return machine.SnapshotOrigin{}, errEnded
-	}
-	return *res.Origin, nil
+	engine, err := asked(ctx, d, methodOrigin, func(r *result) string { return r.Engine })
+	return machine.SnapshotOrigin{Driver: sandbox.Name, Platform: "linux/" + arch, Engine: engine}, err
 }
 
 // atHand makes sure that a container that exists runs.
@@ -100,22 +98,36 @@ func (d *Driver) ExportSnapshot(ctx context.Context, o machine.Observer, name st
 	return *res.Space, nil
 }
 
-// CheckImport reads the disks, and tells what ImportSnapshot would refuse.
+// CheckImport reads the disks, and tells what ImportSnapshot would refuse. Where the
+// container does not run, that is left to ImportSnapshot.
 func (d *Driver) CheckImport(ctx context.Context, o machine.Observer, space machine.DiskSpace, r io.Reader) error {
+	state, err := d.state(ctx)
+	if err != nil {
+		return err
+	}
+	if state != stateRunning {
+		_, err := io.Copy(io.Discard, r)
+		return err
+	}
 	return d.imports(ctx, o, request{Method: methodCheck, Space: &space}, r)
 }
 
 // ImportSnapshot makes a snapshot of the disks.
 func (d *Driver) ImportSnapshot(ctx context.Context, o machine.Observer, s machine.Snapshot, space machine.DiskSpace, r io.Reader) error {
-	return d.imports(ctx, o, request{Method: methodImport, Import: &s, Space: &space}, r)
-}
-
-func (d *Driver) imports(ctx context.Context, o machine.Observer, req request, r io.Reader) error {
 	if err := d.atHand(ctx, o); err != nil {
 		return err
 	}
-	damage := &failing{r: r}
-	resp, err := d.post(ctx, "/import", req, damage)
+	return d.imports(ctx, o, request{Method: methodImport, Import: &s, Space: &space}, r)
+}
+
+// imports sends disks. When ctx ends, they end, which the container's side refuses
+// unless it had all of them; its answer is waited for, since it works until then.
+func (d *Driver) imports(ctx context.Context, o machine.Observer, req request, r io.Reader) error {
+	running, kill := context.WithCancel(context.WithoutCancel(ctx))
+	defer kill()
+	disks := &sent{ctx: ctx, r: r}
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, kill) })()
+	resp, err := d.post(running, "/import", req, disks)
 	if err == nil {
 		defer resp.Body.Close()
 		c := &conversation{d: d, o: o}
@@ -123,33 +135,40 @@ func (d *Driver) imports(ctx context.Context, o machine.Observer, req request, r
 		err = errors.Join(append(c.errs, err)...)
 	}
 	switch {
+	case err == nil:
+		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case damage.end() != nil: // what is read is what is wrong
-		return damage.end()
+	case disks.failure() != nil: // what is read is what is wrong
+		return disks.failure()
 	}
 	return err
 }
 
-// failing remembers the error that a reader ended with.
-type failing struct {
+// sent reads disks until ctx ends, and remembers why they could not be read.
+type sent struct {
+	ctx context.Context //nolint:containedctx // an io.Reader takes none
 	r   io.Reader
 	mu  sync.Mutex
 	err error
 }
 
-func (f *failing) end() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.err
+func (s *sent) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }
 
-func (f *failing) Read(p []byte) (int, error) {
-	n, err := f.r.Read(p)
+func (s *sent) Read(p []byte) (int, error) {
+	if s.ctx.Err() != nil {
+		return 0, io.EOF
+	}
+	n, err := s.r.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
-		f.mu.Lock()
-		f.err = err
-		f.mu.Unlock()
+		s.mu.Lock()
+		s.err = err
+		s.mu.Unlock()
+		return n, io.EOF // the other side refuses what is cut short, and says so
 	}
 	return n, err
 }

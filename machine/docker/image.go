@@ -62,14 +62,17 @@ func (d *Driver) image(ctx context.Context, o machine.Observer, arch string) (st
 	var failed *cliError
 	if errors.As(err, &failed) {
 		lines := strings.Split(failed.said, "\n")
-		err = &trouble.Error{
+		e := &trouble.Error{
 			ID: "docker-build", What: "build the host image", Why: lines[len(lines)-1], Exit: trouble.ExitRequirement, Err: err,
 			Next: []string{
 				"its Dockerfile takes debian:trixie-slim and packages of Debian: the first time needs the Internet",
 				"without a network: dcalab image host save FILE where there is one, and here dcalab image host load FILE",
-				"all that it said: the lab's log",
 			},
 		}
+		if d.cfg.Log != io.Discard {
+			e.Next = append(e.Next, "all that it said: the lab's log")
+		}
+		err = e
 	}
 	return name, err
 }
@@ -98,7 +101,7 @@ func (d *Driver) program(arch string) ([]byte, error) {
 		ID: "docker-no-linux-build", What: "make the lab's container", Why: "it needs dcalab for Linux, and there is none here", Exit: trouble.ExitRequirement,
 		Next: []string{
 			"the archives of a release have it as dcalab-linux, to be kept in one folder with dcalab",
-			"or name a static Linux build of the same version: DCALAB_LINUX_BINARY=FILE",
+			"or name one of the same version: DCALAB_LINUX_BINARY=FILE",
 		},
 	}
 	if d.cfg.Binary == "" {

@@ -13,11 +13,11 @@ import (
 
 // What goes between dcalab on the user's machine and the one in the host
 // container, over the standard input and output of `docker exec`: one request,
-// as JSON, and events, as JSON lines, the last of which is the result. No secret
-// goes there: keys are public ones.
+// as JSON, and events, as JSON lines, the last of which is the result. Keys are
+// public ones; the disks of snapshots (export.go) have the swarm's secrets.
 
-// wireFormat is of requests and events. Both ends are the same program, but an
-// image may be of another version.
+// wireFormat is of requests and events. Both ends are the same program, but a
+// container that runs may have one of another version.
 const wireFormat = 1
 
 // method names what is asked of the driver in the container.
@@ -88,8 +88,8 @@ type result struct {
 	Limits    []string                  `json:"limits,omitempty"`
 	Checks    []machine.Check           `json:"checks,omitempty"`
 	Snapshots []machine.Snapshot        `json:"snapshots,omitempty"`
-	Origin    *machine.SnapshotOrigin   `json:"origin,omitempty"`
-	Space     *machine.DiskSpace        `json:"space,omitempty"` // of what was exported
+	Engine    string                    `json:"engine,omitempty"` // of methodOrigin
+	Space     *machine.DiskSpace        `json:"space,omitempty"`  // of what was exported
 }
 
 // failure is an error on its way: what a person reads of it, and which of the

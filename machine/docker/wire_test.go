@@ -26,6 +26,7 @@ func TestErrorsOnTheWire(t *testing.T) {
 		"absent":          machine.NotCreated("node01"),
 		"no snapshot":     fmt.Errorf("snapshot clean: %w", machine.ErrNoSnapshot),
 		"snapshot exists": fmt.Errorf("snapshot clean: %w", machine.ErrSnapshotExists),
+		"an entry":        fmt.Errorf("import: %w", &machine.EntryError{Path: "node01/upper/dev", Why: "it is a device"}),
 		"with a cause":    &trouble.Error{ID: "x", Where: "master", What: "boot", Err: errors.New("no room"), Exit: trouble.ExitRequirement},
 		"advice below":    fmt.Errorf("start: %w", &trouble.Error{ID: "x", What: "boot", Why: "no room", Next: []string{"make room"}}),
 	} {
@@ -43,6 +44,10 @@ func TestErrorsOnTheWire(t *testing.T) {
 			var was, is *machine.AbsentError
 			if errors.As(err, &was) != errors.As(got, &is) || was != nil && was.Node != is.Node {
 				t.Errorf("absent is %v, was %v", is, was)
+			}
+			var entry, its *machine.EntryError
+			if errors.As(err, &entry) != errors.As(got, &its) || entry != nil && *entry != *its {
+				t.Errorf("the entry is %v, was %v", its, entry)
 			}
 			if trouble.ExitStatus(got) != trouble.ExitStatus(err) || !slices.Equal(trouble.Advice(got), trouble.Advice(err)) {
 				t.Errorf("exit status %d and advice %q, was %d and %q", trouble.ExitStatus(got), trouble.Advice(got), trouble.ExitStatus(err), trouble.Advice(err))

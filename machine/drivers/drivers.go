@@ -5,6 +5,7 @@ package drivers
 
 import (
 	"cmp"
+	"errors"
 	"io"
 	"maps"
 	"os"
@@ -253,6 +254,15 @@ func newDocker(c Config) (machine.Driver, error) {
 	config.AuthorizedKey = authorizedKey(c.State)
 	config.IdentityFile, config.PinHostKey, config.ForgetHostKey = c.State.Identity(), c.State.PinHost, c.State.ForgetHost
 	return docker.New(config), nil
+}
+
+// HostImager is the driver that has an image of its own.
+func HostImager(c Config) (machine.HostImager, error) {
+	d, err := newDocker(c)
+	if h, ok := d.(machine.HostImager); ok {
+		return h, err
+	}
+	return nil, errors.Join(err, errors.ErrUnsupported)
 }
 
 // linuxBuild finds the dcalab for Linux that belongs to the program at self, on

@@ -37,7 +37,7 @@ func (o Operator) exporter(what string) (machine.SnapshotExporter, error) {
 		Why: "the " + o.Driver().Name() + " driver keeps snapshots inside its machines, and none of them can be made a file",
 		Next: []string{
 			"hand out labs.yaml, and what is typed to get there: dcalab up --swarm --dry-run --explain",
-			"or prepare the lab with the sandbox driver, whose snapshots can be exported: dcalab --driver sandbox up",
+			"or prepare the lab with the sandbox driver or the docker driver, whose snapshots can be exported: dcalab --driver docker up",
 		},
 		Exit: trouble.ExitRequirement,
 	}

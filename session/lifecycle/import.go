@@ -93,6 +93,10 @@ func (i importing) check(ctx context.Context, tell session.Reporter, a arrival) 
 	if err == nil || errors.As(err, &told) || ctx.Err() != nil {
 		return err
 	}
+	var entry *machine.EntryError
+	if errors.As(err, &entry) && !a.file.intact() { // a copy that is damaged, not one that was made so
+		err = errors.New("the SHA-256 sum of its disks is not that of its manifest")
+	}
 	return i.unfit(err)
 }
 
@@ -127,7 +131,7 @@ func (i importing) fits(m manifest, here machine.SnapshotOrigin) error {
 	}
 	why := m.Lab.differs(describeLab(i.Lab()))
 	if m.Driver != here.Driver {
-		why = append(why, "it is of the "+m.Driver+" driver, and the lab of "+here.Driver)
+		why = append(why, "its format is that of the "+m.Driver+" driver, and the lab's that of "+here.Driver)
 	}
 	if m.Platform != here.Platform {
 		why = append(why, "its programs are for "+m.Platform+", and the nodes here are "+here.Platform)

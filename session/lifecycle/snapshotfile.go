@@ -301,6 +301,13 @@ func (s *snapshotFile) disks(ctx context.Context) (io.Reader, error) {
 	return d, nil
 }
 
+// intact tells whether the disks have the sum that the manifest says.
+func (s *snapshotFile) intact() bool {
+	sum := sha256.New()
+	_, err := io.Copy(sum, io.NewSectionReader(s.file, s.at, s.manifest.Disks.Size))
+	return err == nil && hex.EncodeToString(sum.Sum(nil)) == s.manifest.Disks.SHA256
+}
+
 type disksReader struct {
 	ctx  context.Context //nolint:containedctx // an io.Reader takes none
 	in   *bufio.Reader
