@@ -95,18 +95,8 @@ func forwardsOf(args []string) ([]wantedForward, error) {
 // forward carries connections until ctx ends.
 func (s *session) forward(ctx context.Context, wants []wantedForward, node []lab.Node) error {
 	if node == nil {
-		r, err := report.Observe(ctx, s.Session, report.Options{})
-		switch {
-		case err != nil:
-		case !r.View.Quorum.HasQuorum:
-			err = &trouble.Error{
-				ID: "port-unpublished", What: "forward", Why: "what services publish is not known: no manager with a quorum answers", Exit: trouble.ExitRefused,
-				Next: []string{"see the swarm: dcalab status", "a port of a node, whatever listens there: dcalab forward PORT --node NODE"},
-			}
-		default:
-			wants, err = published(s.Lab(), r.Ports, wants)
-		}
-		if err != nil {
+		var err error
+		if wants, err = s.published(ctx, wants); err != nil {
 			return err
 		}
 	}
@@ -136,6 +126,32 @@ func (s *session) forward(ctx context.Context, wants []wantedForward, node []lab
 		return err
 	}
 	return errors.Join(s.listen(ctx, wants), end())
+}
+
+// published gives each port that is wanted the nodes on which it answers; where
+// none is wanted, all that do.
+func (s *session) published(ctx context.Context, wants []wantedForward) ([]wantedForward, error) {
+	r, err := report.Observe(ctx, s.Session, report.Options{})
+	if err != nil {
+		return nil, err
+	}
+	var ports []uint16
+	for _, w := range wants {
+		ports = append(ports, w.port)
+	}
+	targets, err := r.Targets(s.Lab(), ports...)
+	if err != nil {
+		return nil, err
+	}
+	var out []wantedForward
+	for i, t := range targets {
+		w := wantedForward{local: t.Port, port: t.Port, nodes: t.Nodes, what: " (service " + t.Service + ")"}
+		if len(wants) > 0 {
+			w.local = wants[i].local
+		}
+		out = append(out, w)
+	}
+	return out, nil
 }
 
 func (s *session) listen(ctx context.Context, wants []wantedForward) error {
@@ -187,40 +203,4 @@ func (s *session) serve(ctx context.Context, forwards []labsession.Forward) erro
 		cancel()
 	}
 	return errors.Join(errs...)
-}
-
-// published gives each port that is wanted the nodes on which it answers; where
-// none is wanted, all that do.
-func published(l *lab.Lab, ports []report.Port, wants []wantedForward) ([]wantedForward, error) {
-	if len(wants) == 0 {
-		for _, port := range report.Forwardable(ports) {
-			wants = append(wants, wantedForward{local: port, port: port})
-		}
-	}
-	if len(wants) == 0 {
-		return nil, &trouble.Error{
-			ID: "port-unpublished", What: "forward", Why: "no service publishes a port of TCP that answers", Exit: trouble.ExitRefused,
-			Next: []string{"see what there is: dcalab status", "a port of a node, whatever listens there: dcalab forward PORT --node NODE"},
-		}
-	}
-	for i, w := range wants {
-		p, err := report.Answering(ports, w.port)
-		if err != nil {
-			return nil, err
-		}
-		wants[i].what = " (service " + p.Service + ")"
-		for _, name := range p.Nodes {
-			if n, ok := l.Node(name); ok {
-				wants[i].nodes = append(wants[i].nodes, n)
-			}
-		}
-		if wants[i].nodes == nil {
-			return nil, &trouble.Error{
-				ID: "port-unpublished", What: fmt.Sprintf("forward port %d", w.port), Exit: trouble.ExitRefused,
-				Why:  "it answers only on " + strings.Join(p.Nodes, ", ") + ", which labs.yaml does not have any more",
-				Next: []string{"name the ports of other services: dcalab forward PORT"},
-			}
-		}
-	}
-	return wants, nil
 }

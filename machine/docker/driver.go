@@ -100,27 +100,24 @@ func (d *Driver) Up(ctx context.Context, o machine.Observer, nodes ...string) er
 	if _, err := d.cfg.Lab.Pick(nodes); err != nil {
 		return err
 	}
-	if err := d.host(ctx, o); err != nil {
+	state, err := d.state(ctx)
+	if err == nil {
+		err = d.wake(ctx, o, state)
+	}
+	if err != nil {
 		return err
 	}
-	_, err := d.do(ctx, o, request{Method: methodUp, Nodes: nodes})
+	_, err = d.do(ctx, o, request{Method: methodUp, Nodes: nodes})
 	return err
 }
 
 // Start starts nodes that exist.
 func (d *Driver) Start(ctx context.Context, o machine.Observer, nodes ...string) error {
-	state, err := d.state(ctx)
+	picked, err := d.cfg.Lab.Pick(nodes)
 	if err != nil {
 		return err
 	}
-	if state == "" {
-		picked, err := d.cfg.Lab.Pick(nodes)
-		if err != nil {
-			return err
-		}
-		return machine.NotCreated(picked[0].Name)
-	}
-	if err := d.host(ctx, o); err != nil {
+	if err := d.atHand(ctx, o, machine.NotCreated(picked[0].Name)); err != nil {
 		return err
 	}
 	_, err = d.do(ctx, o, request{Method: methodStart, Nodes: nodes})
@@ -151,7 +148,7 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, nodes ...strin
 		return err
 	}
 	if len(nodes) > 0 || state == stateRunning {
-		if err := d.host(ctx, o); err != nil {
+		if err := d.wake(ctx, o, state); err != nil {
 			return err
 		}
 		if _, err := d.do(ctx, o, request{Method: methodDestroy, Nodes: nodes}); err != nil {
@@ -294,20 +291,14 @@ func (d *Driver) RoomToRestore(ctx context.Context, name string) error {
 }
 
 func (d *Driver) snapshot(ctx context.Context, o machine.Observer, m method, name string) error {
-	state, err := d.state(ctx)
-	if err != nil {
+	absent := fmt.Errorf("snapshot %s: %w", name, machine.ErrNoSnapshot)
+	if m == methodSave || m == methodSaveRoom {
+		absent = machine.NotCreated(d.cfg.Lab.Nodes[0].Name)
+	}
+	if err := d.atHand(ctx, o, absent); err != nil {
 		return err
 	}
-	if state == "" {
-		if m == methodSave || m == methodSaveRoom {
-			return machine.NotCreated(d.cfg.Lab.Nodes[0].Name)
-		}
-		return fmt.Errorf("snapshot %s: %w", name, machine.ErrNoSnapshot)
-	}
-	if err := d.host(ctx, o); err != nil {
-		return err
-	}
-	_, err = d.do(ctx, o, request{Method: m, Snapshot: name})
+	_, err := d.do(ctx, o, request{Method: m, Snapshot: name})
 	return err
 }
 

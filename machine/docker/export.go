@@ -34,18 +34,6 @@ func (d *Driver) SnapshotOrigin(ctx context.Context) (machine.SnapshotOrigin, er
 	return machine.SnapshotOrigin{Driver: sandbox.Name, Platform: "linux/" + arch, Engine: engine}, err
 }
 
-// atHand makes sure that a container that exists runs.
-func (d *Driver) atHand(ctx context.Context, o machine.Observer) error {
-	state, err := d.state(ctx)
-	if err != nil {
-		return err
-	}
-	if state == "" {
-		return machine.NotCreated(d.cfg.Lab.Nodes[0].Name)
-	}
-	return d.host(ctx, o)
-}
-
 // post sends a request, and what follows it.
 func (d *Driver) post(ctx context.Context, path string, req request, disks io.Reader) (*http.Response, error) {
 	line, err := d.line(ctx)
@@ -74,7 +62,7 @@ func (d *Driver) post(ctx context.Context, path string, req request, disks io.Re
 
 // ExportSnapshot writes the disks of a snapshot.
 func (d *Driver) ExportSnapshot(ctx context.Context, o machine.Observer, name string, w io.Writer) (machine.DiskSpace, error) {
-	if err := d.atHand(ctx, o); err != nil {
+	if err := d.atHand(ctx, o, machine.NotCreated(d.cfg.Lab.Nodes[0].Name)); err != nil {
 		return machine.DiskSpace{}, err
 	}
 	for _, n := range d.cfg.Lab.Nodes {
@@ -114,7 +102,7 @@ func (d *Driver) CheckImport(ctx context.Context, o machine.Observer, space mach
 
 // ImportSnapshot makes a snapshot of the disks.
 func (d *Driver) ImportSnapshot(ctx context.Context, o machine.Observer, s machine.Snapshot, space machine.DiskSpace, r io.Reader) error {
-	if err := d.atHand(ctx, o); err != nil {
+	if err := d.atHand(ctx, o, machine.NotCreated(d.cfg.Lab.Nodes[0].Name)); err != nil {
 		return err
 	}
 	return d.imports(ctx, o, request{Method: methodImport, Import: &s, Space: &space}, r)

@@ -39,23 +39,36 @@ func capabilities() []string {
 	}
 }
 
-// host makes sure that the host container runs.
-func (d *Driver) host(ctx context.Context, o machine.Observer) error {
+// atHand makes sure that the host container runs; where there is none, it fails
+// with absent.
+func (d *Driver) atHand(ctx context.Context, o machine.Observer, absent error) error {
 	state, err := d.state(ctx)
-	if err != nil || state == stateRunning {
+	if err != nil {
 		return err
+	}
+	if state == "" {
+		return absent
+	}
+	return d.wake(ctx, o, state)
+}
+
+// wake makes and starts the host container, as its state demands.
+func (d *Driver) wake(ctx context.Context, o machine.Observer, state string) error {
+	if state == stateRunning {
+		return nil
 	}
 	if state == "" || d.cfg.Binary != "" { // else it is started as it was
 		if err := d.create(ctx, o, state != ""); err != nil {
 			return err
 		}
 	}
-	_, err = d.run(ctx, "container", "start", d.container())
+	_, err := d.run(ctx, "container", "start", d.container())
 	return err
 }
 
 // create makes the host container, with this dcalab in it; one that exists is
-// made anew only for another image: what nodes have is in the volume.
+// made anew only for another image, where that can be had: what nodes have is in
+// the volume.
 func (d *Driver) create(ctx context.Context, o machine.Observer, exists bool) error {
 	arch, err := d.arch(ctx)
 	if err != nil {
@@ -66,10 +79,10 @@ func (d *Driver) create(ctx context.Context, o machine.Observer, exists bool) er
 		return err
 	}
 	image, err := d.image(ctx, o, arch)
-	if err != nil {
+	if err != nil && (!exists || ctx.Err() != nil) {
 		return err
 	}
-	if exists {
+	if exists && err == nil {
 		made, err := d.run(ctx, "container", "inspect", "--format", "{{.Config.Image}}", d.container())
 		if err == nil && made != image {
 			_, err = d.run(ctx, "container", "rm", d.container())

@@ -262,3 +262,42 @@ func TestHostileSnapshotFiles(t *testing.T) {
 		wantTrouble(t, "snapshot-file-unfit", second(o.ImportSnapshot(path, "").Plan(t.Context(), &story{})))
 	}
 }
+
+// TestWhoseFaultAnOddEntryIs: a copy that is damaged may have an odd entry too, and
+// its author is not to blame for that.
+func TestWhoseFaultAnOddEntryIs(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "clean.tar")
+	if _, err := carried(t, nil).ExportSnapshot("clean", file).Run(t.Context(), &story{}); err != nil {
+		t.Fatal(err)
+	}
+	odd := func(c *carrier) { c.snapshots, c.disks = nil, "others" } // finds every entry odd
+	for name, c := range map[string]struct {
+		damage func([]byte)
+		blames string
+	}{
+		"as it was made": {func([]byte) {}, "it is odd"},
+		"damaged":        {func(data []byte) { data[9] ^= 0xff }, "SHA-256"}, // in the head of gzip, which has no sum of its own
+	} {
+		t.Run(name, func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := readSnapshotFile(bytes.NewReader(data), int64(len(data)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.damage(data[f.at:])
+			copied := filepath.Join(dir, "copied.tar")
+			if err := os.WriteFile(copied, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			err = second(carried(t, odd).ImportSnapshot(copied, "").Plan(t.Context(), &story{}))
+			wantTrouble(t, "snapshot-file-unfit", err)
+			if err == nil || !strings.Contains(err.Error(), c.blames) {
+				t.Errorf("%v, want %q", err, c.blames)
+			}
+		})
+	}
+}

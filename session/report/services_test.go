@@ -83,16 +83,32 @@ func TestForwardedPorts(t *testing.T) {
 		})
 	}
 	ports := reach{private: true}.of([]engine.Port{tcp, udp, idle}, v)
-	if got := Forwardable(ports); !reflect.DeepEqual(got, []uint16{8080}) {
-		t.Errorf("forwardable: %v", got)
+	l := &lab.Lab{Nodes: []lab.Node{{Name: "a"}}}
+	status := func(ports []Port) Status {
+		return Status{Ports: ports, View: swarm.View{Quorum: swarm.Quorum{HasQuorum: true}}}
 	}
-	if p, err := Answering(ports, 8080); err != nil || p.Service != "web" {
-		t.Errorf("%+v, %v", p, err)
-	}
-	for port, list := range map[uint16][]Port{80: ports, 8080: ports[2:]} {
-		var e *trouble.Error
-		if _, err := Answering(list, port); !errors.As(err, &e) || e.ID != "port-unpublished" {
-			t.Errorf("port %d: %v", port, err)
+	for _, named := range [][]uint16{nil, {8080}} {
+		got, err := status(ports).Targets(l, named...)
+		if want := []Target{{8080, "web", l.Nodes}}; err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%+v, %v; want %+v", got, err, want)
 		}
+	}
+	for name, c := range map[string]struct {
+		status Status
+		lab    *lab.Lab
+		named  []uint16
+	}{
+		"of no service":            {status(ports), l, []uint16{80}},
+		"without a task":           {status(ports[2:]), l, []uint16{8080}},
+		"none at all":              {status(ports[1:]), l, nil},
+		"on a node that is gone":   {status(ports), &lab.Lab{}, nil},
+		"nobody knows (no quorum)": {Status{Ports: ports}, l, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var e *trouble.Error
+			if got, err := c.status.Targets(c.lab, c.named...); !errors.As(err, &e) || e.ID != "port-unpublished" {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
 	}
 }
