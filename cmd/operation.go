@@ -9,6 +9,7 @@ import (
 
 	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/session/lifecycle"
+	"github.com/dcalab/dcalab/timeline"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -106,7 +107,7 @@ func (s *session) do(ctx context.Context, op lifecycle.Operation, answered bool)
 			defer release()
 		}
 		var err error
-		out, err = op.Run(ctx, tell)
+		out, err = op.Run(ctx, timeline.Steps(s.Session, tell))
 		return err
 	})
 	s.warn(out.Warnings...)

@@ -51,11 +51,26 @@ func viewTable(w io.Writer, v report.Beliefs, color bool) error {
 	}
 	add("answer", "", func(m swarm.Belief) string { return strings.ReplaceAll(string(m.Answer), "-", " ") })
 	add("leader", "leader", swarm.Belief.LeaderText)
-	add("raft term", "term", func(m swarm.Belief) string {
-		if m.Term == 0 {
-			return ""
+	raft := func(label, about string, cell func(swarm.Raft) string) {
+		add(label, about, func(m swarm.Belief) string {
+			if m.Raft == (swarm.Raft{}) {
+				return ""
+			}
+			return cell(m.Raft)
+		})
+	}
+	raft("raft term", "term", func(r swarm.Raft) string { return strconv.FormatUint(r.Term, 10) })
+	raft("voted for", "", func(r swarm.Raft) string { return r.Vote })
+	raft("committed", "", func(r swarm.Raft) string { return strconv.FormatUint(r.Commit, 10) })
+	raft("last entry", "", func(r swarm.Raft) string {
+		text := strconv.FormatUint(r.LastIndex, 10)
+		if r.LastTerm != 0 && r.LastTerm != r.Term {
+			text += fmt.Sprintf(", of term %d", r.LastTerm)
 		}
-		return strconv.FormatUint(m.Term, 10)
+		if r.Behind > 0 {
+			text += fmt.Sprintf(", %d behind", r.Behind)
+		}
+		return text
 	})
 	if slices.ContainsFunc(v.Disagreements, func(d swarm.Disagreement) bool { return d.About == "cluster" }) {
 		add("swarm", "cluster", func(m swarm.Belief) string { return m.Cluster })

@@ -109,8 +109,10 @@ func TestViewTable(t *testing.T) {
 	knows := []string{"m1", "m2", "m3"}
 	v := swarm.Views{
 		Managers: []swarm.Belief{
-			{Manager: "m1", Answer: swarm.AnswerNoList, Error: "The swarm does not have a leader.", Term: 5, Knows: knows},
-			{Manager: "m2", Answer: swarm.AnswerList, Leader: "m2", Term: 3, Knows: knows, Members: members("m1", "m2")},
+			{Manager: "m1", Answer: swarm.AnswerNoList, Error: "The swarm does not have a leader.", Knows: knows,
+				Raft: swarm.Raft{Term: 5, Vote: "m1", Commit: 28, LastTerm: 2, LastIndex: 28, Behind: 8}},
+			{Manager: "m2", Answer: swarm.AnswerList, Leader: "m2", Knows: knows, Members: members("m1", "m2"),
+				Raft: swarm.Raft{Term: 3, Vote: "m2", Commit: 35, LastTerm: 3, LastIndex: 36}},
 			{Manager: "m3", Answer: swarm.AnswerSilent, Error: "info: no answer within 5s"},
 		},
 		Disagreements: []swarm.Disagreement{
@@ -122,13 +124,16 @@ func TestViewTable(t *testing.T) {
 	if err := viewTable(&got, report.Beliefs{Views: v}, false); err != nil {
 		t.Fatal(err)
 	}
-	want := `BELIEVED BY   m1                m2                                  m3
-answer        no list           list                                silent
-leader        ≠ none            ≠ m2                                -
-raft term     ≠ 5               ≠ 3                                 -
-m1            itself            manager unreachable, down, active   -
-m2            known, not seen   leader, ready, active               -
-m3            known, not seen   manager reachable, ready, active    -
+	want := `BELIEVED BY   m1                        m2                                  m3
+answer        no list                   list                                silent
+leader        ≠ none                    ≠ m2                                -
+raft term     ≠ 5                       ≠ 3                                 -
+voted for     m1                        m2                                  -
+committed     28                        35                                  -
+last entry    28, of term 2, 8 behind   36                                  -
+m1            itself                    manager unreachable, down, active   -
+m2            known, not seen           leader, ready, active               -
+m3            known, not seen           manager reachable, ready, active    -
 
 warning: m1: The swarm does not have a leader; its engine remembers the managers m1, m2, m3
 warning: m3: info: no answer within 5s

@@ -71,7 +71,8 @@ func notRun() []string {
 	return []string{
 		"vagrant",                            // evening.txtar, on real machines, compares it
 		"image_host_save", "image_host_load", // they need a Docker: docker/evening.txtar
-		"forward", // it ends with Ctrl-C: ports.txtar
+		"forward",  // it ends with Ctrl-C: ports.txtar
+		"timeline", // what it shows was recorded before: timeline.txtar
 	}
 }
 

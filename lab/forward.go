@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"time"
 )
 
 const (
@@ -28,24 +26,15 @@ var ErrForwarding = errors.New("another dcalab forward runs for this lab")
 // ends or calls end. Another one that forwards is an error that wraps
 // ErrForwarding.
 func (s *State) Forward(ctx context.Context, list []Forwarded) (end func() error, err error) {
-	l, err := s.lockOn(forwardLock)
+	release, err := s.claim(ctx, forwardLock, ErrForwarding)
 	if err != nil {
 		return nil, err
-	}
-	// A status that looks holds the lock for a moment.
-	patience, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	if _, err := l.TryLockContext(patience, 20*time.Millisecond); err != nil {
-		if patience.Err() != nil && ctx.Err() == nil {
-			err = ErrForwarding
-		}
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", s.path(forwardLock), err), l.Close())
 	}
 	text, err := json.Marshal(list)
 	if err == nil {
 		err = s.WriteFile(forwardFile, append(text, '\n'), 0o600)
 	}
-	end = func() error { return errors.Join(s.remove(forwardFile), l.Close()) }
+	end = func() error { return errors.Join(s.remove(forwardFile), release()) }
 	if err != nil {
 		return nil, errors.Join(err, end())
 	}
@@ -58,12 +47,7 @@ func (s *State) Forwarded() []Forwarded {
 	if err != nil {
 		return nil
 	}
-	l, err := s.lockOn(forwardLock)
-	if err != nil {
-		return nil
-	}
-	defer l.Close()
-	if free, err := l.TryRLock(); free || err != nil { // others may look at the same time
+	if !s.claimed(forwardLock) {
 		return nil // who wrote it is gone
 	}
 	var list []Forwarded

@@ -136,7 +136,7 @@ func (s *State) Create() error {
 	return dir.Close()
 }
 
-// Forget removes everything of the lab but its log and its locks. Nothing may
+// Forget removes everything of the lab but its log, its recordings and its locks. Nothing may
 // be mounted below the folder any more; if something is, nothing is removed.
 func (s *State) Forget() error {
 	dir, err := s.open(false)
@@ -166,7 +166,7 @@ func (s *State) Forget() error {
 	var errs []error
 	for _, e := range entries {
 		switch e.Name() {
-		case logFile, lockFile, editFile, holderFile, forwardLock:
+		case logFile, recordingFile, oldRecordingFile, lockFile, editFile, holderFile, forwardLock, recordingLock:
 		default:
 			if err := dir.RemoveAll(e.Name()); err != nil {
 				errs = append(errs, fmt.Errorf("remove %s: %w", s.path(e.Name()), err))
@@ -213,12 +213,20 @@ func (s *State) OpenLog() (*os.File, error) {
 		return nil, err
 	}
 	defer dir.Close()
-	f, err := openPlain(dir, logFile, os.O_WRONLY|os.O_APPEND)
+	return s.openToAppend(dir, logFile)
+}
+
+// openToAppend opens a file of the lab's folder, which is made where it is absent.
+func (s *State) openToAppend(dir *os.Root, name string) (*os.File, error) {
+	f, err := openPlain(dir, name, os.O_WRONLY|os.O_APPEND)
 	if errors.Is(err, fs.ErrNotExist) {
-		f, err = dir.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+		f, err = dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+		if errors.Is(err, fs.ErrExist) { // another process has just made it
+			f, err = openPlain(dir, name, os.O_WRONLY|os.O_APPEND)
+		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", s.Log(), err)
+		return nil, fmt.Errorf("open %s: %w", s.path(name), err)
 	}
 	if err := s.give(f); err != nil {
 		return nil, errors.Join(err, f.Close())

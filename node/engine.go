@@ -110,25 +110,12 @@ func (c *Conn) dialStdio(ctx context.Context) (net.Conn, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%s: open the engine's socket: %w", c.Name(), context.Cause(ctx))
 	}
-	s, release, err := c.session(ctx)
+	const line = "docker system dial-stdio"
+	conn, err := c.streams(ctx, line, line, func() { <-c.stdio })
 	if err != nil {
-		<-c.stdio
 		return nil, err
 	}
-	stdio := &stdioConn{node: c}
-	stdio.release = sync.OnceFunc(func() { release(); <-c.stdio })
-	s.Stderr = &stdio.stderr
-	if stdio.in, err = s.StdinPipe(); err == nil {
-		if stdio.out, err = s.StdoutPipe(); err == nil {
-			_, err = await(ctx, func() (struct{}, error) { return struct{}{}, s.Start("docker system dial-stdio") })
-		}
-	}
-	if err != nil {
-		stdio.release()
-		return nil, fmt.Errorf("%s: docker system dial-stdio: %w", c.Name(), err)
-	}
-	stdio.wait = sync.OnceValue(s.Wait)
-	return newEngineConn(stdio), nil
+	return newEngineConn(conn), nil
 }
 
 // engineConn gives a connection over SSH what net.Conn promises and an SSH
@@ -173,70 +160,6 @@ func (c *engineConn) SetDeadline(t time.Time) error {
 
 func (c *engineConn) SetReadDeadline(t time.Time) error  { return c.SetDeadline(t) }
 func (c *engineConn) SetWriteDeadline(t time.Time) error { return c.SetDeadline(t) }
-
-// stdioConn is a session of `docker system dial-stdio` as a connection.
-type stdioConn struct {
-	node    *Conn
-	in      io.WriteCloser
-	out     io.Reader
-	stderr  tail
-	wait    func() error // the session's Wait, once
-	release func()
-}
-
-func (c *stdioConn) Write(p []byte) (int, error) { return c.in.Write(p) }
-func (c *stdioConn) CloseWrite() error           { return c.in.Close() }
-
-// Read turns the end of a command that failed into its error.
-func (c *stdioConn) Read(p []byte) (int, error) {
-	k, err := c.out.Read(p)
-	if k > 0 || !errors.Is(err, io.EOF) {
-		return k, err
-	}
-	var status *ssh.ExitError
-	if errors.As(c.wait(), &status) {
-		return 0, &RunError{Node: c.node.Name(), Command: "docker system dial-stdio", Exit: status.ExitStatus(), Stderr: trouble.LastLines(c.stderr.String(), 3)}
-	}
-	return 0, io.EOF
-}
-
-func (c *stdioConn) Close() error {
-	c.release()
-	return nil
-}
-
-func (c *stdioConn) LocalAddr() net.Addr              { return socketAddr("dcalab") }
-func (c *stdioConn) RemoteAddr() net.Addr             { return socketAddr(EngineSocket) }
-func (c *stdioConn) SetDeadline(time.Time) error      { return nil }
-func (c *stdioConn) SetReadDeadline(time.Time) error  { return nil }
-func (c *stdioConn) SetWriteDeadline(time.Time) error { return nil }
-
-type socketAddr string
-
-func (socketAddr) Network() string  { return "unix" }
-func (a socketAddr) String() string { return string(a) }
-
-// tail keeps the last 4 KiB of what is written to it.
-type tail struct {
-	mu  sync.Mutex
-	buf []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf = append(t.buf, p...)
-	if over := len(t.buf) - 4096; over > 0 {
-		t.buf = append(t.buf[:0], t.buf[over:]...)
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.buf)
-}
 
 // DialTCP opens a connection from the node to an address of TCP, which need not be
 // reached from here. ctx is for the opening only.

@@ -1,7 +1,7 @@
 package swarm
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/swarm/raft"
 )
 
 // Answer is how far a manager could tell what it believes.
@@ -39,12 +40,27 @@ type Belief struct {
 	// Leader is the node that the list calls the leader, by name; empty where
 	// it calls none so, or there is no list.
 	Leader string `json:"leader" yaml:"leader"`
-	// Term of raft that the manager was last in, 0 where that is not known.
-	Term uint64 `json:"term" yaml:"term"`
+	Raft   `yaml:",inline"`
 	// Knows are the managers that its engine remembers, with or without a
 	// list, by name where they are the lab's, else by address.
 	Knows   []string `json:"knows" yaml:"knows"`
 	Members []Member `json:"members" yaml:"members"`
+}
+
+// Raft is what a manager's raft log tells of it, with or without a leader; zero
+// where it could not be read.
+type Raft struct {
+	// Term that the manager was last in, and the manager that it voted for in it, by
+	// name, or by the id in raft of one that the lab does not know; empty for none.
+	Term uint64 `json:"term" yaml:"term"`
+	Vote string `json:"vote" yaml:"vote"`
+	// Commit is the index of the last entry that it knows to be committed; LastTerm
+	// and LastIndex are of the last entry that it has.
+	Commit    uint64 `json:"commit" yaml:"commit"`
+	LastTerm  uint64 `json:"last_term" yaml:"last_term"`
+	LastIndex uint64 `json:"last_index" yaml:"last_index"`
+	// Behind is how many entries the longest log of all has more.
+	Behind uint64 `json:"behind" yaml:"behind"`
 }
 
 // Member is a node as one manager's list has it.
@@ -77,15 +93,14 @@ type Views struct {
 	Disagreements []Disagreement `json:"disagreements" yaml:"disagreements"`
 }
 
-// ManagerViews asks every manager at once what it believes. term tells the
-// raft term that a node was last in, 0 where that is not known (the Engine API
-// does not have it; see TermReader), and may be nil. It takes as long as the
-// slowest, some seconds where a manager waits for a leader, and never fails:
+// ManagerViews asks every manager at once what it believes. log reads the raft log
+// of a node (the Engine API does not tell of it), and may be nil. It takes as long
+// as the slowest, some seconds where a manager waits for a leader, and never fails:
 // what could not be asked is in the view.
-func (c *Cluster) ManagerViews(ctx context.Context, term func(ctx context.Context, node string) uint64) Views {
+func (c *Cluster) ManagerViews(ctx context.Context, log func(ctx context.Context, node string) (raft.State, error)) Views {
 	targets := c.targets
 	facts := make([]fact, len(targets))
-	terms := make([]uint64, len(targets))
+	logs := make([]raft.State, len(targets))
 	each(2*len(targets), func(i int) {
 		ctx, cancel := context.WithTimeout(ctx, beliefTimeout)
 		defer cancel()
@@ -93,19 +108,46 @@ func (c *Cluster) ManagerViews(ctx context.Context, term func(ctx context.Contex
 		switch {
 		case i%2 == 0:
 			facts[at] = probe(ctx, targets[at])
-		case term != nil && targets[at].Engine != nil:
-			terms[at] = term(ctx, targets[at].Name)
+		case log != nil:
+			logs[at], _ = log(ctx, targets[at].Name) // without it a manager has all else
 		}
 	})
 	w := observations{targets, facts}
 	v := Views{Managers: []Belief{}}
+	seen := w.raft(logs)
 	for i := range targets {
 		if w.manages(i) {
-			v.Managers = append(v.Managers, w.belief(i, terms[i]))
+			b := w.belief(i)
+			b.Raft = seen[i]
+			v.Managers = append(v.Managers, b)
 		}
 	}
 	v.Disagreements = disagreements(v.Managers)
 	return v
+}
+
+// raft puts the logs side by side.
+func (w observations) raft(logs []raft.State) []Raft {
+	names := map[uint64]string{}
+	longest := uint64(0)
+	for i, l := range logs {
+		if w.manages(i) {
+			names[l.ID] = w.targets[i].Name
+			longest = max(longest, l.Last.Index)
+		}
+	}
+	out := make([]Raft, len(logs))
+	for i, l := range logs {
+		if l == (raft.State{}) || !w.manages(i) {
+			continue
+		}
+		r := Raft{Term: l.Term, Commit: l.Commit, LastTerm: l.Last.Term, LastIndex: l.Last.Index, Behind: longest - l.Last.Index}
+		if l.Vote != 0 {
+			r.Vote = cmp.Or(names[l.Vote], strconv.FormatUint(l.Vote, 16))
+		}
+		out[i] = r
+	}
+	return out
 }
 
 // observations are nodes and what each said.
@@ -149,10 +191,10 @@ func (w observations) named(i int, n engine.Node) bool {
 	return !w.facts[i].answered() && (strings.EqualFold(n.Hostname, t.Hostname) || strings.EqualFold(n.Hostname, t.Name))
 }
 
-func (w observations) belief(i int, term uint64) Belief {
+func (w observations) belief(i int) Belief {
 	f := w.facts[i]
 	b := Belief{
-		Manager: w.targets[i].Name, State: f.info.State, ID: f.info.NodeID, Cluster: f.info.ClusterID, Term: term,
+		Manager: w.targets[i].Name, State: f.info.State, ID: f.info.NodeID, Cluster: f.info.ClusterID,
 		Knows: []string{}, Members: []Member{},
 	}
 	for _, p := range f.info.Remotes {
@@ -260,7 +302,7 @@ func disagreements(bs []Belief) []Disagreement {
 	}
 	weigh("leader", Belief.LeaderText)
 	weigh("term", func(b Belief) string {
-		if b.Term == 0 || b.Answer == AnswerSilent {
+		if b.Term == 0 {
 			return ""
 		}
 		return strconv.FormatUint(b.Term, 10)
@@ -336,47 +378,3 @@ func (m Member) String() string {
 	}
 	return fmt.Sprintf("%s, %s, %s", role, m.Status, m.Availability)
 }
-
-// TermReader finds the raft term in an engine's log, which is written to it.
-// The engine tells each change of it, at its usual level of detail (swarmkit,
-// manager/state/raft: module=raft):
-//
-//	level=info msg="raft.node: 21f7e7d862c15eec elected leader d668b142a76d885 at term 2" module=raft
-type TermReader struct {
-	term uint64
-	rest []byte // a line's beginning
-}
-
-// Write reads on; it never fails.
-func (r *TermReader) Write(p []byte) (int, error) {
-	n := len(p)
-	for {
-		line, rest, whole := bytes.Cut(p, []byte("\n"))
-		if !whole {
-			// A line longer than any of raft's is cut: the memory is ours.
-			r.rest = append(r.rest, line...)
-			r.rest = r.rest[:min(len(r.rest), 64<<10)]
-			return n, nil
-		}
-		r.line(append(r.rest, line...))
-		r.rest, p = r.rest[:0], rest
-	}
-}
-
-func (r *TermReader) line(line []byte) {
-	if !bytes.Contains(line, []byte("module=raft")) {
-		return
-	}
-	_, after, ok := bytes.Cut(line, []byte(" at term "))
-	if !ok {
-		return
-	}
-	digits := len(after) - len(bytes.TrimLeft(after, "0123456789"))
-	if term, err := strconv.ParseUint(string(after[:digits]), 10, 64); err == nil {
-		r.term = term
-	}
-}
-
-// Term is the last one that was told, 0 where none was. A line that has not
-// ended does not count.
-func (r *TermReader) Term() uint64 { return r.term }

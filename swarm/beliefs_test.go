@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/swarm/raft"
 )
 
 // saying is an engine with fixed answers, or none.
@@ -69,8 +70,9 @@ func listing(i int, kinds string) saying {
 	return s
 }
 
-func lonely(i int) saying {
-	s := saying{info: at(i, true, 3), nodeErr: engine.ErrNoLeader}
+// lonely is node 1, without a leader.
+func lonely() saying {
+	s := saying{info: at(1, true, 3), nodeErr: engine.ErrNoLeader}
 	s.info.Error = "The swarm does not have a leader."
 	return s
 }
@@ -101,13 +103,13 @@ func TestManagerViews(t *testing.T) {
 		{"agreement", asked("mmmw", listing(1, "Lmmw"), listing(2, "Lmmw"), listing(3, "Lmmw"), worker),
 			map[string]uint64{"n1": 2, "n2": 2, "n3": 2},
 			[]string{"n1 list n1", "n2 list n1", "n3 list n1"}, nil},
-		{"a partition, after the election", asked("mmmw", lonely(1), listing(2, "uLmw"), listing(3, "uLmw"), worker),
+		{"a partition, after the election", asked("mmmw", lonely(), listing(2, "uLmw"), listing(3, "uLmw"), worker),
 			map[string]uint64{"n1": 5, "n2": 3, "n3": 3},
 			[]string{"n1 no-list none", "n2 list n2", "n3 list n2"}, []string{"leader", "term"}},
 		{"a partition, while the old leader believes in itself", asked("mmmw", listing(1, "Luuw"), listing(2, "uLmw"), listing(3, "uLmw"), worker),
 			map[string]uint64{"n1": 2, "n2": 3},
 			[]string{"n1 list n1", "n2 list n2", "n3 list n2"}, []string{"leader", "term", "n1", "n2", "n3"}},
-		{"no quorum", asked("mmmw", lonely(1), nil, nil, worker), nil,
+		{"no quorum", asked("mmmw", lonely(), nil, nil, worker), nil,
 			[]string{"n1 no-list none", "n2 silent ", "n3 silent "}, nil},
 		{"one is halted", asked("mmmw", listing(1, "Lmuw"), listing(2, "Lmuw"), nil, worker), nil,
 			[]string{"n1 list n1", "n2 list n1", "n3 silent "}, nil},
@@ -119,7 +121,12 @@ func TestManagerViews(t *testing.T) {
 		{"nothing runs", asked("mw", nil, nil), nil, nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			v := New(tt.targets, Options{}).ManagerViews(t.Context(), func(_ context.Context, node string) uint64 { return tt.terms[node] })
+			v := New(tt.targets, Options{}).ManagerViews(t.Context(), func(_ context.Context, node string) (raft.State, error) {
+				if tt.terms[node] == 0 {
+					return raft.State{}, errors.New("it cannot be read")
+				}
+				return raft.State{HardState: raft.HardState{Term: tt.terms[node]}}, nil
+			})
 			var answers, about []string
 			for _, m := range v.Managers {
 				answers = append(answers, fmt.Sprintf("%s %s %s", m.Manager, m.Answer, m.LeaderText()))
@@ -143,8 +150,34 @@ func TestManagerViews(t *testing.T) {
 	}
 }
 
+// TestLogsSideBySide: with the quorum lost, the logs of those that run still tell
+// who has most, and who was voted for.
+func TestLogsSideBySide(t *testing.T) {
+	logs := map[string]raft.State{
+		"n1": {ID: 0xa1, HardState: raft.HardState{Term: 5, Vote: 0xa1, Commit: 40}, Last: raft.Position{Term: 4, Index: 42}},
+		"n2": {ID: 0xa2, HardState: raft.HardState{Term: 5, Vote: 0xa3, Commit: 41}, Last: raft.Position{Term: 4, Index: 45}},
+		"n4": {ID: 0xa4, HardState: raft.HardState{Term: 9}, Last: raft.Position{Term: 9, Index: 99}}, // of a worker, who was a manager of another swarm
+	}
+	v := New(asked("mmmw", lonely(), saying{hangs: true}, nil, saying{info: at(4, false, 3)}), Options{}).ManagerViews(t.Context(), func(_ context.Context, node string) (raft.State, error) {
+		if s, ok := logs[node]; ok {
+			return s, nil
+		}
+		return raft.State{}, ErrAbsent
+	})
+	want := []Raft{
+		{Term: 5, Vote: "n1", Commit: 40, LastTerm: 4, LastIndex: 42, Behind: 3},
+		{Term: 5, Vote: "a3", Commit: 41, LastTerm: 4, LastIndex: 45}, // for one that is not asked
+		{},
+	}
+	for i, m := range v.Managers {
+		if m.Raft != want[i] {
+			t.Errorf("%s: got %+v, want %+v", m.Manager, m.Raft, want[i])
+		}
+	}
+}
+
 func TestBothSidesOfAPartition(t *testing.T) {
-	v := New(asked("mmmw", lonely(1), listing(2, "uLmw"), listing(3, "uLmw"), saying{info: at(4, false, 3)}), Options{}).ManagerViews(t.Context(), nil)
+	v := New(asked("mmmw", lonely(), listing(2, "uLmw"), listing(3, "uLmw"), saying{info: at(4, false, 3)}), Options{}).ManagerViews(t.Context(), nil)
 	minority, majority := v.Managers[0], v.Managers[1]
 	if want := []string{"n1", "n2", "n3"}; !reflect.DeepEqual(minority.Knows, want) {
 		t.Errorf("the minority knows %q", minority.Knows)
@@ -180,7 +213,7 @@ func TestMembersHaveNamesOfTheirOwn(t *testing.T) {
 func TestEachManagerHasItsOwnDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		slow := func(ctx context.Context, _ string) uint64 { <-ctx.Done(); return 0 }
+		slow := func(ctx context.Context, _ string) (raft.State, error) { <-ctx.Done(); return raft.State{}, ctx.Err() }
 		v := New(asked("mmm", listing(1, "Lmm"), saying{hangs: true}, saying{hangs: true}), Options{}).ManagerViews(t.Context(), slow)
 		if took := time.Since(began); took != beliefTimeout {
 			t.Errorf("it took %v", took)
@@ -201,53 +234,4 @@ func TestTasksComeFromAManagerThatListed(t *testing.T) {
 	if _, err := New(w.targets(), Options{}).Tasks(t.Context(), observe(t.Context(), w.targets())); !errors.Is(err, ErrNoManager) {
 		t.Errorf("without a quorum: %v", err)
 	}
-}
-
-// From the log of an engine 20.10.24 whose network was cut, and of one that
-// saw it.
-const raftLog = `time="2026-11-23T09:47:37.148156783Z" level=info msg="newRaft d668b142a76d885 [peers: [], term: 0, commit: 0, applied: 0, lastindex: 0, lastterm: 0]" module=raft node.id=6mcq7cjxzr83nrzc5elwxahy1
-time="2026-11-23T09:47:37.149322641Z" level=info msg="d668b142a76d885 became leader at term 2" module=raft node.id=6mcq7cjxzr83nrzc5elwxahy1
-time="2026-11-23T09:47:57.095141463Z" level=warning msg="d668b142a76d885 stepped down to follower since quorum is not active" module=raft node.id=6mcq7cjxzr83nrzc5elwxahy1
-time="2026-11-23T09:48:15.095759216Z" level=info msg="d668b142a76d885 became candidate at term 3" module=raft node.id=6mcq7cjxzr83nrzc5elwxahy1
-time="2026-11-23T09:48:45.114859252Z" level=info msg="3e2b20f2c6bd2794 [logterm: 3, index: 36, vote: 21f7e7d862c15eec] ignored MsgVote from d668b142a76d885 [logterm: 2, index: 28] at term 4: lease is not expired (remaining ticks: 5)" module=raft node.id=l89w9gcqfimsb0fpj3wxanxxv
-`
-
-func TestTermReader(t *testing.T) {
-	for _, tt := range []struct {
-		name, log string
-		want      uint64
-	}{
-		{"a partition", raftLog, 4},
-		{"nothing", "", 0},
-		{"the journal", "2026-11-23T09:47:38+0000 master dockerd[412]: time=\"…\" level=info msg=\"raft.node: 1 elected leader 2 at term 17\" module=raft\n", 17},
-		{"somebody else's words", "level=info msg=\"a lease at term 9\" module=web\n", 0},
-		{"no number", "msg=\"at term nine\" module=raft\n", 0},
-		{"a line under way", raftLog + "msg=\"x at term 99\" module=raft", 4},
-		{"lower again, after the swarm was made anew", raftLog + "msg=\"x became follower at term 1\" module=raft\n", 1},
-	} {
-		var r TermReader
-		if _, err := r.Write([]byte(tt.log)); err != nil || r.Term() != tt.want {
-			t.Errorf("%s: term %d, %v", tt.name, r.Term(), err)
-		}
-	}
-}
-
-// However the log is cut into pieces, the term is the same.
-func FuzzTermReader(f *testing.F) {
-	f.Add([]byte(raftLog), 7)
-	f.Add([]byte(" at term 18446744073709551616 module=raft\n"), 1)
-	f.Add([]byte("\n\n at term  module=raft\n"), 3)
-	f.Fuzz(func(t *testing.T, log []byte, size int) {
-		var whole, parts TermReader
-		_, _ = whole.Write(log)
-		size = max(1, size)
-		for rest := log; len(rest) > 0; {
-			n := min(size, len(rest))
-			_, _ = parts.Write(rest[:n])
-			rest = rest[n:]
-		}
-		if whole.Term() != parts.Term() && len(log) < 64<<10 {
-			t.Errorf("%d at once, %d in pieces of %d", whole.Term(), parts.Term(), size)
-		}
-	})
 }

@@ -34,6 +34,7 @@ func extraArgs() map[string]extraArg {
 		"swarm dissolve":   {nil, []string{"it dissolves the whole swarm; to take single nodes out of it: dcalab swarm leave NODE..."}},
 		"swarm unlock":     {nil, []string{"it unlocks every manager that is locked; the key is asked for, or read: dcalab swarm unlock < FILE"}},
 		"ssh-config":       {nil, []string{"every node that runs is in it: dcalab ssh-config", "a shell on one: dcalab ssh NODE"}},
+		"timeline":         {nil, []string{"it shows the whole lab; what one node tells: dcalab timeline --follow | grep {word}"}},
 		"list":             {nil, []string{"one lab alone: dcalab --lab {word} status"}},
 		"snapshot list":    {nil, []string{"it lists all: dcalab snapshot list"}},
 		"snapshot save":    {nil, []string{"one name, without spaces: dcalab snapshot save {joined}"}},

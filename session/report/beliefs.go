@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/swarm/raft"
 )
 
 // Beliefs is what `dcalab status --view -o json` prints: what each manager
@@ -19,9 +19,6 @@ type Beliefs struct {
 	swarm.Views `yaml:",inline"`
 }
 
-// termLines is how much of an engine's log is read for the raft term.
-const termLines = 20000
-
 // ObserveBeliefs asks each manager once.
 func ObserveBeliefs(ctx context.Context, s *session.Session) (Beliefs, error) {
 	engines, err := s.Engines(ctx, nil)
@@ -29,11 +26,12 @@ func ObserveBeliefs(ctx context.Context, s *session.Session) (Beliefs, error) {
 		return Beliefs{}, err
 	}
 	defer engines.Close()
-	views := engines.Cluster(swarm.Options{}).ManagerViews(ctx, func(ctx context.Context, name string) uint64 {
-		// Without its log a manager has no term, and all else.
-		var r swarm.TermReader
-		_ = provision.EngineLog(ctx, engines.Pool.Held(name), provision.LogOptions{Lines: termLines}, &r)
-		return r.Term()
+	views := engines.Cluster(swarm.Options{}).ManagerViews(ctx, func(ctx context.Context, name string) (raft.State, error) {
+		c := engines.Pool.Held(name)
+		if c == nil {
+			return raft.State{}, swarm.ErrAbsent
+		}
+		return raft.Read(ctx, c)
 	})
 	return Beliefs{Lab: s.Lab().Name, Driver: s.Driver().Name(), Views: views}, ctx.Err()
 }

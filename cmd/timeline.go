@@ -1,0 +1,124 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/timeline"
+)
+
+func timelineCommand(a *app) *cobra.Command {
+	var follow, all bool
+	var since time.Duration
+	var output string
+	c := &cobra.Command{
+		Use:   "timeline",
+		Short: "Show what happens in the lab, from all sources, in one order",
+		Long: `Show what was recorded of the lab: elections, votes and terms of raft,
+changes of nodes, services and tasks, machines, and what commands of dcalab
+did. --follow listens, records and shows it as it comes, until Ctrl-C; nothing
+is recorded while nobody listens.
+
+Each manager's raft log and the changes that it applies are read on the manager
+itself, over SSH and as root, without asking a leader: so it goes on through
+elections, and where the quorum is lost. Nothing is written on the nodes, and
+neither secrets and configs nor what services are made of are read.
+
+Times are those at which this machine learnt of it. A change is shown when the
+first manager applies it; --all shows it for each of them, and every entry of
+their logs. The recording is .dcalab/LAB/timeline.jsonl, an event a line; it
+becomes timeline.old.jsonl, in place of the last, when it has 16 MiB.`,
+		Example: "  dcalab timeline --follow\n  dcalab timeline --since 10m\n  dcalab timeline -o json",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			switch {
+			case since < 0:
+				return usage("--since "+since.String()+" is in the future", "the last ten minutes: --since 10m")
+			case output != "text" && output != "json":
+				return oneOf("output format", output, []string{"text", "json"}, "")
+			}
+			s, err := a.existing()
+			if err != nil {
+				return err
+			}
+			if stop, err := s.announce(timeline.Runbook(s.Session)); stop || err != nil {
+				return err
+			}
+			var from time.Time
+			if since > 0 || follow {
+				from = time.Now().Add(-since)
+			}
+			show := s.eventPrinter(output == "json", all)
+			if !follow {
+				return timeline.Recording{State: s.State()}.Read(from, show)
+			}
+			return s.followTimeline(c.Context(), from, show)
+		},
+	}
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "listen, record and show what happens, until Ctrl-C")
+	c.Flags().DurationVar(&since, "since", 0, "leave out what is older than this: 10m, 2h")
+	c.Flags().BoolVar(&all, "all", false, "show also what repeats: each manager's own, and every entry of the log")
+	c.Flags().StringVarP(&output, "output", "o", "text", "text, or json: an event a line")
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, noFiles))
+	return explained(c)
+}
+
+// followTimeline shows what is recorded, and records it where nobody does.
+func (s *session) followTimeline(ctx context.Context, from time.Time, show func(timeline.Event)) error {
+	recording := timeline.Recording{State: s.State()}
+	end, err := s.State().StartRecording(ctx)
+	if errors.Is(err, lab.ErrRecording) {
+		return recording.Follow(ctx, from, show)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil //nolint:nilerr // Ctrl-C is its end
+	case err != nil:
+		return err
+	}
+	recording.Mine = true
+	ctx, cancel := context.WithCancel(ctx)
+	listened := make(chan error, 1)
+	go func() {
+		var failed error
+		err := timeline.Listen(ctx, s.Session, func(e timeline.Event) {
+			if err := recording.Add(e); err != nil && failed == nil {
+				failed = err
+				cancel()
+			}
+		})
+		listened <- errors.Join(err, failed)
+	}()
+	err = recording.Follow(ctx, from, show)
+	cancel()
+	return errors.Join(err, <-listened, end())
+}
+
+// eventPrinter prints events to standard output.
+func (s *session) eventPrinter(asJSON, all bool) func(timeline.Event) {
+	out := s.app.streams.Out
+	var story timeline.Story
+	day := ""
+	return func(e timeline.Event) {
+		if isNew := story.New(e); !all && !isNew {
+			return
+		}
+		if asJSON {
+			text, _ := json.Marshal(e) // it was read from one
+			fmt.Fprintf(out, "%s\n", text)
+			return
+		}
+		at := e.Time.Local()
+		if d := at.Format(time.DateOnly); d != day {
+			day = d
+			fmt.Fprintln(out, day)
+		}
+		fmt.Fprintf(out, "%s  %-7s  %-10s  %s\n", at.Format("15:04:05.000"), e.Source, e.Node, e.Words())
+	}
+}

@@ -1,0 +1,219 @@
+// Package timeline is what happens in a lab, in one order, from every source: each
+// manager's raft log and the changes that it applies, the machines, and what dcalab
+// itself does. Listen hears it all; a Recording keeps it in the lab's state folder as
+// JSON lines, and is read while it is written or afterwards.
+//
+// An event has the time at which this machine learnt of it, so that all are of one
+// clock; on a sandbox that is some hundredths of a second later than it happened.
+package timeline
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/swarm/raft"
+)
+
+// Source is where an event was learnt from.
+type Source string
+
+// The sources.
+const (
+	SourceRaft    Source = "raft"    // a manager's raft log
+	SourceSwarm   Source = "swarm"   // what a manager applied
+	SourceMachine Source = "machine" // the driver
+	SourceCommand Source = "command" // a command of dcalab's
+)
+
+// Kind is what sort of event it is.
+type Kind string
+
+// The kinds.
+const (
+	KindState   Kind = "state"   // raft: how a manager's log is, when it is first read
+	KindTerm    Kind = "term"    // raft: a manager's term or vote has changed
+	KindLog     Kind = "log"     // raft: its log has grown, or more of it is committed
+	KindLeader  Kind = "leader"  // raft: Node has won an election
+	KindLeft    Kind = "left"    // raft: the node is no manager any more
+	KindChange  Kind = "change"  // swarm: an object was created, updated, removed
+	KindMachine Kind = "machine" // machine: its status
+	KindStep    Kind = "step"    // command: something is begun
+	KindDone    Kind = "done"    // command: it is done
+	KindFailed  Kind = "failed"  // command: it has failed; raft: the log cannot be read
+	KindNote    Kind = "note"    // command: further information
+)
+
+// Event is one thing that happened.
+type Event struct {
+	Time   time.Time `json:"time"`
+	Source Source    `json:"source"`
+	Kind   Kind      `json:"kind"`
+	// Node is the lab's node that tells of it, or that it is about; empty for the lab
+	// as a whole.
+	Node string `json:"node"`
+	// Text of dcalab's own steps, and of what went wrong.
+	Text string `json:"text,omitempty"`
+	// Raft is how the manager's log is then, of the source raft.
+	Raft *Raft `json:"raft,omitempty"`
+	// Change is of the source swarm. Each manager tells it when it applies it.
+	Change *Change `json:"change,omitempty"`
+	// Machine is the status of the node's machine.
+	Machine machine.Status `json:"machine,omitempty"`
+}
+
+// Raft is what a manager's log tells; Vote is the name of the node that it voted for.
+type Raft struct {
+	Term      uint64 `json:"term"`
+	Vote      string `json:"vote"`
+	Commit    uint64 `json:"commit"`
+	LastTerm  uint64 `json:"last_term"`
+	LastIndex uint64 `json:"last_index"`
+}
+
+// Change is a change of the cluster's state.
+type Change struct {
+	Version uint64      `json:"version"`
+	Action  raft.Action `json:"action"`
+	raft.Object
+	// On is the lab's node that a task is on, or that a node's object stands for.
+	On string `json:"on,omitempty"`
+}
+
+// Words say what happened, without the time, the node and the source.
+func (e Event) Words() string {
+	switch {
+	case e.Change != nil:
+		return e.Change.words()
+	case e.Kind == KindMachine && e.Text != "":
+		return fmt.Sprintf("machine %s: %s", e.Machine, e.Text)
+	case e.Kind == KindMachine:
+		return "machine " + string(e.Machine)
+	case e.Kind == KindLeft:
+		return "no manager any more"
+	case e.Kind == KindLeader && e.Raft != nil:
+		return fmt.Sprintf("leader, elected in term %d", e.Raft.Term)
+	case e.Raft != nil:
+		return e.Raft.words(e.Node)
+	}
+	return e.Text
+}
+
+func (r Raft) words(node string) string {
+	vote := "no vote yet"
+	switch r.Vote {
+	case "":
+	case node:
+		vote = "votes for itself"
+	default:
+		vote = "votes for " + r.Vote
+	}
+	return fmt.Sprintf("term %d, %s; committed %d, last entry %d", r.Term, vote, r.Commit, r.LastIndex)
+}
+
+func (c Change) words() string {
+	name := cmp.Or(c.Name, c.ID)
+	if c.Kind == raft.KindNode {
+		name = cmp.Or(c.On, name)
+	}
+	what := string(c.Kind) + " " + name
+	var parts []string
+	add := func(format, value string) {
+		if value != "" {
+			parts = append(parts, fmt.Sprintf(format, value))
+		}
+	}
+	switch c.Kind {
+	case raft.KindNode:
+		add("%s", c.State)
+		add("%s", c.Role)
+		if c.Desired != c.Role {
+			add("to be %s", c.Desired)
+		}
+		add("%s", c.Availability)
+	case raft.KindTask:
+		add("%s", c.State)
+		add("on %s", cmp.Or(c.On, c.Node))
+		if c.Desired == "shutdown" && c.State != "shutdown" || c.Desired == "remove" {
+			add("to be %s", map[string]string{"shutdown": "shut down", "remove": "removed"}[c.Desired])
+		}
+	case raft.KindService:
+		if c.Replicas != nil {
+			add("%s", plural(*c.Replicas, "replica"))
+		}
+		if c.State != "" {
+			add("update %s", strings.ReplaceAll(c.State, "_", " "))
+		}
+	}
+	if c.Kind == raft.KindTask || c.Kind == raft.KindNode {
+		add("%s", c.Message)
+	}
+	switch c.Action {
+	case raft.ActionCreate:
+		what += " created"
+	case raft.ActionRemove:
+		return what + " removed"
+	}
+	if len(parts) == 0 {
+		return what
+	}
+	return what + ": " + strings.Join(parts, ", ")
+}
+
+func plural(n uint64, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}
+
+// line is an event as a recording has it.
+func (e Event) line() ([]byte, error) {
+	text, err := json.Marshal(e)
+	return append(text, '\n'), err
+}
+
+// Story leaves out what only repeats: that a log has grown, changes that another
+// manager has told before, and those in which nothing has changed that Words say. It
+// takes events in their order.
+type Story struct {
+	seen map[string]string // by object: its words
+}
+
+// New tells whether an event is worth a line.
+func (s *Story) New(e Event) bool {
+	switch {
+	case e.Kind == KindLog:
+		return false
+	case e.Change == nil:
+		return true
+	}
+	if s.seen == nil {
+		s.seen = map[string]string{}
+	}
+	c := *e.Change
+	c.Action = raft.ActionUpdate
+	state := c.words()
+	// Managers apply the same changes in the same order, one of them later than the
+	// others: what it tells of an object is old then.
+	key := string(c.Kind) + " " + c.ID
+	at := fmt.Sprintf("%020d", c.Version)
+	if e.Change.Action == raft.ActionRemove {
+		at = strings.Repeat("~", len(at)) // after all versions
+	}
+	before, known := s.seen[key]
+	if known && before[:len(at)] >= at {
+		return false
+	}
+	s.seen[key] = at + state
+	switch {
+	case e.Change.Action != raft.ActionUpdate:
+		return true
+	case known:
+		return before[len(at):] != state
+	}
+	return c.Kind != raft.KindNetwork // of which an update says nothing
+}
