@@ -98,7 +98,7 @@ func TestASnapshotGoesThroughAFile(t *testing.T) {
 	plan, err := here.ImportSnapshot(file, "").Plan(t.Context(), &s)
 	if err != nil || len(taken) != 0 || len(plan.Warnings) != 2 ||
 		!strings.Contains(plan.Warnings[0], "taken with Docker 20.10.24, and the nodes here have 26.1.5") ||
-		!strings.Contains(plan.Warnings[1], "root in a sandbox node is root on this machine") ||
+		!strings.Contains(plan.Warnings[1], "root in a node is root on the machine that the lab runs on") ||
 		!strings.HasPrefix(plan.Question, "it was taken 20") || !strings.HasSuffix(plan.Question, "; import it as snapshot clean of lab dca?") {
 		t.Errorf("%+v: %v", plan, err)
 	}

@@ -79,7 +79,7 @@ func (i importing) look(ctx context.Context, tell session.Reporter) (a arrival, 
 		a.warnings = append(a.warnings, fmt.Sprintf("the snapshot was taken with Docker %s, and the nodes here have %s: an older engine may not read what a newer one wrote", m.Engine, here.Engine))
 	}
 	a.warnings = append(a.warnings, "restoring this snapshot runs what the author of "+i.file+" put on the nodes, "+
-		"and root in a sandbox node is root on this machine: import only what you would run as root here")
+		"and root in a node is root on the machine that the lab runs on: import only what you would run as root there")
 	return a, nil
 }
 
