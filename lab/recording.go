@@ -47,10 +47,13 @@ func (s *State) Record(lines []byte, mine bool) error {
 		return err
 	}
 	_, err = f.Write(lines)
-	if info, e := f.Stat(); e == nil && mine && info.Size() > recordingMax {
-		err = errors.Join(err, dir.Rename(recordingFile, oldRecordingFile))
+	info, unknown := f.Stat()
+	err = errors.Join(err, f.Close())
+	if mine && unknown == nil && info.Size() > recordingMax {
+		// Windows renames no file that somebody reads: it grows until nobody does.
+		_ = dir.Rename(recordingFile, oldRecordingFile)
 	}
-	return errors.Join(err, f.Close())
+	return err
 }
 
 // OpenRecordings opens the old recording and the one that is written, in this order;

@@ -26,12 +26,11 @@ type Recording struct {
 
 // Add records an event, without secrets.
 func (r Recording) Add(e Event) error {
-	e.Text = trouble.Redact(e.Text)
 	line, err := e.line()
 	if err != nil {
 		return err
 	}
-	return r.State.Record(line, r.Mine)
+	return r.State.Record([]byte(trouble.Redact(string(line))), r.Mine)
 }
 
 // Read tells the events since a time that are recorded, in their order. A line that
