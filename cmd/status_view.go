@@ -107,6 +107,11 @@ func viewTable(w io.Writer, v report.Beliefs, color bool) error {
 		}
 		ui.PrintWarning(w, text, color)
 	}
+	for _, m := range v.Managers {
+		if m.NoRaft != "" {
+			ui.PrintWarning(w, m.Manager+": "+m.NoRaft, color)
+		}
+	}
 	_, err := fmt.Fprintln(w, v.Verdict())
 	return err
 }

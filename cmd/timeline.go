@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/timeline"
 )
 
@@ -27,13 +28,14 @@ is recorded while nobody listens.
 
 Each manager's raft log and the changes that it applies are read on the manager
 itself, over SSH and as root, without asking a leader: so it goes on through
-elections, and where the quorum is lost. Nothing is written on the nodes, and
-neither secrets and configs nor what services are made of are read.
+elections, and where the quorum is lost. Nothing is written on the nodes.
+Secrets and configs are not asked for; of services and tasks, what is kept is
+names, states, nodes and numbers of replicas.
 
 Times are those at which this machine learnt of it. A change is shown when the
 first manager applies it; --all shows it for each of them, and every entry of
-their logs. The recording is .dcalab/LAB/timeline.jsonl, an event a line; it
-becomes timeline.old.jsonl, in place of the last, when it has 16 MiB.`,
+their logs. The recording is .dcalab/LAB/timeline.jsonl, one event per line;
+when it reaches 16 MiB, it becomes timeline.old.jsonl, in place of the last.`,
 		Example: "  dcalab timeline --follow\n  dcalab timeline --since 10m\n  dcalab timeline -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -56,6 +58,9 @@ becomes timeline.old.jsonl, in place of the last, when it has 16 MiB.`,
 			}
 			show := s.eventPrinter(output == "json", all)
 			if !follow {
+				if _, err := os.Stat(s.State().Recording()); errors.Is(err, fs.ErrNotExist) {
+					s.note("nothing was recorded yet; dcalab timeline --follow does")
+				}
 				return timeline.Recording{State: s.State()}.Read(from, show)
 			}
 			return s.followTimeline(c.Context(), from, show)
@@ -64,40 +69,23 @@ becomes timeline.old.jsonl, in place of the last, when it has 16 MiB.`,
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "listen, record and show what happens, until Ctrl-C")
 	c.Flags().DurationVar(&since, "since", 0, "leave out what is older than this: 10m, 2h")
 	c.Flags().BoolVar(&all, "all", false, "show also what repeats: each manager's own, and every entry of the log")
-	c.Flags().StringVarP(&output, "output", "o", "text", "text, or json: an event a line")
+	c.Flags().StringVarP(&output, "output", "o", "text", "text, or json: one event per line")
 	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, noFiles))
 	return explained(c)
 }
 
-// followTimeline shows what is recorded, and records it where nobody does.
+// followTimeline shows what is recorded, and records it while nobody else does.
 func (s *session) followTimeline(ctx context.Context, from time.Time, show func(timeline.Event)) error {
-	recording := timeline.Recording{State: s.State()}
-	end, err := s.State().StartRecording(ctx)
-	if errors.Is(err, lab.ErrRecording) {
-		return recording.Follow(ctx, from, show)
-	}
-	switch {
-	case ctx.Err() != nil:
-		return nil //nolint:nilerr // Ctrl-C is its end
-	case err != nil:
-		return err
-	}
-	recording.Mine = true
 	ctx, cancel := context.WithCancel(ctx)
-	listened := make(chan error, 1)
+	defer cancel()
+	recorded := make(chan error, 1)
 	go func() {
-		var failed error
-		err := timeline.Listen(ctx, s.Session, func(e timeline.Event) {
-			if err := recording.Add(e); err != nil && failed == nil {
-				failed = err
-				cancel()
-			}
-		})
-		listened <- errors.Join(err, failed)
+		defer cancel()
+		recorded <- timeline.Record(ctx, s.Session)
 	}()
-	err = recording.Follow(ctx, from, show)
+	err := timeline.Recording{State: s.State()}.Follow(ctx, from, show)
 	cancel()
-	return errors.Join(err, <-listened, end())
+	return errors.Join(err, <-recorded)
 }
 
 // eventPrinter prints events to standard output.

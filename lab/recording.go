@@ -50,8 +50,7 @@ func (s *State) Record(lines []byte, mine bool) error {
 	info, unknown := f.Stat()
 	err = errors.Join(err, f.Close())
 	if mine && unknown == nil && info.Size() > recordingMax {
-		// Windows renames no file that somebody reads: it grows until nobody does.
-		_ = dir.Rename(recordingFile, oldRecordingFile)
+		_ = dir.Rename(recordingFile, oldRecordingFile) // where that fails it grows, and the next line tries again
 	}
 	return err
 }
@@ -103,7 +102,7 @@ func (s *State) claim(ctx context.Context, name string, other error) (end func()
 
 // claimed tells whether some process has made a claim.
 func (s *State) claimed(name string) bool {
-	if _, err := s.ReadFile(name); err != nil {
+	if _, err := os.Lstat(s.path(name)); err != nil {
 		return false // nobody ever did
 	}
 	l, err := s.lockOn(name)

@@ -95,6 +95,14 @@ func (p *Pool) Conn(ctx context.Context, name string) (*node.Conn, error) {
 	})
 }
 
+// ConnTo is Conn where the caller has just asked for the status of the node's machine.
+func (p *Pool) ConnTo(ctx context.Context, name string, is machine.Status) (*node.Conn, error) {
+	if c := p.live(name); c != nil {
+		return c, nil
+	}
+	return p.dial(ctx, name, func() (machine.Status, error) { return is, nil })
+}
+
 // turn is the node's place for one that connects to it.
 func (p *Pool) turn(name string) chan struct{} {
 	p.mu.Lock()

@@ -41,6 +41,8 @@ type Belief struct {
 	// it calls none so, or there is no list.
 	Leader string `json:"leader" yaml:"leader"`
 	Raft   `yaml:",inline"`
+	// NoRaft is why the raft log could not be read, where its node was reached.
+	NoRaft string `json:"raft_error" yaml:"raft_error"`
 	// Knows are the managers that its engine remembers, with or without a
 	// list, by name where they are the lab's, else by address.
 	Knows   []string `json:"knows" yaml:"knows"`
@@ -100,7 +102,7 @@ type Views struct {
 func (c *Cluster) ManagerViews(ctx context.Context, log func(ctx context.Context, node string) (raft.State, error)) Views {
 	targets := c.targets
 	facts := make([]fact, len(targets))
-	logs := make([]raft.State, len(targets))
+	logs, noLogs := make([]raft.State, len(targets)), make([]error, len(targets))
 	each(2*len(targets), func(i int) {
 		ctx, cancel := context.WithTimeout(ctx, beliefTimeout)
 		defer cancel()
@@ -109,7 +111,7 @@ func (c *Cluster) ManagerViews(ctx context.Context, log func(ctx context.Context
 		case i%2 == 0:
 			facts[at] = probe(ctx, targets[at])
 		case log != nil:
-			logs[at], _ = log(ctx, targets[at].Name) // without it a manager has all else
+			logs[at], noLogs[at] = log(ctx, targets[at].Name) // without it a manager has all else
 		}
 	})
 	w := observations{targets, facts}
@@ -119,6 +121,9 @@ func (c *Cluster) ManagerViews(ctx context.Context, log func(ctx context.Context
 		if w.manages(i) {
 			b := w.belief(i)
 			b.Raft = seen[i]
+			if err := noLogs[i]; err != nil && !errors.Is(err, ErrAbsent) {
+				b.NoRaft = strings.TrimPrefix(err.Error(), b.Manager+": ")
+			}
 			v.Managers = append(v.Managers, b)
 		}
 	}

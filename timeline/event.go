@@ -93,7 +93,7 @@ func (e Event) Words() string {
 	case e.Kind == KindMachine:
 		return "machine " + string(e.Machine)
 	case e.Kind == KindLeft:
-		return "no manager any more"
+		return "not a manager any more"
 	case e.Kind == KindLeader && e.Raft != nil:
 		return fmt.Sprintf("leader, elected in term %d", e.Raft.Term)
 	case e.Raft != nil:

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +43,7 @@ func TestWords(t *testing.T) {
 		"term 3, votes for m2; committed 8, last entry 9":     {Kind: KindTerm, Node: "m1", Raft: &Raft{Term: 3, Vote: "m2", Commit: 8, LastIndex: 9}},
 		"term 3, no vote yet; committed 8, last entry 9":      {Kind: KindState, Node: "m1", Raft: &Raft{Term: 3, Commit: 8, LastIndex: 9}},
 		"leader, elected in term 3":                           {Kind: KindLeader, Node: "m1", Raft: &Raft{Term: 3}},
-		"no manager any more":                                 {Kind: KindLeft, Node: "m1"},
+		"not a manager any more":                              {Kind: KindLeft, Node: "m1"},
 		"machine halted":                                      {Kind: KindMachine, Node: "m1", Machine: machine.StatusHalted},
 		"machine unknown: no such host":                       {Kind: KindMachine, Machine: machine.StatusUnknown, Text: "no such host"},
 		"stopping":                                            {Kind: KindStep, Node: "m1", Text: "stopping"},
@@ -89,10 +90,10 @@ func TestStory(t *testing.T) {
 
 // TestNothingElseIsKept: what an object may have of secrets has no place in an event.
 func TestNothingElseIsKept(t *testing.T) {
-	allowed := "Kind ID Name State Desired Role Availability Service Node Replicas Message"
+	allowed := strings.Fields("Kind ID Name State Desired Role Availability Service Node Replicas Message")
 	o := reflect.TypeFor[raft.Object]()
 	for i := range o.NumField() {
-		if !strings.Contains(allowed, o.Field(i).Name) {
+		if !slices.Contains(allowed, o.Field(i).Name) {
 			t.Errorf("%s: may it hold a secret? It is written to a file", o.Field(i).Name)
 		}
 	}

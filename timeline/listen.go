@@ -3,6 +3,8 @@ package timeline
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm/raft"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 const (
@@ -18,21 +21,25 @@ const (
 	// costs seconds.
 	machinePause = time.Second
 	slowPause    = 10 * time.Second
+	// openTimeout is how long a node that runs may take to be connected to.
+	openTimeout = time.Minute
 )
 
 // Listen tells what happens in a lab, in one order, until ctx ends, which is no
-// error. It begins with how things are. Nodes that boot, halt, join and leave
+// error. It begins with how machines and raft logs are; of nodes, services and tasks
+// it tells what changes. Nodes that boot, halt, join and leave
 // meanwhile come and go with it. tell is called by one goroutine at a time.
 func Listen(ctx context.Context, s *session.Session, tell func(Event)) error {
 	l := &listener{
 		session: s, pool: s.NewPool(), tell: tell,
-		machines: map[string]machine.Status{}, logs: map[string]raft.State{}, names: map[string]string{}, busy: map[string]bool{}, failed: map[string]string{},
+		machines: map[string]machine.Status{}, logs: map[string]raft.State{}, names: map[string]string{},
+		busy: map[string]bool{}, unread: map[string]bool{}, failed: map[string]string{}, since: map[string]time.Time{},
 	}
 	defer l.pool.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer l.nodes.Wait()
 	defer cancel()
-	l.nameNodes(ctx)
+	l.nodes.Go(func() { l.nameNodes(ctx) }) // without a leader it takes long
 	pause := machinePause
 	if s.Driver().Traits().SlowStatus {
 		pause = slowPause
@@ -63,7 +70,9 @@ type listener struct {
 	leader   uint64                // raft id, and the term that it won
 	term     uint64
 	busy     map[string]bool   // nodes that are listened to
-	failed   map[string]string // why logs cannot be read
+	unread   map[string]bool   // nodes whose first answer is still to come
+	failed   map[string]string // what went wrong last, by node
+	since    map[string]time.Time
 }
 
 // say tells an event that has just happened. The caller holds the lock.
@@ -110,23 +119,60 @@ func (l *listener) look(ctx context.Context) {
 			l.machines[n.Name] = is
 			l.say(Event{Source: SourceMachine, Kind: KindMachine, Node: n.Name, Machine: is})
 		}
+		if is == machine.StatusAbsent {
+			delete(l.logs, n.Name) // it is no manager, whatever it was
+		}
 		if is == machine.StatusRunning && !l.busy[n.Name] {
 			l.busy[n.Name] = true
+			_, before := l.logs[n.Name]
+			l.unread[n.Name] = !before
 			l.nodes.Go(func() {
-				l.listen(ctx, n.Name)
+				err := l.listen(ctx, n.Name, is)
 				l.mu.Lock()
 				defer l.mu.Unlock()
-				l.busy[n.Name] = false
+				l.busy[n.Name], l.unread[n.Name] = false, false
+				if ctx.Err() == nil {
+					l.wrong(SourceRaft, n.Name, err)
+					l.elected()
+				}
 			})
 		}
 	}
 }
 
+// wrong tells why a node is not heard, each reason once until it is heard again. The
+// caller holds the lock.
+func (l *listener) wrong(source Source, name string, err error) {
+	if err == nil {
+		return
+	}
+	var known *trouble.Error
+	if errors.As(err, &known) {
+		switch known.ID {
+		case "connection-lost": // its machine's status tells
+			return
+		case "node-unreachable": // it boots, as long as that may take
+			if l.since[name].IsZero() {
+				l.since[name] = time.Now()
+			}
+			if time.Since(l.since[name]) < openTimeout {
+				return
+			}
+		}
+	}
+	if text := err.Error(); l.failed[name] != text {
+		l.failed[name] = text
+		l.say(Event{Source: source, Kind: KindFailed, Node: name, Text: text})
+	}
+}
+
 // listen listens to one node, as long as its connection lasts.
-func (l *listener) listen(ctx context.Context, name string) {
-	c, err := l.pool.Conn(ctx, name)
+func (l *listener) listen(ctx context.Context, name string, is machine.Status) error {
+	opening, opened := context.WithTimeout(ctx, openTimeout)
+	c, err := l.pool.ConnTo(opening, name, is)
+	opened()
 	if err != nil {
-		return // it boots, or is halted just now: at the next look
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -140,14 +186,11 @@ func (l *listener) listen(ctx context.Context, name string) {
 			watch.start(ctx, func(ctx context.Context) { l.watch(ctx, c, name) })
 		}
 	})
-	var failed *node.RunError
-	if errors.As(err, &failed) { // else the connection has ended
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.failed[name] != failed.Stderr {
-			l.failed[name] = failed.Stderr
-			l.say(Event{Source: SourceRaft, Kind: KindFailed, Node: name, Text: err.Error()})
-		}
+	select {
+	case <-c.Done():
+		return nil
+	default:
+		return err
 	}
 }
 
@@ -181,13 +224,32 @@ func (w *watching) stop() {
 // watch watches the cluster as a manager sees it. An engine that was restarted is
 // watched anew, as long as the node is a manager.
 func (l *listener) watch(ctx context.Context, c *node.Conn, name string) {
-	for ctx.Err() == nil {
-		_ = raft.Watch(ctx, c, func() {}, func(change raft.Change) { l.change(name, change) })
+	pause, gap := machinePause, time.Time{}
+	for {
+		err := raft.Watch(ctx, c, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			pause = machinePause
+			delete(l.failed, name)
+			if !gap.IsZero() {
+				l.say(Event{Source: SourceSwarm, Kind: KindNote, Node: name, Text: "watched again; what it changed since " + gap.Local().Format(time.TimeOnly) + " may be missing"})
+			}
+		}, func(change raft.Change) { l.change(name, change) })
+		if ctx.Err() != nil {
+			return
+		}
+		if gap = time.Now(); pause > machinePause { // an engine that starts is not heard at once
+			l.mu.Lock()
+			l.wrong(SourceSwarm, name, err)
+			l.mu.Unlock()
+		}
 		select {
 		case <-ctx.Done():
+			return
 		case <-c.Done():
 			return
-		case <-time.After(machinePause):
+		case <-time.After(pause):
+			pause = min(2*pause, slowPause)
 		}
 	}
 }
@@ -196,16 +258,19 @@ func (l *listener) watch(ctx context.Context, c *node.Conn, name string) {
 func (l *listener) log(name string, now raft.State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer l.elected()
+	l.unread[name] = false
+	delete(l.failed, name)
+	delete(l.since, name)
 	before, known := l.logs[name]
 	e := Event{Source: SourceRaft, Node: name}
 	switch {
 	case now == raft.State{}:
-		if !known {
-			return // a worker
+		if known {
+			delete(l.logs, name)
+			e.Kind = KindLeft
+			l.say(e)
 		}
-		delete(l.logs, name)
-		e.Kind = KindLeft
-		l.say(e)
 		return
 	case !known || before.ID != now.ID:
 		e.Kind = KindState
@@ -214,19 +279,34 @@ func (l *listener) log(name string, now raft.State) {
 	default:
 		e.Kind = KindLog
 	}
+	if len(l.logs) == 0 || known && (before.ID != now.ID || now.Term < before.Term) {
+		l.leader, l.term = 0, 0 // another swarm, or an older state of this one
+	}
 	l.logs[name] = now
 	if now.Node != "" {
 		l.names[now.Node] = name
 	}
 	e.Raft = l.raft(now)
 	l.say(e)
-	var all []raft.State
-	for _, s := range l.logs {
-		all = append(all, s)
+}
+
+// elected tells who leads, once the logs of all nodes that run have been read. The
+// caller holds the lock.
+func (l *listener) elected() {
+	for _, unread := range l.unread {
+		if unread {
+			return
+		}
 	}
-	if id, term, ok := raft.Won(all); ok && (term > l.term || l.leader == 0) {
-		l.leader, l.term = id, term
-		l.say(Event{Source: SourceRaft, Kind: KindLeader, Node: l.manager(id), Raft: &Raft{Term: term}})
+	id, term, ok := raft.Won(slices.Collect(maps.Values(l.logs)))
+	if !ok || term < l.term || term == l.term && id == l.leader {
+		return
+	}
+	for name, s := range l.logs {
+		if s.ID == id {
+			l.leader, l.term = id, term
+			l.say(Event{Source: SourceRaft, Kind: KindLeader, Node: name, Raft: l.raft(s)})
+		}
 	}
 }
 
@@ -258,6 +338,9 @@ func (l *listener) change(name string, c raft.Change) {
 				l.names[c.ID] = n.Name
 			}
 		}
+	}
+	if c.Kind == raft.KindNode && c.Action == raft.ActionRemove && l.machines[l.names[c.ID]] != machine.StatusRunning {
+		delete(l.logs, l.names[c.ID]) // it takes part in no election any more
 	}
 	on := l.names[c.Node]
 	if c.Kind == raft.KindNode {

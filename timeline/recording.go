@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -31,6 +32,43 @@ func (r Recording) Add(e Event) error {
 		return err
 	}
 	return r.State.Record([]byte(trouble.Redact(string(line))), r.Mine)
+}
+
+// standby is between two attempts to become the process that records.
+const standby = 2 * time.Second
+
+// Record listens to a lab and records what happens in it, until ctx ends, which is no
+// error. While another process records the lab, it stands by.
+func Record(ctx context.Context, s *session.Session) error {
+	r := Recording{State: s.State(), Mine: true}
+	for ctx.Err() == nil {
+		end, err := r.State.StartRecording(ctx)
+		if err == nil {
+			return errors.Join(r.listen(ctx, s), end())
+		}
+		if ctx.Err() == nil && !errors.Is(err, lab.ErrRecording) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(standby):
+		}
+	}
+	return nil
+}
+
+func (r Recording) listen(ctx context.Context, s *session.Session) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var failed error
+	err := Listen(ctx, s, func(e Event) {
+		if failed == nil {
+			if failed = r.Add(e); failed != nil {
+				cancel()
+			}
+		}
+	})
+	return errors.Join(err, failed)
 }
 
 // Read tells the events since a time that are recorded, in their order. A line that

@@ -6,11 +6,10 @@ import (
 	"github.com/dcalab/dcalab/session"
 )
 
-// Steps is a Reporter that passes on what it is told, and records it where some
-// process records the lab at this moment. What it cannot record is lost: the work
-// goes on.
+// Steps is a Reporter that passes on what it is told, and records it while some
+// process records the lab. What it cannot record is lost: the work goes on.
 func Steps(s *session.Session, to session.Reporter) session.Reporter {
-	if s == nil || !s.State().Recorded() {
+	if s == nil {
 		return to
 	}
 	return steps{to, Recording{State: s.State()}}
@@ -22,6 +21,9 @@ type steps struct {
 }
 
 func (s steps) record(kind Kind, node, text string) {
+	if !s.recording.State.Recorded() {
+		return
+	}
 	_ = s.recording.Add(Event{Time: time.Now(), Source: SourceCommand, Kind: kind, Node: node, Text: text})
 }
 

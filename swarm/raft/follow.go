@@ -17,17 +17,18 @@ import (
 // from 17.06 on.
 const walFolder = "/var/lib/docker/swarm/raft/wal-v3-encrypted"
 
-// program tells what is new in the log. It is asked with a line,
+// The program tells what is new in the log. It is asked with a line,
 //
-//	INODE OFFSET
+//	INODE OFFSET WAIT
 //
-// the file that is known (-1: nothing yet) and how far it was read. It answers when
-// there is more, or another file, with a line and the bytes of records:
+// the file that is known (-1: nothing yet), how far it was read, and 1 where there is
+// nothing to say until there is more, or another file. It answers with a line and the
+// bytes of records:
 //
 //	NAME INODE OFFSET BYTES
 //
-// No file is "- 0 0 0". There may be more of it than of one answer: a record that
-// was being written is not whole, and is asked for again.
+// No file is "- 0 0 0". There may be more than one answer has. A record that is being
+// written is not whole, and is asked for again.
 var (
 	//go:embed wal.pl
 	walPerl string
@@ -38,11 +39,13 @@ var (
 const (
 	// answerMax is how much an answer has at most, but for its last record.
 	answerMax = 1 << 20
-	// tornPause is between two looks at a record that is being written, and tornLooks
-	// how many there are before the file is read anew: what was there may have been
-	// cut off by an engine that was started after a crash.
-	tornPause = 5 * time.Millisecond
-	tornLooks = 200
+	// tornPause is between two looks at a record that is being written. After
+	// tornLooks of them it is one that stays, as an engine leaves it that was cut off:
+	// it is looked at each brokenPause then, and the file is read anew now and again,
+	// since the engine cuts off and overwrites such a record when it starts.
+	tornPause   = 5 * time.Millisecond
+	brokenPause = time.Second
+	tornLooks   = 200
 )
 
 // Read gives the state of the manager on a node now: the zero State where it is none.
@@ -90,54 +93,66 @@ func follow(ctx context.Context, c *node.Conn, each func(State) (more bool)) err
 func talk(ctx context.Context, conn net.Conn, each func(State) bool) error {
 	in := bufio.NewReader(conn)
 	var r reader
-	var file, known, offset int64 = -1, -1, 0 // known is what the next question says
-	torn, told := 0, false
+	var last State            // what was told
+	told, more := false, true // once it was; whether each wants more
+	file, known, offset := int64(-1), int64(-1), int64(0)
+	torn, anew := 0, false // looks at a record that is not whole; the file is read anew
 	for {
-		if _, err := fmt.Fprintf(conn, "%d %d\n", known, offset); err != nil {
+		wait := 0
+		if told && torn == 0 {
+			wait = 1
+		}
+		if _, err := fmt.Fprintf(conn, "%d %d %d\n", known, offset, wait); err != nil {
 			return err
 		}
 		name, inode, at, data, err := answer(in)
 		if err != nil {
 			return err
 		}
-		before := r.state
-		if inode != file || at == 0 { // another one, or it is read anew
-			if inode == 0 {
-				r = reader{}
-			} else {
-				r.begin(name)
-			}
+		switch {
+		case inode == 0:
+			r = reader{}
+		case inode != file || known < 0:
+			r.begin(name)
 		}
 		file, known = inode, inode
-		more := true
 		n, err := r.read(data, func(s State) {
-			if told && more && s != before {
-				more = each(s)
-				before = s
+			if told && !anew && more && s != last {
+				last, more = s, each(s)
 			}
 		})
 		offset = at + int64(n)
+		whole := err == nil
 		switch {
-		case errors.Is(err, errTorn):
-			if torn++; torn > tornLooks {
-				torn, known, offset = 0, -1, 0
-			}
-			if err := pause(ctx, tornPause); err != nil {
-				return err
-			}
-		case err != nil:
+		case whole:
+			torn = 0
+		case !errors.Is(err, errTorn):
 			return err
 		default:
-			torn = 0
+			if n > 0 && !anew {
+				torn = 0
+			}
+			if torn++; torn%tornLooks == 0 {
+				known, offset, anew, r = -1, 0, true, reader{}
+			}
 		}
-		if !told && (torn > 0 || len(data) >= answerMax) { // it is still on its way to now
-			continue
+		if known >= 0 && len(data) < answerMax {
+			anew = false // that was all of it
 		}
-		if more && (!told || r.state != before) {
-			told, more = true, each(r.state)
+		if now := whole && (told || len(data) == 0); more && !anew && (now || torn > tornLooks) && (!told || r.state != last) {
+			last, told, more = r.state, true, each(r.state)
 		}
 		if !more {
 			return nil
+		}
+		if !whole {
+			pause := tornPause
+			if torn > tornLooks {
+				pause = brokenPause
+			}
+			if err := sleep(ctx, pause); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -156,7 +171,7 @@ func answer(in *bufio.Reader) (name string, inode, at int64, data []byte, err er
 	return name, inode, at, data, err
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -11,11 +11,13 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// HardState is what raft puts on disk before it acts on it (raft's term for it).
+// HardState is what raft keeps on disk besides the log (raft's term for it).
 type HardState struct {
-	// Term is the newest that the manager knows of. Vote is the raft id of the
-	// candidate that it voted for in this term, 0 for none. Commit is the index of
-	// the last entry that it knows to be committed.
+	// Term is the newest that the manager knows of, and Vote the raft id of the
+	// candidate that it voted for in this term, 0 for none: both are on disk before the
+	// manager acts on them. Commit is the index of an entry that it knows to be
+	// committed, as all before it are; it may know of later ones, since a commit alone
+	// is written only with the next entry or vote.
 	Term, Vote, Commit uint64
 }
 
@@ -34,10 +36,6 @@ type State struct {
 	// Last is the last entry in the log: at least Commit.
 	Last Position
 }
-
-// Lag is how many entries a manager is known to have that are not yet known to it
-// to be committed.
-func (s State) Lag() uint64 { return s.Last.Index - min(s.Last.Index, s.Commit) }
 
 // Kinds of records in the files, which are those of etcd's package wal
 // (go.etcd.io/etcd/server/wal, walpb/record.proto), below swarmkit's encryption of
@@ -63,11 +61,14 @@ type reader struct {
 	crc   uint32
 }
 
-// begin turns to the beginning of a file, whose name tells the index of its first
-// entry: 0000000000000001-00000000000003e8.wal.
+// begin turns to the beginning of a file, whose name tells which one it is of the log,
+// from 0, and the index of its first entry: 0000000000000001-00000000000003e8.wal.
 func (r *reader) begin(name string) {
 	r.crc = 0
-	_, first, _ := strings.Cut(strings.TrimSuffix(name, ".wal"), "-")
+	number, first, _ := strings.Cut(strings.TrimSuffix(name, ".wal"), "-")
+	if n, err := strconv.ParseUint(number, 16, 64); err == nil && n == 0 {
+		r.state = State{} // of another log
+	}
 	if n, err := strconv.ParseUint(first, 16, 64); err == nil && n > 0 {
 		r.state.Last.Index = max(r.state.Last.Index, n-1)
 	}
@@ -144,7 +145,11 @@ func (r *reader) record(body []byte) error {
 	switch kind {
 	case recordMetadata:
 		if id, node := f[1].number, string(f[2].bytes); id != r.state.ID || node != r.state.Node {
-			r.state = State{ID: id, Node: node, Last: Position{Index: r.state.Last.Index}}
+			begins := State{ID: id, Node: node}
+			if r.state.ID == 0 { // all that is known is the file's name
+				begins.Last = r.state.Last
+			}
+			r.state = begins
 		}
 		r.state.Address = string(f[3].bytes)
 	case recordEntry:

@@ -16,17 +16,14 @@ sub newest {
     return $n;
 }
 
-# Opens the newest file, unless it is open.
-sub look {
+# Opens the newest file, where that is not the one that is open; there may be none.
+sub other {
     my $n = newest();
-    if (!defined $n) {
-        ($file, $name, $inode) = (undef, "-", 0);
-        return;
-    }
+    return $file ? (undef, "-", 0) : () if !defined $n;
     my @s = stat("$dir/$n") or return;
     return if $s[1] == $inode;
     open(my $f, "<:raw", "$dir/$n") or return;
-    ($file, $name, $inode) = ($f, $n, (stat $f)[1]);
+    return ($f, $n, (stat $f)[1]);
 }
 
 # How many bytes of records there are at a place.
@@ -45,12 +42,22 @@ sub records {
 }
 
 while (my $line = <STDIN>) {
-    my ($known, $at) = split ' ', $line;
+    my ($known, $at, $wait) = split ' ', $line;
     for (my $round = 0; ; $round++) {
-        look() if !$file || $round % 10 == 0;
         $at = 0 if $known ne $inode;
         my $n = $file ? records($at) : 0;
-        if ($n || $known ne $inode) {
+        if ($known ne $inode || !$n && (!$file || $round % 10 == 0)) {
+            if (my @new = other()) {
+                # What was written before there was a new one goes first.
+                $n = records($at) if $file && $known eq $inode;
+                if (!$n) {
+                    ($file, $name, $inode) = @new;
+                    $at = 0;
+                    $n = $file ? records(0) : 0;
+                }
+            }
+        }
+        if ($n || $known ne $inode || !$wait) {
             sysseek($file, $at, 0) if $n;
             my ($data, $got) = ("", 0);
             while ($got < $n) {

@@ -11,24 +11,22 @@ MAX = 1 << 20
 fd, name, inode = None, "-", 0
 
 
-def look():
-    """Opens the newest file, unless it is open."""
-    global fd, name, inode
+def other():
+    """Opens the newest file, where that is not the one that is open; there may be none."""
     try:
         names = sorted(n for n in os.listdir(folder) if re.match(r"[0-9a-f]{16}-[0-9a-f]{16}\.wal$", n))
     except OSError:
         names = []
+    if not names:
+        return (None, "-", 0) if fd is not None else None
     try:
-        if names and os.stat(os.path.join(folder, names[-1])).st_ino == inode:
-            return
-        if fd is not None:
-            os.close(fd)
-        fd, name, inode = None, "-", 0
-        if names:
-            fd = os.open(os.path.join(folder, names[-1]), os.O_RDONLY)
-            name, inode = names[-1], os.fstat(fd).st_ino
+        path = os.path.join(folder, names[-1])
+        if os.stat(path).st_ino == inode:
+            return None
+        f = os.open(path, os.O_RDONLY)
+        return f, names[-1], os.fstat(f).st_ino
     except OSError:
-        pass  # it went meanwhile: at the next look
+        return None  # it went meanwhile: at the next look
 
 
 def records(at):
@@ -49,16 +47,25 @@ while True:
     line = sys.stdin.readline()
     if not line:
         break
-    known, at = (int(word) for word in line.split())
+    known, at, wait = (int(word) for word in line.split())
     round = 0
     while True:
-        if fd is None or round % 10 == 0:
-            look()
-        round += 1
         if known != inode:
             at = 0
         n = records(at) if fd is not None else 0
-        if n or known != inode:
+        if known != inode or not n and (fd is None or round % 10 == 0):
+            new = other()
+            # What was written before there was a new one goes first.
+            if new and fd is not None and known == inode:
+                n = records(at)
+            if new and not n:
+                if fd is not None:
+                    os.close(fd)
+                fd, name, inode = new
+                at = 0
+                n = records(0) if fd is not None else 0
+        round += 1
+        if n or known != inode or not wait:
             data = os.pread(fd, n, at) if n else b""
             sys.stdout.buffer.write(b"%s %d %d %d\n" % (name.encode(), inode, at, len(data)) + data)
             sys.stdout.buffer.flush()

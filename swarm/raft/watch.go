@@ -20,6 +20,9 @@ import (
 // controlSocket is where a manager's own services listen, for root.
 const controlSocket = "/var/run/docker/swarm/control.sock"
 
+// openTimeout is how long a manager may take to be connected to.
+const openTimeout = 10 * time.Second
+
 // Kind is that of an object of the cluster.
 type Kind string
 
@@ -90,23 +93,27 @@ func Watch(ctx context.Context, c *node.Conn, subscribed func(), each func(Chang
 // with a head of five bytes before each message, and its status in the trailer. The
 // manager shows a certificate of its swarm, on a socket that is root's.
 func watch(ctx context.Context, dial func(context.Context) (net.Conn, error), subscribed func(), each func(Change)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var http2 http.Protocols
 	http2.SetHTTP2(true)
 	transport := &http.Transport{
 		Protocols: &http2,
-		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			raw, err := dial(ctx)
+		DialTLSContext: func(context.Context, string, string) (net.Conn, error) {
+			opening, opened := context.WithTimeout(ctx, openTimeout)
+			defer opened()
+			raw, err := dial(opening)
 			if err != nil {
 				return nil, err
 			}
+			context.AfterFunc(ctx, func() { _ = raw.Close() })                                                                       // whatever else still uses it
 			conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12}) //nolint:gosec // who listens there is root
-			if err := conn.HandshakeContext(ctx); err != nil {
+			if err := conn.HandshakeContext(opening); err != nil {
 				_ = raw.Close()
 				return nil, err
 			}
 			return conn, nil
 		},
-		TLSHandshakeTimeout: 10 * time.Second,
 	}
 	defer transport.CloseIdleConnections()
 	body := strings.NewReader(string(frame(request())))

@@ -1,0 +1,102 @@
+package timeline
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/swarm/raft"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+func listening(told *[]string, unread ...string) *listener {
+	l := &listener{
+		tell:     func(e Event) { *told = append(*told, fmt.Sprintf("%s %s", e.Node, e.Kind)) },
+		machines: map[string]machine.Status{}, logs: map[string]raft.State{}, names: map[string]string{},
+		unread: map[string]bool{}, failed: map[string]string{},
+	}
+	for _, n := range unread {
+		l.unread[n] = true
+	}
+	return l
+}
+
+func TestWhoIsElected(t *testing.T) {
+	type told struct {
+		node string
+		log  raft.State
+	}
+	log := func(id, term, vote, last uint64) raft.State {
+		return raft.State{ID: id, HardState: raft.HardState{Term: term, Vote: vote}, Last: raft.Position{Term: last, Index: last * 10}}
+	}
+	worker := raft.State{}
+	for name, c := range map[string]struct {
+		unread []string
+		logs   []told
+		want   []string
+	}{
+		"once all have been read": {
+			[]string{"a", "b", "w"},
+			[]told{{"a", log(1, 2, 2, 2)}, {"b", log(2, 2, 2, 2)}, {"w", worker}},
+			[]string{"a state", "b state", "b leader"},
+		},
+		"not one that lost, and was read first": {
+			[]string{"a", "b", "c"},
+			[]told{{"a", log(1, 3, 1, 3)}, {"b", log(2, 3, 2, 3)}, {"c", log(3, 3, 2, 3)}},
+			[]string{"a state", "b state", "c state", "b leader"},
+		},
+		"an election": {
+			nil,
+			[]told{
+				{"a", log(1, 2, 1, 2)}, {"b", log(2, 2, 0, 2)}, {"c", log(3, 2, 0, 2)},
+				{"b", log(2, 3, 2, 2)}, {"c", log(3, 3, 2, 2)}, {"b", log(2, 3, 2, 3)}, {"c", log(3, 3, 2, 3)}, {"a", log(1, 3, 0, 3)},
+			},
+			[]string{"a state", "a leader", "b state", "c state", "b term", "c term", "b log", "c log", "b leader", "a term"},
+		},
+		"a swarm that was made anew": {
+			nil,
+			[]told{{"a", log(1, 7, 1, 7)}, {"a", worker}, {"b", log(5, 2, 5, 2)}},
+			[]string{"a state", "a leader", "a left", "b state", "b leader"},
+		},
+		"a snapshot that was restored": {
+			nil,
+			[]told{{"a", log(1, 7, 1, 7)}, {"a", log(1, 2, 1, 2)}},
+			[]string{"a state", "a leader", "a term", "a leader"},
+		},
+		"a manager that nobody knows leads": {
+			nil,
+			[]told{{"a", log(1, 2, 9, 2)}},
+			[]string{"a state"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			l := listening(&got, c.unread...)
+			for _, step := range c.logs {
+				l.log(step.node, step.log)
+			}
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestWhatWentWrongIsToldOnce(t *testing.T) {
+	var got []string
+	l := listening(&got)
+	l.since = nil // nothing here waits
+	refused := errors.New("sudo asks for a password")
+	l.wrong(SourceRaft, "a", nil)
+	l.wrong(SourceRaft, "a", &trouble.Error{ID: "connection-lost"})
+	l.wrong(SourceRaft, "a", refused)
+	l.wrong(SourceRaft, "a", refused)
+	l.wrong(SourceRaft, "b", refused)
+	l.log("a", raft.State{ID: 1, HardState: raft.HardState{Term: 2}})
+	l.wrong(SourceRaft, "a", refused)
+	if want := []string{"a failed", "b failed", "a state", "a failed"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
