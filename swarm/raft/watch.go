@@ -91,15 +91,17 @@ func Watch(ctx context.Context, c *node.Conn, subscribed func(), each func(Chang
 
 // watch is a call of swarmkit's Watch (api/watch.proto) in gRPC, which is HTTP/2
 // with a head of five bytes before each message, and its status in the trailer. The
-// manager shows a certificate of its swarm, on a socket that is root's.
+// manager shows a certificate of its swarm, on a socket that is root's. One that was
+// promoted no longer offers HTTP/2 by ALPN (its certificate is another one), and speaks
+// nothing else.
 func watch(ctx context.Context, dial func(context.Context) (net.Conn, error), subscribed func(), each func(Change)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var http2 http.Protocols
-	http2.SetHTTP2(true)
+	http2.SetUnencryptedHTTP2(true) // on what DialContext gives, whatever TLS agrees on
 	transport := &http.Transport{
 		Protocols: &http2,
-		DialTLSContext: func(context.Context, string, string) (net.Conn, error) {
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
 			opening, opened := context.WithTimeout(ctx, openTimeout)
 			defer opened()
 			raw, err := dial(opening)
@@ -117,7 +119,7 @@ func watch(ctx context.Context, dial func(context.Context) (net.Conn, error), su
 	}
 	defer transport.CloseIdleConnections()
 	body := strings.NewReader(string(frame(request())))
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://swarm/docker.swarmkit.v1.Watch/Watch", body)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://swarm/docker.swarmkit.v1.Watch/Watch", body)
 	if err != nil {
 		return err
 	}
