@@ -60,7 +60,7 @@ test-long: ## make test with all scenarios, each under the race detector, more r
 lint: ## The linters, of which go vet is one; also holds the arrows between packages
 	$(LINT) run ./...
 	cd tools/site && go tool -modfile=../go.mod golangci-lint run ./...
-	shellcheck scripts/* node/*.sh provision/scripts/*.sh machine/vagrant/*.sh machine/vagrant/testdata/fake-vagrant bench/testdata/*.sh release/testdata/*.sh .ci/run
+	shellcheck scripts/* fault/*.sh node/*.sh provision/scripts/*.sh machine/vagrant/*.sh machine/vagrant/testdata/fake-vagrant bench/testdata/*.sh release/testdata/*.sh .ci/run
 	$(RELEASE) actionlint
 
 # What needs root is compiled as the user and only run as root, so that the

@@ -36,6 +36,9 @@ func (c completer) flags(root *cobra.Command) {
 		"shell":    fixed(dockercontext.Shells()...),
 		"lines":    fixed("all"),
 		"timeout":  fixed("30s", "2m", "5m"),
+		"for":      fixed("30s", "2m", "10m"),
+		"one-way":  fixed("in", "out"),
+		"to":       c.nodes,
 		"node":     c.nodes, "take-over": c.nodes,
 		"bundle": files, "ssh-config": files, "binary": files,
 	}

@@ -16,7 +16,11 @@ import (
 
 // operator makes the operations on the lab.
 func (s *session) operator() lifecycle.Operator {
-	return lifecycle.Operator{Session: s.Session, Explain: s.app.explains()}
+	o := lifecycle.Operator{Session: s.Session, Explain: s.app.explains()}
+	if !s.app.read { // labs.yaml came through a pipe: no other process can read it
+		o.HealLater = s.healLater
+	}
+	return o
 }
 
 // operation makes c a command that does one operation on a lab. open gives the

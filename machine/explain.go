@@ -26,6 +26,7 @@ const (
 	ActUp      Act = "up"
 	ActStart   Act = "start"
 	ActHalt    Act = "halt"
+	ActKill    Act = "kill"
 	ActDestroy Act = "destroy"
 	ActStatus  Act = "status"
 	ActSave    Act = "save snapshot"

@@ -85,6 +85,12 @@ func NotCreated(node string) error {
 	}
 }
 
+// Killer is a Driver that can cut the power of machines: what runs there ends at
+// once, and not in order. Disks are kept, and Start boots them.
+type Killer interface {
+	Kill(ctx context.Context, o Observer, nodes ...string) error
+}
+
 // Limited is a Driver that can name what nodes on this machine will not be
 // able to do, so that nobody is surprised later ("no ip_vs: published ports answer
 // only on the node that runs the task"), and what their presence means for this

@@ -27,6 +27,7 @@ const (
 	SourceSwarm   Source = "swarm"   // what a manager applied
 	SourceMachine Source = "machine" // the driver
 	SourceCommand Source = "command" // a command of dcalab's
+	SourceFault   Source = "fault"   // the lab's list of faults
 )
 
 // Kind is what sort of event it is.
@@ -41,6 +42,8 @@ const (
 	KindLeft    Kind = "left"    // raft: the node is no manager any more
 	KindChange  Kind = "change"  // swarm: an object was created, updated, removed
 	KindMachine Kind = "machine" // machine: its status
+	KindBroken  Kind = "broken"  // fault: it is there
+	KindHealed  Kind = "healed"  // fault: it was undone, or its time is over
 	KindStep    Kind = "step"    // command: something is begun
 	KindDone    Kind = "done"    // command: it is done
 	KindFailed  Kind = "failed"  // command: it has failed; raft: the log cannot be read
@@ -61,6 +64,8 @@ type Event struct {
 	Raft *Raft `json:"raft,omitempty"`
 	// Change is of the source swarm. Each manager tells it when it applies it.
 	Change *Change `json:"change,omitempty"`
+	// Fault is its id, of the source fault.
+	Fault string `json:"fault,omitempty"`
 	// Machine is the status of the node's machine.
 	Machine machine.Status `json:"machine,omitempty"`
 }
@@ -92,6 +97,10 @@ func (e Event) Words() string {
 		return fmt.Sprintf("machine %s: %s", e.Machine, e.Text)
 	case e.Kind == KindMachine:
 		return "machine " + string(e.Machine)
+	case e.Kind == KindBroken:
+		return e.Fault + " broken: " + e.Text
+	case e.Kind == KindHealed:
+		return e.Fault + " healed: " + e.Text
 	case e.Kind == KindLeft:
 		return "not a manager any more"
 	case e.Kind == KindLeader && e.Raft != nil:

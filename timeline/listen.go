@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dcalab/dcalab/fault"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/session"
@@ -64,6 +65,7 @@ type listener struct {
 	mu       sync.Mutex // of what follows, and of tell
 	tell     func(Event)
 	machines map[string]machine.Status
+	faults   map[string]string     // what each is, by its id
 	unknown  string                // why the machines' status is not known
 	logs     map[string]raft.State // by node
 	names    map[string]string     // of nodes, by their ids in the swarm
@@ -105,6 +107,7 @@ func (l *listener) look(ctx context.Context) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.lookAtFaults()
 	if err != nil {
 		if l.unknown != err.Error() {
 			l.unknown = err.Error()
@@ -138,6 +141,31 @@ func (l *listener) look(ctx context.Context) {
 			})
 		}
 	}
+}
+
+// lookAtFaults tells which faults have come, and which are over. The caller holds the
+// lock.
+func (l *listener) lookAtFaults() {
+	j, err := fault.ReadJournal(l.session.State())
+	if err != nil {
+		return // whoever changes it says so
+	}
+	now := map[string]string{}
+	for _, f := range j.Now(time.Now()) {
+		if !f.Active {
+			continue
+		}
+		now[f.ID] = f.Words()
+		if l.faults[f.ID] == "" {
+			l.say(Event{Source: SourceFault, Kind: KindBroken, Fault: f.ID, Text: now[f.ID]})
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(l.faults)) {
+		if now[id] == "" {
+			l.say(Event{Source: SourceFault, Kind: KindHealed, Fault: id, Text: l.faults[id]})
+		}
+	}
+	l.faults = now
 }
 
 // wrong tells why a node is not heard, each reason once until it is heard again. The

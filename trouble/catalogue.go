@@ -293,6 +293,16 @@ func Catalogue() []Topic {
 			{"ssh-config-path", "The folder's name cannot be written in ssh's configuration",
 				"ssh gives * ? [ ] \" \\ % and $ in such a name a meaning of its own. A lab cannot be made where a name holds \" or \\, nor its context where it holds any of them."},
 		}},
+		{Title: "Faults", Entries: []Entry{
+			{"fault-meaningless", "Nothing in the lab is meant by that fault now",
+				"Words such as leader stand for nodes as they are now: without a leader there is none. A partition needs two sides."},
+			{"fault-not-applied", "A node could not be broken",
+				"What had been begun on the other nodes was undone. A chain of iptables with the fault's name that dcalab did not make is left alone."},
+			{"unknown-fault", "The lab has had no fault of that id",
+				"Ids are f1, f2 and so on, in the order in which faults were made."},
+			{"faults-unreadable", "The list of the lab's faults cannot be read",
+				"Faults heal by themselves all the same: each node knows its own, with its end."},
+		}},
 		{Title: "Snapshots", Entries: []Entry{
 			{"unknown-snapshot", "There is no snapshot of that name",
 				"Snapshots belong to a lab and go with it when it is destroyed."},

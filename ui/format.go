@@ -313,6 +313,8 @@ func fields(t reflect.Type, prefix string) []string {
 		key, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
 		nested := t.Field(i).Type
 		switch {
+		case t.Field(i).Anonymous:
+			out = append(out, fields(nested, prefix)...)
 		case key == "" || key == "-":
 		case nested.Kind() == reflect.Struct && len(fields(nested, "")) > 0:
 			out = append(out, fields(nested, prefix+key+".")...)

@@ -127,10 +127,13 @@ func (a *agent) callMore(ctx context.Context, driver machine.Driver, o machine.O
 	snapshots, _ := driver.(machine.Snapshotter)
 	room, _ := driver.(machine.SnapshotRoom)
 	exporter, _ := driver.(machine.SnapshotExporter)
-	if limited == nil || examiner == nil || orphans == nil || snapshots == nil || room == nil || exporter == nil {
+	killer, _ := driver.(machine.Killer)
+	if killer == nil || limited == nil || examiner == nil || orphans == nil || snapshots == nil || room == nil || exporter == nil {
 		return res, errors.ErrUnsupported
 	}
 	switch req.Method {
+	case methodKill:
+		err = killer.Kill(ctx, o, req.Nodes...)
 	case methodLimits:
 		res.Limits = slices.DeleteFunc(limited.Limits(ctx), func(l string) bool { return l == sandbox.RootIsRoot }) // said of Docker's host
 	case methodExamine:

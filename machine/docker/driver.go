@@ -126,6 +126,15 @@ func (d *Driver) Start(ctx context.Context, o machine.Observer, nodes ...string)
 
 // Halt powers nodes off in order.
 func (d *Driver) Halt(ctx context.Context, o machine.Observer, nodes ...string) error {
+	return d.off(ctx, o, methodHalt, nodes)
+}
+
+// Kill ends all processes of nodes at once.
+func (d *Driver) Kill(ctx context.Context, o machine.Observer, nodes ...string) error {
+	return d.off(ctx, o, methodKill, nodes)
+}
+
+func (d *Driver) off(ctx context.Context, o machine.Observer, how method, nodes []string) error {
 	if _, err := d.cfg.Lab.Pick(nodes); err != nil {
 		return err
 	}
@@ -133,7 +142,7 @@ func (d *Driver) Halt(ctx context.Context, o machine.Observer, nodes ...string) 
 	if err != nil || state != stateRunning {
 		return err
 	}
-	_, err = d.do(ctx, o, request{Method: methodHalt, Nodes: nodes})
+	_, err = d.do(ctx, o, request{Method: how, Nodes: nodes})
 	return err
 }
 

@@ -27,6 +27,7 @@ const (
 	methodUp        method = "up"
 	methodStart     method = "start"
 	methodHalt      method = "halt"
+	methodKill      method = "kill"
 	methodDestroy   method = "destroy"
 	methodStatus    method = "status"
 	methodOrphans   method = "orphans"

@@ -69,6 +69,7 @@ func Run(t *testing.T, s Setup) {
 	t.Run("two drivers see the same truth", c.twoDrivers)
 	t.Run("a driver is what its traits say", c.traits)
 	t.Run("halt keeps the disk, start brings the node back", c.haltStart)
+	t.Run("kill cuts the power, start brings the node back", c.kill)
 	t.Run("up after a halt that was cut short", c.haltCancelled)
 	t.Run("destroy of one node leaves the others", c.destroyOne)
 	t.Run("up that was cut short is finished by the next", c.upCancelled)

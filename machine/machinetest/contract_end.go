@@ -12,6 +12,36 @@ import (
 	"github.com/dcalab/dcalab/machine"
 )
 
+// kill cuts the power of a node; what was on the disk comes back with it.
+func (c *contract) kill(t *testing.T) {
+	d := c.up(t)
+	killer, ok := d.(machine.Killer)
+	if !ok {
+		t.Skip("this driver cannot cut the power")
+	}
+	ctx := c.context(t)
+	name := c.first()
+	life, spared := c.life(t, d, name), c.life(t, d, c.second())
+	c.sh(t, d, name, "echo kept >~/kept; sync")
+	for range 2 { // the second time there is nothing to kill
+		if err := killer.Kill(ctx, machine.Observer{}, name); err != nil {
+			t.Fatal(err)
+		}
+		c.wantStatus(t, d, machine.StatusRunning, name, machine.StatusHalted)
+	}
+	var r readiness
+	if err := d.Start(ctx, r.observer(), name); err != nil {
+		t.Fatal(err)
+	}
+	r.want(t, name)
+	if got := c.sh(t, d, name, "cat ~/kept"); got != "kept" {
+		t.Errorf("what was written before reads %q", got)
+	}
+	if c.life(t, d, name) == life || c.life(t, d, c.second()) != spared {
+		t.Error("another node than " + name + " was killed")
+	}
+}
+
 func (c *contract) haltStart(t *testing.T) {
 	d := c.up(t)
 	ctx := c.context(t)

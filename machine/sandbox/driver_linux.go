@@ -35,6 +35,7 @@ type Driver struct {
 
 var (
 	_ machine.Driver       = (*Driver)(nil)
+	_ machine.Killer       = (*Driver)(nil)
 	_ machine.Limited      = (*Driver)(nil)
 	_ machine.Examiner     = (*Driver)(nil)
 	_ machine.Snapshotter  = (*Driver)(nil)
@@ -248,6 +249,22 @@ func (d *Driver) ready(ctx context.Context, o machine.Observer, n lab.Node, pid 
 
 // Halt stops the engine and sshd of the nodes and then the nodes.
 func (d *Driver) Halt(ctx context.Context, o machine.Observer, names ...string) error {
+	return d.off(ctx, names, func(ctx context.Context, name string, pid int) error {
+		o.Begin(name, "stopping")
+		return d.nodes.halt(ctx, name, pid)
+	})
+}
+
+// Kill ends all processes of the nodes at once.
+func (d *Driver) Kill(ctx context.Context, o machine.Observer, names ...string) error {
+	return d.off(ctx, names, func(ctx context.Context, name string, _ int) error {
+		o.Begin(name, "cutting its power")
+		return d.nodes.sweep(ctx, name)
+	})
+}
+
+// off ends those of the nodes that run.
+func (d *Driver) off(ctx context.Context, names []string, end func(ctx context.Context, name string, pid int) error) error {
 	nodes, err := d.cfg.Lab.Pick(names)
 	if err != nil {
 		return err
@@ -261,14 +278,9 @@ func (d *Driver) Halt(ctx context.Context, o machine.Observer, names ...string) 
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, n := range nodes {
-		pid, ok := alive[n.Name]
-		if !ok {
-			continue
+		if pid, ok := alive[n.Name]; ok {
+			g.Go(func() error { return end(ctx, n.Name, pid) })
 		}
-		g.Go(func() error {
-			o.Begin(n.Name, "stopping")
-			return d.nodes.halt(ctx, n.Name, pid)
-		})
 	}
 	return g.Wait()
 }

@@ -31,6 +31,8 @@ func (d *Driver) Explain(deed machine.Deed) runbook.Runbook {
 		add("up " + which)
 	case machine.ActHalt:
 		add("halt " + which)
+	case machine.ActKill:
+		add("halt --force " + which)
 	case machine.ActDestroy:
 		add("destroy --force " + which)
 	case machine.ActStatus:

@@ -201,6 +201,15 @@ func (d *Driver) arriving(ctx context.Context, a *arrivals, args ...string) (out
 
 // Halt powers nodes off in order and keeps their disks.
 func (d *Driver) Halt(ctx context.Context, o machine.Observer, names ...string) error {
+	return d.off(ctx, o, names, "halt")
+}
+
+// Kill cuts the power of nodes.
+func (d *Driver) Kill(ctx context.Context, o machine.Observer, names ...string) error {
+	return d.off(ctx, o, names, "halt", "--force")
+}
+
+func (d *Driver) off(ctx context.Context, o machine.Observer, names []string, args ...string) error {
 	nodes, err := d.cfg.Lab.Pick(names)
 	if err != nil {
 		return err
@@ -223,7 +232,7 @@ func (d *Driver) Halt(ctx context.Context, o machine.Observer, names ...string) 
 			return err
 		}
 	}
-	return d.vagrant.do(ctx, o, append([]string{"halt"}, there...)...)
+	return d.vagrant.do(ctx, o, slices.Concat(args, there)...)
 }
 
 // Destroy removes nodes and everything that belongs to them. With none named,

@@ -42,6 +42,8 @@ func (d *Driver) Explain(deed machine.Deed) runbook.Runbook {
 		}
 	case machine.ActHalt:
 		here(named("halt"), "powers off in order, keeps the disks")
+	case machine.ActKill:
+		here(named("halt", "--force"), "cuts the power")
 	case machine.ActDestroy:
 		here(named("destroy", "--force"), "removes the machines and their disks")
 		if whole {

@@ -13,7 +13,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/dcalab/dcalab/fault"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/drivers"
@@ -127,9 +129,23 @@ func Examine(ctx context.Context, set session.Settings) (*Diagnosis, error) {
 		d.add(examiner.Examine(ctx)...)
 	}
 	if s.Created() {
+		d.add(checkFaults(s, time.Now()))
 		d.add(checkSwarm(ctx, s)...)
 	}
 	return d, ctx.Err()
+}
+
+// checkFaults looks for what was broken on purpose.
+func checkFaults(s *session.Session, now time.Time) machine.Check {
+	c := machine.Check{ID: "faults", What: "faults"}
+	j, err := fault.ReadJournal(s.State())
+	if err != nil {
+		return c.Unknown(err.Error(), advise(err)...)
+	}
+	if there := j.Now(now); len(there) > 0 {
+		return c.Warning("broken by dcalab break: "+strings.Join(fault.Explained(there), "; "), machine.Advise("dcalab heal --all"))
+	}
+	return c.OK("nothing is broken by dcalab break")
 }
 
 func checkLabs(c machine.Check, file *lab.File) machine.Check {

@@ -49,12 +49,25 @@ func (h halt) typed(running []string) runbook.Runbook {
 	return h.ExplainMachines(machine.Deed{Act: machine.ActHalt, Nodes: running})
 }
 
+// powerOff halts machines; none named means all of the lab. What was broken on them
+// is not any more.
+func (o Operator) powerOff(ctx context.Context, tell session.Reporter, nodes ...string) error {
+	if len(nodes) == 0 {
+		nodes = o.Lab().NodeNames()
+	}
+	o.thaw(ctx, tell, nodes)
+	if err := o.Driver().Halt(ctx, machine.Observer{Step: tell.Step}, nodes...); err != nil {
+		return err
+	}
+	return o.faultsOff(nodes...)
+}
+
 func (h halt) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
 	before, err := h.look(ctx, tell, true)
 	if err != nil {
 		return Outcome{}, err
 	}
-	if err := h.Driver().Halt(ctx, machine.Observer{Step: tell.Step}, lab.Names(h.nodes)...); err != nil {
+	if err := h.powerOff(ctx, tell, lab.Names(h.nodes)...); err != nil {
 		return Outcome{}, err
 	}
 	for _, n := range h.nodes {

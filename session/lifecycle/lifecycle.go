@@ -84,6 +84,10 @@ type Operator struct {
 	// Explain: the outcome's runbook is needed. Without it, what only the runbook
 	// would tell is not asked for.
 	Explain bool
+	// HealLater starts a process that heals a fault when its time is over, which
+	// the lab's list of faults tells: for what no node can end by itself. Where it is
+	// nil, such a fault has no end.
+	HealLater func(fault string) error
 }
 
 // NeedsRoot tells it of what makes, starts, halts and removes machines.

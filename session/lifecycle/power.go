@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dcalab/dcalab/fault"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
@@ -253,6 +254,7 @@ func (o starter) boot(ctx context.Context, tell session.Reporter, nodes []lab.No
 	if act == machine.ActStart {
 		run = o.Driver().Start
 	}
+	o.warnFaults(tell)
 	b := booted{works: map[string]provision.Work{}}
 	var mu sync.Mutex
 	var failed []error
@@ -287,6 +289,11 @@ func (o starter) boot(ctx context.Context, tell session.Reporter, nodes []lab.No
 	}
 	if ctx.Err() != nil {
 		return b, o.interrupted(ctx, nodes)
+	}
+	if err == nil {
+		if unwritten := o.journal(func(j *fault.Journal) { j.On(lab.Names(nodes)...) }); unwritten != nil {
+			tell.Warn(trouble.OneLine(unwritten))
+		}
 	}
 	// It is for plain ssh alone: nothing of what comes next needs it.
 	if unwritten := o.WriteSSHConfig(ctx, reached); unwritten != nil {

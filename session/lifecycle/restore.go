@@ -136,7 +136,7 @@ func (r restore) Run(ctx context.Context, tell session.Reporter) (Outcome, error
 	again := "to continue, run the same command: dcalab snapshot restore " + r.name
 	ran := preHaltState{ran: running}
 	holder := r.keyHolder(ctx, running)
-	if err := r.Driver().Halt(ctx, machine.Observer{Step: tell.Step}); err != nil {
+	if err := r.powerOff(ctx, tell); err != nil {
 		if ctx.Err() != nil {
 			return Outcome{}, cut(ctx, err, "nothing was restored; machines are halted", again)
 		}

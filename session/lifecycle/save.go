@@ -115,7 +115,7 @@ func (s save) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
 	}
 	// From here on Ctrl-C leaves machines halted.
 	const start = "start the machines that it halted: dcalab start"
-	saved := s.Driver().Halt(ctx, machine.Observer{Step: tell.Step})
+	saved := s.powerOff(ctx, tell)
 	if saved == nil {
 		saved = keeper.SaveSnapshot(ctx, machine.Observer{Step: tell.Step}, s.name)
 	}

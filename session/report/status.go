@@ -29,6 +29,8 @@ type Status struct {
 	// Services and Ports that they publish; none where the swarm cannot be asked.
 	Services []Service `json:"services" yaml:"services"`
 	Ports    []Port    `json:"ports" yaml:"ports"`
+	// Faults of dcalab break that there are, as the lab's list has them.
+	Faults []Fault `json:"faults" yaml:"faults"`
 	// Ailments are what is wrong with the swarm, or soon will be.
 	Ailments []swarm.Problem `json:"ailments" yaml:"ailments"`
 	Warnings []string        `json:"warnings" yaml:"warnings"`
@@ -139,6 +141,13 @@ func statusOf(ctx context.Context, s *session.Session, v swarm.View, machines ma
 	r := Status{
 		Lab: s.Lab().Name, Driver: s.Driver().Name(), Quorum: v.Quorum, View: v,
 		Nodes: []Node{}, Services: []Service{}, Ports: []Port{}, Ailments: []swarm.Problem{}, Warnings: []string{},
+	}
+	var err error
+	if r.Faults, err = known(s, time.Now()); err != nil {
+		return r, err
+	}
+	for i, f := range r.Faults {
+		r.Faults[i].Advice = o.advise("dcalab heal " + f.ID)
 	}
 	for _, n := range v.Nodes {
 		nr := Node{

@@ -63,10 +63,13 @@ func title(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// Notices are what is wrong with nodes, and the warnings. That there is no
+// Notices are faults, what is wrong with nodes, and the warnings. That there is no
 // leader, QuorumLine says for all of them.
 func (r Status) Notices() []string {
 	var out []string
+	for _, f := range r.Faults {
+		out = append(out, f.Notice())
+	}
 	for _, n := range r.Nodes {
 		why := strings.TrimPrefix(n.Error, n.Name+": ")
 		switch {

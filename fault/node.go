@@ -1,0 +1,163 @@
+package fault
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/runbook"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+//go:embed node.sh
+var nodeText string
+
+// script works on a node's faults. Stopping an engine takes as long as its
+// containers may, 10 s each, at once.
+func script() node.Script {
+	return node.Script{Name: "node.sh", Text: nodeText, Within: 2 * time.Minute}
+}
+
+// lines are those of iptables-restore for one node, in a chain of the fault's own.
+func (f Fault) lines(l *lab.Lab, at string) []string {
+	var out []string
+	for _, r := range f.Rules(l)[at] {
+		for _, match := range r.matches() {
+			out = append(out, "-A "+f.chain()+" "+match)
+		}
+	}
+	return out
+}
+
+// chain is the fault's own, in the table raw.
+func (f Fault) chain() string { return "DCALAB-" + f.ID }
+
+// Apply breaks one node, and returns once it was seen broken there. With an error
+// nothing is left. It is the same fault, with another end, where it is there already.
+func (f Fault) Apply(ctx context.Context, l *lab.Lab, c *node.Conn, now time.Time) error {
+	kind, rules := string(f.Kind), []byte(nil)
+	if f.Network() {
+		kind, rules = "net", []byte(strings.Join(f.lines(l, c.Name()), "\n")+"\n")
+	}
+	seconds := 0
+	if f.Ends != nil {
+		seconds = max(1, int(f.Ends.Sub(now).Seconds()+0.5))
+	}
+	_, err := c.Root(ctx, script(), rules, "apply", f.ID, strconv.Itoa(seconds), kind, nodeText)
+	var failed *node.RunError
+	if errors.As(err, &failed) {
+		failed.Command = "node.sh apply " + f.ID
+		return &trouble.Error{
+			ID: "fault-not-applied", Where: c.Name(), What: "apply " + f.Words(), Why: strings.TrimSpace(failed.Stderr), Err: err,
+			Next: []string{"nothing of it is left on this node; what is there: dcalab break list"},
+		}
+	}
+	return err
+}
+
+// Heal heals faults on one node: all that there are, where none is named. One that
+// is not there is healed.
+func Heal(ctx context.Context, c *node.Conn, ids ...string) error {
+	_, err := c.Root(ctx, script(), nil, append([]string{"heal"}, ids...)...)
+	return err
+}
+
+// Found is a fault that was found on a node.
+type Found struct {
+	ID string
+	// Left is how long it stays; negative for one that does not end by itself.
+	Left time.Duration
+	// Applied: what it does to the node is still there.
+	Applied bool
+}
+
+// Find tells which faults are on a node.
+func Find(ctx context.Context, c *node.Conn) ([]Found, error) {
+	text, err := c.Root(ctx, script(), nil, "list")
+	if err != nil {
+		return nil, err
+	}
+	return parseFound(text)
+}
+
+func parseFound(text string) ([]Found, error) {
+	var out []Found
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) != 4 {
+			return nil, fmt.Errorf("a node told of a fault in words that are not understood: %q", line)
+		}
+		f := Found{ID: words[0], Left: -1, Applied: words[3] == "applied"}
+		if words[2] != "-" {
+			seconds, err := strconv.ParseInt(words[2], 10, 32)
+			if err != nil {
+				return nil, fmt.Errorf("a node told of a fault in words that are not understood: %q", line)
+			}
+			f.Left = max(0, time.Duration(seconds)*time.Second)
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// Typed is what a person types on the nodes for the same, without an end. systemd
+// tells whether their services are its.
+func (f Fault) Typed(l *lab.Lab, systemd bool) runbook.Runbook {
+	var out runbook.Runbook
+	for _, at := range f.On(l) {
+		add := func(why string, words ...string) {
+			out = append(out, runbook.Command{Node: at, Text: runbook.Line(slices.Concat([]string{"sudo"}, words)...), Why: why})
+		}
+		switch f.Kind {
+		case Partition, Isolate, Bridge, Block, Loss:
+			add("a chain of its own, so that it can be undone", "iptables", "-t", "raw", "-N", f.chain())
+			for _, line := range f.lines(l, at) {
+				add("", append([]string{"iptables", "-t", "raw"}, strings.Fields(line)...)...)
+			}
+			add("before anything else is done with packets that arrive", "iptables", "-t", "raw", "-I", "PREROUTING", "-j", f.chain())
+		case Freeze:
+			add("it stops where it is; its containers run on", "pkill", "-STOP", "-x", "dockerd")
+		case StopEngine:
+			if systemd {
+				add("", "systemctl", "stop", "docker.socket", "docker.service")
+			} else {
+				add("", "service", "docker", "stop")
+			}
+		case Kill:
+		}
+	}
+	return out
+}
+
+// TypedHeal is what a person types on the nodes to undo it.
+func (f Fault) TypedHeal(l *lab.Lab, systemd bool) runbook.Runbook {
+	var out runbook.Runbook
+	for _, at := range f.On(l) {
+		add := func(words ...string) {
+			out = append(out, runbook.Command{Node: at, Text: runbook.Line(slices.Concat([]string{"sudo"}, words)...)})
+		}
+		switch f.Kind {
+		case Partition, Isolate, Bridge, Block, Loss:
+			add("iptables", "-t", "raw", "-D", "PREROUTING", "-j", f.chain())
+			add("iptables", "-t", "raw", "-F", f.chain())
+			add("iptables", "-t", "raw", "-X", f.chain())
+		case Freeze:
+			add("pkill", "-CONT", "-x", "dockerd")
+		case StopEngine:
+			if systemd {
+				add("systemctl", "start", "docker.socket", "docker.service")
+			} else {
+				add("service", "docker", "start")
+			}
+		case Kill:
+		}
+	}
+	return out
+}

@@ -1,0 +1,129 @@
+package fault
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Request is a fault as it is asked for: nodes are names, or words such as leader.
+type Request struct {
+	Kind Kind
+	// Targets are the sides of a partition, or the node of a bridge and then sides;
+	// else one list of nodes.
+	Targets [][]string
+	To      []string
+	OneWay  Direction
+	Ports   []uint16
+	Percent float64
+	// For is how long it lasts; 0 means that it does not end by itself.
+	For time.Duration
+	// Seed of what is drawn by lot; 0 draws a seed.
+	Seed uint64
+	// Asked is what was typed.
+	Asked string
+}
+
+// Kinds are all of them.
+func Kinds() []Kind {
+	return []Kind{Partition, Isolate, Bridge, Block, Loss, Kill, Freeze, StopEngine}
+}
+
+// Words that stand for nodes.
+const (
+	wordLeader   = "leader"
+	wordFollower = "follower"
+	wordManagers = "managers"
+	wordWorkers  = "workers"
+	wordMinority = "minority"
+	wordMajority = "majority"
+	wordRandom   = "random"
+)
+
+// NodeWords are the words that stand for nodes, where no node has that name.
+func NodeWords() []string {
+	return []string{wordLeader, wordFollower, wordManagers, wordWorkers, wordMinority, wordMajority, wordRandom}
+}
+
+// SyntaxError is a request that cannot be understood.
+type SyntaxError struct{ Why string }
+
+func (e *SyntaxError) Error() string { return e.Why }
+
+// Parse reads a fault as it is typed: its kind, and what that takes.
+func Parse(args []string) (Request, error) {
+	wrong := func(format string, a ...any) error { return &SyntaxError{fmt.Sprintf(format, a...)} }
+	if len(args) == 0 || !slices.Contains(Kinds(), Kind(args[0])) {
+		return Request{}, wrong("%q is no kind of fault", strings.Join(args[:min(1, len(args))], ""))
+	}
+	r := Request{Kind: Kind(args[0]), For: DefaultFor, Asked: strings.Join(args, " ")}
+	rest := args[1:]
+	switch r.Kind {
+	case Loss:
+		if len(rest) == 0 {
+			return Request{}, wrong("loss of how many packets?")
+		}
+		percent, err := strconv.ParseFloat(strings.TrimSuffix(rest[0], "%"), 64)
+		if err != nil || !strings.HasSuffix(rest[0], "%") {
+			return Request{}, wrong("%q is no share of packets: write 20%%", rest[0])
+		}
+		if !(percent > 0 && percent <= 100) {
+			return Request{}, wrong("%s of the packets cannot be lost: more than 0%%, and at most 100%%", rest[0])
+		}
+		r.Percent, rest = percent, rest[1:]
+	case Block:
+		if len(rest) != 2 {
+			return Request{}, wrong("block takes one node, or several joined by commas, and ports joined by commas, or any")
+		}
+		if rest[1] != "any" {
+			for word := range strings.SplitSeq(rest[1], ",") {
+				port, err := strconv.ParseUint(word, 10, 16)
+				if err != nil || port == 0 {
+					return Request{}, wrong("%q is no port: 1 to 65535, joined by commas, or any", word)
+				}
+				if port == 22 {
+					return Request{}, wrong("port 22 is the way in: dcalab would cut off itself")
+				}
+				r.Ports = append(r.Ports, uint16(port))
+			}
+			slices.Sort(r.Ports)
+			r.Ports = slices.Compact(r.Ports)
+		}
+		rest = rest[:1]
+	case Bridge:
+		if len(rest) == 2 {
+			return Request{}, wrong("a bridge has two sides, or none is named")
+		}
+		if len(rest) > 3 {
+			return Request{}, wrong("a bridge has two sides, and not %d", len(rest)-1)
+		}
+	case Partition, Isolate, Kill, Freeze, StopEngine:
+	}
+	if len(rest) == 0 {
+		return Request{}, wrong("%s of what?", r.Kind)
+	}
+	for _, arg := range rest {
+		side := strings.Split(arg, ",")
+		if slices.Contains(side, "") {
+			return Request{}, wrong("%q names a node that has no name", arg)
+		}
+		r.Targets = append(r.Targets, side)
+	}
+	if r.Kind != Partition && r.Kind != Bridge {
+		r.Targets = [][]string{slices.Concat(r.Targets...)}
+	}
+	return r, nil
+}
+
+// Check refuses what no fault can have.
+func (r Request) Check() error {
+	switch {
+	case r.OneWay != Both && r.OneWay != In && r.OneWay != Out:
+		return &SyntaxError{fmt.Sprintf("--one-way is in or out, and not %q", r.OneWay)}
+	case r.For < 0 || r.For > 0 && r.For < time.Second:
+		return &SyntaxError{"a fault lasts a second at least, and with --for 0 until it is healed"}
+	}
+	return nil
+}

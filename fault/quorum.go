@@ -1,0 +1,104 @@
+package fault
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// Cost is what faults do to the swarm's quorum.
+type Cost struct {
+	// Managers take part in raft; Majority of them is needed.
+	Managers, Majority int
+	// Connected is how many managers the best connected one reaches, with itself,
+	// before and with the fault.
+	Before, Connected int
+	// Leader is the one that no longer reaches a majority; empty where it still does,
+	// or there was none.
+	Leader string
+}
+
+// Lost tells whether the quorum is there before, and no longer with the fault.
+func (c Cost) Lost() bool { return c.Before >= c.Majority && c.Connected < c.Majority }
+
+// Words say what is lost, in a sentence; empty where nothing is.
+func (c Cost) Words() string {
+	switch {
+	case c.Lost():
+		return fmt.Sprintf("the quorum will be lost: at most %d of %s stay connected, and the majority is %d; services run on, and nothing can be changed",
+			c.Connected, trouble.Count(c.Managers, "manager"), c.Majority)
+	case c.Leader != "":
+		return fmt.Sprintf("the leader %s is cut off from the majority: the others elect a new one, which takes 10 to 20 s", c.Leader)
+	}
+	return ""
+}
+
+// Quorum tells what a fault costs, beside those that there are already. Nodes that
+// do not answer now count as down.
+func Quorum(l *lab.Lab, v swarm.View, have []Fault, f Fault) Cost {
+	managers := managersOf(l, v)
+	down := map[string]bool{}
+	for _, n := range v.Nodes {
+		down[n.Name] = !n.State.Answered()
+	}
+	before := connected(l, managers, down, have)
+	c := Cost{Managers: len(managers), Majority: swarm.Majority(len(managers))}
+	for _, n := range before {
+		c.Before = max(c.Before, n)
+	}
+	reach := connected(l, managers, down, append(slices.Clone(have), f))
+	for _, n := range reach {
+		c.Connected = max(c.Connected, n)
+	}
+	if leader := v.Leader; slices.Contains(managers, leader) && before[leader] >= c.Majority && reach[leader] < c.Majority {
+		c.Leader = leader
+	}
+	return c
+}
+
+// connected counts, for each manager that is up, those that it exchanges messages
+// with, and itself.
+func connected(l *lab.Lab, managers []string, down map[string]bool, faults []Fault) map[string]int {
+	off := map[string]bool{}
+	deaf := map[string]bool{} // "at from"
+	for _, f := range faults {
+		if !f.Network() {
+			for _, name := range f.Nodes {
+				off[name] = true
+			}
+			continue
+		}
+		for at, rules := range f.Rules(l) {
+			for _, r := range rules {
+				if r.cuts() {
+					deaf[at+" "+r.From] = true
+				}
+			}
+		}
+	}
+	out := map[string]int{}
+	for _, m := range managers {
+		if down[m] || off[m] {
+			continue
+		}
+		for _, k := range managers {
+			if k == m || !down[k] && !off[k] && !deaf[m+" "+k] && !deaf[k+" "+m] {
+				out[m]++
+			}
+		}
+	}
+	return out
+}
+
+// Explained is what faults there are, in a line each, for who wonders.
+func Explained(faults []Fault) []string {
+	var out []string
+	for _, f := range faults {
+		out = append(out, strings.TrimSpace(f.ID+" "+f.Words()))
+	}
+	return out
+}
