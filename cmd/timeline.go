@@ -45,9 +45,15 @@ when it reaches 16 MiB, it becomes timeline.old.jsonl, in place of the last.`,
 			case output != "text" && output != "json":
 				return oneOf("output format", output, []string{"text", "json"}, "")
 			}
-			s, err := a.existing()
+			s, err := a.open()
 			if err != nil {
 				return err
+			}
+			_, unrecorded := os.Stat(s.State().Recording()) // it outlives the lab
+			if follow || unrecorded != nil {
+				if err := s.MustExist(); err != nil {
+					return err
+				}
 			}
 			if stop, err := s.announce(timeline.Runbook(s.Session)); stop || err != nil {
 				return err
@@ -58,7 +64,7 @@ when it reaches 16 MiB, it becomes timeline.old.jsonl, in place of the last.`,
 			}
 			show := s.eventPrinter(output == "json", all)
 			if !follow {
-				if _, err := os.Stat(s.State().Recording()); errors.Is(err, fs.ErrNotExist) {
+				if errors.Is(unrecorded, fs.ErrNotExist) {
 					s.note("nothing was recorded yet; dcalab timeline --follow does")
 				}
 				return timeline.Recording{State: s.State()}.Read(from, show)

@@ -174,18 +174,15 @@ func (l *listener) wrong(source Source, name string, err error) {
 	if err == nil {
 		return
 	}
-	var known *trouble.Error
-	if errors.As(err, &known) {
-		switch known.ID {
-		case "connection-lost": // its machine's status tells
+	switch {
+	case errors.Is(err, trouble.ErrConnectionLost): // its machine's status tells
+		return
+	case errors.Is(err, trouble.ErrNodeUnreachable): // it boots, as long as that may take
+		if l.since[name].IsZero() {
+			l.since[name] = time.Now()
+		}
+		if time.Since(l.since[name]) < openTimeout {
 			return
-		case "node-unreachable": // it boots, as long as that may take
-			if l.since[name].IsZero() {
-				l.since[name] = time.Now()
-			}
-			if time.Since(l.since[name]) < openTimeout {
-				return
-			}
 		}
 	}
 	if text := err.Error(); l.failed[name] != text {

@@ -7,13 +7,15 @@ type Kind string //nolint:errname // not an error by itself, but what errors.Is 
 
 // The kinds that callers decide on.
 const (
-	ErrEngineDown    Kind = "engine-down"
-	ErrLastManager   Kind = "last-manager"
-	ErrNobodyAnswers Kind = "nobody-answers"
-	ErrNodeTimeout   Kind = "node-timeout"
-	ErrNoQuorum      Kind = "no-quorum"
-	ErrNoSwarm       Kind = "no-swarm"
-	ErrTwoSwarms     Kind = "two-swarms"
+	ErrConnectionLost  Kind = "connection-lost"
+	ErrEngineDown      Kind = "engine-down"
+	ErrLastManager     Kind = "last-manager"
+	ErrNobodyAnswers   Kind = "nobody-answers"
+	ErrNodeUnreachable Kind = "node-unreachable"
+	ErrNodeTimeout     Kind = "node-timeout"
+	ErrNoQuorum        Kind = "no-quorum"
+	ErrNoSwarm         Kind = "no-swarm"
+	ErrTwoSwarms       Kind = "two-swarms"
 )
 
 // Error is the ID.

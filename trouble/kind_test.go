@@ -18,7 +18,7 @@ func TestKinds(t *testing.T) {
 			ids = append(ids, e.ID)
 		}
 	}
-	for _, k := range []Kind{ErrEngineDown, ErrLastManager, ErrNobodyAnswers, ErrNodeTimeout, ErrNoQuorum, ErrNoSwarm, ErrTwoSwarms} {
+	for _, k := range []Kind{ErrConnectionLost, ErrNodeUnreachable, ErrEngineDown, ErrLastManager, ErrNobodyAnswers, ErrNodeTimeout, ErrNoQuorum, ErrNoSwarm, ErrTwoSwarms} {
 		if !slices.Contains(ids, string(k)) {
 			t.Errorf("nothing is of the kind %s", k)
 		}

@@ -60,6 +60,7 @@ func (b bootstrap) possible() error {
 }
 
 func (b bootstrap) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
+	b.warnFaults(tell)
 	if err := b.possible(); err != nil {
 		return Outcome{}, err
 	}

@@ -487,6 +487,20 @@ func (o Operator) thaw(ctx context.Context, tell session.Reporter, nodes []strin
 	}
 }
 
+// healAll heals whatever is broken on nodes, all of which run.
+func (o Operator) healAll(ctx context.Context, tell session.Reporter) error {
+	j, err := fault.ReadJournal(o.State())
+	if err != nil || len(j.Now(time.Now())) == 0 {
+		return err
+	}
+	pool := o.NewPool()
+	defer pool.Close()
+	if err := o.healNodes(ctx, tell, pool, o.Lab().NodeNames()); err != nil {
+		return err
+	}
+	return o.journal(func(j *fault.Journal) { j.Faults = nil })
+}
+
 // faultsOff takes note that machines were powered off, or removed: what was on them
 // is gone.
 func (o Operator) faultsOff(nodes ...string) error {

@@ -175,6 +175,7 @@ func (c nodeChange) misspelt(err error) error {
 }
 
 func (c nodeChange) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
+	c.warnFaults(tell)
 	cluster, plan, engines, err := c.prepare(ctx, tell, false)
 	if err != nil {
 		return Outcome{}, err

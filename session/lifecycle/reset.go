@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dcalab/dcalab/fault"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
@@ -26,6 +27,13 @@ func (r reset) Plan(ctx context.Context, _ session.Reporter) (Plan, error) {
 	}
 	p := Plan{Question: fmt.Sprintf(
 		"empty the engines of %s (swarm, containers, images and volumes are removed; other files on the nodes stay)?", strings.Join(r.Lab().NodeNames(), ", "))}
+	j, err := fault.ReadJournal(r.State())
+	if err != nil {
+		return Plan{}, err
+	}
+	for _, f := range j.Now(time.Now()) {
+		p.add("heal %s, %s", f.ID, f.Words())
+	}
 	for _, n := range r.Lab().Nodes {
 		p.add("%s: empty its engine of swarm, containers, images and volumes, and start it again", n.Name)
 		p.types(provision.ExplainReset(n.Name))
@@ -39,6 +47,9 @@ func (r reset) Run(ctx context.Context, tell session.Reporter) (Outcome, error) 
 		return Outcome{}, err
 	}
 	began := time.Now()
+	if err := r.healAll(ctx, tell); err != nil {
+		return Outcome{}, err
+	}
 	engines, err := r.Engines(ctx, nil)
 	if err != nil {
 		return Outcome{}, err

@@ -108,6 +108,7 @@ func (s save) typed(state preHaltState) runbook.Runbook {
 }
 
 func (s save) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
+	s.warnFaults(tell)
 	began := time.Now()
 	keeper, state, err := s.look(ctx, tell)
 	if err != nil {
