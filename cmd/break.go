@@ -68,7 +68,8 @@ it, and it hears the others.`,
 		{fault.Bridge, "NODE [SIDE1 SIDE2]", "Cut the lab's network in two, with one node that hears both sides",
 			`Cut the lab's network into two sides that do not hear each other, and leave one
 node that hears both, and is heard by both. Where no sides are given, the other
-managers, and the other nodes, are halved.`,
+managers, and the other nodes, are halved. Nodes that are on neither side hear
+both, too.`,
 			"  dcalab break bridge node01\n  dcalab break bridge node01 master node02", 1, false},
 		{fault.Block, "NODE[,NODE...] PORTS", "Block ports between nodes and all others",
 			`Block ports between nodes and all others, or those of --to: port numbers joined
@@ -94,6 +95,16 @@ healed.`,
 			`Stop the engine in order, with its containers, and keep it stopped: the machine
 runs on. It is started when the fault is healed.`,
 			"  dcalab break stop-engine node01\n  dcalab break stop-engine follower --for 1m", 1, false},
+		{fault.Disk, "NODE[,NODE...] PERCENT", "Fill the disk of nodes (virtual machines)",
+			`Fill the file system of the engine's data, /var/lib/docker, until this share of
+it is used. It is one file, which goes when the fault is healed, and with the
+next boot. For nodes with a disk of their own: virtual machines.`,
+			"  dcalab break disk node01 95%", 2, false},
+		{fault.Clock, "NODE[,NODE...] OFFSET", "Set the clock of nodes wrong (virtual machines)",
+			`Set the clock of nodes forward (+2h) or back (-- -30m). When the fault is healed
+it shows what it would show without it. For nodes with a kernel of their own:
+virtual machines.`,
+			"  dcalab break clock node01 +2h\n  dcalab break clock node01 -- -30m", 2, false},
 	}
 }
 
@@ -108,6 +119,7 @@ func (f faultCommand) command(a *app) *cobra.Command {
 	c.Flags().Uint64Var(&r.Seed, "seed", 0, "draw follower, minority, majority and random as before")
 	if f.between {
 		c.Flags().StringSliceVar(&r.To, "to", nil, "only between the nodes and these")
+		_ = c.RegisterFlagCompletionFunc("to", completer{a}.words)
 		c.Flags().StringVar(&direction, "one-way", "", "in: only what the nodes hear; out: only what is heard of them")
 	}
 	yesFlag(c)
@@ -129,7 +141,7 @@ func (f faultCommand) command(a *app) *cobra.Command {
 	}
 	return operation(a, (*app).existing, c, func(s *session, args []string) (lifecycle.Operation, error) {
 		r, err := asked(args)
-		return s.operator().Break(r), err
+		return s.operator().Break(r, s.flag("yes") == "true"), err
 	})
 }
 
@@ -209,14 +221,16 @@ runs is Ready, and managers Reachable; what is not in two minutes, it says.`,
 		switch {
 		case all && len(args) > 0:
 			return usage("--all heals every fault, and takes no ids", "dcalab heal --all")
+		case due && len(args) != 1:
+			return usage("--when-due is of one fault", "dcalab heal --all")
 		case !all && len(args) == 0:
 			return usage("heal what?", "one fault: dcalab heal f1", "all of them: dcalab heal --all", "those that there are: dcalab break list")
 		}
 		return nil
 	}
 	return operation(a, (*app).existing, c, func(s *session, args []string) (lifecycle.Operation, error) {
-		if due && !s.awaitDue(c.Context(), args[0]) {
-			return nil, nil
+		if due {
+			return nil, s.healWhenDue(c.Context(), args[0])
 		}
 		return s.operator().Heal(args...), nil
 	})
@@ -235,32 +249,34 @@ func (s *session) healLater(id string) error {
 	}
 	c := exec.Command(self, args...) //nolint:gosec,noctx // this program, which outlives this process
 	c.Dir = place.Root
-	node.Separate(c)
+	node.Detach(c)
 	if err := c.Start(); err != nil {
 		return err
 	}
 	return c.Process.Release()
 }
 
-// awaitDue waits until the time of a fault is over, and tells whether it is still to
-// be healed then. The list of faults is read again and again: another may heal it
-// first, give it another end, or destroy the lab.
-func (s *session) awaitDue(ctx context.Context, id string) bool {
+// healWhenDue heals a fault once its time is over, and tries again until it is healed:
+// another dcalab may be at work on the lab for long. The list of faults is read again
+// and again: another may heal it first, give it another end, or destroy the lab.
+func (s *session) healWhenDue(ctx context.Context, id string) error {
 	for {
 		j, err := fault.ReadJournal(s.State())
-		if err != nil {
-			return false
-		}
 		f, _ := j.Get(id)
 		switch {
-		case f.ID == "" || f.Ends == nil:
-			return false
-		case f.Over(time.Now()):
-			return true
+		case err == nil && (f.ID == "" || f.Ends == nil):
+			return nil
+		case err == nil && f.Due(time.Now()):
+			err := s.perform(ctx, s.operator().Heal(id))
+			if j, unread := fault.ReadJournal(s.State()); unread == nil {
+				if f, _ := j.Get(id); f.ID == "" {
+					return err
+				}
+			}
 		}
 		select {
 		case <-ctx.Done():
-			return false
+			return ctx.Err()
 		case <-time.After(time.Second):
 		}
 	}

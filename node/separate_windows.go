@@ -10,3 +10,9 @@ import (
 func Separate(c *exec.Cmd) {
 	c.SysProcAttr = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
 }
+
+// Detach makes a command outlive this process and its console (DETACHED_PROCESS in
+// Windows's process creation flags).
+func Detach(c *exec.Cmd) {
+	c.SysProcAttr = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP | 0x8}
+}

@@ -40,6 +40,8 @@ func requiredArgs(path string) (required, bool) {
 		"break partition": {1, "a side: nodes, joined by commas", []string{"dcalab break partition SIDE [SIDE...]", "the nodes that are not named are the other side"}, true},
 		"break bridge":    {1, "the name of the node that hears both sides", []string{"dcalab break bridge NODE", "dcalab break bridge NODE SIDE1 SIDE2"}, true},
 		"break block":     {2, "nodes and ports", []string{"dcalab break block NODE PORTS", "the ports of a swarm are 2377, 7946 and 4789"}, true},
+		"break disk":      {2, "nodes and a share of the disk", []string{"dcalab break disk NODE 95%"}, true},
+		"break clock":     {2, "nodes and a time", []string{"dcalab break clock NODE +2h"}, true},
 		"break loss":      {2, "a share of packets and nodes", []string{"dcalab break loss 20% NODE..."}, true},
 		"break isolate":   several, "break kill": several, "break freeze": several, "break stop-engine": several,
 		"snapshot save":    {1, "a name for the snapshot", []string{"dcalab snapshot save NAME"}, false},

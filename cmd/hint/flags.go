@@ -72,6 +72,9 @@ func (a Advisor) unknownFlag(c *cobra.Command, unknown *pflag.NotExistError) err
 		near = lab.Nearest(unknown.GetSpecifiedName(), known)
 	} else {
 		typed = "-" + unknown.GetSpecifiedName()
+		if typed[1] >= '0' && typed[1] <= '9' {
+			return Usage(fmt.Sprintf("%s has no flag %s", c.CommandPath(), typed), "what begins with a dash and is no flag comes behind --", seeHelp(c))
+		}
 		// -force is -f -o -r -c -e: perhaps a dash is missing.
 		for _, arg := range a.Args {
 			if long, one := strings.CutPrefix(arg, "-"); one && len(long) > 2 && !strings.HasPrefix(long, "-") &&

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dcalab/dcalab/fault"
@@ -30,18 +31,22 @@ const undoTimeout = time.Minute
 type breaking struct {
 	starter
 	request fault.Request
+	// yes: the quorum may be lost. asked is the fault with which a plan asked for that.
+	yes   bool
+	asked string
 }
 
-// Break applies a fault to nodes, which heals by itself when its time is over.
-func (o Operator) Break(r fault.Request) Operation {
+// Break applies a fault to nodes, which heals by itself when its time is over. Without
+// yes, it loses the quorum only where its plan has asked for that.
+func (o Operator) Break(r fault.Request, yes bool) Operation {
 	if r.Seed == 0 {
 		r.Seed = 1 + rand.Uint64N(1_000_000) //nolint:gosec // a lot, short enough to be typed again
 	}
-	return breaking{starter{o}, r}
+	return &breaking{starter: starter{o}, request: r, yes: yes}
 }
 
 // NeedsRoot: what happens in a node, its own root does.
-func (b breaking) NeedsRoot() bool {
+func (b *breaking) NeedsRoot() bool {
 	return b.request.Kind == fault.Kill && b.Driver().Traits().NeedsRoot
 }
 
@@ -56,7 +61,7 @@ type broken struct {
 }
 
 // look finds out what the fault means now. The caller closes the engines.
-func (b breaking) look(ctx context.Context, now time.Time) (broken, error) {
+func (b *breaking) look(ctx context.Context) (broken, error) {
 	if err := b.MustExist(); err != nil {
 		return broken{}, err
 	}
@@ -64,7 +69,6 @@ func (b breaking) look(ctx context.Context, now time.Time) (broken, error) {
 	if err != nil {
 		return broken{}, err
 	}
-	journal.Faults = journal.Now(now)
 	engines, err := b.AllEngines(ctx, nil)
 	if err != nil {
 		return broken{}, err
@@ -74,18 +78,26 @@ func (b breaking) look(ctx context.Context, now time.Time) (broken, error) {
 		engines.Close()
 		return broken{}, err
 	}
+	b.reconcile(ctx, engines.Pool, engines.Machines, &journal)
 	out := broken{journal: journal, engines: engines}
 	v = session.Settled(v, engines.Machines)
 	if out.Fault, err = fault.Resolve(b.request, b.Lab(), v); err != nil {
 		engines.Close()
 		return broken{}, b.meaning(err)
 	}
-	for _, name := range out.On(b.Lab()) {
+	if out.OwnKernel() && !b.Driver().Traits().Boxes {
+		engines.Close()
+		return broken{}, b.notHere()
+	}
+	for _, name := range out.Affected(b.Lab()) {
 		if engines.Machines[name] == machine.StatusRunning {
 			out.nodes = append(out.nodes, name)
 		} else {
 			out.off = append(out.off, name)
 		}
+	}
+	if at := slices.IndexFunc(journal.Faults, out.Same); at >= 0 && out.Power() {
+		out.nodes, out.off = journal.Faults[at].On, nil // which are off already: their end is another one
 	}
 	if len(out.nodes) == 0 {
 		engines.Close()
@@ -94,6 +106,18 @@ func (b breaking) look(ctx context.Context, now time.Time) (broken, error) {
 	have := slices.DeleteFunc(slices.Clone(journal.Faults), out.Same)
 	out.cost = fault.Quorum(b.Lab(), v, have, out.Fault)
 	return out, nil
+}
+
+// notHere is why nodes that share this machine's kernel cannot have a fault.
+func (b *breaking) notHere() error {
+	why := "its nodes have no clock of their own: this machine's would be set, for all that runs on it"
+	if b.request.Kind == fault.Disk {
+		why = "its nodes have no file system of their own: this machine's would be filled"
+	}
+	return &trouble.Error{
+		ID: "fault-not-here", What: b.request.Asked + " on the " + b.Driver().Name() + " driver", Why: why, Exit: trouble.ExitRefused,
+		Next: []string{"virtual machines have their own: dcalab --driver vagrant up"},
+	}
 }
 
 // glance asks every engine once, and does not wait for one that hangs.
@@ -107,7 +131,7 @@ func glance(ctx context.Context, engines *session.Engines) swarm.View {
 }
 
 // meaning is why a request means nothing here, as a person is told.
-func (b breaking) meaning(err error) error {
+func (b *breaking) meaning(err error) error {
 	var m *fault.MeaningError
 	if !errors.As(err, &m) {
 		return err
@@ -126,8 +150,8 @@ func (b breaking) meaning(err error) error {
 	}
 }
 
-func (b breaking) Plan(ctx context.Context, _ session.Reporter) (Plan, error) {
-	f, err := b.look(ctx, time.Now())
+func (b *breaking) Plan(ctx context.Context, _ session.Reporter) (Plan, error) {
+	f, err := b.look(ctx)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -140,23 +164,27 @@ func (b breaking) Plan(ctx context.Context, _ session.Reporter) (Plan, error) {
 		}
 	}
 	p.Warnings = b.warnings(f)
-	if f.cost.Lost() {
-		p.Question = f.Words() + ": " + f.cost.Words() + ". Go on?"
-	} else if words := f.cost.Words(); words != "" {
+	if words := f.cost.Words(); words != "" {
 		p.Warnings = append(p.Warnings, words)
+	}
+	if b.asked = f.Words(); f.cost.Lost() {
+		p.Question = "apply " + f.Words() + ", which costs the quorum?"
 	}
 	return p, nil
 }
 
-func (b breaking) warnings(f broken) []string {
+func (b *breaking) warnings(f broken) []string {
 	var out []string
 	if len(f.off) > 0 {
 		out = append(out, "machines that do not run are left as they are: "+strings.Join(f.off, ", "))
 	}
+	if f.Power() && b.request.For > 0 && b.HealLater == nil {
+		out = append(out, "it does not end by itself: labs.yaml came through a pipe, which no other process can read")
+	}
 	return out
 }
 
-func (b breaking) typed(f broken) runbook.Runbook {
+func (b *breaking) typed(f broken) runbook.Runbook {
 	if f.Power() {
 		return b.ExplainMachines(machine.Deed{Act: machine.ActKill, Nodes: f.nodes})
 	}
@@ -164,13 +192,25 @@ func (b breaking) typed(f broken) runbook.Runbook {
 	return slices.DeleteFunc(l, func(c runbook.Command) bool { return !slices.Contains(f.nodes, c.Node) })
 }
 
-func (b breaking) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
-	f, err := b.look(ctx, time.Now())
+func (b *breaking) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
+	f, err := b.look(ctx)
 	if err != nil {
 		return Outcome{}, err
 	}
 	defer f.engines.Close()
-	warn(tell, b.warnings(f)...)
+	if f.cost.Lost() && !b.yes && b.asked != f.Words() { // it was another one that was asked for
+		return Outcome{}, &trouble.Error{
+			ID: "quorum-would-be-lost", What: "refused to apply " + f.Words(), Why: f.cost.Words(), Exit: trouble.ExitRefused,
+			Next: []string{"look what has changed: dcalab status", "to apply it all the same: --yes"},
+		}
+	}
+	if b.asked == "" { // a plan has said this
+		warn(tell, b.warnings(f)...)
+		if words := f.cost.Words(); words != "" {
+			tell.Warn(words)
+		}
+	}
+	f.On = f.nodes
 	f.Begun = time.Now()
 	if b.request.For > 0 && (!f.Power() || b.HealLater != nil) {
 		ends := f.Begun.Add(b.request.For)
@@ -182,9 +222,12 @@ func (b breaking) Run(ctx context.Context, tell session.Reporter) (Outcome, erro
 		return Outcome{}, err
 	}
 	if err := b.apply(ctx, tell, f); err != nil {
-		return Outcome{}, b.undo(ctx, tell, f, err)
+		return Outcome{}, b.undo(ctx, tell, f, again, err)
 	}
 	f.journal.Applied(f.ID)
+	if f.Power() {
+		f.journal.Lost(f.nodes...)
+	}
 	if err := f.journal.Write(b.State()); err != nil {
 		return Outcome{}, err
 	}
@@ -202,14 +245,11 @@ func (b breaking) Run(ctx context.Context, tell session.Reporter) (Outcome, erro
 	if f.Seed != 0 {
 		out.Notes = append(out.Notes, fmt.Sprintf("the same lot again: --seed %d", f.Seed))
 	}
-	if words := f.cost.Words(); words != "" {
-		out.Notes = append(out.Notes, words)
-	}
 	return out, nil
 }
 
 // apply breaks the nodes, all at once.
-func (b breaking) apply(ctx context.Context, tell session.Reporter, f broken) error {
+func (b *breaking) apply(ctx context.Context, tell session.Reporter, f broken) error {
 	if f.Power() {
 		killer, ok := b.Driver().(machine.Killer)
 		if !ok {
@@ -243,17 +283,55 @@ func (b breaking) apply(ctx context.Context, tell session.Reporter, f broken) er
 	return joined(nodes, failed)
 }
 
-// undo heals what a fault that failed has left, or says that it is still there.
-func (b breaking) undo(ctx context.Context, tell session.Reporter, f broken, why error) error {
-	healing, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+// undo heals what a fault that failed has left, or says what is still there. One that was
+// there before stays.
+func (b *breaking) undo(ctx context.Context, tell session.Reporter, f broken, again bool, why error) error {
+	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	if !f.Power() {
-		if left := b.healNodes(healing, tell, f.engines.Pool, f.nodes, f.ID); left != nil {
-			return errors.Join(why, left)
+	if again {
+		return why
+	}
+	if f.Power() {
+		machines, err := b.Driver().Status(undoing)
+		if err != nil {
+			return errors.Join(why, err)
 		}
+		f.journal.On(runningOf(b.Lab().Nodes, machines)...)
+		left := "no machine is without power"
+		if now, _ := f.journal.Get(f.ID); now.ID != "" {
+			left = "without power: " + strings.Join(now.On, ", ")
+		}
+		return errors.Join(cut(ctx, why, left, "start them: dcalab heal "+f.ID), f.journal.Write(b.State()))
+	}
+	if left := b.healNodes(undoing, tell, f.engines.Pool, f.nodes, f.ID); left != nil {
+		return errors.Join(why, left)
 	}
 	f.journal.Healed(f.ID)
 	return errors.Join(cut(ctx, why, "nothing is left of the fault"), f.journal.Write(b.State()))
+}
+
+// reconcile leaves in the list what is still on the nodes that run; what cannot be
+// asked stays.
+func (o Operator) reconcile(ctx context.Context, pool *session.Pool, machines map[string]machine.Status, j *fault.Journal) {
+	var nodes []lab.Node
+	for _, n := range o.Lab().Nodes {
+		if machines[n.Name] == machine.StatusRunning && slices.ContainsFunc(j.Faults, func(f fault.Fault) bool { return !f.Power() && slices.Contains(f.On, n.Name) }) {
+			nodes = append(nodes, n)
+		}
+	}
+	var mu sync.Mutex
+	found := map[string][]fault.Found{}
+	failed := pool.Each(ctx, nodes, func(ctx context.Context, n lab.Node, c *node.Conn) error {
+		there, err := fault.Find(ctx, c)
+		mu.Lock()
+		defer mu.Unlock()
+		found[n.Name] = there
+		return err
+	})
+	j.Keep(func(f fault.Fault, name string) bool {
+		has := slices.ContainsFunc(found[name], func(have fault.Found) bool { return have.ID == f.ID })
+		return has || failed[name] != nil || f.Power() && machines[name] != machine.StatusRunning
+	})
 }
 
 // healNodes heals faults on nodes that run, all at once; all that there are, where
@@ -340,7 +418,7 @@ func (h healing) Plan(ctx context.Context, _ session.Reporter) (Plan, error) {
 	}
 	var p Plan
 	for _, f := range faults {
-		for _, name := range f.On(h.Lab()) {
+		for _, name := range f.On {
 			switch running := machines[name] == machine.StatusRunning; {
 			case f.Power() && !running:
 				p.add("%s: boot it (%s %s)", name, f.ID, f.Words())
@@ -380,32 +458,23 @@ func (h healing) Run(ctx context.Context, tell session.Reporter) (Outcome, error
 		return Outcome{}, err
 	}
 	out := Outcome{Runbook: h.typed(faults, machines)}
-	on, off, ids := map[string]bool{}, map[string]bool{}, []string{}
+	ids := slices.Clone(h.ids)
+	var dark []string
 	for _, f := range faults {
 		ids = append(ids, f.ID)
-		for _, name := range f.On(h.Lab()) {
-			running := machines[name] == machine.StatusRunning
-			on[name] = on[name] || running
-			off[name] = off[name] || f.Power() && !running && machines[name] != machine.StatusAbsent
+		for _, name := range f.On {
+			if f.Power() && machines[name] == machine.StatusHalted && !slices.Contains(dark, name) {
+				dark = append(dark, name)
+			}
 		}
 	}
-	var nodes, dark []string
-	for _, n := range h.Lab().Nodes {
-		if on[n.Name] || len(h.ids) == 0 && machines[n.Name] == machine.StatusRunning {
-			nodes = append(nodes, n.Name)
-		}
-		if off[n.Name] {
-			dark = append(dark, n.Name)
-		}
-	}
+	// All that run: a node does not mind what it has not, and labs.yaml may have others
+	// now than the fault knew.
+	nodes := runningOf(h.Lab().Nodes, machines)
 	pool := h.NewPool()
 	defer pool.Close()
-	if len(h.ids) == 0 { // also what the journal does not know
-		err = h.healNodes(ctx, tell, pool, nodes)
-	} else if len(ids) > 0 {
-		err = h.healNodes(ctx, tell, pool, nodes, ids...)
-	}
-	if err != nil {
+	// Without ids, also what the list does not know.
+	if err := h.healNodes(ctx, tell, pool, nodes, h.ids...); err != nil {
 		return out, cut(ctx, err, "some faults may still be there", "the same command, run again")
 	}
 	if len(dark) > 0 {
@@ -421,7 +490,7 @@ func (h healing) Run(ctx context.Context, tell session.Reporter) (Outcome, error
 		}
 	}
 	journal.Healed(ids...)
-	journal.Faults = journal.Now(time.Now())
+	h.reconcile(ctx, pool, machines, &journal)
 	if err := journal.Write(h.State()); err != nil {
 		return out, err
 	}
@@ -477,6 +546,11 @@ func (o Operator) thaw(ctx context.Context, tell session.Reporter, nodes []strin
 			}
 		}
 	}
+	machines, err := o.Driver().Status(ctx)
+	if err != nil {
+		return
+	}
+	frozen = slices.DeleteFunc(frozen, func(name string) bool { return machines[name] != machine.StatusRunning })
 	if len(frozen) == 0 {
 		return
 	}
@@ -503,8 +577,10 @@ func (o Operator) healAll(ctx context.Context, tell session.Reporter) error {
 
 // faultsOff takes note that machines were powered off, or removed: what was on them
 // is gone.
-func (o Operator) faultsOff(nodes ...string) error {
-	return o.journal(func(j *fault.Journal) { j.Off(o.Lab(), nodes...) })
+func (o Operator) faultsOff(tell session.Reporter, nodes ...string) {
+	if err := o.journal(func(j *fault.Journal) { j.Off(nodes...) }); err != nil {
+		tell.Warn(trouble.OneLine(err))
+	}
 }
 
 // journal changes the lab's list of faults, where there is one to change.

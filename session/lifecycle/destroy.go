@@ -108,9 +108,7 @@ func (d destroy) Run(ctx context.Context, tell session.Reporter) (Outcome, error
 		tell.Done(name, "destroyed")
 	}
 	if !d.whole() {
-		if err := d.faultsOff(d.nodes...); err != nil {
-			return Outcome{}, err
-		}
+		d.faultsOff(tell, d.nodes...)
 		return out, d.WriteSSHConfig(ctx, nil)
 	}
 	if err := d.Forget(); err != nil { // a convenience

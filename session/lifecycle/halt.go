@@ -59,7 +59,8 @@ func (o Operator) powerOff(ctx context.Context, tell session.Reporter, nodes ...
 	if err := o.Driver().Halt(ctx, machine.Observer{Step: tell.Step}, nodes...); err != nil {
 		return err
 	}
-	return o.faultsOff(nodes...)
+	o.faultsOff(tell, nodes...)
+	return nil
 }
 
 func (h halt) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {

@@ -132,7 +132,7 @@ func merge(l *lab.Lab, j fault.Journal, machines map[string]machine.Status, foun
 	out := []Fault{}
 	for _, f := range j.Faults {
 		r := faultOf(f, now)
-		on := slices.DeleteFunc(slices.Clone(f.On(l)), func(name string) bool { return !f.Power() && machines[name] != machine.StatusRunning })
+		on := slices.DeleteFunc(slices.Clone(f.On), func(name string) bool { return !f.Power() && machines[name] != machine.StatusRunning })
 		mute := false
 		for _, name := range on {
 			mute = mute || failed[name] != nil
@@ -158,7 +158,7 @@ func merge(l *lab.Lab, j fault.Journal, machines map[string]machine.Status, foun
 			at := slices.IndexFunc(out, func(f Fault) bool { return f.ID == have.ID })
 			switch {
 			case at < 0:
-				r := Fault{Fault: fault.Fault{ID: have.ID, Nodes: []string{}, Sides: [][]string{}, To: []string{}}, Words: "not in the lab's list", State: faultPartly, Has: []string{n.Name}}
+				r := Fault{Fault: fault.Fault{ID: have.ID, Nodes: []string{}, Sides: [][]string{}, To: []string{}, On: []string{}, Ports: []uint16{}}, Words: "not in the lab's list", State: faultPartly, Has: []string{n.Name}}
 				if have.Left >= 0 {
 					left := int(have.Left.Seconds())
 					r.SecondsLeft = &left

@@ -144,7 +144,7 @@ func statusOf(ctx context.Context, s *session.Session, v swarm.View, machines ma
 	}
 	var err error
 	if r.Faults, err = known(s, time.Now()); err != nil {
-		return r, err
+		r.Faults, r.Warnings = []Fault{}, append(r.Warnings, trouble.OneLine(err))
 	}
 	for i, f := range r.Faults {
 		r.Faults[i].Advice = o.advise("dcalab heal " + f.ID)
