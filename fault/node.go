@@ -48,7 +48,7 @@ func (f Fault) Apply(ctx context.Context, l *lab.Lab, c *node.Conn, now time.Tim
 	}
 	switch f.Kind {
 	case Disk:
-		kind += ":" + strconv.FormatFloat(f.Percent, 'f', 0, 64)
+		kind += ":" + strconv.FormatFloat(f.Percent, 'f', -1, 64)
 	case Clock:
 		kind += ":" + strconv.Itoa(f.Offset)
 	case Partition, Isolate, Bridge, Block, Loss, Kill, Freeze, StopEngine:

@@ -143,7 +143,7 @@ apply)
 		exit 1
 	fi
 	end=0
-	[ "$seconds" = 0 ] || end=$(($(now) + seconds))
+	[ "$seconds" = 0 ] || end=$(($(now) + seconds + 1)) # now is up to a second late
 	# The keeper is there before the record, for whose lock it waits, and the record
 	# before the fault: whatever dies here, the end comes.
 	if [ "$end" != 0 ]; then
@@ -178,6 +178,10 @@ apply)
 			exit 1
 		fi
 		kill -STOP "$pid"
+		for _ in 1 2 3 4 5 6 7 8 9 10; do # it stops when it gets the processor
+			is "$id" && break
+			sleep 0.5
+		done
 		;;
 	stop-engine)
 		# One that is frozen could not end.
@@ -194,7 +198,10 @@ apply)
 		fill "$filled$id" "${kind#disk:}" || { heal "$id"; exit 1; }
 		;;
 	clock:*)
-		epoch >"$dir/$id.clock" || { heal "$id"; exit 1; }
+		if ! epoch >"$dir/new.clock" || ! mv "$dir/new.clock" "$dir/$id.clock"; then
+			heal "$id"
+			exit 1
+		fi
 		date -s "@$(($(date +%s) + ${kind#clock:}))" >/dev/null || { heal "$id"; exit 1; }
 		;;
 	esac
@@ -221,7 +228,7 @@ list)
 		id=$(basename "$f" .fault)
 		read -r end kind <"$f"
 		left=-
-		[ "$end" = 0 ] || left=$((end - $(now)))
+		[ "$end" = 0 ] || left=$((end - 1 - $(now)))
 		if is "$id"; then state=applied; else state=missing; fi
 		echo "$id $kind $left $state"
 	done

@@ -120,6 +120,9 @@ func (d *resolver) word(word string) ([]string, error) {
 		}
 		return []string{d.view.Leader}, nil
 	case wordFollower:
+		if d.view.Leader == "" {
+			return none("the swarm has no leader now")
+		}
 		followers := slices.DeleteFunc(managers, func(name string) bool { return name == d.view.Leader })
 		if len(followers) == 0 {
 			return none("no other manager follows a leader now")
