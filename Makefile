@@ -69,7 +69,7 @@ lint: ## The linters, of which go vet is one; also holds the arrows between pack
 # scenarios that are under it do the same at once. They mostly wait for the
 # kernel and for sshd, so the others run meanwhile; what each has printed is
 # printed when it ends.
-ROOTED := machine/sandbox node provision session
+ROOTED := machine/sandbox node provision session fault
 
 .PHONY: unit
 unit: ## Unit, property and contract tests, and the seeds of the fuzz targets

@@ -442,7 +442,11 @@ func TestNodeSurvivesKillsByLot(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
 	r := rand.New(rand.NewPCG(3, 0)) //nolint:gosec // lots that can be drawn again
-	for i := range 30 {
+	rounds := 30
+	if testing.Short() {
+		rounds = 6
+	}
+	for i := range rounds {
 		id, whom := idOf(i%7+1), []string{"", "-"}[i%2]
 		// Without a terminal, setsid here keeps the process that it is.
 		b.run(dropping(id, 11, 12), "sh", "-c", `rules=$(cat) text=$1 id=$2 seconds=$3 delay=$4 whom=$5
@@ -519,6 +523,9 @@ func TestNodeSurvivesKilledHeal(t *testing.T) {
 // boxes come right by themselves, and take the same fault once more.
 func survives(t *testing.T, do func(*box, moment), moments []moment) {
 	t.Helper()
+	if testing.Short() { // make test-long has all of them
+		moments = moments[:1+len(moments)/3]
+	}
 	boxes := map[moment]*box{}
 	for _, m := range moments {
 		boxes[m] = newBox(t)
