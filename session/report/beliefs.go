@@ -69,10 +69,10 @@ func (b Beliefs) Verdict() string {
 	case len(led) > 0 && len(alone) > 0:
 		return fmt.Sprintf("disagreement on %s: %s with a leader, %s without: a partition, or an election under way",
 			strings.Join(about, ", "), strings.Join(led, ", "), strings.Join(alone, ", "))
+	case len(led) == 0 && len(alone) > 0: // their terms may well differ: each tries to be elected
+		return "no manager has a leader: the quorum is lost, or an election is under way"
 	case len(about) > 0:
 		return "disagreement on " + strings.Join(about, ", ")
-	case len(led) == 0 && len(alone) > 0:
-		return "no manager has a leader: the quorum is lost, or an election is under way"
 	case len(led) == 0:
 		return "no manager answers"
 	case len(led) < len(b.Managers):
