@@ -75,6 +75,8 @@ labs:
 		"context create --node ":       {"a1 a2", none},
 		"swarm bootstrap --take-over ": {"a1 a2", none},
 		"swarm token ":                 {"worker manager", none},
+		"swarm autolock ":              {"on off", none},
+		"swarm recover ":               {"a1 a2", none},
 		"logs --lines ":                {"all", none},
 		"logs --since ":                {"", none},
 		"init --managers ":             {"", none},

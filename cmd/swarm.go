@@ -24,7 +24,7 @@ func swarmCommand(a *app) *cobra.Command {
 		Long: `Commands for the swarm as a whole. Those for single nodes in it are: dcalab
 promote, demote, join, remove, drain, pause, activate, label.`,
 	}
-	c.AddCommand(bootstrapCommand(a), leaveCommand(a), dissolveCommand(a), tokenCommand(a), unlockCommand(a), unlockKeyCommand(a))
+	c.AddCommand(bootstrapCommand(a), leaveCommand(a), dissolveCommand(a), recoverCommand(a), tokenCommand(a), caCommand(a), autolockCommand(a), unlockCommand(a), unlockKeyCommand(a))
 	return c
 }
 
@@ -54,6 +54,38 @@ and never takes a node out of another swarm unless --take-over names it.`,
 	})
 }
 
+func recoverCommand(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "recover [NODE]",
+		Short: "Get a swarm going again that has lost its quorum for good",
+		Long: `Make one manager that is left the only one, with everything that the swarm has
+(services, secrets, configs, networks), and take the other nodes in again, in
+the roles that labs.yaml gives them. This is docker swarm init
+--force-new-cluster, with what has to be done before and after it.
+
+It reads the raft log of each manager that is left, and goes on from the one
+that has the most committed entries, or from NODE. What only the lost managers
+had is lost with them; so it tells first what there is, and asks.
+
+Managers that are halted have to be started, or destroyed, before: with them the
+quorum may come back by itself, and beside a recovered swarm they would be a
+second one with the same id.`,
+		Example: "  dcalab swarm recover --dry-run\n  dcalab swarm recover",
+		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: completer{a}.one,
+	}
+	yesFlag(c)
+	return operation(a, (*app).existing, c, func(s *session, args []string) (lifecycle.Operation, error) {
+		if len(args) == 0 {
+			return s.operator().Recover(""), nil
+		}
+		nodes, err := s.pick(args)
+		if err != nil {
+			return nil, err
+		}
+		return s.operator().Recover(nodes[0].Name), nil
+	})
+}
+
 func tokenCommand(a *app) *cobra.Command {
 	var rotate bool
 	c := &cobra.Command{
@@ -76,47 +108,72 @@ are in the swarm already are not affected.`,
 			if err != nil {
 				return err
 			}
-			line := []string{"docker", "swarm", "join-token", "--quiet", string(role)}
-			if rotate {
-				line = slices.Insert(line, 3, "--rotate")
-			}
-			plain, err := onManager(c.Context(), s, map[engine.Role]string{engine.RoleWorker: runbook.WorkerToken, engine.RoleManager: runbook.ManagerToken}[role], line...)
-			if err != nil {
-				return err
-			}
-			get := (*swarm.Cluster).Token
-			if rotate {
-				if a.dryRun() {
-					return s.rehearse([]string{"make a new join token for " + string(role) + "s, and show it"}, plain)
-				}
-				// A bootstrap that is at work joins nodes with the old one.
-				release, err := s.change(c.Context())
-				if err != nil {
-					return err
-				}
-				defer release()
-				get = (*swarm.Cluster).RotateToken
-			} else if stop, err := s.announce(plain); stop || err != nil {
-				return err
-			}
-			crew, err := s.AllEngines(c.Context(), nil)
-			if err != nil {
-				return err
-			}
-			defer crew.Close()
-			token, err := get(crew.Cluster(swarm.Options{}), c.Context(), role)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(a.streams.Out, token.Reveal())
-			if rotate {
-				return s.recount(plain)
-			}
-			return nil
+			return s.showSecret(c.Context(), rotate, secret{
+				what: "join token for " + string(role) + "s", plain: []string{"docker", "swarm", "join-token", "--quiet", string(role)},
+				gives: map[engine.Role]string{engine.RoleWorker: runbook.WorkerToken, engine.RoleManager: runbook.ManagerToken}[role],
+				get: func(ctx context.Context, cluster *swarm.Cluster) (engine.Secret, error) {
+					if rotate {
+						return cluster.RotateToken(ctx, role)
+					}
+					return cluster.Token(ctx, role)
+				},
+			})
 		},
 	}
 	c.Flags().BoolVar(&rotate, "rotate", false, "make a new token first")
 	return explained(c)
+}
+
+// secret is one of the swarm's that is printed for who asks, and stored nowhere.
+type secret struct {
+	what string
+	// plain is what a person types for it, without --rotate; gives is its placeholder.
+	plain []string
+	gives string
+	none  string // said where the swarm has none
+	get   func(context.Context, *swarm.Cluster) (engine.Secret, error)
+}
+
+// showSecret prints a secret; with rotate, get makes a new one first.
+func (s *session) showSecret(ctx context.Context, rotate bool, k secret) error {
+	if rotate {
+		k.plain = slices.Insert(k.plain, 3, "--rotate")
+	}
+	plain, err := onManager(ctx, s, k.gives, k.plain...)
+	if err != nil {
+		return err
+	}
+	if rotate {
+		if s.app.dryRun() {
+			return s.rehearse([]string{"make a new " + k.what + ", and show it"}, plain)
+		}
+		// A bootstrap that is at work uses the old one.
+		release, err := s.change(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
+	} else if stop, err := s.announce(plain); stop || err != nil {
+		return err
+	}
+	crew, err := s.AllEngines(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer crew.Close()
+	shown, err := k.get(ctx, crew.Cluster(swarm.Options{}))
+	if err != nil {
+		return err
+	}
+	if shown == "" {
+		s.note("%s", k.none)
+		return nil
+	}
+	fmt.Fprintln(s.app.streams.Out, shown.Reveal())
+	if rotate {
+		return s.recount(plain)
+	}
+	return nil
 }
 
 // onManager is the runbook of one command that is typed on a manager of the
@@ -135,6 +192,47 @@ func onManager(ctx context.Context, s *session, gives string, words ...string) (
 		return nil, err
 	}
 	return runbook.Runbook{{Node: v.Manager(), Text: runbook.Line(words...), Gives: gives}}, nil
+}
+
+func caCommand(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "ca",
+		Short: "The authority that signs the nodes' certificates",
+		Long: `The swarm's root CA, which signs the certificate of each node. Each certificate
+is renewed by itself while the swarm runs; status and doctor tell where one is
+about to end.`,
+		Example: "  dcalab swarm ca rotate",
+	}
+	c.AddCommand(operation(a, (*app).existing, &cobra.Command{
+		Use:   "rotate",
+		Short: "Make a new root CA, and wait until all nodes have certificates of it",
+		Long: `Make a new root certificate authority for the swarm, and wait until every node
+has a certificate of it. Nodes that do not run get theirs when they are back;
+until then the swarm trusts both, and the command says who is missing.
+
+The join tokens are other ones afterwards: a digest of the CA is in them.`,
+		Example: "  dcalab swarm ca rotate",
+		Args:    cobra.NoArgs,
+	}, func(s *session, _ []string) (lifecycle.Operation, error) { return s.operator().RotateCA(), nil }))
+	return c
+}
+
+func autolockCommand(a *app) *cobra.Command {
+	return operation(a, (*app).existing, &cobra.Command{
+		Use:   "autolock on|off",
+		Short: "Let managers wait for the unlock key after their engine was restarted",
+		Long: `Turn autolock on or off. With it, the keys of managers are encrypted on their
+disks, and a manager whose engine was restarted waits for the unlock key:
+dcalab swarm unlock. The command ends when the key of every manager that runs is
+encrypted on disk, or is not any more.
+
+The key is a secret, and is not shown here: dcalab swarm unlock-key shows it.`,
+		Example:   "  dcalab swarm autolock on\n  dcalab swarm autolock off",
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"on", "off"},
+	}, func(s *session, args []string) (lifecycle.Operation, error) {
+		return s.operator().Autolock(args[0] == "on"), nil
+	})
 }
 
 func unlockCommand(a *app) *cobra.Command {
@@ -206,43 +304,37 @@ or read from standard input.`,
 }
 
 func unlockKeyCommand(a *app) *cobra.Command {
-	return explained(&cobra.Command{
+	var rotate bool
+	c := &cobra.Command{
 		Use:   "unlock-key",
 		Short: "Show the key that unlocks managers after their engine was restarted",
 		Long: `Show the swarm's unlock key (autolock). It is a secret: it is only printed, and
 stored nowhere. Keep it: when every manager is restarted at the same time, they
-cannot be unlocked without it.`,
-		Example: "  dcalab swarm unlock-key",
+cannot be unlocked without it.
+
+--rotate makes a new one first. Keep the old one, too, for as long as a manager
+does not run: it waits for the old one when it is back.`,
+		Example: "  dcalab swarm unlock-key\n  dcalab swarm unlock-key --rotate",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := a.existing()
 			if err != nil {
 				return err
 			}
-			plain, err := onManager(c.Context(), s, runbook.UnlockKey, "docker", "swarm", "unlock-key", "--quiet")
-			if err != nil {
-				return err
-			}
-			if stop, err := s.announce(plain); stop || err != nil {
-				return err
-			}
-			crew, err := s.AllEngines(c.Context(), nil)
-			if err != nil {
-				return err
-			}
-			defer crew.Close()
-			key, err := crew.Cluster(swarm.Options{}).UnlockKey(c.Context())
-			if err != nil {
-				return withoutKey(err)
-			}
-			if key == "" {
-				s.note("autolock is off: there is no unlock key")
-				return nil
-			}
-			fmt.Fprintln(a.streams.Out, key.Reveal())
-			return nil
+			return withoutKey(s.showSecret(c.Context(), rotate, secret{
+				what: "unlock key", plain: []string{"docker", "swarm", "unlock-key", "--quiet"},
+				gives: runbook.UnlockKey, none: "autolock is off: there is no unlock key",
+				get: func(ctx context.Context, cluster *swarm.Cluster) (engine.Secret, error) {
+					if rotate {
+						return cluster.RotateUnlockKey(ctx)
+					}
+					return cluster.UnlockKey(ctx)
+				},
+			}))
 		},
-	})
+	}
+	c.Flags().BoolVar(&rotate, "rotate", false, "make a new key first")
+	return explained(c)
 }
 
 // Where the unlock key is, and what is left to do where nobody has it.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/netip"
@@ -76,7 +77,9 @@ func settings(in swarm.ClusterInfo) SwarmSettings {
 }
 
 // Init starts a new swarm with this node as its only manager and gives the
-// node's id.
+// node's id. What is wrong with the node's state, where the swarm is made from that,
+// is ErrNotManager (the engine could not start with it) or ErrLocked (autolock is on:
+// moby#36852).
 func (c *Client) Init(ctx context.Context, o InitOptions) (nodeID string, err error) {
 	req := swarm.InitRequest{
 		ListenAddr:       o.Listen,
@@ -85,6 +88,7 @@ func (c *Client) Init(ctx context.Context, o InitOptions) (nodeID string, err er
 		AutoLockManagers: o.Autolock,
 		Availability:     swarm.NodeAvailability(o.Availability),
 		SubnetSize:       uint32(o.SubnetSize),
+		ForceNewCluster:  o.FromState,
 	}
 	if req.ListenAddr == "" {
 		req.ListenAddr = defaultListen
@@ -120,7 +124,45 @@ func (c *Client) Tokens(ctx context.Context) (worker, manager Secret, err error)
 // RotateToken makes a new join token for role; the old one is invalid at once.
 func (c *Client) RotateToken(ctx context.Context, role Role) error {
 	flags := swarm.UpdateFlags{RotateWorkerToken: role == RoleWorker, RotateManagerToken: role == RoleManager}
-	return c.updateSwarm(ctx, "rotate the join token", flags, func(*SwarmSettings) {})
+	return c.updateSwarm(ctx, "rotate the join token", flags, nil)
+}
+
+// RotateUnlockKey makes a new unlock key; managers that do not run keep the old one
+// until they are back. Autolock has to be on.
+func (c *Client) RotateUnlockKey(ctx context.Context) error {
+	return c.updateSwarm(ctx, "rotate the unlock key", swarm.UpdateFlags{RotateManagerUnlockKey: true}, nil)
+}
+
+// RotateCA makes a new root certificate authority for the swarm, from which all nodes
+// then get new certificates by themselves (OldCA tells how far that is). The join
+// tokens are other ones afterwards.
+func (c *Client) RotateCA(ctx context.Context) error {
+	return c.updateSpec(ctx, "rotate the CA", swarm.UpdateFlags{}, func(spec *swarm.Spec) bool {
+		spec.CAConfig.SigningCACert, spec.CAConfig.SigningCAKey = "", ""
+		spec.CAConfig.ForceRotate++
+		return true
+	})
+}
+
+// OldCA gives the host names of the nodes that have a certificate of an older
+// authority than the swarm's newest, or trust that one still.
+func (c *Client) OldCA(ctx context.Context) ([]string, error) {
+	var old []string
+	err := c.call(ctx, "look at the certificates", infoTimeout, func(ctx context.Context) error {
+		sw, err := c.api.SwarmInspect(ctx)
+		if err != nil {
+			return err
+		}
+		nodes, err := c.api.NodeList(ctx, swarm.NodeListOptions{})
+		for _, n := range nodes {
+			have, want := n.Description.TLSInfo, sw.TLSInfo
+			if have.TrustRoot != want.TrustRoot || !bytes.Equal(have.CertIssuerPublicKey, want.CertIssuerPublicKey) || !bytes.Equal(have.CertIssuerSubject, want.CertIssuerSubject) {
+				old = append(old, n.Description.Hostname)
+			}
+		}
+		return err
+	})
+	return old, err
 }
 
 // UpdateSwarm changes what edit changes of CertExpiry, Autolock and
@@ -131,25 +173,32 @@ func (c *Client) UpdateSwarm(ctx context.Context, edit func(*SwarmSettings)) err
 	return c.updateSwarm(ctx, "swarm update", swarm.UpdateFlags{}, edit)
 }
 
+// updateSwarm with a nil edit changes no setting.
 func (c *Client) updateSwarm(ctx context.Context, op string, flags swarm.UpdateFlags, edit func(*SwarmSettings)) error {
-	again := func(err error) bool { return errors.Is(err, ErrOutOfSequence) }
-	return retry(ctx, c, op, again, func(ctx context.Context) error {
-		sw, err := c.api.SwarmInspect(ctx)
-		if err != nil {
-			return err
+	return c.updateSpec(ctx, op, flags, func(spec *swarm.Spec) bool {
+		if edit == nil {
+			return true
 		}
-		before := settings(sw.ClusterInfo)
+		before := settings(swarm.ClusterInfo{Spec: *spec})
 		after := before
 		edit(&after)
-		if reflect.DeepEqual(before, after) && flags == (swarm.UpdateFlags{}) {
-			return nil
-		}
-		spec := sw.Spec
 		spec.CAConfig.NodeCertExpiry = after.CertExpiry
 		spec.EncryptionConfig.AutoLockManagers = after.Autolock
 		limit := int64(after.TaskHistory)
 		spec.Orchestration.TaskHistoryRetentionLimit = &limit
-		return c.api.SwarmUpdate(ctx, sw.Version, spec, flags)
+		return !reflect.DeepEqual(before, after)
+	})
+}
+
+// updateSpec sends the spec back where edit has changed it.
+func (c *Client) updateSpec(ctx context.Context, op string, flags swarm.UpdateFlags, edit func(*swarm.Spec) (changed bool)) error {
+	again := func(err error) bool { return errors.Is(err, ErrOutOfSequence) }
+	return retry(ctx, c, op, again, func(ctx context.Context) error {
+		sw, err := c.api.SwarmInspect(ctx)
+		if err != nil || !edit(&sw.Spec) {
+			return err
+		}
+		return c.api.SwarmUpdate(ctx, sw.Version, sw.Spec, flags)
 	})
 }
 

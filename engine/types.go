@@ -151,6 +151,10 @@ type InitOptions struct {
 	Availability Availability
 	CertExpiry   time.Duration
 	TaskHistory  int
+	// FromState makes the new swarm from the state that this node has as a manager, with
+	// the same id, services, secrets and settings, and with no other manager (docker
+	// swarm init --force-new-cluster). Of the other options only the addresses count.
+	FromState bool
 }
 
 // JoinOptions take a node into a swarm.

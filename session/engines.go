@@ -119,6 +119,8 @@ func (e *Engines) set(nodes []lab.Node, machines map[string]machine.Status, fail
 			}
 			e.clients[n.Name] = client
 			t.Engine, t.Certificate = client, CertificateOf(conn)
+			t.KeyLocked = func(ctx context.Context) (bool, error) { return provision.KeyLocked(ctx, conn) }
+			t.SetAside = func(ctx context.Context) error { return provision.SetSwarmAside(ctx, conn) }
 		}
 		e.Targets = append(e.Targets, t)
 	}

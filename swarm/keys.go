@@ -33,6 +33,22 @@ func (c *Cluster) RotateToken(ctx context.Context, role engine.Role) (engine.Sec
 	return r.joinTokens(ctx, role)
 }
 
+// RotateUnlockKey makes a new unlock key and gives it; empty where autolock is off. The
+// old one unlocks nobody any more but managers that do not run now.
+func (c *Cluster) RotateUnlockKey(ctx context.Context) (engine.Secret, error) {
+	if key, err := c.UnlockKey(ctx); key == "" || err != nil {
+		return "", err
+	}
+	r, err := c.keeper(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := r.viaManagerWithRetry(ctx, func(e Engine) error { return e.RotateUnlockKey(ctx) }); err != nil {
+		return "", err
+	}
+	return c.UnlockKey(ctx)
+}
+
 // UnlockKey gives the key that unlocks a restarted manager; empty where
 // autolock is off.
 func (c *Cluster) UnlockKey(ctx context.Context) (engine.Secret, error) {

@@ -47,6 +47,7 @@ type modelSwarm struct {
 	nodes    []*modelNode
 	settings engine.SwarmSettings
 	key      string // unlock key
+	oldCA    int    // nodes with a certificate of the old CA
 	election int    // looks until there is a leader again
 	tokens   map[engine.Role]string
 	tasks    []*modelTask
@@ -399,6 +400,9 @@ func (e *modelEngine) Init(_ context.Context, o engine.InitOptions) (string, err
 	w := e.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if o.FromState {
+		return e.id, w.act("recover "+e.name, e.fromState)
+	}
 	if !e.up || e.state != engine.StateInactive {
 		w.violate("init on %s, which is %s", e.name, e.state)
 		return "", e.fail(engine.ErrAlreadyInSwarm, "already part of a swarm")
@@ -417,6 +421,24 @@ func (e *modelEngine) Init(_ context.Context, o engine.InitOptions) (string, err
 		return e.enter(s, engine.JoinOptions{Token: engine.Secret(s.tokens[engine.RoleManager]), Advertise: o.Advertise, Availability: o.Availability})
 	})
 	return e.id, err
+}
+
+// fromState is init --force-new-cluster: nobody else is in raft any more, and who thinks
+// so has no part in it.
+func (e *modelEngine) fromState() error {
+	s := e.w.swarms[e.swarm]
+	if !e.up || s == nil || s.node(e.id) == nil || !e.manager {
+		return e.fail(engine.ErrNotManager, "This node is not a swarm manager")
+	}
+	if s.settings.Autolock {
+		e.state, e.manager = engine.StateInactive, false
+		return e.fail(engine.ErrLocked, "Swarm is encrypted and needs to be unlocked")
+	}
+	for _, n := range s.nodes {
+		n.raft = n.ID == e.id
+	}
+	e.state, s.election = engine.StateActive, 0
+	return nil
 }
 
 func (e *modelEngine) enter(s *modelSwarm, o engine.JoinOptions) error {
@@ -523,6 +545,42 @@ func (e *modelEngine) UnlockKey(context.Context) (engine.Secret, error) {
 		return "", err
 	}
 	return engine.Secret(s.key), nil
+}
+
+func (e *modelEngine) RotateUnlockKey(context.Context) error {
+	e.w.mu.Lock()
+	defer e.w.mu.Unlock()
+	s, err := e.control()
+	if err == nil {
+		s.key = e.w.fresh("key")
+	}
+	return err
+}
+
+// RotateCA makes every node's certificate an old one; each look of OldCA finds one less.
+func (e *modelEngine) RotateCA(context.Context) error {
+	e.w.mu.Lock()
+	defer e.w.mu.Unlock()
+	s, err := e.control()
+	if err == nil {
+		s.oldCA = len(s.nodes)
+	}
+	return err
+}
+
+func (e *modelEngine) OldCA(context.Context) ([]string, error) {
+	e.w.mu.Lock()
+	defer e.w.mu.Unlock()
+	s, err := e.control()
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, n := range s.nodes[:s.oldCA] {
+		out = append(out, n.Hostname)
+	}
+	s.oldCA = max(0, s.oldCA-1)
+	return out, nil
 }
 
 func (e *modelEngine) Unlock(_ context.Context, key engine.Secret) error {

@@ -328,12 +328,12 @@ func (p *planner) noQuorum(broken []NodeView) error {
 	}
 	next := []string{
 		"bring the missing managers back: dcalab up",
-		"if they are lost for good, on a remaining manager: docker swarm init --force-new-cluster --advertise-addr ADDRESS",
+		"if they are lost for good: dcalab destroy --force NODE..., then dcalab swarm recover",
 	}
 	left := p.pick(func(n NodeView) bool { return n.Control && n.Cluster == p.v.Cluster })
 	if q.Managers-len(lost) < q.Majority && len(left) > 0 {
 		why += "; the majority cannot come back"
-		next = []string{"make a new cluster from what is left: " + forceNewCluster(left[0]), "then let the others rejoin: dcalab up --swarm"}
+		next = []string{recoverFix}
 	}
 	return &trouble.Error{ID: "no-quorum", Exit: trouble.ExitRefused,
 		What: "refused to change a swarm without a quorum", Why: why, Next: next}

@@ -132,13 +132,8 @@ func Diagnose(v View, ages map[string]Validity, now time.Time) []Problem {
 
 // diagnoseExpired: an engine does not start its swarm with a certificate that
 // ran out, and no longer can ask for another one. Where the managers stand,
-// the node rejoins. Otherwise one manager starts a new cluster with the swarm's data.
-//
-// moby refuses init --force-new-cluster while the engine holds on to the swarm
-// that it could not start ("not a swarm manager": daemon/cluster/swarm.go,
-// Init), although swarmkit would accept the old certificate then and renew it
-// at once (swarmkit pull request 1919). Without docker-state.json the engine
-// takes itself for one without a swarm, and accepts it (20.10, measured).
+// the node rejoins. Otherwise the swarm goes on from one manager, whose engine accepts
+// the old certificate then, and renews it at once (swarmkit pull request 1919).
 func diagnoseExpired(v View, nodes []string, ages map[string]Validity, now time.Time) Problem {
 	first := earliest(nodes, ages)
 	a := Problem{
@@ -153,33 +148,14 @@ func diagnoseExpired(v View, nodes []string, ages map[string]Validity, now time.
 		a.Fix = append(a.Fix, "dcalab swarm bootstrap    # "+strings.Join(nodes, ", ")+" leaves and rejoins")
 		return a
 	}
-	for _, n := range v.managers() {
-		if n.State == StateUnreachable {
-			continue
-		}
-		if age, ok := ages[n.Name]; ok && age.Left(now) > 0 {
-			// A manager that is good is the better one to begin with.
-			a.Fix = append([]string{}, forceNewCluster(n), bootstrapAfter)
-			return a
-		}
-		if len(a.Fix) == 0 && slices.Contains(nodes, n.Name) {
-			a.Fix = []string{
-				fmt.Sprintf("dcalab ssh %s -- 'sudo service docker stop; sudo mv /var/lib/docker/swarm/docker-state.json /var/lib/docker/swarm/docker-state.old; sudo service docker start'", n.Name),
-				forceNewCluster(n), bootstrapAfter,
-			}
-		}
-	}
-	if len(a.Fix) == 0 {
-		a.Fix = []string{"bring the managers up and look again: dcalab start, dcalab status"}
+	a.Fix = []string{"bring the managers up and look again: dcalab start, dcalab status"}
+	if slices.ContainsFunc(v.managers(), func(n NodeView) bool { return n.State != StateUnreachable }) {
+		a.Fix = []string{recoverFix}
 	}
 	return a
 }
 
-const bootstrapAfter = "dcalab swarm bootstrap    # the other nodes leave and rejoin; services, secrets and configs are kept"
-
-func forceNewCluster(n NodeView) string {
-	return fmt.Sprintf("dcalab ssh %s -- docker swarm init --force-new-cluster --advertise-addr %s", n.Name, n.Addr)
-}
+const recoverFix = "dcalab swarm recover    # goes on from one manager; services, secrets and configs are kept"
 
 // diagnoseShort warns while the swarm can still be asked for new certificates.
 func diagnoseShort(v View, nodes []string, ages map[string]Validity, now time.Time) Problem {
@@ -199,7 +175,7 @@ func diagnoseShort(v View, nodes []string, ages map[string]Validity, now time.Ti
 		// bootstrap.
 		a.Fix = append(a.Fix, "dcalab swarm bootstrap    # after cert_expiry: 90d in labs.yaml, under swarm; new certificates last that long")
 	}
-	a.Fix = append(a.Fix, "dcalab ssh "+v.Nodes[at].Name+" -- docker swarm ca --rotate    # new certificates for all nodes, now")
+	a.Fix = append(a.Fix, "dcalab swarm ca rotate    # new certificates for all nodes, now")
 	return a
 }
 
@@ -262,13 +238,12 @@ func diagnoseLost(v View) (Problem, bool) {
 	switch {
 	case possible < v.Quorum.Majority && len(alive) > 0:
 		why = append(why, "so the majority cannot come back")
-		anew := "lets the others rejoin"
+		a.Fix = append(a.Fix, recoverFix)
 		if len(gone) > 0 {
-			anew = "recreates " + strings.Join(nodeNames(gone), ", ")
+			a.Fix = append(a.Fix, "dcalab up --swarm    # recreates "+strings.Join(nodeNames(gone), ", "))
 		}
-		a.Fix = append(a.Fix, forceNewCluster(alive[0]), "dcalab up --swarm    # "+anew+"; services, secrets and configs are kept")
-	case len(alive) > 0:
-		a.Fix = append(a.Fix, "if they are lost for good: "+forceNewCluster(alive[0])+", then dcalab swarm bootstrap")
+	case len(alive) > 0 && len(halted)+len(down) > 0:
+		a.Fix = append(a.Fix, "if they are lost for good: dcalab destroy --force "+strings.Join(nodeNames(slices.Concat(halted, down)), " ")+", then dcalab swarm recover")
 	}
 	a.Cause = strings.Join(why, "; ")
 	return a, true

@@ -164,14 +164,14 @@ func TestDiagnose(t *testing.T) {
 			left: map[string]time.Duration{"m1": 20*day - time.Minute, "w": 40 * time.Minute},
 			ids:  []string{"certificates-short"},
 			why:  []string{"certificates of m1, w will expire (the first) in 40 minutes (2026-06-01 12:40 UTC)"},
-			fix:  []string{"dcalab ssh m1 -- docker swarm ca --rotate"},
+			fix:  []string{"dcalab swarm ca rotate"},
 		},
 		"a lab of short certificates": {
 			change: func(v *View, _ func(string) *NodeView) { v.Settings.CertExpiry = time.Hour },
 			left:   map[string]time.Duration{"m2": time.Hour},
 			ids:    []string{"certificates-short"},
 			why:    []string{"certificate of m2 will expire in 60 minutes"},
-			fix:    []string{"dcalab swarm bootstrap    # after cert_expiry: 90d in labs.yaml", "dcalab ssh m1 -- docker swarm ca --rotate"},
+			fix:    []string{"dcalab swarm bootstrap    # after cert_expiry: 90d in labs.yaml", "dcalab swarm ca rotate"},
 		},
 		"short, and no quorum": {
 			change: func(v *View, node func(string) *NodeView) {
@@ -205,10 +205,7 @@ func TestDiagnose(t *testing.T) {
 			left: map[string]time.Duration{"m1": -day, "m2": -2 * day, "m3": -day, "w": -day},
 			ids:  []string{"certificates-expired"},
 			why:  []string{"m1, m2, m3, w", "(the first) 2 days ago"},
-			fix: []string{
-				"dcalab ssh m1 -- 'sudo service docker stop; sudo mv /var/lib/docker/swarm/docker-state.json ",
-				"dcalab ssh m1 -- docker swarm init --force-new-cluster --advertise-addr 10.20.20.1", "dcalab swarm bootstrap",
-			},
+			fix:  []string{recoverFix},
 		},
 		"two of three managers slept too long": {
 			change: func(v *View, node func(string) *NodeView) {
@@ -217,7 +214,7 @@ func TestDiagnose(t *testing.T) {
 			},
 			left: map[string]time.Duration{"m1": -day, "m2": -day},
 			ids:  []string{"certificates-expired"},
-			fix:  []string{"dcalab ssh m3 -- docker swarm init --force-new-cluster --advertise-addr 10.20.20.3", "dcalab swarm bootstrap"},
+			fix:  []string{recoverFix},
 		},
 		"two of three managers are halted": {
 			change: func(v *View, node func(string) *NodeView) {
@@ -226,7 +223,7 @@ func TestDiagnose(t *testing.T) {
 			},
 			ids: []string{"managers-lost"},
 			why: []string{"quorum lost: 1 of 3 managers reachable, 2 required", "halted or unreachable: m2, m3"},
-			fix: []string{"dcalab start m2 m3", "if they are lost for good: dcalab ssh m1 -- docker swarm init --force-new-cluster"},
+			fix: []string{"dcalab start m2 m3", "if they are lost for good: dcalab destroy --force m2 m3, then dcalab swarm recover"},
 		},
 		"two of three managers are destroyed": {
 			change: func(v *View, node func(string) *NodeView) {
@@ -237,7 +234,7 @@ func TestDiagnose(t *testing.T) {
 			},
 			ids: []string{"managers-lost"},
 			why: []string{"destroyed: m2, m3", "the majority cannot come back"},
-			fix: []string{"dcalab ssh m1 -- docker swarm init --force-new-cluster --advertise-addr 10.20.20.1", "dcalab up --swarm    # recreates m2, m3"},
+			fix: []string{recoverFix, "dcalab up --swarm    # recreates m2, m3"},
 		},
 		"an engine is down, and one is locked": {
 			change: func(v *View, node func(string) *NodeView) {

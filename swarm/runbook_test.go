@@ -122,6 +122,8 @@ func TestEveryKindIsTaught(t *testing.T) {
 			return []Step{configureStep{Want: settings{CertExpiry: &expiry, TaskHistory: &history, Autolock: &lock}}}
 		}, want: `
 			n1$ docker swarm update --cert-expiry 36h --task-history-limit 3 --autolock=true`},
+		{name: "rotate the CA", roles: "m", play: formed, steps: func(View) []Step { return []Step{rotateCAStep{}} }, want: `
+			n1$ docker swarm ca --rotate`},
 		{name: "drain", roles: "mw", play: formed, steps: func(v View) []Step { return []Step{emptyStep{"n2", v.Nodes[1].NodeID}} }, want: `
 			n1$ docker node ps --format '{{.CurrentState}}' n2.lab.example | grep -c Running -> 0`},
 		{name: "await: what is so already is not waited for", roles: "mmw", play: func(w *world) { w.init(0); w.join(1, 0, engine.RoleManager) }, steps: func(View) []Step {

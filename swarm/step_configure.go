@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 )
@@ -24,7 +25,29 @@ func (s configureStep) Do(ctx context.Context, r *Run) error {
 			r.ask(ctx, t.Name)
 		}
 	}
+	if err == nil && s.Want.Autolock != nil {
+		err = r.awaitKeys(ctx, *s.Want.Autolock)
+	}
 	return err
+}
+
+// awaitKeys waits until each manager that answers has its key locked on disk, or not: it
+// follows the setting a moment later, and one that is restarted before then would come
+// back without asking for the key.
+func (r *Run) awaitKeys(ctx context.Context, locked bool) error {
+	return r.poll(ctx, func() error {
+		errs := make([]error, len(r.targets))
+		each(len(r.targets), func(i int) {
+			t := r.targets[i]
+			if t.KeyLocked == nil || !r.manages(i) {
+				return
+			}
+			if is, err := t.KeyLocked(ctx); err == nil && is != locked {
+				errs[i] = fmt.Errorf("%s: its key is %s still", t.Name, map[bool]string{true: "locked", false: "not locked"}[is])
+			}
+		})
+		return errors.Join(errs...)
+	})
 }
 
 // manages tells whether a node is a manager, as far as is known by now.

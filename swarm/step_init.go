@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -15,8 +16,13 @@ type initStep struct {
 	Options engine.InitOptions
 }
 
-func (initStep) Kind() Kind       { return KindInit }
-func (s initStep) String() string { return "start a new swarm, advertising " + s.Options.Advertise }
+func (initStep) Kind() Kind { return KindInit }
+func (s initStep) String() string {
+	if s.Options.FromState {
+		return "go on alone from its raft log, advertising " + s.Options.Advertise
+	}
+	return "start a new swarm, advertising " + s.Options.Advertise
+}
 
 func (s initStep) Do(ctx context.Context, r *Run) error {
 	defer r.ask(ctx, s.Node())
@@ -24,7 +30,14 @@ func (s initStep) Do(ctx context.Context, r *Run) error {
 	if err != nil {
 		return err
 	}
-	if _, err := e.Init(ctx, s.Options); err != nil {
+	_, err = e.Init(ctx, s.Options)
+	if aside := r.target(s.Node()).SetAside; s.Options.FromState && aside != nil && errors.Is(err, engine.ErrNotManager) {
+		// It holds on to the swarm that it could not start.
+		if err = aside(ctx); err == nil {
+			_, err = e.Init(ctx, s.Options)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -35,6 +48,16 @@ func (s initStep) Do(ctx context.Context, r *Run) error {
 
 func (s initStep) Runbook(w *RunbookWriter) {
 	o := s.Options
+	if o.FromState {
+		if n, _ := w.v.Node(s.Node()); n.failed() {
+			w.add(runbook.Command{Node: s.Node(), Text: "sudo service docker stop", Why: "it holds on to the swarm that it cannot start"})
+			w.add(runbook.Command{Node: s.Node(), Text: "sudo mv /var/lib/docker/swarm/docker-state.json /var/lib/docker/swarm/docker-state.old"})
+			w.add(runbook.Command{Node: s.Node(), Text: "sudo service docker start"})
+		}
+		w.add(runbook.Command{Node: s.Node(), Text: runbook.Template("docker", "swarm", "init", "--force-new-cluster", "--advertise-addr", o.Advertise), Why: "the same swarm, with this manager alone"})
+		w.arrive(s.Node(), engine.RoleManager)
+		return
+	}
 	line := []string{"docker", "swarm", "init", "--advertise-addr", o.Advertise}
 	option := func(given bool, flag string, value any) {
 		if given {

@@ -20,6 +20,7 @@ const (
 	KindDemote      Kind = "demote"
 	KindUpdate      Kind = "update"
 	KindConfigure   Kind = "configure"
+	KindRotateCA    Kind = "rotate-ca"
 	KindDrain       Kind = "drain"
 	KindAwait       Kind = "await"
 )

@@ -21,6 +21,9 @@ type Engine interface {
 	Tokens(context.Context) (worker, manager engine.Secret, err error)
 	RotateToken(context.Context, engine.Role) error
 	UnlockKey(context.Context) (engine.Secret, error)
+	RotateUnlockKey(context.Context) error
+	RotateCA(context.Context) error
+	OldCA(context.Context) (hostnames []string, err error)
 	Unlock(context.Context, engine.Secret) error
 	UpdateSwarm(context.Context, func(*engine.SwarmSettings)) error
 	UpdateNode(ctx context.Context, id string, edit func(*engine.NodeSpec)) error
@@ -65,6 +68,12 @@ type Target struct {
 	// none. May be nil. It is read only where the managers' lists do not
 	// already tell.
 	Certificate func(context.Context) ([]byte, error)
+	// KeyLocked tells whether the node's key in the swarm is encrypted on its disk
+	// (autolock). May be nil.
+	KeyLocked func(context.Context) (bool, error)
+	// SetAside restarts the engine without its swarm, and leaves the swarm's data on the
+	// node. May be nil.
+	SetAside func(context.Context) error
 }
 
 // TargetFor gives the target of a node of a lab, without a way to its engine:

@@ -44,6 +44,7 @@ func requiredArgs(path string) (required, bool) {
 		"break clock":     {2, "nodes and a time", []string{"dcalab break clock NODE +2h"}, true},
 		"break loss":      {2, "a share of packets and nodes", []string{"dcalab break loss 20% NODE..."}, true},
 		"break isolate":   several, "break kill": several, "break freeze": several, "break stop-engine": several,
+		"swarm autolock":   {1, "on or off", []string{"dcalab swarm autolock on", "dcalab swarm autolock off"}, false},
 		"snapshot save":    {1, "a name for the snapshot", []string{"dcalab snapshot save NAME"}, false},
 		"snapshot restore": {1, "the name of a snapshot", []string{"dcalab snapshot restore NAME", "which there are: dcalab snapshot list"}, false},
 		"snapshot delete":  {1, "the name of a snapshot", []string{"dcalab snapshot delete NAME", "which there are: dcalab snapshot list"}, false},
@@ -84,6 +85,8 @@ func (a Advisor) wrongArgCount(c *cobra.Command, args []string, err error) error
 			}
 		}
 		return Usage(fmt.Sprintf("there is no token %q", args[0]), append(next, seeHelp(c))...)
+	case path == "swarm autolock" && len(args) == 1:
+		return Usage(fmt.Sprintf("autolock cannot be %q", args[0]), "dcalab swarm autolock on", "dcalab swarm autolock off", seeHelp(c))
 	case path == "logs":
 		if file := c.Flags().Lookup("bundle"); file != nil && file.Changed {
 			return Usage("dcalab logs --bundle packs all nodes, and takes no name", "dcalab logs --bundle "+file.Value.String(), seeHelp(c))
@@ -93,7 +96,7 @@ func (a Advisor) wrongArgCount(c *cobra.Command, args []string, err error) error
 	switch {
 	case path == "snapshot export", path == "snapshot import":
 		why = fmt.Sprintf("%s takes one file and one name, and was given %s", c.CommandPath(), quoted(args))
-	case strings.Contains(c.Use, "NAME"), path == "swarm token", path == "logs":
+	case strings.Contains(c.Use, "NAME"), path == "swarm token", path == "swarm autolock", path == "swarm recover", path == "logs":
 		why = fmt.Sprintf("%s takes one name, and was given %s", c.CommandPath(), quoted(args))
 	}
 	return Usage(why, append(a.suggestForExtraArg(path, args), seeHelp(c))...)

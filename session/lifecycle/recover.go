@@ -1,0 +1,159 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dcalab/dcalab/fault"
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/swarm/raft"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+type recovering struct {
+	Operator
+	from string
+}
+
+// Recover gets a swarm that lost its quorum for good going again from one manager:
+// from, or the one whose raft log has most.
+func (o Operator) Recover(from string) Operation { return recovering{o, from} }
+
+func (recovering) NeedsRoot() bool { return false }
+
+// look finds out what is left of the swarm. The caller closes the engines.
+func (r recovering) look(ctx context.Context) (swarm.Recovery, *session.Engines, error) {
+	var none swarm.Recovery
+	if err := r.MustExist(); err != nil {
+		return none, nil, err
+	}
+	if err := r.unbroken(); err != nil {
+		return none, nil, err
+	}
+	v, engines, err := r.Observe(ctx)
+	if err != nil {
+		return none, nil, err
+	}
+	rec, err := r.plan(ctx, v, engines)
+	if err != nil {
+		engines.Close()
+	}
+	return rec, engines, err
+}
+
+func (r recovering) plan(ctx context.Context, v swarm.View, engines *session.Engines) (swarm.Recovery, error) {
+	logs := map[string]raft.State{}
+	var mu sync.Mutex
+	failed := engines.Pool.Each(ctx, r.Lab().Nodes, func(ctx context.Context, n lab.Node, c *node.Conn) error {
+		log, err := raft.Read(ctx, c)
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil {
+			logs[n.Name] = log
+		}
+		return err
+	})
+	rec, err := swarm.PlanRecover(v, logs, r.from)
+	if err != nil || rec.From == "" {
+		return rec, err
+	}
+	for _, n := range r.Lab().Nodes {
+		if err := failed[n.Name]; err != nil && engines.Machines[n.Name] == machine.StatusRunning {
+			rec.Warnings = append(rec.Warnings, n.Name+": its raft log could not be read: "+trouble.OneLine(err))
+		}
+	}
+	locked, err := provision.KeyLocked(ctx, engines.Pool.Held(rec.From))
+	if err == nil && locked {
+		err = &trouble.Error{
+			ID: "recover-autolock", Where: rec.From, What: "refused to recover the swarm", Exit: trouble.ExitRefused,
+			Why:  "autolock is on, and Docker Engine cannot begin anew from a locked state: it would give up its place in the swarm (moby#36852)",
+			Next: []string{"restore a snapshot of the lab: dcalab snapshot list", "or begin anew: dcalab swarm dissolve, then dcalab swarm bootstrap"},
+		}
+	}
+	return rec, err
+}
+
+// unbroken: nothing is broken on purpose, for that ends by itself, and with it what
+// there is to recover from.
+func (r recovering) unbroken() error {
+	j, err := fault.ReadJournal(r.State())
+	if err != nil {
+		return err
+	}
+	if left := j.Now(time.Now()); len(left) > 0 {
+		return &trouble.Error{
+			ID: "faults-active", What: "refused to recover the swarm", Exit: trouble.ExitRefused,
+			Why:  "something is broken on purpose: " + strings.Join(fault.Explained(left), "; "),
+			Next: []string{"heal it, which may be all that is needed: dcalab heal --all"},
+		}
+	}
+	return nil
+}
+
+func (r recovering) Plan(ctx context.Context, _ session.Reporter) (Plan, error) {
+	rec, engines, err := r.look(ctx)
+	if err != nil {
+		return Plan{}, err
+	}
+	engines.Close()
+	var p Plan
+	if rec.Empty() {
+		return p, nil
+	}
+	for _, s := range rec.Survivors {
+		p.add("%s: its raft log has %d committed entries, term %d", s.Name, s.Committed, s.Term)
+	}
+	p.change(rec.Result())
+	p.Lines = append(p.Lines, Lines(rec.Rejoin)...)
+	if rec.From != "" {
+		p.Question = "make " + rec.From + " the only manager, and let the others join again?"
+	}
+	return p, nil
+}
+
+func (r recovering) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
+	rec, engines, err := r.look(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer engines.Close()
+	if rec.Empty() {
+		return Outcome{Notes: []string{"nothing to do: " + rec.View.Quorum.String()}}, nil
+	}
+	out := Outcome{Runbook: rec.View.Runbook(rec.Steps())}
+	warn(tell, rec.Warnings...)
+	cluster := engines.Cluster(swarm.Options{Progress: session.Events(tell)})
+	if _, err := cluster.Run(ctx, rec.Plan); err != nil {
+		return out, err
+	}
+	var running []string
+	for _, n := range r.Lab().Nodes {
+		if engines.Running(n.Name) && n.Role != lab.RoleNone {
+			running = append(running, n.Name)
+		}
+	}
+	result, err := cluster.Converge(ctx, r.Lab(), swarm.PlanOptions{Only: running})
+	out.Warnings, out.Runbook = result.Warnings, slices.Concat(out.Runbook, result.Runbook)
+	if err != nil {
+		return out, err
+	}
+	for _, n := range result.View.Nodes {
+		if n.State == swarm.StateMember && n.Listed {
+			tell.Done(n.Name, n.Summary())
+		}
+	}
+	out.Notes = append(out.Notes, fmt.Sprintf("swarm %s: %s", result.View.Cluster, result.View.Quorum))
+	if len(rec.Gone) > 0 {
+		out.Notes = append(out.Notes, "what is missing is created anew, and joins: dcalab up --swarm")
+	}
+	return out, nil
+}

@@ -1,0 +1,192 @@
+package swarm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/swarm/raft"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// Survivor is a manager from which a swarm without a quorum could go on.
+type Survivor struct {
+	Name string
+	// Committed is the last entry that its log knows to be committed; Last is where
+	// the log ends. What is between them is thrown away: docker swarm init
+	// --force-new-cluster keeps what is known to be committed, and nothing else
+	// (swarmkit, raft.loadAndStart).
+	Committed, Last uint64
+	Term            uint64
+}
+
+// Recovery is how a swarm gets its quorum back without the managers that are lost.
+type Recovery struct {
+	Plan
+	// From is the manager that goes on; empty where the swarm has a quorum.
+	From string
+	// Survivors are the managers whose logs could be read, the one that has most
+	// first.
+	Survivors []Survivor
+	// Rejoin is what follows, as far as it can be told before: PlanBootstrap has the rest.
+	Rejoin []Step
+	// Gone are managers whose machines, and so their logs, are no more.
+	Gone []string
+}
+
+// PlanRecover says how a swarm that lost its quorum for good goes on from one of
+// its managers, which logs tell of: from, or the one that has the most that is
+// known to be committed. The other managers that are left leave it, and are to be
+// taken in again (PlanBootstrap). Of a swarm that has a quorum, only what a recovery
+// has left undone is planned. It is pure.
+//
+// It refuses where the managers may get their quorum back by themselves, for they would
+// be a second swarm beside the recovered one, with the same id: "managers-may-return"
+// where some do not run, "election-possible" where enough answer. Other errors: those of
+// NeedManager that are not about the quorum; "locked"; "nothing-to-recover".
+func PlanRecover(v View, logs map[string]raft.State, from string) (Recovery, error) {
+	rec := Recovery{Plan: Plan{View: v, end: endRecover, command: "dcalab swarm recover"}}
+	if v.Cluster == "" || len(v.CandidateSwarms) > 0 {
+		return rec, v.NeedManager()
+	}
+	if v.Quorum.HasQuorum {
+		rec.leaveBehind("", func(n NodeView) bool { return n.outOfRaft() })
+		return rec, nil
+	}
+	if err := v.mayReturn(); err != nil {
+		return rec, err
+	}
+	for _, n := range v.managers() {
+		switch log, ok := logs[n.Name]; {
+		case errors.Is(n.Err, ErrAbsent):
+			rec.Gone = append(rec.Gone, n.Name)
+		case ok && log != (raft.State{}) && n.State != StateInactive && n.State != StateForeign:
+			rec.Survivors = append(rec.Survivors, Survivor{Name: n.Name, Committed: log.Commit, Last: log.Last.Index, Term: log.Term})
+		}
+	}
+	failed := func(s Survivor) int {
+		if n, _ := v.Node(s.Name); n.failed() {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(rec.Survivors, func(a, b Survivor) int {
+		// Of two that have the same, one whose engine runs its swarm is the better one.
+		return cmp.Or(cmp.Compare(b.Committed, a.Committed), cmp.Compare(failed(a), failed(b)))
+	})
+	at := 0
+	if from != "" {
+		at = slices.IndexFunc(rec.Survivors, func(s Survivor) bool { return s.Name == from })
+	}
+	if len(rec.Survivors) == 0 || at < 0 {
+		why := "no manager is left whose raft log could be read"
+		if from != "" {
+			why = from + " has no raft log: it is no manager of this swarm, or it could not be read"
+		}
+		return rec, &trouble.Error{ID: "nothing-to-recover", Exit: trouble.ExitRefused, What: "recover the swarm", Why: why,
+			Next: []string{"look at the managers: dcalab status", "if nothing is left, begin anew: dcalab swarm dissolve, then dcalab swarm bootstrap"}}
+	}
+	rec.From = rec.Survivors[at].Name
+	n, _ := v.Node(rec.From)
+	rec.stageThat(stopRun, "init", initStep{on(n.Name), engine.InitOptions{Advertise: n.Addr.String(), TaskHistory: -1, FromState: true}})
+	rec.leaveBehind(rec.From, func(n NodeView) bool {
+		return slices.ContainsFunc(v.managers(), func(m NodeView) bool { return m.Name == n.Name }) && n.State != StateInactive
+	})
+	rec.Warnings = rec.losses(rec.Survivors[at])
+	return rec, nil
+}
+
+// leaveBehind plans that managers which run, and are not in the swarm that goes on,
+// leave theirs.
+func (rec *Recovery) leaveBehind(from string, behind func(NodeView) bool) {
+	var steps []Step
+	for _, n := range rec.View.Nodes {
+		if n.Name != from && behind(n) && (n.State.Answered() || n.Hangs()) && n.State != StateForeign {
+			steps = append(steps, leaveStep{on: on(n.Name), Cluster: rec.View.Cluster, Why: "it has lost its quorum", failed: true})
+			if n.Want != lab.RoleNone {
+				rec.Rejoin = append(rec.Rejoin, joinStep{on: on(n.Name), Role: engine.Role(n.Want), Advertise: n.Addr.String()})
+			}
+		}
+	}
+	rec.stageThat(goOn, "leave", steps...)
+	rec.Runbook = rec.View.Runbook(append(rec.Steps(), rec.Rejoin...))
+}
+
+// mayReturn is why the managers may get their quorum back by themselves.
+func (v View) mayReturn() error {
+	var halted, down []string
+	for _, n := range v.managers() {
+		switch {
+		case n.State == StateLocked:
+			return v.LockedError(v.Locked())
+		case errors.Is(n.Err, ErrAbsent), n.hung():
+		case n.State == StateUnreachable:
+			halted = append(halted, n.Name)
+		case n.State == StateEngineDown:
+			down = append(down, n.Name)
+		}
+	}
+	refused := &trouble.Error{Exit: trouble.ExitRefused, What: "refused to recover the swarm from one manager"}
+	back := append(slices.Clone(halted), down...)
+	switch {
+	case len(back) > 0:
+		refused.ID = "managers-may-return"
+		refused.Why = fmt.Sprintf("%s do not run: started later, they could go on as a second swarm, with the same id", strings.Join(back, ", "))
+		if len(back) == 1 {
+			refused.Why = back[0] + " does not run: started later, it would not fit into the swarm any more"
+		}
+		if len(halted) > 0 {
+			refused.Next = append(refused.Next, "start them, which may be all that is needed: dcalab start "+strings.Join(halted, " "))
+		}
+		for _, name := range down {
+			refused.Next = append(refused.Next, "start its engine: dcalab ssh "+name+" -- sudo service docker start")
+		}
+		refused.Next = append(refused.Next, "if they are lost for good: dcalab destroy --force "+strings.Join(back, " ")+", then dcalab swarm recover")
+	case v.Election():
+		refused.ID = "election-possible"
+		refused.Why = v.Leaderless()
+		refused.Next = []string{"look again in 20 s: dcalab status", "if something is broken on purpose: dcalab heal --all"}
+	default:
+		return nil
+	}
+	return refused
+}
+
+// losses say what is lost where the swarm goes on from this manager.
+func (rec Recovery) losses(from Survivor) []string {
+	var out []string
+	if most := rec.Survivors[0].Committed; most > from.Committed {
+		out = append(out, fmt.Sprintf("%s knows of %s that %s does not: going on from %s loses them",
+			rec.Survivors[0].Name, trouble.Count(int(most-from.Committed), "committed change"), from.Name, from.Name))
+	}
+	if from.Last > from.Committed {
+		out = append(out, fmt.Sprintf("%s in the log of %s is not known to be committed, and is thrown away", trouble.Count(int(from.Last-from.Committed), "change"), from.Name))
+	}
+	if len(rec.Gone) > 0 {
+		out = append(out, "what only "+strings.Join(rec.Gone, ", ")+" had is lost: a change that was accepted in the last moments may be")
+	}
+	return out
+}
+
+// endRecover says what could not be done.
+func endRecover(ctx context.Context, r *Run, p Plan, failed []failure, res *Result) error {
+	if err := interrupted(ctx, p.command); err != nil {
+		return err
+	}
+	for _, f := range failed {
+		if f.step.Kind() == KindInit {
+			return &trouble.Error{ID: "recover-failed", Exit: trouble.ExitUnfinished, Where: f.step.Node(),
+				What: "the engine could not go on from its raft log", Why: cause(f.step.Node(), f.err),
+				Next: []string{"look at the engine's log: dcalab logs " + f.step.Node(), "where another manager is left: dcalab swarm recover NODE"}, Err: f.err}
+		}
+		res.Failed = append(res.Failed, Unfinished{Node: f.step.Node(), Why: f.step.String() + ": " + cause(f.step.Node(), f.err), Err: f.err})
+	}
+	res.View = r.Observe(ctx)
+	res.After = res.View.Quorum
+	return unfinished(p.command, nil, res.Failed)
+}
