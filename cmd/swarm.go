@@ -24,7 +24,7 @@ func swarmCommand(a *app) *cobra.Command {
 		Long: `Commands for the swarm as a whole. Those for single nodes in it are: dcalab
 promote, demote, join, remove, drain, pause, activate, label.`,
 	}
-	c.AddCommand(bootstrapCommand(a), leaveCommand(a), dissolveCommand(a), recoverCommand(a), tokenCommand(a), caCommand(a), autolockCommand(a), unlockCommand(a), unlockKeyCommand(a))
+	c.AddCommand(bootstrapCommand(a), leaveCommand(a), dissolveCommand(a), recoverCommand(a), backupCommand(a), restoreSwarmCommand(a), tokenCommand(a), caCommand(a), autolockCommand(a), unlockCommand(a), unlockKeyCommand(a))
 	return c
 }
 
@@ -51,38 +51,6 @@ and never takes a node out of another swarm unless --take-over names it.`,
 		}
 		nodes, err := s.pick(takeOver)
 		return s.operator().Bootstrap(names(nodes)...), err
-	})
-}
-
-func recoverCommand(a *app) *cobra.Command {
-	c := &cobra.Command{
-		Use:   "recover [NODE]",
-		Short: "Get a swarm going again that has lost its quorum for good",
-		Long: `Make one manager that is left the only one, with everything that the swarm has
-(services, secrets, configs, networks), and take the other nodes in again, in
-the roles that labs.yaml gives them. This is docker swarm init
---force-new-cluster, with what has to be done before and after it.
-
-It reads the raft log of each manager that is left, and goes on from the one
-that has the most committed entries, or from NODE. What only the lost managers
-had is lost with them; so it tells first what there is, and asks.
-
-Managers that are halted have to be started, or destroyed, before: with them the
-quorum may come back by itself, and beside a recovered swarm they would be a
-second one with the same id.`,
-		Example: "  dcalab swarm recover --dry-run\n  dcalab swarm recover",
-		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: completer{a}.one,
-	}
-	yesFlag(c)
-	return operation(a, (*app).existing, c, func(s *session, args []string) (lifecycle.Operation, error) {
-		if len(args) == 0 {
-			return s.operator().Recover(""), nil
-		}
-		nodes, err := s.pick(args)
-		if err != nil {
-			return nil, err
-		}
-		return s.operator().Recover(nodes[0].Name), nil
 	})
 }
 

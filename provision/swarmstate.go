@@ -3,9 +3,11 @@ package provision
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // KeyLocked tells whether the node's key in its swarm is encrypted on disk: autolock
@@ -30,5 +32,33 @@ func SetSwarmAside(ctx context.Context, c *node.Conn) error {
 		return err
 	}
 	_, err := awaitEngine(ctx, c, enginePatience)
+	return err
+}
+
+// SaveSwarm writes what the node has of its swarm (/var/lib/docker/swarm), as a tar
+// archive, while its engine is stopped. The engine runs again afterwards, whatever
+// has happened.
+func SaveSwarm(ctx context.Context, c *node.Conn, to io.Writer) error {
+	return moveSwarm(ctx, c, "save", nil, to)
+}
+
+// PutSwarm puts such an archive in the place of what the node has, and restarts the engine,
+// which takes itself for one without a swarm. What was there, if it was a manager's,
+// is in swarm.before, beside it.
+func PutSwarm(ctx context.Context, c *node.Conn, from io.Reader) error {
+	return moveSwarm(ctx, c, "put", from, nil)
+}
+
+func moveSwarm(ctx context.Context, c *node.Conn, verb string, from io.Reader, to io.Writer) error {
+	s := script(c, "swarm-state.sh")
+	said := &trouble.Bound{Max: node.MaxOutput, Node: c.Name(), What: "run " + s.Name}
+	exit, err := c.Stream(ctx, c.AsRoot(s.Line(verb)), from, to, said)
+	if err == nil && exit != 0 {
+		err = &node.RunError{Node: c.Name(), Command: s.Name + " " + verb, Exit: exit, Stderr: trouble.LastLines(said.String(), 5)}
+	}
+	if err != nil {
+		return fmt.Errorf("%s the swarm's data: %w", verb, err)
+	}
+	_, err = awaitEngine(ctx, c, enginePatience)
 	return err
 }

@@ -92,13 +92,26 @@ func PlanRecover(v View, logs map[string]raft.State, from string) (Recovery, err
 			Next: []string{"look at the managers: dcalab status", "if nothing is left, begin anew: dcalab swarm dissolve, then dcalab swarm bootstrap"}}
 	}
 	rec.From = rec.Survivors[at].Name
-	n, _ := v.Node(rec.From)
-	rec.stageThat(stopRun, "init", initStep{on(n.Name), engine.InitOptions{Advertise: n.Addr.String(), TaskHistory: -1, FromState: true}})
+	rec.fromState(rec.From)
 	rec.leaveBehind(rec.From, func(n NodeView) bool {
 		return slices.ContainsFunc(v.managers(), func(m NodeView) bool { return m.Name == n.Name }) && n.State != StateInactive
 	})
 	rec.Warnings = rec.losses(rec.Survivors[at])
 	return rec, nil
+}
+
+// PlanFromState plans that a node makes a swarm of the data that it has, of which its
+// engine knows nothing yet: a backup that was put there. It is pure.
+func PlanFromState(v View, node string) Plan {
+	p := Plan{View: v, end: endRecover, command: "dcalab swarm restore FILE"}
+	p.fromState(node)
+	p.Runbook = v.Runbook(p.Steps())
+	return p
+}
+
+func (p *Plan) fromState(node string) {
+	n, _ := p.View.Node(node)
+	p.stageThat(stopRun, "init", initStep{on(n.Name), engine.InitOptions{Advertise: n.Addr.String(), TaskHistory: -1, FromState: true}})
 }
 
 // leaveBehind plans that managers which run, and are not in the swarm that goes on,

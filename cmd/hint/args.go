@@ -45,6 +45,8 @@ func requiredArgs(path string) (required, bool) {
 		"break loss":      {2, "a share of packets and nodes", []string{"dcalab break loss 20% NODE..."}, true},
 		"break isolate":   several, "break kill": several, "break freeze": several, "break stop-engine": several,
 		"swarm autolock":   {1, "on or off", []string{"dcalab swarm autolock on", "dcalab swarm autolock off"}, false},
+		"swarm backup":     {1, "a file", []string{"dcalab swarm backup FILE"}, false},
+		"swarm restore":    {1, "a file that dcalab swarm backup wrote", []string{"dcalab swarm restore FILE"}, false},
 		"snapshot save":    {1, "a name for the snapshot", []string{"dcalab snapshot save NAME"}, false},
 		"snapshot restore": {1, "the name of a snapshot", []string{"dcalab snapshot restore NAME", "which there are: dcalab snapshot list"}, false},
 		"snapshot delete":  {1, "the name of a snapshot", []string{"dcalab snapshot delete NAME", "which there are: dcalab snapshot list"}, false},

@@ -31,6 +31,8 @@ func extraArgs() map[string]extraArg {
 			[]string{"it asks every node; one alone: dcalab ssh {node} -- docker image ls"},
 			[]string{"it lists all images: dcalab image list"},
 		},
+		"swarm backup":     {nil, []string{"one file: dcalab swarm backup {word}"}},
+		"swarm restore":    {nil, []string{"one file: dcalab swarm restore {word}"}},
 		"swarm recover":    {nil, []string{"it goes on from one manager: dcalab swarm recover {word}"}},
 		"swarm ca rotate":  {nil, []string{"all nodes get new certificates: dcalab swarm ca rotate"}},
 		"swarm dissolve":   {nil, []string{"it dissolves the whole swarm; to take single nodes out of it: dcalab swarm leave NODE..."}},

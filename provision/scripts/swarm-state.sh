@@ -1,0 +1,45 @@
+#!/bin/sh
+# swarm-state.sh save: stops the engine, writes the swarm's data of this node as a tar
+# archive to stdout, and starts the engine again, however it ends.
+# swarm-state.sh put: puts the archive on stdin in the place of what is there, with the
+# engine stopped, and without the note that would take it back to its old peers.
+# As root.
+set -eu
+data=/var/lib/docker
+stop() {
+	if [ -d /run/systemd/system ]; then
+		systemctl stop docker.socket docker.service
+	else
+		service docker stop
+	fi >&2
+}
+start() {
+	if [ -d /run/systemd/system ]; then
+		systemctl start docker.service
+	else
+		service docker start
+	fi >&2
+}
+trap start EXIT
+trap 'exit 1' HUP INT TERM PIPE
+case $1 in
+save)
+	stop
+	tar -C "$data" -cf - swarm
+	;;
+put)
+	# Whole, before anything is touched.
+	rm -rf "$data/swarm.new"
+	mkdir -m 0700 "$data/swarm.new"
+	tar -C "$data/swarm.new" -xf - --no-same-owner
+	stop
+	if [ -d "$data/swarm/raft" ]; then # what was set aside may be all that somebody has
+		rm -rf "$data/swarm.before"
+		mv "$data/swarm" "$data/swarm.before"
+	fi
+	rm -rf "$data/swarm"
+	mv "$data/swarm.new/swarm" "$data/swarm"
+	rmdir "$data/swarm.new"
+	rm -f "$data/swarm/docker-state.json"
+	;;
+esac

@@ -1,0 +1,398 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/provision"
+	"github.com/dcalab/dcalab/runbook"
+	"github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+type backingUp struct {
+	Operator
+	file string
+}
+
+// Backup writes what the swarm is (raft's log, keys and certificates of one manager) to a
+// new file, which only its owner can read.
+func (o Operator) Backup(file string) Operation { return backingUp{o, file} }
+
+func (backingUp) NeedsRoot() bool { return false }
+
+func (b backingUp) target() newFile { return newFile{b.Owner(), b.file} }
+
+// look finds the manager to copy from: one whose engine can be missed for a moment. The
+// caller closes the engines.
+func (b backingUp) look(ctx context.Context, tell session.Reporter) (backup, *session.Engines, swarm.View, error) {
+	var none backup
+	if err := b.MustExist(); err != nil {
+		return none, nil, swarm.View{}, err
+	}
+	if err := b.target().free(); err != nil {
+		return none, nil, swarm.View{}, err
+	}
+	v, engines, err := b.Settled(ctx, tell)
+	if err != nil {
+		return none, nil, v, err
+	}
+	found, err := b.describe(ctx, v, engines)
+	if err != nil {
+		engines.Close()
+	}
+	return found, engines, v, err
+}
+
+func (b backingUp) describe(ctx context.Context, v swarm.View, engines *session.Engines) (backup, error) {
+	var from swarm.NodeView
+	for _, n := range v.Nodes {
+		if n.State == swarm.StateMember && n.Control && n.Reachability == engine.ReachabilityReachable && !n.Orphan && (from.Name == "" || from.Leader) {
+			from = n
+		}
+	}
+	if from.Name == "" {
+		return backup{}, v.NeedManager()
+	}
+	if v.Settings != nil && v.Settings.Autolock {
+		return backup{}, &trouble.Error{
+			ID: "backup-autolock", What: "refused to back up the swarm", Exit: trouble.ExitRefused,
+			Why:  "autolock is on, and Docker Engine cannot begin anew from a locked state (moby#36852): the backup could not be restored",
+			Next: []string{"turn it off for the backup, which then has to be kept as secret as the unlock key: dcalab swarm autolock off"},
+		}
+	}
+	holdings, err := engines.Cluster(swarm.Options{}).Holdings(ctx, v)
+	if err != nil {
+		return backup{}, err
+	}
+	out := backup{
+		Format: backupFormat, Made: time.Now().UTC().Truncate(time.Second), Lab: b.Lab().Name, Node: from.Name, Address: from.Addr.String(), Cluster: v.Cluster, Engine: from.Engine,
+		Services: append([]string{}, holdings.Services...), Secrets: append([]string{}, holdings.Secrets...),
+		Configs: append([]string{}, holdings.Configs...), Networks: append([]string{}, holdings.Networks...),
+	}
+	for _, n := range v.Nodes {
+		if n.Listed {
+			out.Nodes = append(out.Nodes, backupNode{n.Name, n.Role, n.Availability, n.Labels})
+		}
+	}
+	return out, nil
+}
+
+func (b backingUp) secret() string {
+	return b.file + " holds the swarm's secrets (CA key, join tokens, secrets of services): whoever has it has the swarm, so only its owner can read it"
+}
+
+// cost says what is missing while the engine is stopped.
+func cost(v swarm.View, from string) (what string, quorum bool) {
+	what = "the engine of " + from + " is stopped for some seconds, with its containers"
+	if v.Quorum.MayFail() > 0 {
+		return what, false
+	}
+	return what + "; the swarm has no quorum meanwhile, and cannot be changed", true
+}
+
+func (b backingUp) Plan(ctx context.Context, tell session.Reporter) (Plan, error) {
+	found, engines, v, err := b.look(ctx, tell)
+	if err != nil {
+		return Plan{}, err
+	}
+	engines.Close()
+	what, quorum := cost(v, found.Node)
+	p := Plan{Warnings: []string{what, b.secret()}, Runbook: b.typed(found.Node)}
+	if quorum {
+		p.Question = "stop the engine of " + found.Node + " for the backup?"
+	}
+	p.add("%s: stop the engine, copy /var/lib/docker/swarm to %s, start the engine", found.Node, b.file)
+	return p, nil
+}
+
+func (b backingUp) typed(from string) runbook.Runbook {
+	service := typedService(b.Driver().Traits().Systemd)
+	return runbook.Runbook{
+		{Node: from, Text: service("stop"), Why: "the log must not change while it is copied"},
+		{Node: from, Text: "sudo tar -C /var/lib/docker -czf swarm.tar.gz swarm", Why: "keep it where only you can read it"},
+		{Node: from, Text: service("start")},
+	}
+}
+
+// typedService is how a person stops and starts an engine.
+func typedService(systemd bool) func(verb string) string {
+	return func(verb string) string {
+		if systemd {
+			return "sudo systemctl " + verb + " docker.socket docker.service"
+		}
+		return "sudo service docker " + verb
+	}
+}
+
+func (b backingUp) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
+	found, engines, v, err := b.look(ctx, tell)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer engines.Close()
+	what, _ := cost(v, found.Node)
+	warn(tell, what, b.secret())
+	tell.Step(found.Node, "copying the swarm's data, with the engine stopped")
+	conn := engines.Pool.Held(found.Node)
+	size, err := b.target().write(func(f *os.File) error {
+		r, w := io.Pipe()
+		ended := make(chan error, 1)
+		go func() {
+			err := provision.SaveSwarm(ctx, conn, w)
+			_ = w.CloseWithError(err)
+			ended <- err
+		}()
+		err := writeBackup(f, found, r)
+		_ = r.CloseWithError(err) // which ends the copy
+		return errors.Join(err, <-ended)
+	})
+	if err != nil {
+		return Outcome{}, cut(ctx, err, "nothing was written; the engine of "+found.Node+" is started again", "the same command begins anew: dcalab swarm backup FILE")
+	}
+	engines.Release() // their connections ended with the engine
+	if err := b.healthy(ctx, tell, engines.Pool, found.Node); err != nil {
+		return Outcome{}, err
+	}
+	tell.Done(found.Node, "copied, and back in the swarm")
+	note := fmt.Sprintf("swarm %s: backed up to %s, %s; restore it: dcalab swarm restore %[2]s", found.Cluster, b.file, node.Size(size))
+	return Outcome{Notes: []string{note}, Runbook: b.typed(found.Node)}, nil
+}
+
+// healthy waits until a node is back in the swarm.
+func (o Operator) healthy(ctx context.Context, tell session.Reporter, pool *session.Pool, names ...string) error {
+	engines, err := o.Engines(ctx, pool)
+	if err != nil {
+		return err
+	}
+	defer engines.Release()
+	_, err = engines.Cluster(swarm.Options{Waiting: session.Waiting(tell)}).AwaitHealthy(ctx, healthyTimeout, names...)
+	return err
+}
+
+type restoring struct {
+	Operator
+	file string
+}
+
+// RestoreSwarm makes the swarm of a backup the lab's, from the manager that it was made
+// of. No node of the lab may be in a swarm.
+func (o Operator) RestoreSwarm(file string) Operation { return restoring{o, file} }
+
+func (restoring) NeedsRoot() bool { return false }
+
+// restoredSwarm is what is to be restored, and where.
+type restoredSwarm struct {
+	backup
+	at      string
+	plan    swarm.Plan
+	view    swarm.View
+	engines *session.Engines
+}
+
+// look reads the whole file, and looks whether it fits. The caller closes the engines.
+func (r restoring) look(ctx context.Context) (restoredSwarm, error) {
+	out := restoredSwarm{}
+	if err := r.MustExist(); err != nil {
+		return out, err
+	}
+	f, err := os.Open(r.file)
+	if err != nil {
+		return out, unfitBackup(r.file, err)
+	}
+	defer f.Close()
+	if out.backup, err = readBackup(f, nil); err != nil {
+		return out, unfitBackup(r.file, err)
+	}
+	if out.view, out.engines, err = r.Observe(ctx); err != nil {
+		return out, err
+	}
+	if err := r.place(&out); err != nil {
+		out.engines.Close()
+		return out, err
+	}
+	return out, nil
+}
+
+// place finds the node, and refuses a lab that has a swarm.
+func (r restoring) place(out *restoredSwarm) error {
+	var in []string
+	for _, n := range out.view.Nodes {
+		if n.State.Answered() && n.State != swarm.StateInactive {
+			in = append(in, n.Name)
+		}
+	}
+	if len(in) > 0 {
+		return &trouble.Error{
+			ID: "restore-into-swarm", What: "refused to restore a swarm", Exit: trouble.ExitRefused,
+			Why:  "nodes are in one already, whose services and secrets would be lost: " + strings.Join(in, ", "),
+			Next: []string{"give that one up first: dcalab swarm dissolve", "or keep the lab as it is: dcalab snapshot save NAME"},
+		}
+	}
+	at := slices.IndexFunc(r.Lab().Nodes, func(n lab.Node) bool { return n.IP.String() == out.Address && n.Role == lab.RoleManager })
+	if at < 0 {
+		return &trouble.Error{
+			ID: "restore-elsewhere", What: "refused to restore the swarm", Exit: trouble.ExitRefused,
+			Why:  fmt.Sprintf("it was made of %s at %s, an address that is in the data and that Docker keeps; labs.yaml has no node there with role: manager", out.Node, out.Address),
+			Next: []string{"give a node with role: manager the address " + out.Address + " in labs.yaml"},
+		}
+	}
+	if out.at = r.Lab().Nodes[at].Name; !out.engines.Running(out.at) {
+		return session.NotRunning(out.at, out.engines.Machines[out.at])
+	}
+	out.plan = swarm.PlanFromState(out.view, out.at)
+	return nil
+}
+
+func (r restoring) warnings(found restoredSwarm) []string {
+	out := found.plan.Warnings
+	if n, _ := found.view.Node(found.at); n.Engine != "" && n.Engine != found.Engine {
+		out = append(out, fmt.Sprintf("the backup was made with Docker Engine %s, and %s has %s: an older one may not read it", found.Engine, found.at, n.Engine))
+	}
+	return out
+}
+
+func (r restoring) Plan(ctx context.Context, _ session.Reporter) (Plan, error) {
+	found, err := r.look(ctx)
+	if err != nil {
+		return Plan{}, err
+	}
+	found.engines.Close()
+	p := Plan{Warnings: r.warnings(found)}
+	p.add("%s: put the swarm of %s, %s, in the place of /var/lib/docker/swarm, and restart the engine", found.at, r.file, found.Made.Format(time.RFC3339))
+	p.change(found.plan.Result())
+	p.add("take the other nodes in, in the roles that labs.yaml gives them")
+	p.Runbook = r.typed(found)
+	return p, nil
+}
+
+func (r restoring) typed(found restoredSwarm) runbook.Runbook {
+	service := typedService(r.Driver().Traits().Systemd)
+	return slices.Concat(runbook.Runbook{
+		{Node: found.at, Text: service("stop")},
+		{Node: found.at, Text: "sudo rm -rf /var/lib/docker/swarm"},
+		{Node: found.at, Text: "sudo tar -C /var/lib/docker -xzf swarm.tar.gz swarm", Why: "the backup, copied to the node before"},
+		{Node: found.at, Text: "sudo rm -f /var/lib/docker/swarm/docker-state.json", Why: "it would look for its old peers"},
+		{Node: found.at, Text: service("start")},
+	}, found.plan.Runbook)
+}
+
+func (r restoring) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
+	r.warnFaults(tell)
+	found, err := r.look(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer func() { found.engines.Close() }()
+	warn(tell, r.warnings(found)...)
+	out := Outcome{Runbook: r.typed(found)}
+	if err := r.put(ctx, tell, &found); err != nil {
+		return out, err
+	}
+	running := runningOf(r.Lab().Nodes, found.engines.Machines)
+	cluster := found.engines.Cluster(swarm.Options{Progress: session.Events(tell)})
+	result, err := cluster.Converge(ctx, r.Lab(), swarm.PlanOptions{Only: running})
+	out.Warnings, out.Runbook = result.Warnings, slices.Concat(out.Runbook, result.Runbook)
+	if err != nil {
+		return out, err
+	}
+	for _, n := range result.View.Nodes {
+		if n.State == swarm.StateMember && n.Listed {
+			tell.Done(n.Name, n.Summary())
+		}
+	}
+	if err := r.relabel(ctx, cluster, result.View, found.backup); err != nil {
+		return out, err
+	}
+	if err := r.check(ctx, cluster, result.View, found.backup); err != nil {
+		return out, err
+	}
+	out.Notes = append(out.Notes,
+		fmt.Sprintf("swarm %s as of %s: %s, %s, %s", found.Cluster, found.Made.Format(time.RFC3339),
+			trouble.Count(len(found.Services), "service"), trouble.Count(len(found.Secrets), "secret"), trouble.Count(len(found.Configs), "config")),
+		result.View.Quorum.String())
+	return out, nil
+}
+
+// put brings the data to the node, and has its engine go on from it.
+func (r restoring) put(ctx context.Context, tell session.Reporter, found *restoredSwarm) error {
+	f, err := os.Open(r.file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	tell.Step(found.at, "putting the swarm's data in place")
+	in, w := io.Pipe()
+	go func() {
+		_, err := readBackup(f, w)
+		_ = w.CloseWithError(err)
+	}()
+	err = provision.PutSwarm(ctx, found.engines.Pool.Held(found.at), in)
+	_ = in.CloseWithError(err) // which ends the reading
+	if err != nil {
+		return cut(ctx, err, "the data may be in place, and no swarm is made of it yet", "the same command begins anew: dcalab swarm restore FILE")
+	}
+	found.engines.Release()
+	pool := found.engines.Pool
+	if found.engines, err = r.AllEngines(ctx, pool); err != nil {
+		return err
+	}
+	_, err = found.engines.Cluster(swarm.Options{Progress: session.Events(tell)}).Run(ctx, found.plan)
+	return err
+}
+
+// relabel gives nodes the labels back that they had: those that joined anew have those of
+// labs.yaml alone.
+func (r restoring) relabel(ctx context.Context, cluster *swarm.Cluster, v swarm.View, b backup) error {
+	for _, was := range b.Nodes {
+		n, ok := v.Node(was.Name)
+		if !ok || !n.Listed || len(was.Labels) == 0 {
+			continue
+		}
+		plan, err := swarm.PlanLabels(v, []string{was.Name}, was.Labels, nil)
+		if err == nil && !plan.Empty() {
+			_, err = cluster.Run(ctx, plan)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check compares what the swarm has with what the backup told.
+func (r restoring) check(ctx context.Context, cluster *swarm.Cluster, v swarm.View, b backup) error {
+	var missing []string
+	if v.Cluster != b.Cluster {
+		missing = append(missing, "its id is "+v.Cluster+", and was "+b.Cluster)
+	}
+	have, err := cluster.Holdings(ctx, v)
+	if err != nil {
+		return err
+	}
+	for _, kind := range []struct {
+		one       string
+		was, have []string
+	}{{"service", b.Services, have.Services}, {"secret", b.Secrets, have.Secrets}, {"config", b.Configs, have.Configs}, {"network", b.Networks, have.Networks}} {
+		for _, name := range kind.was {
+			if !slices.Contains(kind.have, name) {
+				missing = append(missing, kind.one+" "+name)
+			}
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return &trouble.Error{ID: "restore-incomplete", What: "the swarm is not what the backup tells of", Why: "missing: " + strings.Join(missing, ", "),
+		Exit: trouble.ExitUnfinished, Next: []string{"look at it: dcalab status"}}
+}
