@@ -62,9 +62,9 @@ func engineVersion(ctx context.Context, c *node.Conn) (string, error) {
 	return v.Version, nil
 }
 
-// awaitEngine waits until the engine answers, for as long as patience.
-func awaitEngine(ctx context.Context, c *node.Conn, patience time.Duration) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// awaitEngine waits until the engine answers, for as long as enginePatience.
+func awaitEngine(ctx context.Context, c *node.Conn) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, enginePatience)
 	defer cancel()
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval = 20 * time.Millisecond
@@ -109,7 +109,7 @@ func awaitEngine(ctx context.Context, c *node.Conn, patience time.Duration) (str
 	case errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		return "", &trouble.Error{
 			ID: "engine-down", Where: c.Name(), What: "wait for the engine",
-			Why:  fmt.Sprintf("it did not answer within %v", patience),
+			Why:  fmt.Sprintf("it did not answer within %v", enginePatience),
 			Next: []string{"dcalab ssh " + c.Name() + " -- sudo service docker status"},
 			Err:  errors.Join(err, last),
 		}

@@ -270,7 +270,7 @@ func prepare(ctx context.Context, c *node.Conn, o node.Options, want Want, step 
 		_ = c.Close()
 		c, facts.Reconnected = fresh, true
 	}
-	if facts.Version, err = awaitEngine(ctx, c, enginePatience); err != nil {
+	if facts.Version, err = awaitEngine(ctx, c); err != nil {
 		return c, facts, err
 	}
 	facts.Work = w

@@ -44,7 +44,7 @@ func Reset(ctx context.Context, c *node.Conn, step func(string)) error {
 	if err := service(ctx, c, "start", false); err != nil {
 		return err
 	}
-	if _, err := awaitEngine(ctx, c, enginePatience); err != nil {
+	if _, err := awaitEngine(ctx, c); err != nil {
 		return err
 	}
 	state, err := swarmState(ctx, c)

@@ -31,7 +31,7 @@ func SetSwarmAside(ctx context.Context, c *node.Conn) error {
 	if err := service(ctx, c, "start", false); err != nil {
 		return err
 	}
-	_, err := awaitEngine(ctx, c, enginePatience)
+	_, err := awaitEngine(ctx, c)
 	return err
 }
 
@@ -59,6 +59,6 @@ func moveSwarm(ctx context.Context, c *node.Conn, verb string, from io.Reader, t
 	if err != nil {
 		return fmt.Errorf("%s the swarm's data: %w", verb, err)
 	}
-	_, err = awaitEngine(ctx, c, enginePatience)
+	_, err = awaitEngine(ctx, c)
 	return err
 }

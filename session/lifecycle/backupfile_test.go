@@ -12,8 +12,8 @@ import (
 )
 
 // folder is the archive of a manager's folder, with some members more.
-func folder(t testing.TB, more ...tar.Header) *bytes.Buffer {
-	t.Helper()
+func folder(tb testing.TB, more ...tar.Header) *bytes.Buffer {
+	tb.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, h := range append([]tar.Header{
@@ -25,14 +25,14 @@ func folder(t testing.TB, more ...tar.Header) *bytes.Buffer {
 		{Name: "swarm/worker/tasks.db", Typeflag: tar.TypeReg, Size: 3, Mode: 0o600},
 	}, more...) {
 		if err := w.WriteHeader(&h); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if _, err := w.Write(bytes.Repeat([]byte("x"), int(h.Size))); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if err := w.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return &b
 }
