@@ -776,10 +776,12 @@ func TestFaultOnANode(t *testing.T) {
 	f := resolved(t, "partition m1", l, 1)
 	now := time.Now()
 	f.ID, f.Ends = "f1", at(now.Add(1000*time.Second))
-	must(t, f.Apply(t.Context(), l, c, now))
+	_, err = f.Apply(t.Context(), l, c, now)
+	must(t, err)
 	g := resolved(t, "loss 20% m2", l, 1)
 	g.ID = "f2"
-	must(t, g.Apply(t.Context(), l, c, now))
+	_, err = g.Apply(t.Context(), l, c, now)
+	must(t, err)
 	found, err := Find(t.Context(), c)
 	must(t, err)
 	if len(found) != 2 || found[0].ID != "f1" || !found[0].Applied || found[0].Left <= 0 || found[0].Left > 1000*time.Second || found[1] != (Found{"f2", -1, true}) {
@@ -798,13 +800,15 @@ func TestFaultOnANode(t *testing.T) {
 	b.gone("healed")
 
 	b.sh("iptables -w -t raw -N DCALAB-f1")
-	e := nodetest.WantTrouble(t, f.Apply(t.Context(), l, c, now), "fault-not-applied")
+	_, err = f.Apply(t.Context(), l, c, now)
+	e := nodetest.WantTrouble(t, err, "fault-not-applied")
 	if e.Where != "m1" || !strings.Contains(e.Why, "nothing tells whose it is") || !strings.Contains(e.What, "partition m1 | m2, m3") {
 		t.Errorf("it says %+v", e)
 	}
 	h := resolved(t, "freeze m1", l, 1)
 	h.ID = "f3"
-	if e := nodetest.WantTrouble(t, h.Apply(t.Context(), l, c, now), "fault-not-applied"); e.Why != "no engine runs" {
+	_, err = h.Apply(t.Context(), l, c, now)
+	if e := nodetest.WantTrouble(t, err, "fault-not-applied"); e.Why != "no engine runs" {
 		t.Errorf("it says %+v", e)
 	}
 	b.sh("iptables -w -t raw -X DCALAB-f1")
