@@ -145,7 +145,7 @@ func TestOrder(t *testing.T) {
 	}
 	var got []uint32
 	for len(w) > 0 {
-		got = append(got, heap.Pop(&w).(packet).id) //nolint:forcetypeassert // a heap of packets
+		got = append(got, heap.Pop(&w).(packet).id)
 	}
 	if !slices.Equal(got, []uint32{3, 1, 4, 0, 2, 5}) {
 		t.Errorf("they go as %v", got)
