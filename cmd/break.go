@@ -32,8 +32,8 @@ Nodes are named, or are leader, follower, managers, workers, minority or
 majority (of the managers), or random. What such a word means is found out once,
 and shown; --seed draws the same lot again.
 
-Packets are dropped where they arrive, in a chain of iptables that is the
-fault's own. The way in of dcalab is never cut.`,
+Packets are dropped, or slowed down, where they arrive, in a chain of iptables
+that is the fault's own, or by netem. The way in of dcalab is never touched.`,
 		Example: "  dcalab break isolate leader\n  dcalab break partition node01,node02 --for 2m\n  dcalab break loss 20% node01\n  dcalab break kill leader --dry-run\n  dcalab break list",
 	}
 	for _, f := range faultCommands() {
@@ -81,6 +81,25 @@ them, UDP).`,
 			`Lose packets between nodes and all others, or those of --to: this share of those
 that arrive there, and of those that come from there.`,
 			"  dcalab break loss 20% node01\n  dcalab break loss 5% node01 --to master --one-way in", 2, true},
+		{fault.Delay, "TIME[±JITTER] NODE...", "Delay the packets from and to nodes",
+			`Delay packets between nodes and all others, or those of --to: those that arrive
+there, and those that come from there, so that a round trip takes twice as much
+longer. With jitter (200ms±50ms, or 200ms+-50ms), each by another time between
+150 and 250 ms, so that some overtake others.
+
+It is done by netem where the node's kernel has it, else by a relay in user
+space, and which of them is shown. --seed repeats what a relay draws. On a node
+with netem there can be one delay or rate.`,
+			"  dcalab break delay 200ms node01\n  dcalab break delay 80ms+-20ms workers --to managers", 2, true},
+		{fault.Rate, "RATE NODE...", "Slow down the links from and to nodes",
+			`Let packets between nodes and all others, or those of --to, arrive at a rate:
+8kbit to 1gbit in a second. It holds for what arrives at each node from all of
+these together. What has to wait longer than a second is lost.
+
+It is done by netem where the node's kernel has it, else by a relay in user
+space, and which of them is shown. On a node with netem there can be one delay
+or rate.`,
+			"  dcalab break rate 1mbit node01\n  dcalab break rate 256kbit node02 --to master --one-way out", 2, true},
 		{fault.Kill, "NODE...", "Cut the power of machines",
 			`Cut the power of machines: all that runs there ends at once, and not in order;
 disks are kept. After --for a dcalab in the background starts them again; before

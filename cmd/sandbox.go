@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dcalab/dcalab/fault/relay"
 	"github.com/dcalab/dcalab/machine/docker"
 	"github.com/dcalab/dcalab/machine/sandbox"
 )
@@ -26,6 +27,7 @@ func insideCommands(a *app) []*cobra.Command {
 			return docker.Agent(self, os.Stdin, os.Stdout)
 		}),
 		inside("sandbox-init ID NODE", 2, func(_ *cobra.Command, args []string) error { return sandbox.Init(args[0], args[1]) }),
+		inside("sandbox-relay DIR", 1, func(_ *cobra.Command, args []string) error { return relay.Run(args[0]) }),
 		inside("sandbox-service ACTION UNIT", 2, func(_ *cobra.Command, args []string) error {
 			state, err := sandbox.Service(args[0], args[1])
 			if err != nil {

@@ -29,6 +29,8 @@ const (
 	Bridge     Kind = "bridge"      // two sides, and one node that hears both
 	Block      Kind = "block"       // ports of nodes
 	Loss       Kind = "loss"        // packets of nodes are lost
+	Delay      Kind = "delay"       // packets of nodes arrive late
+	Rate       Kind = "rate"        // packets of nodes arrive at a rate
 	Kill       Kind = "kill"        // power cut
 	Freeze     Kind = "freeze"      // the engine stops where it is; containers run
 	StopEngine Kind = "stop-engine" // the engine is stopped in order, and does not come back
@@ -69,9 +71,15 @@ type Fault struct {
 	Ports []uint16 `json:"ports" yaml:"ports"`
 	// Percent of packets that are lost, or of a disk that is used.
 	Percent float64 `json:"percent" yaml:"percent"`
+	// DelayMS is by how many milliseconds packets are late, and JitterMS by how many at
+	// most each is earlier or later than that.
+	DelayMS  int `json:"delay_ms" yaml:"delay_ms"`
+	JitterMS int `json:"jitter_ms" yaml:"jitter_ms"`
+	// Rate is how many bits of packets arrive in a second.
+	Rate int64 `json:"rate" yaml:"rate"`
 	// Offset is by how many seconds a clock is wrong.
 	Offset int `json:"offset" yaml:"offset"`
-	// Seed of what was drawn by lot; 0 where nothing was.
+	// Seed of what was drawn by lot, or is; 0 where nothing is.
 	Seed  uint64    `json:"seed" yaml:"seed"`
 	Begun time.Time `json:"begun" yaml:"begun"`
 	// Ends is when it heals by itself; nil for one that does not.
@@ -90,6 +98,10 @@ func (f Fault) Words() string {
 	switch f.Kind {
 	case Loss:
 		what += " " + strconv.FormatFloat(f.Percent, 'g', -1, 64) + "%"
+	case Delay:
+		what += " " + f.late()
+	case Rate:
+		what += " " + f.bits()
 	case Block:
 		what += " " + ports(f.Ports)
 		if len(f.Ports) > 0 {
@@ -105,7 +117,7 @@ func (f Fault) Words() string {
 		what += fmt.Sprintf(" %g%% full", f.Percent)
 	case Clock:
 		what += " " + f.offset()
-	case Partition, Isolate, Bridge, Block, Loss, Kill, Freeze, StopEngine:
+	case Partition, Isolate, Bridge, Block, Loss, Delay, Rate, Kill, Freeze, StopEngine:
 	}
 	if len(f.Sides) > 0 {
 		var sides []string
@@ -120,11 +132,15 @@ func (f Fault) Words() string {
 	if len(f.To) > 0 {
 		what += " to " + strings.Join(f.To, ", ")
 	}
+	hears, heard := "hears nobody", "nobody hears it"
+	if f.Slows() {
+		hears, heard = "what it hears", "what is heard of it"
+	}
 	switch f.OneWay {
 	case In:
-		what += " (hears nobody)"
+		what += " (" + hears + ")"
 	case Out:
-		what += " (nobody hears it)"
+		what += " (" + heard + ")"
 	case Both:
 	}
 	return what
@@ -138,6 +154,41 @@ func (f Fault) offset() string {
 	}
 	return text
 }
+
+// late reads "200ms±50ms".
+func (f Fault) late() string {
+	text := milliseconds(f.DelayMS).String()
+	if f.JitterMS > 0 {
+		text += "±" + milliseconds(f.JitterMS).String()
+	}
+	return text
+}
+
+func milliseconds(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+
+// bits reads "1500kbit", as tc does: so much in a second.
+func (f Fault) bits() string {
+	for _, u := range rateUnits() {
+		if f.Rate%u.bits == 0 {
+			return strconv.FormatInt(f.Rate/u.bits, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(f.Rate, 10) + "bit"
+}
+
+// rateUnit is one in which a rate is written.
+type rateUnit struct {
+	name string
+	bits int64
+}
+
+// rateUnits are tc's, the largest first.
+func rateUnits() []rateUnit {
+	return []rateUnit{{"gbit", 1e9}, {"mbit", 1e6}, {"kbit", 1e3}}
+}
+
+// Slows tells whether packets are not dropped, but kept for a while.
+func (f Fault) Slows() bool { return f.Kind == Delay || f.Kind == Rate }
 
 // OwnKernel tells whether it takes a node with a kernel, and a disk, of its own.
 func (f Fault) OwnKernel() bool { return f.Kind == Disk || f.Kind == Clock }
@@ -166,7 +217,7 @@ func (f Fault) Due(now time.Time) bool { return f.Ends != nil && !now.Before(*f.
 // Network tells whether it is made of what happens to packets.
 func (f Fault) Network() bool {
 	switch f.Kind {
-	case Partition, Isolate, Bridge, Block, Loss:
+	case Partition, Isolate, Bridge, Block, Loss, Delay, Rate:
 		return true
 	case Kill, Freeze, StopEngine, Disk, Clock:
 	}
@@ -198,7 +249,7 @@ type Rule struct {
 	Address netip.Addr
 	// Port is the one that packets are for, of TCP and UDP; 0 means all packets.
 	Port uint16
-	// Percent of them that are dropped.
+	// Percent of them that are dropped; 0 where they are slowed down.
 	Percent float64
 }
 
@@ -219,8 +270,11 @@ func (f Fault) Rules(l *lab.Lab) map[string][]Rule {
 		}
 		for _, port := range f.portsOr0() {
 			r := Rule{From: n.Name, Address: n.IP, Port: port, Percent: 100}
-			if f.Kind == Loss {
+			switch {
+			case f.Kind == Loss:
 				r.Percent = f.Percent
+			case f.Slows():
+				r.Percent = 0
 			}
 			if !slices.Contains(out[at], r) {
 				out[at] = append(out[at], r)
@@ -240,7 +294,7 @@ func (f Fault) Rules(l *lab.Lab) map[string][]Rule {
 				}
 			}
 		}
-	case Isolate, Block, Loss:
+	case Isolate, Block, Loss, Delay, Rate:
 		others := f.To
 		if len(others) == 0 {
 			others = l.NodeNames()
@@ -313,7 +367,7 @@ func (f Fault) Effects(l *lab.Lab, at string) []string {
 		return []string{fmt.Sprintf("fill the file system of /var/lib/docker until %g%% of it are used", f.Percent)}
 	case Clock:
 		return []string{"set its clock by " + f.offset()}
-	case Partition, Isolate, Bridge, Block, Loss:
+	case Partition, Isolate, Bridge, Block, Loss, Delay, Rate:
 	}
 	type what struct {
 		port    uint16
@@ -330,9 +384,16 @@ func (f Fault) Effects(l *lab.Lab, at string) []string {
 	}
 	var out []string
 	for _, w := range order {
-		text := "drop "
-		if w.percent < 100 {
-			text += strconv.FormatFloat(w.percent, 'g', -1, 64) + "% of "
+		var text string
+		switch {
+		case f.Kind == Delay:
+			text = "delay by " + f.late() + " "
+		case f.Kind == Rate:
+			text = "let through " + f.bits() + " a second of "
+		case w.percent < 100:
+			text = "drop " + strconv.FormatFloat(w.percent, 'g', -1, 64) + "% of "
+		default:
+			text = "drop "
 		}
 		text += "what arrives"
 		if w.port != 0 {

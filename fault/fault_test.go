@@ -96,6 +96,13 @@ func TestParse(t *testing.T) {
 		{"loss 20% m1", Request{Targets: [][]string{{"m1"}}, Percent: 20}},
 		{"loss 0.5% m1,m2 w1", Request{Targets: [][]string{{"m1", "m2", "w1"}}, Percent: 0.5}},
 		{"loss 100% managers", Request{Targets: [][]string{{"managers"}}, Percent: 100}},
+		{"delay 200ms m1", Request{Targets: [][]string{{"m1"}}, Delay: 200 * time.Millisecond}},
+		{"delay 1.5s±50.9ms m1,m2 w1", Request{Targets: [][]string{{"m1", "m2", "w1"}}, Delay: 1500 * time.Millisecond, Jitter: 50 * time.Millisecond}},
+		{"delay 1m+-1m m1", Request{Targets: [][]string{{"m1"}}, Delay: time.Minute, Jitter: time.Minute}},
+		{"rate 1mbit m1", Request{Targets: [][]string{{"m1"}}, Rate: 1_000_000}},
+		{"rate 1.5Mbit workers", Request{Targets: [][]string{{"workers"}}, Rate: 1_500_000}},
+		{"rate 8kbit m1", Request{Targets: [][]string{{"m1"}}, Rate: 8000}},
+		{"rate 1gbit m1", Request{Targets: [][]string{{"m1"}}, Rate: 1_000_000_000}},
 		{"kill m1", Request{Targets: [][]string{{"m1"}}}},
 		{"kill m1 m1.lab.example", Request{Targets: [][]string{{"m1", "m1.lab.example"}}}},
 		{"freeze follower", Request{Targets: [][]string{{"follower"}}}},
@@ -149,6 +156,28 @@ func TestParseErrors(t *testing.T) {
 		{[]string{"loss", "101%", "m1"}, "101% of the packets cannot be lost"},
 		{[]string{"loss", "NaN%", "m1"}, "cannot be lost"},
 		{[]string{"loss", "Inf%", "m1"}, "cannot be lost"},
+		{[]string{"delay"}, "by how much?"},
+		{[]string{"delay", "200ms"}, "delay of what?"},
+		{[]string{"delay", "200", "m1"}, `"200" is no delay: write 200ms`},
+		{[]string{"delay", "m1", "200ms"}, `"m1" is no delay`},
+		{[]string{"delay", "0s", "m1"}, "1ms to 1m"},
+		{[]string{"delay", "-1s", "m1"}, "is no delay"},
+		{[]string{"delay", "1m1ms", "m1"}, "1ms to 1m"},
+		{[]string{"delay", "50ms±51ms", "m1"}, "no more jitter than delay"},
+		{[]string{"delay", "50ms±", "m1"}, "is no delay"},
+		{[]string{"delay", "±50ms", "m1"}, "is no delay"},
+		{[]string{"delay", "50ms±0s", "m1"}, "is no delay"},
+		{[]string{"delay", "50ms+-5", "m1"}, "is no delay"},
+		{[]string{"delay", "50ms±5ms±5ms", "m1"}, "is no delay"},
+		{[]string{"rate"}, "of how much?"},
+		{[]string{"rate", "1mbit"}, "rate of what?"},
+		{[]string{"rate", "1", "m1"}, `"1" is no rate: write 1mbit`},
+		{[]string{"rate", "1mb", "m1"}, "is no rate"},
+		{[]string{"rate", "mbit", "m1"}, "is no rate"},
+		{[]string{"rate", "7.9kbit", "m1"}, "8kbit to 1gbit"},
+		{[]string{"rate", "1.1gbit", "m1"}, "8kbit to 1gbit"},
+		{[]string{"rate", "NaNmbit", "m1"}, "is no rate"},
+		{[]string{"rate", "-1mbit", "m1"}, "is no rate"},
 		{[]string{"block"}, "block takes one node"},
 		{[]string{"block", "m1"}, "block takes one node"},
 		{[]string{"block", "m1", "2377", "7946"}, "block takes one node"},
@@ -266,6 +295,8 @@ func TestResolve(t *testing.T) {
 		{"mw", "block m1,w2 7946,4789", "block port 4789, 7946 of m1, w2"},
 		{"mw", "block workers any", "block any port of w2"},
 		{"mw", "loss 12.5% m1", "loss 12.5% m1"},
+		{"mw", "delay 1500ms workers", "delay 1.5s w2"},
+		{"mw", "rate 1500kbit m1", "rate 1500kbit m1"},
 		{"mw", "disk workers,leader 95%", "disk m1, w2 95% full"},
 		{"mw", "clock leader 2h", "clock m1 +2h0m0s"},
 	} {
@@ -448,6 +479,10 @@ func TestWords(t *testing.T) {
 		{Fault{Kind: Block, Nodes: []string{"m1", "m2"}}, "block any port of m1, m2"},
 		{Fault{Kind: Loss, Nodes: []string{"m1"}, Percent: 20}, "loss 20% m1"},
 		{Fault{Kind: Loss, Nodes: []string{"m1"}, Percent: 0.5, To: []string{"m2", "m3"}}, "loss 0.5% m1 to m2, m3"},
+		{Fault{Kind: Delay, Nodes: []string{"m1"}, DelayMS: 200}, "delay 200ms m1"},
+		{Fault{Kind: Delay, Nodes: []string{"m1"}, DelayMS: 1500, JitterMS: 50, To: []string{"m2"}}, "delay 1.5s±50ms m1 to m2"},
+		{Fault{Kind: Rate, Nodes: []string{"m1"}, Rate: 1_500_000, OneWay: In}, "rate 1500kbit m1 (what it hears)"},
+		{Fault{Kind: Rate, Nodes: []string{"m1"}, Rate: 8001}, "rate 8001bit m1"},
 		{Fault{Kind: Kill, Nodes: []string{"m1", "m2"}}, "kill m1, m2"},
 		{Fault{Kind: Freeze, Nodes: []string{"m1"}}, "freeze m1"},
 		{Fault{Kind: StopEngine, Nodes: []string{"m1"}}, "stop-engine m1"},
@@ -474,7 +509,8 @@ func TestSame(t *testing.T) {
 	var all []Fault
 	for _, typed := range []string{
 		"partition m1", "partition m1 m2", "isolate m1", "isolate m2", "isolate m1,m2", "bridge m1", "bridge m1 m2,w4 m3",
-		"block m1 2377", "block m1 7946", "block m1 2377,7946", "block m1 any", "loss 20% m1", "loss 21% m1", "kill m1", "freeze m1", "stop-engine m1",
+		"block m1 2377", "block m1 7946", "block m1 2377,7946", "block m1 any", "loss 20% m1", "loss 21% m1",
+		"delay 200ms m1", "delay 201ms m1", "delay 200ms±1ms m1", "rate 1mbit m1", "rate 1001kbit m1", "kill m1", "freeze m1", "stop-engine m1",
 		"disk m1 95%", "disk m1 96%", "disk m2 95%", "clock m1 1h", "clock m1 -1h",
 	} {
 		all = append(all, resolved(t, typed, l, 1))
@@ -529,6 +565,9 @@ func TestEffects(t *testing.T) {
 		{"block m1 any", In, "m1", []string{"drop what arrives from m2, m3, w4"}},
 		{"loss 12.5% m1", Both, "m2", []string{"drop 12.5% of what arrives from m1"}},
 		{"loss 100% m1", Both, "m2", []string{"drop what arrives from m1"}},
+		{"delay 200ms±50ms m1", Both, "m2", []string{"delay by 200ms±50ms what arrives from m1"}},
+		{"delay 200ms m1", In, "m1", []string{"delay by 200ms what arrives from m2, m3, w4"}},
+		{"rate 1mbit m1", Both, "m1", []string{"let through 1mbit a second of what arrives from m2, m3, w4"}},
 		{"kill m1", Both, "m1", []string{"cut its power"}},
 		{"freeze m1", Both, "m1", []string{"freeze its engine, whose containers run on"}},
 		{"stop-engine m1", Both, "m1", []string{"stop its engine, with its containers"}},
@@ -561,6 +600,8 @@ func TestLines(t *testing.T) {
 		{"block m1 7946", "-A DCALAB-f3 -s 10.20.20.12/32 -p tcp -m tcp --dport 7946 -j DROP / -A DCALAB-f3 -s 10.20.20.12/32 -p udp -m udp --dport 7946 -j DROP"},
 		{"loss 12.5% m1", "-A DCALAB-f3 -s 10.20.20.12/32 -m statistic --mode random --probability 0.125 -j DROP"},
 		{"loss 100% m1", "-A DCALAB-f3 -s 10.20.20.12/32 -j DROP"},
+		{"delay 200ms m1", "10.20.20.12"},
+		{"rate 1mbit m1", "10.20.20.12"},
 		{"kill m1", ""},
 	} {
 		f := resolved(t, c.typed, l, 1)
@@ -628,6 +669,7 @@ func TestCost(t *testing.T) {
 		{"mmm", "m2", "kill m2", "loss 50% m1", 2, 2, "", ""},
 		{"mmm", "", "", "loss 100% m1", 3, 2, "m1", "the leader m1"},
 		{"mmm", "", "", "loss 99.9% managers", 3, 3, "", ""},
+		{"mmm", "", "", "rate 8kbit managers", 3, 3, "", ""},
 		{"mmm", "", "", "block managers 2377", 3, 1, "m1", "the quorum will be lost"},
 		{"mmm", "", "", "block managers any", 3, 1, "m1", "the quorum will be lost"},
 		{"mmm", "", "", "block managers 7946,4789", 3, 3, "", ""},
@@ -661,6 +703,30 @@ func TestCost(t *testing.T) {
 	}
 }
 
+// A delay cuts nobody off, and managers do not wait for ever.
+func TestCostOfDelay(t *testing.T) {
+	for _, c := range []struct{ have, typed, want string }{
+		{"", "delay 999ms managers", ""},
+		{"", "delay 1s m2", "those of m2 to the leader m1 take longer: they count as unreachable"},
+		{"", "delay 1s m1", "those of m2, m3 to the leader m1 take longer: it keeps the lead, and nothing can be changed"},
+		{"", "delay 1m w4", ""},
+		{"delay 900ms m2", "delay 100ms m1", "those of m2 "},
+		{"delay 1s m2", "delay 1s m2", ""},
+		{"delay 900ms m1", "loss 1% m1", ""},
+		{"delay 1s m2", "delay 1s m3", "nothing can be changed"},
+	} {
+		l := testLab("mmmw")
+		var have []Fault
+		if c.have != "" {
+			have = append(have, resolved(t, c.have, l, 1))
+		}
+		got := Quorum(l, testView(l), have, resolved(t, c.typed, l, 1))
+		if words := got.Words(); !strings.Contains(words, c.want) || (words == "") != (c.want == "") || got.Lost() {
+			t.Errorf("%s beside %q: %q, want %q", c.typed, c.have, words, c.want)
+		}
+	}
+}
+
 func TestExplained(t *testing.T) {
 	got := Explained([]Fault{{ID: "f1", Kind: Kill, Nodes: []string{"m1"}}, {Kind: Freeze, Nodes: []string{"m2"}}})
 	if !slices.Equal(got, []string{"f1 kill m1", "freeze m2"}) {
@@ -671,7 +737,7 @@ func TestExplained(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, typed := range []string{
 		"", "partition m1 m2,m3", "isolate leader", "bridge m1", "bridge m1 a b", "block m1 2377,7946", "block m1 any", "loss 20% m1",
-		"loss 1e-300% m1", "kill m1,", "freeze , ", "stop-engine x y z", "loss", "block m1 22", "loss 0x1p-2% m1", "disk m1 95%", "clock m1 -2h", "clock m1 1ns",
+		"loss 1e-300% m1", "kill m1,", "freeze , ", "stop-engine x y z", "loss", "block m1 22", "loss 0x1p-2% m1", "delay 200ms±50ms m1", "delay 1h+-1h m1", "rate 1mbit m1", "rate 1e300gbit m1", "disk m1 95%", "clock m1 -2h", "clock m1 1ns",
 	} {
 		f.Add(strings.ReplaceAll(typed, " ", "\x00"))
 	}
@@ -697,7 +763,7 @@ func FuzzParse(f *testing.F) {
 		if r.Kind != Partition && r.Kind != Bridge && len(r.Targets) != 1 || r.Kind == Bridge && len(r.Targets) != 1 && len(r.Targets) != 3 {
 			t.Fatalf("%q: targets %q", args, r.Targets)
 		}
-		if (r.Kind == Loss || r.Kind == Disk) != (r.Percent != 0) || (r.Kind == Clock) != (r.Offset != 0) || !(r.Percent >= 0 && r.Percent <= 100) {
+		if (r.Kind == Loss || r.Kind == Disk) != (r.Percent != 0) || (r.Kind == Clock) != (r.Offset != 0) || (r.Kind == Delay) != (r.Delay != 0) || (r.Kind == Rate) != (r.Rate != 0) || r.Jitter > r.Delay || !(r.Percent >= 0 && r.Percent <= 100) {
 			t.Fatalf("%q: %v%%, %v", args, r.Percent, r.Offset)
 		}
 		if slices.Contains(r.Ports, 0) || !slices.IsSorted(r.Ports) || r.Kind != Block && r.Ports != nil {

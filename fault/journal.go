@@ -97,6 +97,9 @@ func (j *Journal) Begin(f Fault) (_ Fault, again bool) {
 	f.ID = j.NextID(f)
 	if at := slices.IndexFunc(j.Faults, f.Same); at >= 0 {
 		f.Begun, f.Active = j.Faults[at].Begun, j.Faults[at].Active
+		if f.JitterMS > 0 {
+			f.Seed = j.Faults[at].Seed // what is drawn goes on as it is
+		}
 		j.Faults[at] = f
 		return f, true
 	}

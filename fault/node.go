@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,9 +27,14 @@ func script() node.Script {
 }
 
 // lines are those of iptables-restore for one node, in a chain of the fault's own.
+// Where packets are slowed down, the node makes them, of addresses.
 func (f Fault) lines(l *lab.Lab, at string) []string {
 	var out []string
 	for _, r := range f.Rules(l)[at] {
+		if f.Slows() {
+			out = append(out, r.Address.String())
+			continue
+		}
 		for _, match := range r.matches() {
 			out = append(out, "-A "+f.chain()+" "+match)
 		}
@@ -39,14 +45,43 @@ func (f Fault) lines(l *lab.Lab, at string) []string {
 // chain is the fault's own, in the table raw.
 func (f Fault) chain() string { return "DCALAB-" + f.ID }
 
+// lot is the seed for what is drawn on one node: others draw something else.
+func (f Fault) lot(at string) uint64 {
+	h := fnv.New64a()
+	_, _ = fmt.Fprintf(h, "%d %s", f.Seed, at)
+	return h.Sum64() >> 1
+}
+
+// Means are what slows packets down on a node.
+type Means string
+
+// The means.
+const (
+	Netem Means = "netem"
+	Relay Means = "relay"
+)
+
+// Words say by what means; empty where there is only one.
+func (m Means) Words() string {
+	switch m {
+	case Netem:
+		return ", by netem"
+	case Relay:
+		return ", by a relay in user space: its kernel has no netem"
+	}
+	return ""
+}
+
 // Apply breaks one node, and returns once it was seen broken there. With an error
 // nothing is left. It is the same fault, with another end, where it is there already.
-func (f Fault) Apply(ctx context.Context, l *lab.Lab, c *node.Conn, now time.Time) error {
+func (f Fault) Apply(ctx context.Context, l *lab.Lab, c *node.Conn, now time.Time) (Means, error) {
 	kind, rules := string(f.Kind), []byte(nil)
 	if f.Network() {
 		kind, rules = "net", []byte(strings.Join(f.lines(l, c.Name()), "\n")+"\n")
 	}
 	switch f.Kind {
+	case Delay, Rate:
+		kind = fmt.Sprintf("slow:%d:%d:%d:%d", f.DelayMS, f.JitterMS, f.Rate, f.lot(c.Name()))
 	case Disk:
 		kind += ":" + strconv.FormatFloat(f.Percent, 'f', -1, 64)
 	case Clock:
@@ -57,16 +92,16 @@ func (f Fault) Apply(ctx context.Context, l *lab.Lab, c *node.Conn, now time.Tim
 	if f.Ends != nil {
 		seconds = max(1, int(f.Ends.Sub(now).Seconds()+0.5))
 	}
-	_, err := c.Root(ctx, script(), rules, "apply", f.ID, strconv.Itoa(seconds), kind, nodeText)
+	means, err := c.Root(ctx, script(), rules, "apply", f.ID, strconv.Itoa(seconds), kind, nodeText)
 	var failed *node.RunError
 	if errors.As(err, &failed) {
 		failed.Command = "node.sh apply " + f.ID
-		return &trouble.Error{
+		return "", &trouble.Error{
 			ID: "fault-not-applied", Where: c.Name(), What: "apply " + f.Words(), Why: strings.TrimSpace(failed.Stderr), Err: err,
 			Next: []string{"what is broken now: dcalab break list"},
 		}
 	}
-	return err
+	return Means(strings.TrimSpace(means)), err
 }
 
 // Heal heals faults on one node: all that there are, where none is named. One that
@@ -114,6 +149,24 @@ func parseFound(text string) ([]Found, error) {
 	return out, nil
 }
 
+// device is the fault's own, for netem.
+func (f Fault) device() string { return "dcalab-" + f.ID }
+
+// filterPref is the place of the filter that leads to it.
+const filterPref = "20377"
+
+// netem are the arguments for it.
+func (f Fault) netem() []string {
+	if f.Kind == Rate {
+		return []string{"rate", f.bits()}
+	}
+	out := []string{"delay", strconv.Itoa(f.DelayMS) + "ms"}
+	if f.JitterMS > 0 {
+		out = append(out, strconv.Itoa(f.JitterMS)+"ms")
+	}
+	return out
+}
+
 // Typed is what a person types on the nodes for the same, without an end. systemd
 // tells whether their services are its.
 func (f Fault) Typed(l *lab.Lab, systemd bool) runbook.Runbook {
@@ -123,6 +176,15 @@ func (f Fault) Typed(l *lab.Lab, systemd bool) runbook.Runbook {
 			out = append(out, runbook.Command{Node: at, Text: runbook.Line(slices.Concat([]string{"sudo"}, words)...), Why: why})
 		}
 		switch f.Kind {
+		case Delay, Rate:
+			add("a device of its own, so that it can be undone", "ip", "link", "add", f.device(), "type", "ifb")
+			add("", "ip", "link", "set", f.device(), "up")
+			add("", slices.Concat([]string{"tc", "qdisc", "add", "dev", f.device(), "root", "netem"}, f.netem())...)
+			add("", "tc", "qdisc", "add", "dev", "<interface>", "ingress")
+			for _, address := range f.lines(l, at) {
+				add("what arrives from there takes the way through it", "tc", "filter", "add", "dev", "<interface>", "parent", "ffff:", "protocol", "ip", "pref", filterPref,
+					"u32", "match", "ip", "src", address+"/32", "action", "mirred", "egress", "redirect", "dev", f.device())
+			}
 		case Partition, Isolate, Bridge, Block, Loss:
 			add("a chain of its own, so that it can be undone", "iptables", "-t", "raw", "-N", f.chain())
 			for _, line := range f.lines(l, at) {
@@ -155,6 +217,10 @@ func (f Fault) TypedHeal(l *lab.Lab, systemd bool) runbook.Runbook {
 			out = append(out, runbook.Command{Node: at, Text: runbook.Line(slices.Concat([]string{"sudo"}, words)...)})
 		}
 		switch f.Kind {
+		case Delay, Rate:
+			add("tc", "filter", "del", "dev", "<interface>", "parent", "ffff:", "pref", filterPref)
+			add("tc", "qdisc", "del", "dev", "<interface>", "ingress")
+			add("ip", "link", "del", f.device())
 		case Partition, Isolate, Bridge, Block, Loss:
 			add("iptables", "-t", "raw", "-D", "PREROUTING", "-j", f.chain())
 			add("iptables", "-t", "raw", "-F", f.chain())

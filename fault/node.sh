@@ -3,8 +3,10 @@
 #
 #   apply ID SECONDS KIND TEXT   a fault that heals by itself after SECONDS (0: never).
 #                                KIND is net (lines of iptables-restore on stdin),
-#                                freeze, stop-engine, disk:PERCENT or
-#                                clock:SECONDS; TEXT is this text
+#                                slow:DELAY:JITTER:RATE:SEED (ms, and bits a second;
+#                                addresses on stdin), freeze, stop-engine,
+#                                disk:PERCENT or clock:SECONDS; TEXT is this text.
+#                                Of slow it tells the means: netem or relay
 #   heal [ID...]                 heals these, or all that there are
 #   list                         a line each: ID KIND SECONDS-LEFT applied|missing
 #   keep                         heals what is due, until nothing is left
@@ -14,7 +16,7 @@
 set -u
 umask 077
 dir=/run/dcalab-faults
-PATH=$PATH:/usr/sbin:/sbin
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 now() { cut -d. -f1 /proc/uptime; }
 
@@ -24,6 +26,86 @@ lock() {
 }
 
 ipt() { iptables -w -t raw "$@"; }
+
+# pref is the place of the filter that leads to netem, and queue the relay's.
+pref=20377 queue=20377
+
+# means tells what can slow packets down here: netem, where the kernel has it, or the
+# relay that is in nodes of the sandbox.
+means() {
+	modprobe -q ifb numifbs=0 2>/dev/null # else it comes with devices that nobody wants
+	# Tried in a network of its own, which is gone with the process.
+	if unshare -n sh -c 'ip link add try type ifb && tc qdisc add dev try root netem delay 1ms && tc qdisc add dev lo ingress' >/dev/null 2>&1; then
+		echo netem
+		return
+	fi
+	command -v dcalab-init >/dev/null || { echo "its kernel has no netem, and the node no relay" >&2; return 1; }
+	echo relay
+}
+
+# relays tells whether a relay is at work.
+relays() { ! flock -n "$dir/relay" true; }
+
+# relay starts one where none is at work. It ends by itself.
+relay() {
+	relays && return
+	setsid dcalab-init sandbox-relay "$dir" </dev/null >"$dir/relay.log" 2>&1 8>&- 9>&- &
+	started=$! tries=0
+	until relays; do
+		tries=$((tries + 1))
+		if [ "$tries" -gt 100 ] || ! kill -0 "$started" 2>/dev/null; then
+			relays && return
+			echo "the relay does not start: $(tail -n 1 "$dir/relay.log")" >&2
+			return 1
+		fi
+		sleep 0.1
+	done
+}
+
+# netem leads what comes from addresses through a device of the fault's own.
+netem() { # ID KIND ADDRESSES
+	IFS=: read -r _ delay jitter rate _ <<END
+$2
+END
+	set -- "$1" "$3"
+	first=$(echo "$2" | head -n 1)
+	lan=$(ip -o route get "$first" | sed -n 's/.* dev \([^ ]*\).*/\1/p')
+	if [ -z "$lan" ]; then
+		echo "no interface leads to $first" >&2
+		return 1
+	fi
+	if tc qdisc show dev "$lan" | grep -qE '^qdisc (ingress|clsact) '; then
+		echo "$lan has a qdisc for what arrives already, which is not dcalab's, and stays as it is" >&2
+		return 1
+	fi
+	echo "$lan" >"$dir/$1.new" && mv "$dir/$1.new" "$dir/$1.lan" || return 1
+	ip link add "dcalab-$1" type ifb && ip link set "dcalab-$1" up || return 1
+	if [ "$rate" != 0 ]; then
+		tc qdisc add dev "dcalab-$1" root netem limit 10000 rate "${rate}bit"
+	elif [ "$jitter" != 0 ]; then
+		tc qdisc add dev "dcalab-$1" root netem limit 10000 delay "${delay}ms" "${jitter}ms"
+	else
+		tc qdisc add dev "dcalab-$1" root netem limit 10000 delay "${delay}ms"
+	fi || return 1
+	tc qdisc add dev "$lan" ingress || return 1
+	for address in $2; do
+		tc filter add dev "$lan" parent ffff: protocol ip pref "$pref" u32 match ip src "$address/32" action mirred egress redirect dev "dcalab-$1" || return 1
+	done
+}
+
+# netless undoes that. The filter goes first: what it leads to nothing is lost.
+netless() { # ID
+	if lan=$(cat "$dir/$1.lan" 2>/dev/null) && ip link show dev "$lan" >/dev/null 2>&1; then
+		tc filter del dev "$lan" parent ffff: pref "$pref" 2>/dev/null
+		if tc filter show dev "$lan" parent ffff: 2>/dev/null | grep -qwF "dcalab-$1"; then
+			echo "the filter of $lan that leads to dcalab-$1 cannot be removed" >&2
+			return 1
+		fi
+		# Unless somebody has put something there meanwhile.
+		[ -n "$(tc filter show dev "$lan" parent ffff: 2>/dev/null)" ] || tc qdisc del dev "$lan" ingress 2>/dev/null
+	fi
+	! ip link show dev "dcalab-$1" >/dev/null 2>&1 || ip link del "dcalab-$1"
+}
 
 # engine is the process id of the engine that runs.
 engine() {
@@ -73,13 +155,14 @@ record() { # ID [END KIND]
 }
 
 # forget removes what is kept of a fault.
-forget() { rm -f "$dir/$1.fault" "$dir/$1.rules" "$dir/$1.clock"; }
+forget() { rm -f "$dir/$1.fault" "$dir/$1.rules" "$dir/$1.clock" "$dir/$1.lan"; }
 
 # heal undoes a fault, and then forgets it: what dies in between is done again.
 heal() { # ID
 	was=$(record "$1") || return 0
 	case $was in
-	net)
+	netem:*) netless "$1" && forget "$1" ;;
+	net | relay:*)
 		while ipt -D PREROUTING -j "DCALAB-$1" 2>/dev/null; do :; done
 		ipt -F "DCALAB-$1" 2>/dev/null
 		ipt -X "DCALAB-$1" 2>/dev/null
@@ -117,6 +200,11 @@ is() { # ID
 	has=$(record "$1") || return 1
 	case $has in
 	net) ipt -C PREROUTING -j "DCALAB-$1" 2>/dev/null ;;
+	relay:*) ipt -C PREROUTING -j "DCALAB-$1" 2>/dev/null && relays ;;
+	netem:*)
+		lan=$(cat "$dir/$1.lan" 2>/dev/null) && tc qdisc show dev "dcalab-$1" 2>/dev/null | grep -q 'netem' &&
+			tc filter show dev "$lan" parent ffff: 2>/dev/null | grep -qwF "dcalab-$1"
+		;;
 	freeze) pid=$(engine) && grep -q '^State:[[:space:]]*T' "/proc/$pid/status" ;;
 	stop-engine) ! engine >/dev/null ;;
 	disk:*) [ -f "$filled$1" ] ;;
@@ -131,12 +219,28 @@ is() { # ID
 case $1 in
 apply)
 	id=$2 seconds=$3 kind=$4 text=$5
-	rules=
-	[ "$kind" != net ] || rules=$(cat) # before others have to wait
+	rules='' means='' foreign=''
+	case $kind in net | slow:*) rules=$(cat) ;; esac # before others have to wait
 	lock || exit 1
-	if [ "$kind" = net ] && ! [ -f "$dir/$id.fault" ] && ipt -S "DCALAB-$id" >/dev/null 2>&1; then
-		echo "a chain DCALAB-$id is in the table raw already, and nothing tells whose it is" >&2
-		exit 3
+	case $kind in
+	slow:*)
+		means=$(means) || exit 1
+		kind=$means:${kind#slow:}
+		if [ "$means" = netem ] && others 'netem:.*' "$id"; then
+			echo "another delay or rate is on it already, and netem takes one: heal that first" >&2
+			exit 1
+		fi
+		;;
+	esac
+	if ! [ -f "$dir/$id.fault" ]; then
+		case $kind in
+		net | relay:*) ! ipt -S "DCALAB-$id" >/dev/null 2>&1 || foreign="a chain DCALAB-$id is in the table raw" ;;
+		netem:*) ! ip link show dev "dcalab-$id" >/dev/null 2>&1 || foreign="a device dcalab-$id is there" ;;
+		esac
+		if [ -n "$foreign" ]; then
+			echo "$foreign already, and nothing tells whose it is" >&2
+			exit 3
+		fi
 	fi
 	if [ "${kind%:*}" = clock ] && others 'clock:.*' "$id"; then
 		echo "its clock is set wrong by another fault already" >&2
@@ -159,8 +263,9 @@ apply)
 		done
 	fi
 	if [ "$(record "$id")" = "$kind" ] && [ "$rules" = "$(cat "$dir/$id.rules" 2>/dev/null)" ] && is "$id"; then
-		record "$id" "$end" "$kind" # it is there already, and has a new end
-		exit $?
+		record "$id" "$end" "$kind" || exit 1 # it is there already, and has a new end
+		[ -z "$means" ] || echo "$means"
+		exit 0
 	fi
 	heal "$id" || exit 1
 	printf '%s' "$rules" >"$dir/$id.rules" && record "$id" "$end" "$kind" || exit 1
@@ -171,6 +276,19 @@ apply)
 			printf -- '-I PREROUTING 1 -j DCALAB-%s\nCOMMIT\n' "$id"
 		} | iptables-restore -w --noflush || { heal "$id"; exit 1; }
 		;;
+	relay:*)
+		# The queue takes what no chain before it has dropped: what it has let go passes
+		# the rest of the table by. Where no relay is, packets pass.
+		relay || { heal "$id"; exit 1; }
+		{
+			printf '*raw\n:DCALAB-%s - [0:0]\n' "$id"
+			for address in $rules; do
+				printf -- '-A DCALAB-%s -s %s/32 -j NFQUEUE --queue-num %s --queue-bypass\n' "$id" "$address" "$queue"
+			done
+			printf -- '-A PREROUTING -j DCALAB-%s\nCOMMIT\n' "$id"
+		} | iptables-restore -w --noflush || { heal "$id"; exit 1; }
+		;;
+	netem:*) netem "$id" "$kind" "$rules" || { heal "$id"; exit 1; } ;;
 	freeze)
 		if ! pid=$(engine); then
 			heal "$id"
@@ -206,6 +324,7 @@ apply)
 		;;
 	esac
 	is "$id" || { heal "$id"; echo "it was applied, and is not there" >&2; exit 1; }
+	[ -z "$means" ] || echo "$means"
 	;;
 heal)
 	shift

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dcalab/dcalab/fault/relay"
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/node/nodetest"
 )
@@ -27,15 +28,15 @@ type box struct {
 	pid string // of its first process
 }
 
-// setUp tells the number that the box's first process has outside. PATH has a folder
-// for stand-ins in front.
+// setUp tells the number that the box's first process has outside. PATH has folders
+// for stand-ins in front: those of killed are in the first.
 const setUp = `set -e
 read -r pid _ </proc/self/stat
 mount -t proc none /proc
 mount -t tmpfs none /run
 mount -t tmpfs none /root
 [ -L /var/run ] || mount --bind /run /var/run
-mkdir /run/bin /run/sshd
+mkdir /run/bin /run/kept /run/sshd
 iptables -w -t raw -S >/dev/null
 echo "ready $pid"
 exec sleep infinity
@@ -72,7 +73,7 @@ func newBox(t *testing.T) *box {
 
 // enter are the words in front of a command that is to be run in the box.
 func (b *box) enter() []string {
-	return []string{"nsenter", "-t", b.pid, "-m", "-n", "-p", "--", "env", "PATH=/run/bin:" + os.Getenv("PATH") + ":/usr/sbin:/sbin"}
+	return []string{"nsenter", "-t", b.pid, "-m", "-n", "-p", "--", "env", "PATH=/run/bin:/run/kept:" + os.Getenv("PATH") + ":/usr/sbin:/sbin"}
 }
 
 // result is how a command ended.
@@ -145,12 +146,15 @@ func (b *box) list() map[string]Found {
 // raw is the whole table raw.
 func (b *box) raw() string { b.t.Helper(); return b.sh("iptables -w -t raw -S") }
 
-// left is what there is of faults: chains and jumps, records, and keepers.
+// left is what there is of faults: chains and jumps, records, devices, and what keeps
+// or relays.
 func (b *box) left() string {
 	b.t.Helper()
 	return b.sh(`iptables -w -t raw -S | grep -F DCALAB
 for f in /run/dcalab-faults/*.fault; do [ ! -e "$f" ] || echo "$f"; done
+ip -o link | grep -F dcalab-
 grep -sxzl '[k]eep' /proc/[0-9]*/cmdline
+grep -sxzl '[s]andbox-relay' /proc/[0-9]*/cmdline
 :`)
 }
 
@@ -190,6 +194,144 @@ func dropping(id string, last ...int) string {
 		fmt.Fprintf(&out, "-A DCALAB-%s -s 10.20.20.%d/32 -j DROP\n", id, n)
 	}
 	return out.String()
+}
+
+// asRelay makes the program of the tests the relay.
+const asRelay = "DCALAB_TEST_RELAY"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asRelay) != "" && len(os.Args) == 3 {
+		if err := relay.Run(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// relayed gives the box a relay, as if its kernel had no netem, and addresses of nodes,
+// all of them its own.
+func (b *box) relayed() {
+	b.t.Helper()
+	self, err := os.Executable()
+	must(b.t, err)
+	b.sh(`printf '#!/bin/sh\nexit 1\n' >/run/kept/unshare
+printf '#!/bin/sh\n` + asRelay + `=1 exec %s "$@"\n' '` + self + `' >/run/kept/dcalab-init
+chmod +x /run/kept/*
+ip link set lo up
+for n in 11 12; do ip addr add "10.20.20.$n/32" dev lo; done`)
+}
+
+// trip is how long it takes from an address to itself, and back: nobody listens.
+func (b *box) trip(address string) time.Duration {
+	b.t.Helper()
+	began := time.Now()
+	if r := b.run("", "bash", "-c", "exec 3<>/dev/tcp/"+address+"/9"); !strings.Contains(r.err, "refused") {
+		b.t.Errorf("%s is not reached: %+v", address, r)
+	}
+	return time.Since(began)
+}
+
+// slowly wants that a round trip takes as long, or longer.
+func (b *box) slowly(address string, want time.Duration) {
+	b.t.Helper()
+	if got := b.trip(address); got < want {
+		b.t.Errorf("a round trip to %s takes %v, want %v", address, got, want)
+	}
+}
+
+// quickly waits until one takes less than that.
+func (b *box) quickly(address string, want time.Duration) {
+	b.t.Helper()
+	got := ""
+	b.eventually("a round trip in less than "+want.String(), func() bool {
+		took := b.trip(address)
+		got = took.String()
+		return took < want
+	}, &got)
+}
+
+// The delays of a node add up, beside what it drops, and each is healed alone.
+func TestNodeRelays(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.relayed()
+	b.foreign()
+	b.sh("iptables -w -t raw -D PREROUTING -i lo -j ACCEPT") // what others accept is not seen
+	was := b.raw()
+	b.quickly("10.20.20.11", 500*time.Millisecond)
+	if out := b.must("10.20.20.11\n", "apply", "f1", "1000", "slow:500:0:0:1", nodeText); out != "relay" {
+		t.Errorf("it is done by %q", out)
+	}
+	b.slowly("10.20.20.11", time.Second)
+	b.quickly("10.20.20.12", 500*time.Millisecond)
+	b.apply("f2", 1000, "slow:1000:200:0:1", "10.20.20.11\n10.20.20.12\n")
+	b.slowly("10.20.20.11", 2600*time.Millisecond)
+	b.slowly("10.20.20.12", 1600*time.Millisecond)
+	// What is dropped is dropped, whatever came first.
+	b.apply("f3", 1000, "net", dropping("f3", 12))
+	if r := b.run("", "timeout", "3", "bash", "-c", "exec 3<>/dev/tcp/10.20.20.12/9"); r.status != 124 {
+		t.Errorf("beside a fault that drops it, it arrives: %+v", r)
+	}
+	b.must("", "heal", "f2")
+	b.slowly("10.20.20.11", time.Second)
+	b.must("", "heal", "f3")
+	b.quickly("10.20.20.12", 500*time.Millisecond)
+	if got := b.list(); len(got) != 1 || !got["f1"].Applied {
+		t.Errorf("there are %+v", got)
+	}
+
+	// Again, with another end; and with other means, which end the first.
+	b.apply("f1", 0, "slow:500:0:0:1", "10.20.20.11\n")
+	if f := b.list()["f1"]; !f.Applied || f.Left >= 0 {
+		t.Errorf("without an end, it is listed as %+v", f)
+	}
+	b.apply("f1", 1000, "slow:700:0:0:1", "10.20.20.11\n")
+	b.slowly("10.20.20.11", 1400*time.Millisecond)
+
+	// Without its relay it is missing, and packets pass.
+	b.sh(`kill -KILL $(grep -sxzl '[s]andbox-relay' /proc/[0-9]*/cmdline | cut -d/ -f3)`)
+	b.quickly("10.20.20.11", time.Second)
+	if f, ok := b.list()["f1"]; !ok || f.Applied {
+		t.Errorf("without its relay, it is listed as %+v, %v", f, ok)
+	}
+	b.apply("f1", 1000, "slow:700:0:0:1", "10.20.20.11\n")
+	b.slowly("10.20.20.11", 1400*time.Millisecond)
+	for range 2 {
+		b.must("", "heal")
+		if got := b.raw(); got != was {
+			t.Errorf("healed, the table raw is\n%s\nand was\n%s", got, was)
+		}
+	}
+	b.gone("healed")
+	b.apply("f4", 1, "slow:0:0:8000:1", "10.20.20.11\n")
+	b.gone("at its end")
+}
+
+// With neither netem nor a relay, or with one that does not start, nothing is left.
+func TestNodeWithoutMeans(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.relayed()
+	was := b.raw()
+	for _, c := range []struct{ do, want string }{
+		{"mv /run/kept/dcalab-init /run/relay", "its kernel has no netem, and the node no relay"},
+		{"printf '#!/bin/sh\\necho it is broken >&2; exit 1\\n' >/run/kept/dcalab-init; chmod +x /run/kept/dcalab-init", "the relay does not start: it is broken"},
+	} {
+		b.sh(c.do)
+		r := b.script("10.20.20.11\n", "apply", "f1", "1000", "slow:500:0:0:1", nodeText)
+		if r.status != 1 || r.err != c.want {
+			t.Errorf("%s: it ended with %+v", c.do, r)
+		}
+		if got := b.raw(); got != was || b.must("", "list") != "" {
+			t.Errorf("%s: the table raw is\n%s\nand was\n%s", c.do, got, was)
+		}
+	}
+	b.gone("refused")
+	b.sh("mv /run/relay /run/kept/dcalab-init")
+	b.apply("f1", 1, "slow:500:0:0:1", "10.20.20.11\n")
+	b.gone("at its end")
 }
 
 func TestNodeAppliesAndHeals(t *testing.T) {
@@ -508,6 +650,17 @@ func TestNodeSurvivesKilledApply(t *testing.T) {
 	})
 }
 
+// The same, where packets are slowed down by a relay.
+func TestNodeSurvivesKilledRelayed(t *testing.T) {
+	t.Parallel()
+	survives(t, func(b *box, m moment) {
+		b.relayed()
+		b.killed(m, "10.20.20.11\n", "apply", "f1", "1", "slow:500:0:0:1", nodeText)
+	}, []moment{
+		{"iptables-restore", 1, instead}, {"dcalab-init", 1, instead}, {"dcalab-init", 1, before}, {"mv", 2, before}, {"iptables-restore", 1, before}, {"setsid", 2, before},
+	})
+}
+
 // A heal that is killed is gone on with at the end of the fault's time.
 func TestNodeSurvivesKilledHeal(t *testing.T) {
 	t.Parallel()
@@ -776,10 +929,12 @@ func TestFaultOnANode(t *testing.T) {
 	f := resolved(t, "partition m1", l, 1)
 	now := time.Now()
 	f.ID, f.Ends = "f1", at(now.Add(1000*time.Second))
-	must(t, f.Apply(t.Context(), l, c, now))
+	_, err = f.Apply(t.Context(), l, c, now)
+	must(t, err)
 	g := resolved(t, "loss 20% m2", l, 1)
 	g.ID = "f2"
-	must(t, g.Apply(t.Context(), l, c, now))
+	_, err = g.Apply(t.Context(), l, c, now)
+	must(t, err)
 	found, err := Find(t.Context(), c)
 	must(t, err)
 	if len(found) != 2 || found[0].ID != "f1" || !found[0].Applied || found[0].Left <= 0 || found[0].Left > 1000*time.Second || found[1] != (Found{"f2", -1, true}) {
@@ -798,13 +953,15 @@ func TestFaultOnANode(t *testing.T) {
 	b.gone("healed")
 
 	b.sh("iptables -w -t raw -N DCALAB-f1")
-	e := nodetest.WantTrouble(t, f.Apply(t.Context(), l, c, now), "fault-not-applied")
+	_, err = f.Apply(t.Context(), l, c, now)
+	e := nodetest.WantTrouble(t, err, "fault-not-applied")
 	if e.Where != "m1" || !strings.Contains(e.Why, "nothing tells whose it is") || !strings.Contains(e.What, "partition m1 | m2, m3") {
 		t.Errorf("it says %+v", e)
 	}
 	h := resolved(t, "freeze m1", l, 1)
 	h.ID = "f3"
-	if e := nodetest.WantTrouble(t, h.Apply(t.Context(), l, c, now), "fault-not-applied"); e.Why != "no engine runs" {
+	_, err = h.Apply(t.Context(), l, c, now)
+	if e := nodetest.WantTrouble(t, err, "fault-not-applied"); e.Why != "no engine runs" {
 		t.Errorf("it says %+v", e)
 	}
 	b.sh("iptables -w -t raw -X DCALAB-f1")

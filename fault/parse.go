@@ -18,7 +18,11 @@ type Request struct {
 	OneWay  Direction
 	Ports   []uint16
 	Percent float64
-	Offset  time.Duration
+	// Delay of packets, and by how much at most each may differ from it.
+	Delay, Jitter time.Duration
+	// Rate is in bits a second.
+	Rate   int64
+	Offset time.Duration
 	// For is how long it lasts; 0 means that it does not end by itself.
 	For time.Duration
 	// Seed of what is drawn by lot; 0 draws a seed.
@@ -29,7 +33,7 @@ type Request struct {
 
 // Kinds are all of them.
 func Kinds() []Kind {
-	return []Kind{Partition, Isolate, Bridge, Block, Loss, Kill, Freeze, StopEngine, Disk, Clock}
+	return []Kind{Partition, Isolate, Bridge, Block, Loss, Delay, Rate, Kill, Freeze, StopEngine, Disk, Clock}
 }
 
 // Words that stand for nodes.
@@ -56,6 +60,12 @@ func (e *SyntaxError) Error() string { return e.Why }
 // maxOffset of a clock.
 const maxOffset = 366 * 24 * time.Hour
 
+// maxDelay of packets: what is later than that is as good as lost.
+const maxDelay = time.Minute
+
+// The rates that there are: the lowest takes 1.5 s for one packet of 1500 bytes.
+const minRate, maxRate = 8_000, 1_000_000_000
+
 // Parse reads a fault as it is typed: its kind, and what that takes.
 func Parse(args []string) (Request, error) {
 	wrong := func(format string, a ...any) error { return &SyntaxError{fmt.Sprintf(format, a...)} }
@@ -77,6 +87,24 @@ func Parse(args []string) (Request, error) {
 			return Request{}, wrong("%s of the packets cannot be lost: more than 0%%, and at most 100%%", rest[0])
 		}
 		r.Percent, rest = percent, rest[1:]
+	case Delay:
+		if len(rest) == 0 {
+			return Request{}, wrong("delay by how much?")
+		}
+		var ok bool
+		if r.Delay, r.Jitter, ok = parseDelay(rest[0]); !ok {
+			return Request{}, wrong("%q is no delay: write 200ms, or 200ms±50ms; 1ms to 1m, and no more jitter than delay", rest[0])
+		}
+		rest = rest[1:]
+	case Rate:
+		if len(rest) == 0 {
+			return Request{}, wrong("rate of how much?")
+		}
+		var ok bool
+		if r.Rate, ok = parseRate(rest[0]); !ok {
+			return Request{}, wrong("%q is no rate: write 1mbit or 500kbit; 8kbit to 1gbit a second", rest[0])
+		}
+		rest = rest[1:]
 	case Block:
 		if len(rest) != 2 {
 			return Request{}, wrong("block takes one node, or several joined by commas, and ports joined by commas, or any")
@@ -134,6 +162,38 @@ func Parse(args []string) (Request, error) {
 		r.Targets = [][]string{slices.Concat(r.Targets...)}
 	}
 	return r, nil
+}
+
+// parseDelay reads 200ms, 200ms±50ms or 200ms+-50ms.
+func parseDelay(word string) (delay, jitter time.Duration, ok bool) {
+	word, with, jitters := strings.Cut(strings.ReplaceAll(word, "+-", "±"), "±")
+	delay, err := time.ParseDuration(word)
+	if err != nil || delay < time.Millisecond || delay > maxDelay {
+		return 0, 0, false
+	}
+	if jitters {
+		jitter, err = time.ParseDuration(with)
+		if err != nil || jitter < time.Millisecond || jitter > delay {
+			return 0, 0, false
+		}
+	}
+	return delay.Truncate(time.Millisecond), jitter.Truncate(time.Millisecond), true
+}
+
+// parseRate reads 1mbit, 1.5mbit or 500kbit, in bits a second.
+func parseRate(word string) (int64, bool) {
+	word = strings.ToLower(word)
+	for _, u := range rateUnits() {
+		if number, has := strings.CutSuffix(word, u.name); has {
+			n, err := strconv.ParseFloat(number, 64)
+			bits := n * float64(u.bits)
+			if err != nil || !(bits >= minRate && bits <= maxRate) {
+				return 0, false
+			}
+			return int64(bits), true
+		}
+	}
+	return 0, false
 }
 
 // Check refuses what no fault can have.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -65,7 +66,7 @@ func drawRequest(r *rand.Rand, l *lab.Lab) Request {
 			q.Targets, names = append(q.Targets, names[:at]), names[at:]
 		}
 		return q
-	case Isolate, Block, Loss:
+	case Isolate, Block, Loss, Delay, Rate:
 		if r.IntN(3) == 0 {
 			q.To = drawNames(r, l)
 		}
@@ -75,6 +76,12 @@ func drawRequest(r *rand.Rand, l *lab.Lab) Request {
 		}
 		if q.Kind == Block && r.IntN(3) > 0 {
 			q.Ports = [][]uint16{{2377}, {7946}, {2377, 4789}, {80, 2377, 7946}}[r.IntN(4)]
+		}
+		switch q.Kind { //nolint:exhaustive // the others take no more
+		case Delay:
+			q.Delay, q.Jitter = 200*time.Millisecond, time.Duration(r.IntN(2))*50*time.Millisecond
+		case Rate:
+			q.Rate = []int64{8000, 1_000_000}[r.IntN(2)]
 		}
 	case Disk:
 		q.Percent = 95
@@ -170,7 +177,14 @@ func TestRulesOfAnyKind(t *testing.T) {
 				if slices.Contains(list[:i], rule) {
 					t.Errorf("%s: at %s twice %+v", f.Words(), at, rule)
 				}
-				if want := f.Percent; f.Kind == Loss && rule.Percent != want || f.Kind != Loss && rule.Percent != 100 {
+				want := 100.0
+				switch {
+				case f.Kind == Loss:
+					want = f.Percent
+				case f.Slows():
+					want = 0
+				}
+				if rule.Percent != want {
 					t.Errorf("%s: %v%% at %s", f.Words(), rule.Percent, at)
 				}
 				if f.Kind != Block && rule.Port != 0 || f.Kind == Block && len(f.Ports) > 0 && !slices.Contains(f.Ports, rule.Port) {
@@ -182,6 +196,12 @@ func TestRulesOfAnyKind(t *testing.T) {
 			}
 			lines += len(list)
 			for _, line := range f.lines(l, at) {
+				if f.Slows() {
+					if _, err := netip.ParseAddr(line); err != nil {
+						t.Errorf("%s: %q is no address", f.Words(), line)
+					}
+					continue
+				}
 				if !strings.HasPrefix(line, "-A DCALAB-f1 -s 10.20.20.") || !strings.HasSuffix(line, " -j DROP") || strings.ContainsAny(line, "\n'\";*") {
 					t.Errorf("%s: %q is given to iptables", f.Words(), line)
 				}
@@ -215,7 +235,7 @@ func TestRulesOneWay(t *testing.T) {
 		l := drawLab(r)
 		q := drawRequest(r, l)
 		switch q.Kind {
-		case Isolate, Block, Loss:
+		case Isolate, Block, Loss, Delay, Rate:
 		case Partition, Bridge, Kill, Freeze, StopEngine, Disk, Clock:
 			return
 		}
@@ -306,7 +326,7 @@ func TestQuorumProperties(t *testing.T) {
 		if c.Lost() != (c.Before >= c.Majority && c.Connected < c.Majority) {
 			t.Errorf("%+v: lost is %v", c, c.Lost())
 		}
-		if (c.Words() != "") != (c.Lost() || c.Leader != "") {
+		if (c.Words() != "") != (c.Lost() || c.Leader != "" || c.Late != "") {
 			t.Errorf("%+v: %q", c, c.Words())
 		}
 		if c.Leader != "" && c.Leader != v.Leader {

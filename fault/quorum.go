@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/swarm"
@@ -21,7 +22,14 @@ type Cost struct {
 	// Leader is the one that no longer reaches a majority; empty where it still does,
 	// or there was none.
 	Leader string
+	// Late are the managers whose answers the leader Of no longer gets in time, and
+	// Stalled tells that without them there is no majority.
+	Late, Of string
+	Stalled  bool
 }
+
+// raftPatience is how long a manager waits for another's answer (SwarmKit's SendTimeout).
+const raftPatience = 2 * time.Second
 
 // Lost tells whether the quorum is there before, and no longer with the fault.
 func (c Cost) Lost() bool { return c.Before >= c.Majority && c.Connected < c.Majority }
@@ -32,6 +40,10 @@ func (c Cost) Words() string {
 	case c.Lost():
 		return fmt.Sprintf("the quorum will be lost: at most %d of %s stay connected, and the majority is %d; services run on, and nothing can be changed",
 			c.Connected, trouble.Count(c.Managers, "manager"), c.Majority)
+	case c.Stalled: // seen on SwarmKit 20.10.24
+		return fmt.Sprintf("managers wait %v for an answer, and those of %s to the leader %s take longer: it keeps the lead, and nothing can be changed", raftPatience, c.Late, c.Of)
+	case c.Late != "":
+		return fmt.Sprintf("managers wait %v for an answer, and those of %s to the leader %s take longer: they count as unreachable", raftPatience, c.Late, c.Of)
 	case c.Leader != "":
 		return fmt.Sprintf("the leader %s is cut off from the majority: the others elect a new one, which takes 10 to 20 s", c.Leader)
 	}
@@ -59,7 +71,37 @@ func Quorum(l *lab.Lab, v swarm.View, have []Fault, f Fault) Cost {
 	if leader := v.Leader; slices.Contains(managers, leader) && before[leader] >= c.Majority && reach[leader] < c.Majority {
 		c.Leader = leader
 	}
+	if leader := v.Leader; f.Kind == Delay && reach[leader] >= c.Majority {
+		was, is := late(l, managers, leader, have), late(l, managers, leader, append(have, f))
+		if len(is) > len(was) {
+			c.Late, c.Of, c.Stalled = strings.Join(is, ", "), leader, reach[leader]-len(is) < c.Majority
+		}
+	}
 	return c
+}
+
+// late gives the managers with which a round trip takes longer than they wait.
+func late(l *lab.Lab, managers []string, leader string, faults []Fault) []string {
+	trip := map[string]time.Duration{}
+	for _, f := range faults {
+		for at, rules := range f.Rules(l) {
+			for _, r := range rules {
+				switch leader {
+				case at:
+					trip[r.From] += milliseconds(f.DelayMS)
+				case r.From:
+					trip[at] += milliseconds(f.DelayMS)
+				}
+			}
+		}
+	}
+	var out []string
+	for _, m := range managers {
+		if trip[m] >= raftPatience {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 // connected counts, for each manager that is up, those that it exchanges messages

@@ -25,6 +25,7 @@ func Resolve(r Request, l *lab.Lab, v swarm.View) (Fault, error) {
 	d := resolver{lab: l, view: v, lot: rand.New(rand.NewPCG(r.Seed, 0))} //nolint:gosec // a lot that can be drawn again
 	f := Fault{
 		Kind: r.Kind, Asked: r.Asked, OneWay: r.OneWay, Ports: r.Ports, Percent: r.Percent, Offset: int(r.Offset.Seconds()),
+		DelayMS: int(r.Delay.Milliseconds()), JitterMS: int(r.Jitter.Milliseconds()), Rate: r.Rate,
 		Nodes: []string{}, Sides: [][]string{}, To: []string{}, On: []string{},
 	}
 	if f.Ports == nil {
@@ -52,7 +53,7 @@ func Resolve(r Request, l *lab.Lab, v swarm.View) (Fault, error) {
 			targets = append(targets, d.halves(f.Nodes[0])...)
 		}
 		f.Sides, err = d.sides(targets[1:], f.Nodes)
-	case Isolate, Block, Loss, Kill, Freeze, StopEngine, Disk, Clock:
+	case Isolate, Block, Loss, Delay, Rate, Kill, Freeze, StopEngine, Disk, Clock:
 		f.Nodes = targets[0]
 		if len(r.To) > 0 {
 			f.To, err = d.nodes(r.To)
@@ -61,7 +62,7 @@ func Resolve(r Request, l *lab.Lab, v swarm.View) (Fault, error) {
 	if err != nil {
 		return Fault{}, err
 	}
-	if d.drawn {
+	if d.drawn || f.JitterMS > 0 {
 		f.Seed = r.Seed
 	}
 	if f.Network() && len(f.Affected(l)) == 0 {

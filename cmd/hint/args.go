@@ -43,6 +43,8 @@ func requiredArgs(path string) (required, bool) {
 		"break disk":      {2, "nodes and a share of the disk", []string{"dcalab break disk NODE 95%"}, true},
 		"break clock":     {2, "nodes and a time", []string{"dcalab break clock NODE +2h"}, true},
 		"break loss":      {2, "a share of packets and nodes", []string{"dcalab break loss 20% NODE..."}, true},
+		"break delay":     {2, "a time and nodes", []string{"dcalab break delay 200ms NODE..."}, true},
+		"break rate":      {2, "a rate and nodes", []string{"dcalab break rate 1mbit NODE..."}, true},
 		"break isolate":   several, "break kill": several, "break freeze": several, "break stop-engine": several,
 		"swarm autolock":   {1, "on or off", []string{"dcalab swarm autolock on", "dcalab swarm autolock off"}, false},
 		"swarm backup":     {1, "a file", []string{"dcalab swarm backup FILE"}, false},

@@ -274,10 +274,11 @@ func (b *breaking) apply(ctx context.Context, tell session.Reporter, f broken) e
 	}
 	failed := f.engines.Pool.Each(ctx, nodes, func(ctx context.Context, n lab.Node, c *node.Conn) error {
 		tell.Step(n.Name, "breaking")
-		if err := f.Apply(ctx, b.Lab(), c, time.Now()); err != nil {
+		means, err := f.Apply(ctx, b.Lab(), c, time.Now())
+		if err != nil {
 			return err
 		}
-		tell.Done(n.Name, strings.Join(f.Effects(b.Lab(), n.Name), "; "))
+		tell.Done(n.Name, strings.Join(f.Effects(b.Lab(), n.Name), "; ")+means.Words())
 		return nil
 	})
 	return joined(nodes, failed)
