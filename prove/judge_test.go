@@ -24,7 +24,9 @@ func history(final string, ops ...Operation) History {
 }
 
 func TestJudge(t *testing.T) {
-	w := func(from, value string, call, back float64) Operation { return at(0, Write, OK, from, value, call, back) }
+	w := func(from, value string, call, back float64) Operation {
+		return at(0, Write, OK, from, value, call, back)
+	}
 	r := func(value string, call, back float64) Operation { return at(1, Read, OK, "", value, call, back) }
 	for name, c := range map[string]struct {
 		h     History

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,9 +62,8 @@ func WritePage(w io.Writer, rep Report, r Ran) error {
 
 func draw(rep Report, r Ran) page {
 	total := max(r.Took, time.Second)
-	for _, o := range r.Operations {
-		total = max(total, o.Return)
-	}
+	// What was read in the end, when the clients had stopped, is in the sentence.
+	ops := slices.DeleteFunc(slices.Clone(r.Operations), func(o Operation) bool { return o.Call >= total })
 	x := func(at time.Duration) float64 {
 		return round(leftEdge + (pageWidth-leftEdge)*float64(at)/float64(total))
 	}
@@ -78,9 +78,9 @@ func draw(rep Report, r Ran) page {
 		stale[key(s.Operation)] = fmt.Sprintf("stale: replaced %s before", trouble.Duration(s.Age))
 	}
 	for _, manager := range r.Managers {
-		for _, client := range clientsOf(r.Operations, manager) {
+		for _, client := range clientsOf(ops, manager) {
 			row := box{X: leftEdge, W: pageWidth, H: bottom + rowHeight, TextY: bottom + textLine, Text: fmt.Sprintf("%s client %d", manager, client)}
-			row.Marks = marks(r.Operations, client, bottom+rowHeight-3, x, stale)
+			row.Marks = marks(ops, client, bottom+rowHeight-3, x, stale)
 			p.Rows = append(p.Rows, row)
 			bottom += rowHeight
 		}
@@ -124,7 +124,7 @@ func marks(ops []Operation, client int, line float64, x func(time.Duration) floa
 		}
 		from, to := x(o.Call), x(o.Return)
 		wide := max(leastBar, to-from)
-		what := fmt.Sprintf("%s of %s in %s, %s to %s", o.Kind, o.Value, o.Object, trouble.Duration(o.Call), trouble.Duration(o.Return))
+		what := fmt.Sprintf("%s %s %s, %s to %s", o.Kind, o.Object, o.Value, trouble.Duration(o.Call), trouble.Duration(o.Return))
 		switch class := classOf(o); class {
 		case "read", "write", "refused":
 			paths[class].WriteString(bar(class, from, line, wide))
@@ -171,12 +171,16 @@ func bar(class string, x, line, wide float64) string {
 
 func legend(line float64) []mark {
 	var out []mark
-	for i, one := range []struct{ class, text string }{
-		{"write", "write, acknowledged"}, {"read", "read"}, {"refused", "write, refused: another was faster"},
-		{"unknown", "write without an answer"}, {"failed", "failed, or a read without an answer"}, {"stale", "stale read"},
+	at := leftEdge
+	for _, one := range []struct {
+		class, text string
+		wide        float64
+	}{
+		{"write", "write, acknowledged", 150}, {"read", "read", 70}, {"refused", "write, refused: another was faster", 225},
+		{"unknown", "write without an answer", 180}, {"failed", "failed, or a read without an answer", 240}, {"stale", "stale read", 0},
 	} {
-		at := leftEdge + float64(i)*185
-		out = append(out, mark{Class: one.class, Path: bar(one.class, at, line, 9), Title: one.text, X: at + 14, Y: line})
+		out = append(out, mark{Class: one.class, Path: bar(one.class, at, line, 9), Title: one.text, X: at + 16, Y: line})
+		at += one.wide
 	}
 	return out
 }

@@ -212,12 +212,12 @@ func (r Report) Trouble() error {
 	case Violated:
 		return &trouble.Error{
 			ID: "prove-violated", What: "dcalab prove", Why: r.Sentence, Exit: trouble.ExitUnfinished,
-			Next: []string{fmt.Sprintf("the same faults again, with a picture: dcalab prove --seed %d --report prove.html", r.Seed), "what the managers say: dcalab logs --bundle lab.tar.gz"},
+			Next: []string{fmt.Sprintf("the same faults again, with a picture: --report prove.html --seed %d", r.Seed), "what the managers say: dcalab logs --bundle lab.tar.gz"},
 		}
 	case Undecided:
 		return &trouble.Error{
 			ID: "prove-undecided", What: "dcalab prove", Why: r.Sentence, Exit: trouble.ExitUnfinished,
-			Next: []string{"look at the lab: dcalab status", fmt.Sprintf("once more: dcalab prove --seed %d", r.Seed)},
+			Next: []string{"look at the lab: dcalab status", fmt.Sprintf("once more, with the same faults: --seed %d", r.Seed)},
 		}
 	case Kept:
 	}

@@ -252,18 +252,17 @@ func (r *runner) work(ctx context.Context) {
 
 func (r *runner) since() time.Duration { return time.Since(r.ran.Began) }
 
-// breakAll applies the faults, each at its time or when the one before is over.
+// breakAll applies the faults, each at its time, but not before all managers answer again
+// after the one before: a manager that was cut off may need longer to be heard again than
+// the fault has lasted.
 func (r *runner) breakAll(ctx context.Context) {
+	var over time.Duration // when the last one was
 	for _, p := range r.Faults {
-		if !sleep(ctx, p.At-r.since()) {
+		if !sleep(ctx, p.At-r.since()) || !r.answering(ctx, over) {
 			return
 		}
-		if late := r.since() - p.At; late > 0 {
-			p.For = max(p.For-late.Truncate(time.Second), time.Second)
-		}
-		if p.For < leastFault/2 {
-			r.ran.Missed = append(r.ran.Missed, p.Asked+": the time was over")
-			continue
+		if p.For = min(p.For, (r.Options.For - rest - r.since()).Truncate(time.Second)); p.For < leastFault/2 {
+			return
 		}
 		from := r.since()
 		f, err := r.Break(ctx, p.Request)
@@ -274,13 +273,31 @@ func (r *runner) breakAll(ctx context.Context) {
 			}
 			continue
 		}
-		ends := r.since() + p.For
+		over = r.since() + p.For
 		if f.Ends != nil {
-			ends = f.Ends.Sub(r.ran.Began)
+			over = f.Ends.Sub(r.ran.Began)
 		}
-		r.ran.Faults = append(r.ran.Faults, Applied{f, max(from, f.Begun.Sub(r.ran.Began)), ends})
-		sleep(ctx, ends-r.since())
+		r.ran.Faults = append(r.ran.Faults, Applied{f, max(from, f.Begun.Sub(r.ran.Began)), over})
+		sleep(ctx, over-r.since())
 		r.Tell.Note(fmt.Sprintf("%s is over (%s): %s", f.ID, f.Words(), r.count()))
+	}
+}
+
+// answering waits until all managers have answered since a time. It tells whether ctx goes
+// on.
+func (r *runner) answering(ctx context.Context, since time.Duration) bool {
+	for {
+		r.mu.Lock()
+		missing := slices.DeleteFunc(slices.Clone(r.ran.Managers), func(manager string) bool {
+			return slices.ContainsFunc(r.ops, func(o Operation) bool { return o.Manager == manager && o.Outcome == OK && o.Call >= since })
+		})
+		r.mu.Unlock()
+		if len(missing) == 0 {
+			return ctx.Err() == nil
+		}
+		if !sleep(ctx, failurePause) {
+			return false
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
@@ -138,12 +140,10 @@ func (m *managerStore) create(ctx context.Context) (left []string, err error) {
 	}
 	for i := range objectCount {
 		name := objectName(i)
-		for _, taken := range holdings.Configs {
-			if taken == name {
-				return left, &trouble.Error{
-					ID: "prove-name-taken", What: "make the config " + name, Why: "there is one of this name, which dcalab prove did not make", Exit: trouble.ExitRefused,
-					Next: []string{"look at it: dcalab ssh " + m.manager + " -- docker config inspect " + name, "where nobody needs it: dcalab ssh " + m.manager + " -- docker config rm " + name},
-				}
+		if slices.Contains(holdings.Configs, name) {
+			return left, &trouble.Error{
+				ID: "prove-name-taken", What: "make the config " + name, Why: "there is one of this name, which dcalab prove did not make", Exit: trouble.ExitRefused,
+				Next: []string{"look at it: dcalab ssh " + m.manager + " -- docker config inspect " + name, "where nobody needs it: dcalab ssh " + m.manager + " -- docker config rm " + name},
 			}
 		}
 	}
@@ -168,6 +168,7 @@ func (m *managerStore) remove(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(list, func(a, b engine.Config) int { return strings.Compare(a.Name, b.Name) })
 	var names []string
 	for _, c := range list {
 		if err := client.RemoveConfig(ctx, c.ID); err != nil {
