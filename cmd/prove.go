@@ -50,7 +50,7 @@ and removed at the end, also after Ctrl-C. A write names the version that it
 replaces, and is refused where another was faster. Nothing else is touched.
 
 Without --fault there is a partition of the leader, and then others as the seed
-draws them; each lasts up to 30 seconds and heals by itself. It takes three
+draws them; each lasts up to 25 seconds and heals by itself. It takes three
 managers. SwarmKit answers reads from its leader's memory: one that is cut off
 gives old values until it steps down. Such reads are counted and shown, and are
 no failure.

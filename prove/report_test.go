@@ -136,7 +136,7 @@ func TestSchedule(t *testing.T) {
 		}
 		return out
 	}
-	if d := cmp.Diff([]string{"5s 30s freeze leader", "45s 30s loss 5% m1 --to m2", "1m25s 25s freeze leader"}, words(115*time.Second, 1, "freeze leader", "loss 5% m1 --to m2")); d != "" {
+	if d := cmp.Diff([]string{"5s 25s freeze leader", "40s 25s loss 5% m1 --to m2", "1m15s 20s freeze leader"}, words(100*time.Second, 1, "freeze leader", "loss 5% m1 --to m2")); d != "" {
 		t.Error(d)
 	}
 	if d := cmp.Diff([]string{"5s 10s partition leader"}, words(LeastTime, 1)); d != "" {

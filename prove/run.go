@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	// perManager is how many clients each manager has: two, so that some write while
-	// others read through the same one.
-	perManager = 2
+	// perManager is how many clients each manager has: two that write and read, and one
+	// that only reads, which a write without an answer does not keep from it.
+	perManager = 3
 	// operationTimeout is how long a client waits for an answer.
 	operationTimeout = 5 * time.Second
 	// pause is between two operations of a client, on average. What is to be found out
@@ -226,11 +226,11 @@ func (r *runner) work(ctx context.Context) {
 	working, stop := context.WithDeadline(ctx, r.ran.Began.Add(r.For))
 	defer stop()
 	var all sync.WaitGroup
-	for range perManager {
+	for i := range perManager {
 		for _, manager := range r.ran.Managers {
 			s := r.store(manager)
-			seed := uint64(len(r.clients))                                                                                        //nolint:gosec // a count
-			c := &client{runner: r, number: len(r.clients), manager: manager, store: s, lot: rand.New(rand.NewPCG(r.Seed, seed))} //nolint:gosec // a lot that can be drawn again
+			seed := uint64(len(r.clients))                                                                                                                      //nolint:gosec // a count
+			c := &client{runner: r, number: len(r.clients), manager: manager, store: s, onlyReads: i == perManager-1, lot: rand.New(rand.NewPCG(r.Seed, seed))} //nolint:gosec // a lot that can be drawn again
 			r.clients = append(r.clients, c)
 			all.Go(func() {
 				defer s.close()
@@ -244,6 +244,9 @@ func (r *runner) work(ctx context.Context) {
 	<-working.Done()
 	all.Wait()
 	r.ran.Took = r.since()
+	if ctx.Err() != nil {
+		return
+	}
 	for i := range r.ran.Faults {
 		r.ran.Faults[i].To = min(r.ran.Faults[i].To, r.ran.Took)
 	}
@@ -278,7 +281,9 @@ func (r *runner) breakAll(ctx context.Context) {
 			over = f.Ends.Sub(r.ran.Began)
 		}
 		r.ran.Faults = append(r.ran.Faults, Applied{f, max(from, f.Begun.Sub(r.ran.Began)), over})
-		sleep(ctx, over-r.since())
+		if !sleep(ctx, over-r.since()) {
+			return
+		}
 		r.Tell.Note(fmt.Sprintf("%s is over (%s): %s", f.ID, f.Words(), r.count()))
 	}
 }
@@ -376,6 +381,8 @@ type client struct {
 	store   store
 	lot     *rand.Rand
 	writes  int
+	// onlyReads: it writes nothing.
+	onlyReads bool
 }
 
 // run works until working ends. What has been asked by then is waited for, unless ctx ends.
@@ -383,7 +390,7 @@ func (c *client) run(ctx, working context.Context) {
 	for working.Err() == nil {
 		object := c.runner.ran.Objects[c.lot.IntN(objectCount)]
 		was, ok := c.read(ctx, object)
-		if ok && c.lot.IntN(2) == 0 {
+		if ok && !c.onlyReads && c.lot.IntN(2) == 0 {
 			ok = sleep(working, c.upTo(pause/2)) && c.write(ctx, object, was) // others may be faster
 		}
 		wait := pause/2 + c.upTo(pause)
