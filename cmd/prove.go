@@ -87,8 +87,8 @@ func (p *proof) check() error {
 	switch {
 	case p.noFaults && len(p.faults) > 0:
 		return usage("--no-faults breaks nothing, and --fault something", "give one of them")
-	case p.total < time.Second || p.total > time.Hour:
-		return usage("--for is a second at least, and an hour at most", "dcalab prove --for 2m")
+	case p.total < time.Second || p.total > 30*time.Minute: // the search for an order takes memory
+		return usage("--for is a second at least, and 30 minutes at most", "dcalab prove --for 2m")
 	case !p.noFaults && p.total < prove.LeastTime:
 		return usage("--for "+p.total.String()+" leaves no time for a fault", "dcalab prove --for "+prove.LeastTime.String(), "without one: dcalab prove --no-faults --for "+p.total.String())
 	}

@@ -20,6 +20,7 @@ var pageText string
 const (
 	pageWidth = 1200.0
 	leftEdge  = 90.0 // of the time; names are left of it
+	rightEdge = 30.0 // free for the text of the last line
 	rowHeight = 18.0
 	barHeight = 12.0
 	leastBar  = 0.8 // so that the shortest operation is seen
@@ -65,10 +66,10 @@ func draw(rep Report, r Ran) page {
 	// What was read in the end, when the clients had stopped, is in the sentence.
 	ops := slices.DeleteFunc(slices.Clone(r.Operations), func(o Operation) bool { return o.Call >= total })
 	x := func(at time.Duration) float64 {
-		return round(leftEdge + (pageWidth-leftEdge)*float64(at)/float64(total))
+		return round(leftEdge + (pageWidth-rightEdge-leftEdge)*float64(at)/float64(total))
 	}
 	p := page{
-		Report: rep, Day: r.Began.Format("2006-01-02 15:04:05"), Long: r.Took.Round(time.Second).String(),
+		Report: rep, Day: r.Began.Format("2006-01-02 15:04:05"), Long: trouble.Duration(r.For),
 		Lines: rep.Lines(), Width: pageWidth,
 	}
 	top := textLine * float64(len(r.Faults)+1)
@@ -110,6 +111,7 @@ func clientsOf(ops []Operation, manager string) []int {
 			out = append(out, o.Client)
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 

@@ -36,7 +36,7 @@ func sample() Ran {
 	), object("p", at(1, Write, OK, Initial, "<&>", 5, 5.5), at(1, Read, OK, "", "<&>", 29, 29.1))...)
 	f := fault.Fault{ID: "f1", Kind: fault.Partition, Asked: "partition m3", Sides: [][]string{{"m3"}, {"m1", "m2"}}, On: []string{"m1", "m2", "m3"}}
 	return Ran{
-		Began: time.Date(2026, 11, 27, 8, 0, 0, 0, time.UTC), Took: 30 * time.Second, Managers: []string{"m1", "m2", "m3"},
+		Began: time.Date(2026, 11, 27, 8, 0, 0, 0, time.UTC), For: 30 * time.Second, Took: 30 * time.Second, Managers: []string{"m1", "m2", "m3"},
 		Faults: []Applied{{f, 10 * time.Second, 25 * time.Second}}, Missed: []string{"disk leader 95%: not here"},
 		History: History{Objects: []string{"o", "p"}, Operations: ops, Final: map[string]string{"o": "b", "p": "<&>"}},
 		Views: map[string]map[string]string{

@@ -60,10 +60,11 @@ type Applied struct {
 
 // Ran is what a run was like.
 type Ran struct {
-	Began    time.Time
-	Took     time.Duration
-	Managers []string
-	Faults   []Applied
+	Began time.Time
+	// For is how long it was to take, and Took how long it took until the last answer.
+	For, Took time.Duration
+	Managers  []string
+	Faults    []Applied
 	// Missed are faults that could not be applied, and why.
 	Missed []string
 	History
@@ -222,7 +223,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 
 // work lets the clients work, and breaks the lab meanwhile, until the time is over.
 func (r *runner) work(ctx context.Context) {
-	r.ran.Began = time.Now()
+	r.ran.Began, r.ran.For = time.Now(), r.For
 	working, stop := context.WithDeadline(ctx, r.ran.Began.Add(r.For))
 	defer stop()
 	var all sync.WaitGroup
