@@ -40,7 +40,7 @@ func (c completer) flags(root *cobra.Command) {
 		"one-way":  fixed("in", "out"),
 		"to":       c.nodes,
 		"node":     c.nodes, "take-over": c.nodes,
-		"bundle": files, "ssh-config": files, "binary": files,
+		"bundle": files, "report": files, "ssh-config": files, "binary": files,
 	}
 	var visit func(*cobra.Command)
 	visit = func(c *cobra.Command) {

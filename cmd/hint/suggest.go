@@ -39,6 +39,7 @@ func extraArgs() map[string]extraArg {
 		"swarm unlock":     {nil, []string{"it unlocks every manager that is locked; the key is asked for, or read: dcalab swarm unlock < FILE"}},
 		"ssh-config":       {nil, []string{"every node that runs is in it: dcalab ssh-config", "a shell on one: dcalab ssh NODE"}},
 		"timeline":         {nil, []string{"it shows the whole lab; what one node tells: dcalab timeline --follow | grep {word}"}},
+		"prove":            {nil, []string{"a fault of your choice: dcalab prove --fault '{joined}'"}},
 		"break list":       {nil, []string{"it lists all: dcalab break list"}},
 		"list":             {nil, []string{"one lab alone: dcalab --lab {word} status"}},
 		"snapshot list":    {nil, []string{"it lists all: dcalab snapshot list"}},
