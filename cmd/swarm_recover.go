@@ -28,13 +28,13 @@ second one with the same id.`,
 	yesFlag(c)
 	return operation(a, (*app).existing, c, func(s *session, args []string) (lifecycle.Operation, error) {
 		if len(args) == 0 {
-			return s.operator().Recover(""), nil
+			return s.operator().Recover("", s.flag("yes") == "true"), nil
 		}
 		nodes, err := s.pick(args)
 		if err != nil {
 			return nil, err
 		}
-		return s.operator().Recover(nodes[0].Name), nil
+		return s.operator().Recover(nodes[0].Name, s.flag("yes") == "true"), nil
 	})
 }
 

@@ -54,7 +54,8 @@ func PlanRecover(v View, logs map[string]raft.State, from string) (Recovery, err
 	if v.Cluster == "" || len(v.CandidateSwarms) > 0 {
 		return rec, v.NeedManager()
 	}
-	if v.Quorum.HasQuorum {
+	// A leader whose followers are gone goes on believing that it leads, for 10 s.
+	if v.Quorum.HasQuorum && v.Quorum.Reachable >= v.Quorum.Majority {
 		rec.leaveBehind("", func(n NodeView) bool { return n.outOfRaft() })
 		return rec, nil
 	}
@@ -133,7 +134,11 @@ func (rec *Recovery) leaveBehind(from string, behind func(NodeView) bool) {
 // mayReturn is why the managers may get their quorum back by themselves.
 func (v View) mayReturn() error {
 	var halted, down []string
+	voters := 0
 	for _, n := range v.managers() {
+		if !errors.Is(n.Err, ErrAbsent) && !n.failed() && n.State != StateInactive && n.State != StateForeign && n.State != StateRemoved {
+			voters++
+		}
 		switch {
 		case n.State == StateLocked:
 			return v.LockedError(v.Locked())
@@ -160,7 +165,7 @@ func (v View) mayReturn() error {
 			refused.Next = append(refused.Next, "start its engine: dcalab ssh "+name+" -- sudo service docker start")
 		}
 		refused.Next = append(refused.Next, "if they are lost for good: dcalab destroy --force "+strings.Join(back, " ")+", then dcalab swarm recover")
-	case v.Election():
+	case voters >= v.Quorum.Majority: // one that hangs may answer again
 		refused.ID = "election-possible"
 		refused.Why = v.Leaderless()
 		refused.Next = []string{"look again in 20 s: dcalab status", "if something is broken on purpose: dcalab heal --all"}

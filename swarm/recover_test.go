@@ -55,6 +55,11 @@ func TestPlanRecover(t *testing.T) {
 		{name: "one that is halted may come back", roles: "mmm", logs: "n1:9", play: func(w *world) { gone(1)(w); w.halt(2) }, id: "managers-may-return", says: "dcalab start n3"},
 		{name: "an engine that is down, too", roles: "mmm", logs: "n1:9 n2:9", play: func(w *world) { gone(2)(w); w.stop(1) }, id: "managers-may-return", says: "dcalab ssh n2 -- sudo service docker start"},
 		{name: "an election", roles: "mmm", logs: "n1:9 n2:9", play: func(w *world) { gone(2)(w); w.swarms[w.engines[0].swarm].election = 99 }, id: "election-possible", says: "dcalab status"},
+		{name: "a leader that has not noticed", roles: "mmm", logs: "n1:9", play: func(w *world) {
+			for i := range 2 {
+				w.engines[i+1].machine, w.engines[i+1].absent = false, true
+			}
+		}, want: "recover n1"},
 		{name: "locked", roles: "mmm", logs: "n1:9", play: func(w *world) { gone(1, 2)(w); w.engines[0].state = engine.StateLocked }, id: "locked"},
 		{name: "no log", roles: "mmm", play: gone(1, 2), id: "nothing-to-recover"},
 		{name: "from a worker", roles: "mmmw", logs: "n1:9", from: "n4", play: gone(1, 2), id: "nothing-to-recover", says: "n4 has no raft log"},

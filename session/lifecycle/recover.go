@@ -22,16 +22,23 @@ import (
 type recovering struct {
 	Operator
 	from string
+	// yes: it may make a manager the only one. asked is the one with which a plan asked
+	// for that.
+	yes   bool
+	asked string
 }
 
 // Recover gets a swarm that lost its quorum for good going again from one manager:
-// from, or the one whose raft log has most.
-func (o Operator) Recover(from string) Operation { return recovering{o, from} }
+// from, or the one whose raft log has most. Without yes, it does only what its plan has
+// asked for.
+func (o Operator) Recover(from string, yes bool) Operation {
+	return &recovering{Operator: o, from: from, yes: yes}
+}
 
-func (recovering) NeedsRoot() bool { return false }
+func (*recovering) NeedsRoot() bool { return false }
 
 // look finds out what is left of the swarm. The caller closes the engines.
-func (r recovering) look(ctx context.Context) (swarm.Recovery, *session.Engines, error) {
+func (r *recovering) look(ctx context.Context) (swarm.Recovery, *session.Engines, error) {
 	var none swarm.Recovery
 	if err := r.MustExist(); err != nil {
 		return none, nil, err
@@ -50,7 +57,7 @@ func (r recovering) look(ctx context.Context) (swarm.Recovery, *session.Engines,
 	return rec, engines, err
 }
 
-func (r recovering) plan(ctx context.Context, v swarm.View, engines *session.Engines) (swarm.Recovery, error) {
+func (r *recovering) plan(ctx context.Context, v swarm.View, engines *session.Engines) (swarm.Recovery, error) {
 	logs := map[string]raft.State{}
 	var mu sync.Mutex
 	failed := engines.Pool.Each(ctx, r.Lab().Nodes, func(ctx context.Context, n lab.Node, c *node.Conn) error {
@@ -84,7 +91,7 @@ func (r recovering) plan(ctx context.Context, v swarm.View, engines *session.Eng
 
 // unbroken: nothing is broken on purpose, for that ends by itself, and with it what
 // there is to recover from.
-func (r recovering) unbroken() error {
+func (r *recovering) unbroken() error {
 	j, err := fault.ReadJournal(r.State())
 	if err != nil {
 		return err
@@ -99,7 +106,7 @@ func (r recovering) unbroken() error {
 	return nil
 }
 
-func (r recovering) Plan(ctx context.Context, _ session.Reporter) (Plan, error) {
+func (r *recovering) Plan(ctx context.Context, _ session.Reporter) (Plan, error) {
 	rec, engines, err := r.look(ctx)
 	if err != nil {
 		return Plan{}, err
@@ -114,13 +121,13 @@ func (r recovering) Plan(ctx context.Context, _ session.Reporter) (Plan, error) 
 	}
 	p.change(rec.Result())
 	p.Lines = append(p.Lines, Lines(rec.Rejoin)...)
-	if rec.From != "" {
+	if r.asked = rec.From; rec.From != "" {
 		p.Question = "make " + rec.From + " the only manager, and let the others join again?"
 	}
 	return p, nil
 }
 
-func (r recovering) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
+func (r *recovering) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
 	rec, engines, err := r.look(ctx)
 	if err != nil {
 		return Outcome{}, err
@@ -128,6 +135,12 @@ func (r recovering) Run(ctx context.Context, tell session.Reporter) (Outcome, er
 	defer engines.Close()
 	if rec.Empty() {
 		return Outcome{Notes: []string{"nothing to do: " + rec.View.Quorum.String()}}, nil
+	}
+	if rec.From != "" && !r.yes && rec.From != r.asked {
+		return Outcome{}, &trouble.Error{
+			ID: "not-confirmed", What: "recover", Why: "the swarm has changed since it was looked at: now " + rec.From + " would be made the only manager", Exit: trouble.ExitRefused,
+			Next: []string{"look again: dcalab swarm recover"},
+		}
 	}
 	out := Outcome{Runbook: rec.View.Runbook(rec.Steps())}
 	warn(tell, rec.Warnings...)
