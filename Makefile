@@ -109,7 +109,7 @@ test-vm: ## On real virtual machines (Vagrant, libvirt, QEMU): an evening with e
 
 # The Docker of other Debians: 26 and 28. The roots are kept, as the box is.
 ENGINES := trixie sid
-ON_ENGINES := ^TestElectionSeen$$|^TestScenarios$$/^(first_evening|bootstrap_locked|snapshot|snapshot_managers|image|reset|ports|timeline|status_view)$$
+ON_ENGINES := ^TestElectionSeen$$|^TestScenarios$$/^(first_evening|bootstrap_locked|snapshot|snapshot_managers|image|reset|ports|timeline|status_view|recover|backup|break)$$
 
 .PHONY: test-engines
 test-engines: ## An evening, an election, snapshots, autolock and images on newer versions of Docker (ENGINES="trixie sid")

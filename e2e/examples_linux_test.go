@@ -46,7 +46,7 @@ func exampleWalk() []string {
 		"$ until dcalab status | grep -q 'node02 .*(Reachable) .* Ready'; do sleep 0.1; done", // demote counts them
 		"$ dcalab swarm autolock off",
 		"demote",
-		"break_partition", "break_list", "break_isolate", "break_bridge", "break_block", "break_loss", "break_freeze", "break_stop-engine", "break_kill", "break_disk", "break_clock",
+		"break_partition", "break_list", "break_isolate", "break_bridge", "break_block", "break_loss", "break_delay", "break_rate", "break_freeze", "break_stop-engine", "break_kill", "break_disk", "break_clock",
 		"heal",
 		"drain", "activate", "pause",
 		"$ dcalab activate node02",
