@@ -28,9 +28,6 @@ func SetSwarmAside(ctx context.Context, c *node.Conn) error {
 	if _, err := c.Root(ctx, script(c, "set-aside.sh"), nil); err != nil {
 		return fmt.Errorf("restart the engine without its swarm: %w", err)
 	}
-	if err := service(ctx, c, "start", false); err != nil {
-		return err
-	}
 	_, err := awaitEngine(ctx, c)
 	return err
 }

@@ -51,7 +51,10 @@ type Recovery struct {
 // NeedManager that are not about the quorum; "locked"; "nothing-to-recover".
 func PlanRecover(v View, logs map[string]raft.State, from string) (Recovery, error) {
 	rec := Recovery{Plan: Plan{View: v, end: endRecover, command: "dcalab swarm recover"}}
-	if v.Cluster == "" || len(v.CandidateSwarms) > 0 {
+	// An engine in no swarm that has a log: a recovery was cut short after it was restarted
+	// without its swarm. (One that leaves has none any more.)
+	aside := func(n NodeView) bool { return n.State == StateInactive && logs[n.Name] != (raft.State{}) }
+	if v.Cluster == "" && !slices.ContainsFunc(v.Nodes, aside) || len(v.CandidateSwarms) > 0 {
 		return rec, v.NeedManager()
 	}
 	// A leader whose followers are gone goes on believing that it leads, for 10 s.
@@ -59,14 +62,16 @@ func PlanRecover(v View, logs map[string]raft.State, from string) (Recovery, err
 		rec.leaveBehind("", func(n NodeView) bool { return n.outOfRaft() })
 		return rec, nil
 	}
-	if err := v.mayReturn(); err != nil {
+	if err := v.mayReturn(from); err != nil {
 		return rec, err
 	}
-	for _, n := range v.managers() {
-		switch log, ok := logs[n.Name]; {
+	managers := nodeNames(v.managers())
+	for _, n := range v.Nodes {
+		switch log := logs[n.Name]; {
+		case !slices.Contains(managers, n.Name) && !aside(n):
 		case errors.Is(n.Err, ErrAbsent):
 			rec.Gone = append(rec.Gone, n.Name)
-		case ok && log != (raft.State{}) && n.State != StateInactive && n.State != StateForeign:
+		case log != (raft.State{}) && n.State != StateForeign:
 			rec.Survivors = append(rec.Survivors, Survivor{Name: n.Name, Committed: log.Commit, Last: log.Last.Index, Term: log.Term})
 		}
 	}
@@ -131,8 +136,9 @@ func (rec *Recovery) leaveBehind(from string, behind func(NodeView) bool) {
 	rec.Runbook = rec.View.Runbook(append(rec.Steps(), rec.Rejoin...))
 }
 
-// mayReturn is why the managers may get their quorum back by themselves.
-func (v View) mayReturn() error {
+// mayReturn is why the managers may get their quorum back by themselves. Of those that are
+// no nodes of the lab nobody here can tell, so that a person has to say from where to go on.
+func (v View) mayReturn(from string) error {
 	var halted, down []string
 	voters := 0
 	for _, n := range v.managers() {
@@ -151,7 +157,18 @@ func (v View) mayReturn() error {
 	}
 	refused := &trouble.Error{Exit: trouble.ExitRefused, What: "refused to recover the swarm from one manager"}
 	back := append(slices.Clone(halted), down...)
+	var outside []string
+	for _, addr := range (&planner{v: v}).peers() {
+		if !slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return n.Addr.String() == addr }) {
+			outside = append(outside, addr)
+		}
+	}
 	switch {
+	case len(outside) > 0 && from == "":
+		refused.ID = "managers-may-return"
+		refused.Why = "managers at " + strings.Join(outside, ", ") + " are not nodes of labs.yaml, and may go on with the swarm, or come back"
+		refused.Next = []string{"put them back into labs.yaml, or remove their machines: dcalab up --prune", "if they are gone for good, name the manager to go on from: dcalab swarm recover NODE"}
+		return refused
 	case len(back) > 0:
 		refused.ID = "managers-may-return"
 		refused.Why = fmt.Sprintf("%s do not run: started later, they could go on as a second swarm, with the same id", strings.Join(back, ", "))
@@ -165,7 +182,7 @@ func (v View) mayReturn() error {
 			refused.Next = append(refused.Next, "start its engine: dcalab ssh "+name+" -- sudo service docker start")
 		}
 		refused.Next = append(refused.Next, "if they are lost for good: dcalab destroy --force "+strings.Join(back, " ")+", then dcalab swarm recover")
-	case voters >= v.Quorum.Majority: // one that hangs may answer again
+	case v.Quorum.Managers > 0 && voters >= v.Quorum.Majority: // one that hangs may answer again
 		refused.ID = "election-possible"
 		refused.Why = v.Leaderless()
 		refused.Next = []string{"look again in 20 s: dcalab status", "if something is broken on purpose: dcalab heal --all"}

@@ -60,6 +60,16 @@ func TestPlanRecover(t *testing.T) {
 				w.engines[i+1].machine, w.engines[i+1].absent = false, true
 			}
 		}, want: "recover n1"},
+		{name: "one that was restarted without its swarm", roles: "mm", logs: "n1:9", play: func(w *world) {
+			gone(1)(w)
+			w.engines[0].state, w.engines[0].manager = engine.StateInactive, false
+		}, want: "recover n1"},
+		{name: "the same, beside another", roles: "mmmm", logs: "n1:9 n2:7", play: func(w *world) {
+			gone(2, 3)(w)
+			w.engines[0].state, w.engines[0].manager = engine.StateInactive, false
+		}, want: "recover n1, leave n2"},
+		{name: "a manager from elsewhere", roles: "mmm", logs: "n1:9", play: func(w *world) { gone(1, 2)(w); w.stranger(0) }, id: "managers-may-return", says: "10.9.9.9"},
+		{name: "who is gone for good", roles: "mmm", logs: "n1:9", from: "n1", play: func(w *world) { gone(1, 2)(w); w.stranger(0) }, want: "recover n1"},
 		{name: "locked", roles: "mmm", logs: "n1:9", play: func(w *world) { gone(1, 2)(w); w.engines[0].state = engine.StateLocked }, id: "locked"},
 		{name: "no log", roles: "mmm", play: gone(1, 2), id: "nothing-to-recover"},
 		{name: "from a worker", roles: "mmmw", logs: "n1:9", from: "n4", play: gone(1, 2), id: "nothing-to-recover", says: "n4 has no raft log"},
@@ -98,6 +108,12 @@ func TestPlanRecover(t *testing.T) {
 			})
 		})
 	}
+}
+
+// stranger has a manager that is no node of the lab in the swarm of a node.
+func (w *world) stranger(i int) {
+	s := w.swarms[w.engines[i].swarm]
+	s.nodes = append(s.nodes, &modelNode{Node: engine.Node{ID: "stranger", Hostname: "elsewhere", Addr: "10.9.9.9", Role: engine.RoleManager}, raft: true})
 }
 
 // A recovery, and the bootstrap after it, end in one swarm of all that is left, with the

@@ -11,14 +11,15 @@ stop() {
 		systemctl stop docker.socket docker.service
 	else
 		service docker stop
-	fi >&2
+	fi </dev/null >/dev/null 2>&1
 }
+# Whoever asked may be gone by then, and a write to nobody would end the start.
 start() {
 	if [ -d /run/systemd/system ]; then
 		systemctl start docker.service
 	else
 		service docker start
-	fi >&2
+	fi </dev/null >/dev/null 2>&1
 }
 trap start EXIT
 trap 'exit 1' HUP INT TERM PIPE
@@ -28,13 +29,19 @@ save)
 	tar -C "$data" -cf - swarm
 	;;
 put)
-	# Whole, before anything is touched.
+	# Whole, before anything is touched: tar takes one that was cut off for whole.
 	rm -rf "$data/swarm.new"
 	mkdir -m 0700 "$data/swarm.new"
 	tar -C "$data/swarm.new" -xf - --no-same-owner
+	if ! [ -e "$data/swarm.new/swarm.complete" ]; then
+		echo "the archive did not arrive as a whole" >&2
+		exit 1
+	fi
+	rm "$data/swarm.new/swarm.complete"
 	stop
-	if [ -d "$data/swarm/raft" ]; then # what was set aside may be all that somebody has
-		rm -rf "$data/swarm.before"
+	# What was set aside may be all that somebody has; a second one is of a restore that
+	# failed.
+	if [ -d "$data/swarm/raft" ] && ! [ -e "$data/swarm.before" ]; then
 		mv "$data/swarm" "$data/swarm.before"
 	fi
 	rm -rf "$data/swarm"

@@ -226,10 +226,23 @@ func (r restoring) look(ctx context.Context) (restoredSwarm, error) {
 
 // place finds the node, and refuses a lab that has a swarm.
 func (r restoring) place(out *restoredSwarm) error {
-	var in []string
+	var in, silent []string
 	for _, n := range out.view.Nodes {
-		if n.State.Answered() && n.State != swarm.StateInactive {
+		switch {
+		case !n.State.Answered() && !errors.Is(n.Err, swarm.ErrAbsent):
+			silent = append(silent, n.Name)
+		case n.State.Answered() && n.State != swarm.StateInactive:
 			in = append(in, n.Name)
+		}
+	}
+	if len(silent) > 0 {
+		return &trouble.Error{
+			ID: "managers-may-return", What: "refused to restore a swarm", Exit: trouble.ExitRefused,
+			Why: "nodes that do not answer may be in one, and go on with it later, with the same id: " + strings.Join(silent, ", "),
+			Next: []string{
+				"start them: dcalab start " + strings.Join(silent, " "),
+				"if they are lost for good: dcalab destroy --force " + strings.Join(silent, " "),
+			},
 		}
 	}
 	if len(in) > 0 {
@@ -280,7 +293,7 @@ func (r restoring) typed(found restoredSwarm) runbook.Runbook {
 	service := typedService(r.Driver().Traits().Systemd)
 	return slices.Concat(runbook.Runbook{
 		{Node: found.at, Text: service("stop")},
-		{Node: found.at, Text: "sudo rm -rf /var/lib/docker/swarm"},
+		{Node: found.at, Text: "sudo mv /var/lib/docker/swarm /var/lib/docker/swarm.before"},
 		{Node: found.at, Text: "sudo tar -C /var/lib/docker -xzf swarm.tar.gz swarm", Why: "the backup, copied to the node before"},
 		{Node: found.at, Text: "sudo rm -f /var/lib/docker/swarm/docker-state.json", Why: "it would look for its old peers"},
 		{Node: found.at, Text: service("start")},
@@ -344,9 +357,11 @@ func (r restoring) put(ctx context.Context, tell session.Reporter, found *restor
 	}
 	found.engines.Release()
 	pool := found.engines.Pool
-	if found.engines, err = r.AllEngines(ctx, pool); err != nil {
+	engines, err := r.AllEngines(ctx, pool)
+	if err != nil {
 		return err
 	}
+	found.engines = engines
 	_, err = found.engines.Cluster(swarm.Options{Progress: session.Events(tell)}).Run(ctx, found.plan)
 	return err
 }

@@ -23,6 +23,8 @@ import (
 const (
 	backupMember = "dcalab-backup.json"
 	backupFormat = 1
+	// completeMember comes last on the way to a node (provision, swarm-state.sh).
+	completeMember = "swarm.complete"
 	// backupLimit is more than a folder of swarmkit's ever has: logs and snapshots of
 	// some 100 MB.
 	backupLimit = 4 << 30
@@ -111,7 +113,7 @@ func readBackup(from io.Reader, to io.Writer) (backup, error) {
 	if _, err := io.Copy(io.Discard, z); err != nil {
 		return b, err
 	}
-	return b, out.Close()
+	return b, errors.Join(out.WriteHeader(&tar.Header{Name: completeMember, Typeflag: tar.TypeReg, Mode: 0o600}), out.Close())
 }
 
 // copyMembers copies the files and folders of swarm/, which are to be root's. It is an

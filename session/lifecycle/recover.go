@@ -10,8 +10,6 @@ import (
 
 	"github.com/dcalab/dcalab/fault"
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/machine"
-	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
@@ -59,25 +57,31 @@ func (r *recovering) look(ctx context.Context) (swarm.Recovery, *session.Engines
 
 func (r *recovering) plan(ctx context.Context, v swarm.View, engines *session.Engines) (swarm.Recovery, error) {
 	logs := map[string]raft.State{}
+	var unread []string
 	var mu sync.Mutex
-	failed := engines.Pool.Each(ctx, r.Lab().Nodes, func(ctx context.Context, n lab.Node, c *node.Conn) error {
-		log, err := raft.Read(ctx, c)
-		mu.Lock()
-		defer mu.Unlock()
-		if err == nil {
-			logs[n.Name] = log
+	var all sync.WaitGroup
+	for _, n := range v.Nodes { // orphans may be managers, too
+		c := engines.Pool.Held(n.Name)
+		if c == nil {
+			continue
 		}
-		return err
-	})
+		all.Go(func() {
+			log, err := raft.Read(ctx, c)
+			mu.Lock()
+			defer mu.Unlock()
+			if logs[n.Name] = log; err != nil {
+				delete(logs, n.Name)
+				unread = append(unread, n.Name+": its raft log could not be read, and what only it has is lost: "+trouble.OneLine(err))
+			}
+		})
+	}
+	all.Wait()
 	rec, err := swarm.PlanRecover(v, logs, r.from)
 	if err != nil || rec.From == "" {
 		return rec, err
 	}
-	for _, n := range r.Lab().Nodes {
-		if err := failed[n.Name]; err != nil && engines.Machines[n.Name] == machine.StatusRunning {
-			rec.Warnings = append(rec.Warnings, n.Name+": its raft log could not be read: "+trouble.OneLine(err))
-		}
-	}
+	slices.Sort(unread)
+	rec.Warnings = append(rec.Warnings, unread...)
 	locked, err := provision.KeyLocked(ctx, engines.Pool.Held(rec.From))
 	if err == nil && locked {
 		err = &trouble.Error{
