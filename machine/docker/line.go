@@ -33,16 +33,33 @@ const idle = 10 * time.Second
 type line struct {
 	http.Client
 	programs atomic.Int32 // that run
+	// failed is what the newest program said, where it ended before anything was heard.
+	failed atomic.Pointer[string]
 }
 
 // newLine makes a line by the program argv.
 func newLine(argv []string) *line {
 	l := &line{}
-	l.Transport = &http.Transport{
+	l.Transport = &telling{l, &http.Transport{
 		Protocols: onlyHTTP2(), IdleConnTimeout: idle,
 		DialContext: func(context.Context, string, string) (net.Conn, error) { return l.start(argv) },
-	}
+	}}
 	return l
+}
+
+// telling gives what the program said, where HTTP may only tell that there was no
+// connection.
+type telling struct {
+	line *line
+	*http.Transport
+}
+
+func (t *telling) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.Transport.RoundTrip(req)
+	if said := t.line.failed.Load(); err != nil && said != nil {
+		return nil, errors.New(*said)
+	}
+	return resp, err
 }
 
 func onlyHTTP2() *http.Protocols {
@@ -56,19 +73,32 @@ type lineConn struct {
 	net.Conn
 	ended chan struct{} // closed once the program has ended
 	said  *bytes.Buffer // on standard error; whole once it has ended
-	heard bool
+	heard atomic.Bool
+	line  *line
 }
 
-// Read gives what the program said on standard error where it ended before
+// Read keeps what the program said on standard error where it ended before
 // anything was heard.
 func (c *lineConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	c.heard = c.heard || n > 0
-	if errors.Is(err, io.EOF) && !c.heard {
+	if n > 0 {
+		c.heard.Store(true)
+	}
+	if errors.Is(err, io.EOF) && !c.heard.Load() {
 		<-c.ended
 		if said := strings.TrimSpace(c.said.String()); said != "" {
-			return n, errors.New(said)
+			c.line.failed.Store(&said)
 		}
+	}
+	return n, err
+}
+
+// Write leaves it to Read to say why the program has ended, before which HTTP would tell
+// that nothing could be written.
+func (c *lineConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if errors.Is(err, io.ErrClosedPipe) && !c.heard.Load() {
+		return len(p), nil
 	}
 	return n, err
 }
@@ -77,7 +107,8 @@ func (c *lineConn) Read(p []byte) (int, error) {
 func (l *line) start(argv []string) (net.Conn, error) {
 	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it lives as long as the line
 	node.Separate(cmd)
-	c := &lineConn{ended: make(chan struct{}), said: &bytes.Buffer{}}
+	c := &lineConn{ended: make(chan struct{}), said: &bytes.Buffer{}, line: l}
+	l.failed.Store(nil)
 	cmd.Stderr = &ending{c.said, 8 << 10}
 	in, err := cmd.StdinPipe()
 	if err != nil {
