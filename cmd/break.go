@@ -49,8 +49,6 @@ type faultCommand struct {
 	args, short, long, example string
 	// least is how many arguments it takes at least.
 	least int
-	// between: it is between nodes, and may be of one direction only, or of some.
-	between bool
 }
 
 func faultCommands() []faultCommand {
@@ -59,28 +57,28 @@ func faultCommands() []faultCommand {
 			`Cut the lab's network into sides. Nodes of different sides do not hear each
 other, neither managers nor what runs on them. A side is nodes joined by commas;
 nodes that are not named are one more side.`,
-			"  dcalab break partition node01,node02\n  dcalab break partition leader --for 2m\n  dcalab break partition minority majority --seed 7", 1, false},
+			"  dcalab break partition node01,node02\n  dcalab break partition leader --for 2m\n  dcalab break partition minority majority --seed 7", 1},
 		{fault.Isolate, "NODE...", "Cut nodes off from all others",
 			`Cut nodes off from all others, or from those of --to, and from each other. With
 --one-way in a node hears nobody, but is heard; with --one-way out nobody hears
 it, and it hears the others.`,
-			"  dcalab break isolate leader\n  dcalab break isolate node01 --one-way in --for 1m\n  dcalab break isolate node01 --to master", 1, true},
+			"  dcalab break isolate leader\n  dcalab break isolate node01 --one-way in --for 1m\n  dcalab break isolate node01 --to master", 1},
 		{fault.Bridge, "NODE [SIDE1 SIDE2]", "Cut the lab's network in two, with one node that hears both sides",
 			`Cut the lab's network into two sides that do not hear each other, and leave one
 node that hears both, and is heard by both. Where no sides are given, the other
 managers, and the other nodes, are halved. Nodes that are on neither side hear
 both, too.`,
-			"  dcalab break bridge node01\n  dcalab break bridge node01 master node02", 1, false},
+			"  dcalab break bridge node01\n  dcalab break bridge node01 master node02", 1},
 		{fault.Block, "NODE[,NODE...] PORTS", "Block ports between nodes and all others",
 			`Block ports between nodes and all others, or those of --to: port numbers joined
 by commas, or any. Those of a swarm are 2377 (managers, TCP), 7946 (gossip of
 overlay networks, TCP and UDP) and 4789 (what containers send each other over
 them, UDP).`,
-			"  dcalab break block node01 2377\n  dcalab break block workers 7946,4789", 2, true},
+			"  dcalab break block node01 2377\n  dcalab break block workers 7946,4789", 2},
 		{fault.Loss, "PERCENT NODE...", "Lose a share of the packets from and to nodes",
 			`Lose packets between nodes and all others, or those of --to: this share of those
 that arrive there, and of those that come from there.`,
-			"  dcalab break loss 20% node01\n  dcalab break loss 5% node01 --to master --one-way in", 2, true},
+			"  dcalab break loss 20% node01\n  dcalab break loss 5% node01 --to master --one-way in", 2},
 		{fault.Delay, "TIME[±JITTER] NODE...", "Delay the packets from and to nodes",
 			`Delay packets between nodes and all others, or those of --to: those that arrive
 there, and those that come from there, so that a round trip takes twice as much
@@ -90,7 +88,7 @@ longer. With jitter (200ms±50ms, or 200ms+-50ms), each by another time between
 It is done by netem where the node's kernel has it, else by a relay in user
 space, and which of them is shown. --seed repeats what a relay draws. On a node
 with netem there can be one delay or rate.`,
-			"  dcalab break delay 200ms node01\n  dcalab break delay 80ms+-20ms workers --to managers", 2, true},
+			"  dcalab break delay 200ms node01\n  dcalab break delay 80ms+-20ms workers --to managers", 2},
 		{fault.Rate, "RATE NODE...", "Slow down the links from and to nodes",
 			`Let packets between nodes and all others, or those of --to, arrive at a rate:
 8kbit to 1gbit in a second. It holds for what arrives at each node from all of
@@ -99,31 +97,31 @@ these together. What has to wait longer than a second is lost.
 It is done by netem where the node's kernel has it, else by a relay in user
 space, and which of them is shown. On a node with netem there can be one delay
 or rate.`,
-			"  dcalab break rate 1mbit node01\n  dcalab break rate 256kbit node02 --to master --one-way out", 2, true},
+			"  dcalab break rate 1mbit node01\n  dcalab break rate 256kbit node02 --to master --one-way out", 2},
 		{fault.Kill, "NODE...", "Cut the power of machines",
 			`Cut the power of machines: all that runs there ends at once, and not in order;
 disks are kept. After --for a dcalab in the background starts them again; before
 that, dcalab heal does, or dcalab start.`,
-			"  dcalab break kill leader\n  dcalab break kill node02 --for 30s", 1, false},
+			"  dcalab break kill leader\n  dcalab break kill node02 --for 30s", 1},
 		{fault.Freeze, "NODE...", "Freeze engines, whose containers run on",
 			`Stop the engine's process where it is (SIGSTOP): it neither answers nor ends.
 Its containers run on, and connections to it stay open. It goes on when it is
 healed.`,
-			"  dcalab break freeze leader --for 1m\n  dcalab break freeze node01", 1, false},
+			"  dcalab break freeze leader --for 1m\n  dcalab break freeze node01", 1},
 		{fault.StopEngine, "NODE...", "Stop engines in order, so that they stay stopped",
 			`Stop the engine in order, with its containers, and keep it stopped: the machine
 runs on. It is started when the fault is healed.`,
-			"  dcalab break stop-engine node01\n  dcalab break stop-engine follower --for 1m", 1, false},
+			"  dcalab break stop-engine node01\n  dcalab break stop-engine follower --for 1m", 1},
 		{fault.Disk, "NODE[,NODE...] PERCENT", "Fill the disk of nodes (virtual machines)",
 			`Fill the file system of the engine's data, /var/lib/docker, until this share of
 it is used. It is one file, which goes when the fault is healed, and with the
 next boot. For nodes with a disk of their own: virtual machines.`,
-			"  dcalab break disk node01 95%", 2, false},
+			"  dcalab break disk node01 95%", 2},
 		{fault.Clock, "NODE[,NODE...] OFFSET", "Set the clock of nodes wrong (virtual machines)",
 			`Set the clock of nodes forward (+2h) or back (-- -30m). When the fault is healed
 it shows what it would show without it. For nodes with a kernel of their own:
 virtual machines.`,
-			"  dcalab break clock node01 +2h\n  dcalab break clock node01 -- -30m", 2, false},
+			"  dcalab break clock node01 +2h\n  dcalab break clock node01 -- -30m", 2},
 	}
 }
 
@@ -136,7 +134,7 @@ func (f faultCommand) command(a *app) *cobra.Command {
 	}
 	c.Flags().DurationVar(&r.For, "for", fault.DefaultFor, "how long it lasts: 30s, 10m; 0 is until dcalab heal")
 	c.Flags().Uint64Var(&r.Seed, "seed", 0, "draw follower, minority, majority and random as before")
-	if f.between {
+	if f.kind.Between() {
 		c.Flags().StringSliceVar(&r.To, "to", nil, "only between the nodes and these")
 		_ = c.RegisterFlagCompletionFunc("to", completer{a}.words)
 		c.Flags().StringVar(&direction, "one-way", "", "in: only what the nodes hear; out: only what is heard of them")

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dcalab/dcalab/lab"
@@ -148,6 +149,25 @@ func parseFound(text string) ([]Found, error) {
 	}
 	return out, nil
 }
+
+// FindOn finds what there is on nodes, by their names, over a pool's connections. failed
+// says of each node that could not be asked why.
+func FindOn(ctx context.Context, each Each, nodes []lab.Node) (found map[string][]Found, failed map[string]error) {
+	var mu sync.Mutex
+	found = map[string][]Found{}
+	failed = each(ctx, nodes, func(ctx context.Context, n lab.Node, c *node.Conn) error {
+		there, err := Find(ctx, c)
+		mu.Lock()
+		defer mu.Unlock()
+		found[n.Name] = there
+		return err
+	})
+	return found, failed
+}
+
+// Each does something over a connection to each of some nodes, all at once, as a pool of
+// a session does, and gives what went wrong by their names.
+type Each func(ctx context.Context, nodes []lab.Node, do func(context.Context, lab.Node, *node.Conn) error) map[string]error
 
 // device is the fault's own, for netem.
 func (f Fault) device() string { return "dcalab-" + f.ID }

@@ -36,6 +36,12 @@ func Kinds() []Kind {
 	return []Kind{Partition, Isolate, Bridge, Block, Loss, Delay, Rate, Kill, Freeze, StopEngine, Disk, Clock}
 }
 
+// Between tells whether it is between nodes and others, and so may be of one direction
+// only (OneWay), or towards some (To).
+func (k Kind) Between() bool {
+	return slices.Contains([]Kind{Isolate, Block, Loss, Delay, Rate}, k)
+}
+
 // Words that stand for nodes.
 const (
 	wordLeader   = "leader"
@@ -199,6 +205,8 @@ func parseRate(word string) (int64, bool) {
 // Check refuses what no fault can have.
 func (r Request) Check() error {
 	switch {
+	case !r.Kind.Between() && (r.OneWay != Both || len(r.To) > 0):
+		return &SyntaxError{fmt.Sprintf("%s has neither --one-way nor --to", r.Kind)}
 	case r.OneWay != Both && r.OneWay != In && r.OneWay != Out:
 		return &SyntaxError{fmt.Sprintf("--one-way is in or out, and not %q", r.OneWay)}
 	case r.For < 0 || r.For > 0 && r.For < time.Second:

@@ -159,6 +159,9 @@ func TestParseFault(t *testing.T) {
 	if err != nil || r.Kind != fault.Isolate || r.OneWay != fault.In || !cmp.Equal(r.To, []string{"m1", "m2"}) || r.Asked != "isolate leader --one-way in --to=m1,m2" {
 		t.Errorf("%+v %v", r, err)
 	}
+	if r, err := ParseFault("delay 50ms leader --to m2 --one-way out"); err != nil || r.OneWay != fault.Out || !cmp.Equal(r.To, []string{"m2"}) {
+		t.Errorf("%+v %v", r, err)
+	}
 	for _, line := range []string{"", "explode m1", "isolate", "isolate m1 --one-way up", "freeze m1 --one-way in", "isolate m1 --for 2m", "isolate m1 --one-way"} {
 		if _, err := ParseFault(line); err == nil {
 			t.Errorf("%q is taken", line)

@@ -94,7 +94,8 @@ func Run(ctx context.Context, s *session.Session, o Options) (Ran, error) {
 		return Ran{}, err
 	}
 	defer r.close()
-	return r.ran, r.run(ctx)
+	err = r.run(ctx)
+	return r.ran, err
 }
 
 type runner struct {

@@ -38,9 +38,6 @@ func ParseFault(line string) (fault.Request, error) {
 	if err != nil {
 		return r, err
 	}
-	if takes := r.Kind == fault.Isolate || r.Kind == fault.Block || r.Kind == fault.Loss; !takes && (direction != fault.Both || len(to) > 0) {
-		return r, &fault.SyntaxError{Why: fmt.Sprintf("%s has neither --one-way nor --to", r.Kind)}
-	}
 	r.OneWay, r.To, r.Asked = direction, to, line
 	return r, r.Check()
 }

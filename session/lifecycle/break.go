@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/dcalab/dcalab/fault"
@@ -320,15 +319,7 @@ func (o Operator) reconcile(ctx context.Context, pool *session.Pool, machines ma
 			nodes = append(nodes, n)
 		}
 	}
-	var mu sync.Mutex
-	found := map[string][]fault.Found{}
-	failed := pool.Each(ctx, nodes, func(ctx context.Context, n lab.Node, c *node.Conn) error {
-		there, err := fault.Find(ctx, c)
-		mu.Lock()
-		defer mu.Unlock()
-		found[n.Name] = there
-		return err
-	})
+	found, failed := fault.FindOn(ctx, pool.Each, nodes)
 	j.Keep(func(f fault.Fault, name string) bool {
 		has := slices.ContainsFunc(found[name], func(have fault.Found) bool { return have.ID == f.ID })
 		return has || failed[name] != nil || f.Power() && machines[name] != machine.StatusRunning

@@ -6,13 +6,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/dcalab/dcalab/fault"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
-	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
@@ -103,17 +101,9 @@ func Faults(ctx context.Context, s *session.Session) (list []Fault, unasked []st
 			nodes = append(nodes, n)
 		}
 	}
-	var mu sync.Mutex
-	found := map[string][]fault.Found{}
 	pool := s.NewPool()
 	defer pool.Close()
-	failed := pool.Each(ctx, nodes, func(ctx context.Context, n lab.Node, c *node.Conn) error {
-		there, err := fault.Find(ctx, c)
-		mu.Lock()
-		defer mu.Unlock()
-		found[n.Name] = there
-		return err
-	})
+	found, failed := fault.FindOn(ctx, pool.Each, nodes)
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
