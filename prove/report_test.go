@@ -12,6 +12,7 @@ import (
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/fault"
+	"github.com/dcalab/dcalab/session/store"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -171,7 +172,7 @@ func TestParseFault(t *testing.T) {
 
 func TestOutcomes(t *testing.T) {
 	for want, kinds := range map[Outcome][]error{
-		Refused: {engine.ErrOutOfSequence}, Failed: {engine.ErrNotManager, engine.ErrLocked, errNotSent},
+		Refused: {engine.ErrOutOfSequence}, Failed: {engine.ErrNotManager, engine.ErrLocked, store.ErrNotSent},
 		Unknown: {engine.ErrNoLeader, engine.ErrUnreachable, engine.ErrHangs, engine.ErrPreparing}, OK: {nil},
 	} {
 		for _, kind := range kinds {

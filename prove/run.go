@@ -10,9 +10,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/fault"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/session/store"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -21,8 +23,6 @@ const (
 	// perManager is how many clients each manager has: two that write and read, and one
 	// that only reads, which a write without an answer does not keep from it.
 	perManager = 3
-	// operationTimeout is how long a client waits for an answer.
-	operationTimeout = 5 * time.Second
 	// pause is between two operations of a client, on average. What is to be found out
 	// needs no more than some, and a lab's disks are those of a laptop.
 	pause = 60 * time.Millisecond
@@ -36,6 +36,11 @@ const (
 	// leastManagers are those of a swarm that tolerates a failure.
 	leastManagers = 3
 )
+
+// objects are three configs: few, so that clients meet.
+func objects() *store.Set {
+	return &store.Set{Command: "dcalab prove", Label: "dcalab.prove", Names: []string{"dcalab-prove-1", "dcalab-prove-2", "dcalab-prove-3"}, Initial: Initial}
+}
 
 // Options say how a run goes.
 type Options struct {
@@ -88,7 +93,7 @@ func Run(ctx context.Context, s *session.Session, o Options) (Ran, error) {
 		return Ran{}, err
 	}
 	defer func() { _ = end() }()
-	r := &runner{Options: o, session: s, pool: s.NewPool(), ids: map[string]string{}}
+	r := &runner{Options: o, session: s, pool: s.NewPool(), set: objects()}
 	defer r.pool.Close()
 	if err := r.managers(ctx); err != nil {
 		return Ran{}, err
@@ -102,8 +107,8 @@ type runner struct {
 	Options
 	session *session.Session
 	pool    *session.Pool
-	ids     map[string]string
-	stores  []*managerStore // one for each manager, of the runner's own
+	set     *store.Set
+	stores  []*store.Manager // one for each manager, of the runner's own
 	clients []*client
 	ran     Ran
 
@@ -162,21 +167,19 @@ func (r *runner) managers(ctx context.Context) error {
 	}
 	r.ran.Managers = names
 	for _, name := range names {
-		r.stores = append(r.stores, r.store(name))
+		r.stores = append(r.stores, r.through(name))
 	}
-	for i := range objectCount {
-		r.ran.Objects = append(r.ran.Objects, objectName(i))
-	}
+	r.ran.Objects = r.set.Names
 	return nil
 }
 
-func (r *runner) store(manager string) *managerStore {
-	return &managerStore{session: r.session, pool: r.pool, manager: manager, ids: r.ids}
+func (r *runner) through(manager string) *store.Manager {
+	return r.set.Through(r.session, r.pool, manager)
 }
 
 func (r *runner) close() {
 	for _, s := range r.stores {
-		s.close()
+		s.Close()
 	}
 }
 
@@ -184,8 +187,8 @@ func (r *runner) close() {
 func (r *runner) run(ctx context.Context) (err error) {
 	r.Tell.Step("", "making the configs")
 	defer func() { err = errors.Join(err, r.clear(context.WithoutCancel(ctx))) }() // also what was made in part
-	if err := persist(ctx, r.stores, cleanTimeout, func(ctx context.Context, m *managerStore) error {
-		left, err := m.create(ctx)
+	if err := store.Persist(ctx, r.stores, cleanTimeout, func(ctx context.Context, m *store.Manager) error {
+		left, err := m.Create(ctx)
 		if len(left) > 0 && err == nil {
 			r.Tell.Note("removed what an earlier run has left: " + strings.Join(left, ", "))
 		}
@@ -230,18 +233,18 @@ func (r *runner) work(ctx context.Context) {
 	var all sync.WaitGroup
 	for i := range perManager {
 		for _, manager := range r.ran.Managers {
-			s := r.store(manager)
+			s := r.through(manager)
 			seed := uint64(len(r.clients))                                                                                                                      //nolint:gosec // a count
 			c := &client{runner: r, number: len(r.clients), manager: manager, store: s, onlyReads: i == perManager-1, lot: rand.New(rand.NewPCG(r.Seed, seed))} //nolint:gosec // a lot that can be drawn again
 			r.clients = append(r.clients, c)
 			all.Go(func() {
-				defer s.close()
+				defer s.Close()
 				c.run(ctx, working)
 			})
 		}
 	}
 	r.Tell.Done("", fmt.Sprintf("%s write and read %s through %s", trouble.Count(len(r.clients), "client"),
-		trouble.Count(objectCount, "config"), strings.Join(r.ran.Managers, ", ")))
+		trouble.Count(len(r.ran.Objects), "config"), strings.Join(r.ran.Managers, ", ")))
 	r.breakAll(working)
 	<-working.Done()
 	all.Wait()
@@ -328,7 +331,7 @@ func (r *runner) final(ctx context.Context) {
 	r.ran.Final, r.ran.Views = map[string]string{}, map[string]map[string]string{}
 	until := time.Now().Add(cleanTimeout)
 	for i, s := range r.stores {
-		c := &client{runner: r, number: len(r.clients) + i, manager: s.manager, store: s}
+		c := &client{runner: r, number: len(r.clients) + i, manager: s.Name, store: s}
 		for _, object := range r.ran.Objects {
 			for ctx.Err() == nil {
 				value, ok := c.read(ctx, object)
@@ -336,7 +339,7 @@ func (r *runner) final(ctx context.Context) {
 					if r.ran.Views[object] == nil {
 						r.ran.Views[object] = map[string]string{}
 					}
-					r.ran.Views[object][s.manager], r.ran.Final[object] = value.value, value.value
+					r.ran.Views[object][s.Name], r.ran.Final[object] = value.Value, value.Value
 					break
 				}
 				if time.Now().After(until) || !sleep(ctx, failurePause) {
@@ -350,14 +353,14 @@ func (r *runner) final(ctx context.Context) {
 // clear removes the objects.
 func (r *runner) clear(ctx context.Context) error {
 	r.Tell.Step("", "removing the configs")
-	err := persist(ctx, r.stores, cleanTimeout, func(ctx context.Context, m *managerStore) error {
-		_, err := m.remove(ctx)
+	err := store.Persist(ctx, r.stores, cleanTimeout, func(ctx context.Context, m *store.Manager) error {
+		_, err := m.Remove(ctx)
 		return err
 	})
 	if err != nil {
 		return &trouble.Error{
 			ID: "prove-not-cleared", What: "remove the configs of dcalab prove", Why: trouble.OneLine(err), Err: err,
-			Next: []string{"the next run removes them: dcalab prove", "which there are: dcalab ssh " + r.stores[0].manager + " -- docker config ls --filter label=" + ownLabel},
+			Next: []string{"the next run removes them: dcalab prove", "which there are: dcalab ssh " + r.stores[0].Name + " -- docker config ls --filter label=" + r.set.Label},
 		}
 	}
 	r.Tell.Done("", "configs removed")
@@ -380,7 +383,7 @@ type client struct {
 	runner  *runner
 	number  int
 	manager string
-	store   store
+	store   *store.Manager
 	lot     *rand.Rand
 	writes  int
 	// onlyReads: it writes nothing.
@@ -390,7 +393,7 @@ type client struct {
 // run works until working ends. What has been asked by then is waited for, unless ctx ends.
 func (c *client) run(ctx, working context.Context) {
 	for working.Err() == nil {
-		object := c.runner.ran.Objects[c.lot.IntN(objectCount)]
+		object := c.runner.ran.Objects[c.lot.IntN(len(c.runner.ran.Objects))]
 		was, ok := c.read(ctx, object)
 		if ok && !c.onlyReads && c.lot.IntN(2) == 0 {
 			ok = sleep(working, c.upTo(pause/2)) && c.write(ctx, object, was) // others may be faster
@@ -405,7 +408,7 @@ func (c *client) run(ctx, working context.Context) {
 
 // do does an operation, and records it. It tells whether the manager answered.
 func (c *client) do(ctx context.Context, o Operation, do func(context.Context) (string, error)) bool {
-	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
+	ctx, cancel := context.WithTimeout(ctx, store.OperationTimeout)
 	defer cancel()
 	o.Client, o.Manager, o.Call = c.number, c.manager, c.runner.since()
 	value, err := do(ctx)
@@ -420,25 +423,41 @@ func (c *client) do(ctx context.Context, o Operation, do func(context.Context) (
 	return slices.Contains([]Outcome{OK, Refused}, o.Outcome)
 }
 
-func (c *client) read(ctx context.Context, object string) (was version, ok bool) {
+func (c *client) read(ctx context.Context, object string) (was store.Version, ok bool) {
 	ok = c.do(ctx, Operation{Object: object, Kind: Read}, func(ctx context.Context) (string, error) {
 		var err error
-		was, err = c.store.read(ctx, object)
-		return was.value, err
+		was, err = c.store.Read(ctx, object)
+		return was.Value, err
 	})
 	return was, ok
 }
 
 // write replaces what was read by a value that no other write has.
-func (c *client) write(ctx context.Context, object string, was version) bool {
+func (c *client) write(ctx context.Context, object string, was store.Version) bool {
 	c.writes++
 	value := fmt.Sprintf("c%d.%d", c.number, c.writes)
-	return c.do(ctx, Operation{Object: object, Kind: Write, From: was.value}, func(ctx context.Context) (string, error) {
-		return value, c.store.write(ctx, was, value)
+	return c.do(ctx, Operation{Object: object, Kind: Write, From: was.Value}, func(ctx context.Context) (string, error) {
+		return value, c.store.Write(ctx, was, value)
 	})
 }
 
 // upTo draws a time below d.
 func (c *client) upTo(d time.Duration) time.Duration {
 	return time.Duration(c.lot.Int64N(int64(d)))
+}
+
+// outcomeOf says what an error of a store leaves of an operation.
+func outcomeOf(err error) Outcome {
+	if err == nil {
+		return OK
+	}
+	if errors.Is(err, engine.ErrOutOfSequence) {
+		return Refused
+	}
+	for _, certain := range []error{store.ErrNotSent, engine.ErrNotManager, engine.ErrNotInSwarm, engine.ErrLocked, engine.ErrCertExpired, engine.ErrNotFound} {
+		if errors.Is(err, certain) {
+			return Failed
+		}
+	}
+	return Unknown
 }

@@ -10,7 +10,8 @@ import (
 
 // Lines say what a run will do, in their order.
 func Lines(o Options) []string {
-	lines := []string{fmt.Sprintf("make the configs %s to %s", objectName(0), objectName(objectCount-1)),
+	names := objects().Names
+	lines := []string{fmt.Sprintf("make the configs %s to %s", names[0], names[len(names)-1]),
 		fmt.Sprintf("write and read them for %s, with %d clients through each manager", trouble.Duration(o.For), perManager)}
 	for _, p := range o.Faults {
 		lines = append(lines, fmt.Sprintf("after %s: %s, for %s", trouble.Duration(p.At), p.Asked, trouble.Duration(p.For)))
@@ -30,8 +31,9 @@ func Runbook(l *lab.Lab, o Options) runbook.Runbook {
 	if len(managers) == 0 {
 		return nil
 	}
-	name, one := objectName(0), managers[0]
-	out := runbook.Runbook{{Node: one, Text: "echo dcalab | docker config create --label " + valueLabel + "=" + Initial + " " + name + " -", Why: "the object"}}
+	set, one := objects(), managers[0]
+	name, valueLabel := set.Names[0], set.ValueLabel()
+	out := runbook.Runbook{{Node: one, Text: "echo dcalab | docker config create --label " + valueLabel + "=" + set.Initial + " " + name + " -", Why: "the object"}}
 	for _, m := range managers {
 		out = append(out,
 			runbook.Command{Node: m, Text: "docker config inspect --format '{{.Version.Index}} {{.Spec.Labels}}' " + name, Why: "a read, again and again"},
