@@ -139,6 +139,10 @@ func (f faultCommand) command(a *app) *cobra.Command {
 		_ = c.RegisterFlagCompletionFunc("to", completer{a}.words)
 		c.Flags().StringVar(&direction, "one-way", "", "in: only what the nodes hear; out: only what is heard of them")
 	}
+	var watch observation
+	var observes bool
+	c.Flags().BoolVar(&observes, "observe", false, "follow what becomes of the swarm until it is whole again")
+	watch.flags(c)
 	yesFlag(c)
 	asked := func(args []string) (fault.Request, error) {
 		parsed, err := fault.Parse(append([]string{string(f.kind)}, args...))
@@ -153,13 +157,38 @@ func (f faultCommand) command(a *app) *cobra.Command {
 		return parsed, err
 	}
 	c.PreRunE = func(_ *cobra.Command, args []string) error { // before a lab is looked for
-		_, err := asked(args)
-		return err
+		if _, err := asked(args); err != nil {
+			return err
+		}
+		if given := watch != (observation{}); given && !observes {
+			return usage("--report and --output are of --observe", "dcalab break "+c.Use+" --observe")
+		}
+		return watch.check()
 	}
 	return operation(a, (*app).existing, c, func(s *session, args []string) (lifecycle.Operation, error) {
 		r, err := asked(args)
-		return s.operator().Break(r, s.flag("yes") == "true"), err
+		op := s.operator().Break(r, s.flag("yes") == "true")
+		if err == nil && observes && !a.dryRun() {
+			return nil, s.breakObserved(c.Context(), watch, op)
+		}
+		return op, err
 	})
+}
+
+// breakObserved asks what there is to ask, and then applies a fault and follows what becomes
+// of the swarm.
+func (s *session) breakObserved(ctx context.Context, o observation, op lifecycle.Operation) error {
+	if lacksRoot(op) {
+		return s.sudo(ctx)
+	}
+	var told []string
+	if s.flag("yes") == "false" {
+		var err error
+		if told, err = s.ask(ctx, op); err != nil {
+			return err
+		}
+	}
+	return s.observe(ctx, o, 0, op, told)
 }
 
 // words completes nodes, and the words that stand for some.

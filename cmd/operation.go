@@ -80,6 +80,22 @@ func (s *session) plan(ctx context.Context, op lifecycle.Operation) (plan lifecy
 	return plan, err
 }
 
+// ask asks what an operation has to ask, and gives the warnings that were told.
+func (s *session) ask(ctx context.Context, op lifecycle.Operation) (told []string, err error) {
+	plan, err := s.plan(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.confirm(ctx, plan.Question); err != nil {
+		var t *trouble.Error
+		if errors.As(err, &t) && plan.Declined != "" {
+			t.Next = append(t.Next, plan.Declined)
+		}
+		return nil, err
+	}
+	return plan.Warnings, nil
+}
+
 // do asks and does an operation, if there is one, and gives what a person would
 // have typed.
 func (s *session) do(ctx context.Context, op lifecycle.Operation, answered bool) (runbook.Runbook, error) {
@@ -88,16 +104,8 @@ func (s *session) do(ctx context.Context, op lifecycle.Operation, answered bool)
 	}
 	var told []string
 	if !answered {
-		plan, err := s.plan(ctx, op)
-		if err != nil {
-			return nil, err
-		}
-		told = plan.Warnings
-		if err := s.confirm(ctx, plan.Question); err != nil {
-			var t *trouble.Error
-			if errors.As(err, &t) && plan.Declined != "" {
-				t.Next = append(t.Next, plan.Declined)
-			}
+		var err error
+		if told, err = s.ask(ctx, op); err != nil {
 			return nil, err
 		}
 	}

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -223,7 +224,7 @@ func (s *session) underLock(ctx context.Context, op lifecycle.Operation, tell la
 func (s *session) showProof(p proof, rep prove.Report, ran prove.Ran) error {
 	var drawn error
 	if p.report != "" {
-		if drawn = drawProof(p.report, rep, ran); drawn == nil {
+		if drawn = newFile(p.report, func(w io.Writer) error { return prove.WritePage(w, rep, ran) }); drawn == nil {
 			s.note("drawn in %s", p.report)
 		}
 	}
@@ -237,12 +238,13 @@ func (s *session) showProof(p proof, rep prove.Report, ran prove.Ran) error {
 	return errors.Join(rep.Write(s.app.streams.Out), drawn)
 }
 
-func drawProof(path string, rep prove.Report, ran prove.Ran) error {
+// newFile writes a file that is not there yet.
+func newFile(path string, write func(io.Writer) error) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // a picture, to be shown
 	if err != nil {
 		return err
 	}
-	return errors.Join(prove.WritePage(f, rep, ran), f.Close())
+	return errors.Join(write(f), f.Close())
 }
 
 // faultWords completes the kinds of faults.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dcalab/dcalab/observe"
 	"github.com/dcalab/dcalab/timeline"
 )
 
@@ -77,7 +78,76 @@ when it reaches 16 MiB, it becomes timeline.old.jsonl, in place of the last.`,
 	c.Flags().BoolVar(&all, "all", false, "show also what repeats: each manager's own, and every entry of the log")
 	c.Flags().StringVarP(&output, "output", "o", "text", "text, or json: one event per line")
 	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, noFiles))
+	c.AddCommand(timelineExportCommand(a))
 	return explained(c)
+}
+
+func timelineExportCommand(a *app) *cobra.Command {
+	var since, until time.Duration
+	var output string
+	c := &cobra.Command{
+		Use:   "export [FILE.html]",
+		Short: "Tell what became of the swarm in a recorded time, and draw it",
+		Long: `Find in what was recorded of the lab what dcalab observe finds while it happens:
+what was broken, terms, votes, leaders, tasks that were placed anew, nodes that
+are Ready again, each with its time, and the rules behind them. With FILE.html it
+is drawn, on one page that needs neither a network nor a script.
+
+Which writes were accepted is known where dcalab observe was at work then.`,
+		Example: "  dcalab timeline export --since 10m\n  dcalab timeline export evening.html --since 2h --until 1h",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			file := ""
+			if len(args) > 0 {
+				file = args[0]
+			}
+			o := observation{report: file, output: output}
+			switch {
+			case since < 0 || until < 0:
+				return usage("--since and --until are how long ago: 10m", "dcalab timeline export --since 10m")
+			case since > 0 && since <= until:
+				return usage("--since "+since.String()+" is not before --until "+until.String(), "dcalab timeline export --since 2h --until 1h")
+			}
+			if err := o.check(); err != nil {
+				return err
+			}
+			s, err := a.open()
+			if err != nil {
+				return err
+			}
+			return s.exportTimeline(o, since, until)
+		},
+	}
+	c.Flags().DurationVar(&since, "since", 0, "from how long ago: 10m, 2h (default: all that is recorded)")
+	c.Flags().DurationVar(&until, "until", 0, "until how long ago (default: now)")
+	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: text)")
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "yaml"}, noFiles))
+	return c
+}
+
+// exportTimeline shows what was observed in a recorded time.
+func (s *session) exportTimeline(o observation, since, until time.Duration) error {
+	now := time.Now()
+	end, from := now.Add(-until), time.Time{}
+	if since > 0 {
+		from = now.Add(-since)
+	}
+	observer := observe.New(s.Lab().Name, from)
+	var last time.Time
+	err := timeline.Recording{State: s.State()}.Read(time.Time{}, func(e timeline.Event) {
+		if !e.Time.After(end) {
+			observer.Add(e)
+			last = e.Time
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if last.IsZero() {
+		s.note("nothing was recorded then; dcalab timeline --follow and dcalab observe record")
+		last = end
+	}
+	return s.showObserved(o, observer.Report(last))
 }
 
 // followTimeline shows what is recorded, and records it while nobody else does.

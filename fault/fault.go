@@ -82,6 +82,8 @@ type Fault struct {
 	// Seed of what was drawn by lot, or is; 0 where nothing is.
 	Seed  uint64    `json:"seed" yaml:"seed"`
 	Begun time.Time `json:"begun" yaml:"begun"`
+	// Applied is when the first of its nodes had it; null where none has.
+	Applied *time.Time `json:"applied" yaml:"applied"`
 	// Ends is when it heals by itself; nil for one that does not.
 	Ends *time.Time `json:"ends" yaml:"ends"`
 	// On are the nodes that something was done to, and that have not been powered off

@@ -96,7 +96,7 @@ func (j Journal) Get(id string) (f Fault, known bool) {
 func (j *Journal) Begin(f Fault) (_ Fault, again bool) {
 	f.ID = j.NextID(f)
 	if at := slices.IndexFunc(j.Faults, f.Same); at >= 0 {
-		f.Begun, f.Active = j.Faults[at].Begun, j.Faults[at].Active
+		f.Begun, f.Active, f.Applied = j.Faults[at].Begun, j.Faults[at].Active, j.Faults[at].Applied
 		if f.JitterMS > 0 {
 			f.Seed = j.Faults[at].Seed // what is drawn goes on as it is
 		}
@@ -108,11 +108,14 @@ func (j *Journal) Begin(f Fault) (_ Fault, again bool) {
 	return f, false
 }
 
-// Applied marks a fault that was seen on its nodes.
-func (j *Journal) Applied(id string) {
+// Applied marks a fault that was seen on its nodes, on the first of them at a time.
+func (j *Journal) Applied(id string, at time.Time) {
 	for i := range j.Faults {
-		if j.Faults[i].ID == id {
-			j.Faults[i].Active = true
+		if f := &j.Faults[i]; f.ID == id {
+			f.Active = true
+			if f.Applied == nil {
+				f.Applied = &at
+			}
 		}
 	}
 }

@@ -166,7 +166,7 @@ func (s *State) Forget() error {
 	var errs []error
 	for _, e := range entries {
 		switch e.Name() {
-		case logFile, recordingFile, oldRecordingFile, lockFile, editFile, holderFile, forwardLock, recordingLock, provingLock:
+		case logFile, recordingFile, oldRecordingFile, lockFile, editFile, holderFile, forwardLock, recordingLock, string(Proving), string(Observing):
 		default:
 			if err := dir.RemoveAll(e.Name()); err != nil {
 				errs = append(errs, fmt.Errorf("remove %s: %w", s.path(e.Name()), err))

@@ -3,76 +3,42 @@ package prove
 import (
 	_ "embed"
 	"fmt"
-	"html/template"
 	"io"
-	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/ui/picture"
 )
 
 //go:embed page.html
 var pageText string
 
-// Measures of the picture, in its own units.
-const (
-	pageWidth = 1200.0
-	leftEdge  = 90.0 // of the time; names are left of it
-	rightEdge = 30.0 // free for the text of the last line
-	rowHeight = 18.0
-	barHeight = 12.0
-	leastBar  = 0.8 // so that the shortest operation is seen
-	textLine  = 13.0
-)
-
 // page is what the template sees.
 type page struct {
 	Report
-	Day, Long     string
-	Lines         []string
-	Width, Height float64
-	Bands         []box
-	Ticks         []box
-	Rows          []box
-	Legend        []mark
-}
-
-// box is something with a place and a text.
-type box struct {
-	X, Y, W, H, TextY float64
-	Text              string
-	Marks             []mark
-}
-
-// mark is a shape, or many of the same class. X and Y are those of a legend's text.
-type mark struct {
-	Class, Path, Title string
-	X, Y               float64
+	Day, Long string
+	Lines     []string
+	Picture   picture.Picture
 }
 
 // WritePage draws a run as one page of HTML, which needs neither a network nor a script.
 func WritePage(w io.Writer, rep Report, r Ran) error {
-	t, err := template.New("page").Parse(pageText)
-	if err != nil {
-		return err
-	}
-	return t.Execute(w, draw(rep, r))
+	return picture.Write(w, pageText, draw(rep, r))
 }
 
 func draw(rep Report, r Ran) page {
 	total := max(r.Took, time.Second)
 	// What was read in the end, when the clients had stopped, is in the sentence.
 	ops := slices.DeleteFunc(slices.Clone(r.Operations), func(o Operation) bool { return o.Call >= total })
-	x := func(at time.Duration) float64 {
-		return round(leftEdge + (pageWidth-rightEdge-leftEdge)*float64(at)/float64(total))
-	}
+	scale := picture.Scale{To: total}
+	drawn := picture.Picture{Label: "Operations of each client over the time, with the faults as bands", Width: picture.Width}
 	p := page{
 		Report: rep, Day: r.Began.Format("2006-01-02 15:04:05"), Long: trouble.Duration(r.For),
-		Lines: rep.Lines(), Width: pageWidth,
+		Lines: rep.Lines(),
 	}
-	top := textLine * float64(len(r.Faults)+1)
+	top := picture.TextLine * float64(len(r.Faults)+1)
 	bottom := top
 	stale := map[string]string{}
 	for _, s := range rep.stale {
@@ -80,21 +46,19 @@ func draw(rep Report, r Ran) page {
 	}
 	for _, manager := range r.Managers {
 		for _, client := range clientsOf(ops, manager) {
-			row := box{X: leftEdge, W: pageWidth, H: bottom + rowHeight, TextY: bottom + textLine, Text: fmt.Sprintf("%s client %d", manager, client)}
-			row.Marks = marks(ops, client, bottom+rowHeight-3, x, stale)
-			p.Rows = append(p.Rows, row)
-			bottom += rowHeight
+			row := picture.Box{X: picture.LeftEdge, W: picture.Width, H: bottom + picture.RowHeight, TextY: bottom + picture.TextLine, Text: fmt.Sprintf("%s client %d", manager, client)}
+			row.Marks = marks(ops, client, bottom+picture.RowHeight-3, scale.X, stale)
+			drawn.Rows = append(drawn.Rows, row)
+			bottom += picture.RowHeight
 		}
 	}
 	for i, f := range r.Faults {
-		at := textLine * float64(i)
-		p.Bands = append(p.Bands, box{X: x(f.From), Y: at + 2, W: round(x(f.To) - x(f.From)), H: round(bottom - at - 2), TextY: at + textLine - 1, Text: f.ID + " " + f.Words()})
+		drawn.Bands = append(drawn.Bands, scale.Band(f.From, f.To, i, bottom, f.ID+" "+f.Words()))
 	}
-	for at := time.Duration(0); at <= total; at += tick(total) {
-		p.Ticks = append(p.Ticks, box{X: x(at), Y: top, H: bottom, TextY: bottom + textLine, Text: at.String()})
-	}
-	p.Legend = legend(bottom + 3*textLine)
-	p.Height = bottom + 4*textLine
+	drawn.Ticks = scale.Ticks(top, bottom)
+	drawn.Legend = legend(bottom + 3*picture.TextLine)
+	drawn.Height = bottom + 4*picture.TextLine
+	p.Picture = drawn
 	return p
 }
 
@@ -117,30 +81,30 @@ func clientsOf(ops []Operation, manager string) []int {
 
 // marks draw the operations of a client on a line. What is usual is one path for each
 // class, which is a tenth as long; what is not says what it is.
-func marks(ops []Operation, client int, line float64, x func(time.Duration) float64, stale map[string]string) []mark {
+func marks(ops []Operation, client int, line float64, x func(time.Duration) float64, stale map[string]string) []picture.Mark {
 	paths := map[string]*strings.Builder{"read": {}, "write": {}, "refused": {}}
-	var single []mark
+	var single []picture.Mark
 	for _, o := range ops {
 		if o.Client != client {
 			continue
 		}
 		from, to := x(o.Call), x(o.Return)
-		wide := max(leastBar, to-from)
+		wide := max(picture.LeastBar, to-from)
 		what := fmt.Sprintf("%s %s %s, %s to %s", o.Kind, o.Object, o.Value, trouble.Duration(o.Call), trouble.Duration(o.Return))
 		switch class := classOf(o); class {
 		case "read", "write", "refused":
 			paths[class].WriteString(bar(class, from, line, wide))
 			if why, is := stale[key(o)]; is {
-				single = append(single, mark{Class: "stale", Path: bar("stale", from, line, wide), Title: what + ": " + why})
+				single = append(single, picture.Mark{Class: "stale", Path: bar("stale", from, line, wide), Title: what + ": " + why})
 			}
 		default:
-			single = append(single, mark{Class: class, Path: bar(class, from, line, wide), Title: what + ": " + string(o.Outcome) + ": " + o.Error})
+			single = append(single, picture.Mark{Class: class, Path: bar(class, from, line, wide), Title: what + ": " + string(o.Outcome) + ": " + o.Error})
 		}
 	}
-	var out []mark
+	var out []picture.Mark
 	for _, class := range []string{"read", "write", "refused"} {
 		if paths[class].Len() > 0 {
-			out = append(out, mark{Class: class, Path: paths[class].String()})
+			out = append(out, picture.Mark{Class: class, Path: paths[class].String()})
 		}
 	}
 	return append(out, single...)
@@ -157,23 +121,23 @@ func classOf(o Operation) string {
 
 // bar is the shape of an operation: a class has one of its own, beside its colour.
 func bar(class string, x, line, wide float64) string {
-	high := barHeight
+	high := picture.BarHeight
 	switch class {
 	case "read":
-		high = barHeight / 2
+		high = picture.BarHeight / 2
 	case "refused":
-		high = barHeight * 3 / 4
+		high = picture.BarHeight * 3 / 4
 	case "failed": // a cross at its end, on a line as long as it took
-		return fmt.Sprintf("M%g %gh%gm-3 -3l6 6m0 -6l-6 6", x, line-high/2, round(wide))
+		return fmt.Sprintf("M%g %gh%gm-3 -3l6 6m0 -6l-6 6", x, line-high/2, picture.Round(wide))
 	case "stale": // a triangle above
 		return fmt.Sprintf("M%g %gl3 -6h-6z", x, line-high/2)
 	}
-	return fmt.Sprintf("M%g %gh%gv-%gh-%gz", x, line, round(wide), high, round(wide))
+	return picture.Bar(x, line, wide, high)
 }
 
-func legend(line float64) []mark {
-	var out []mark
-	at := leftEdge
+func legend(line float64) []picture.Mark {
+	var out []picture.Mark
+	at := picture.LeftEdge
 	for _, one := range []struct {
 		class, text string
 		wide        float64
@@ -181,20 +145,8 @@ func legend(line float64) []mark {
 		{"write", "write, acknowledged", 150}, {"read", "read", 70}, {"refused", "write, refused: another was faster", 225},
 		{"unknown", "write without an answer", 180}, {"failed", "failed, or a read without an answer", 240}, {"stale", "stale read", 0},
 	} {
-		out = append(out, mark{Class: one.class, Path: bar(one.class, at, line, 9), Title: one.text, X: at + 16, Y: line})
+		out = append(out, picture.Mark{Class: one.class, Path: bar(one.class, at, line, 9), Label: one.text, X: at + 16, Y: line})
 		at += one.wide
 	}
 	return out
 }
-
-// tick is the time between two lines: five to twelve of them.
-func tick(total time.Duration) time.Duration {
-	for _, step := range []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute} {
-		if total/step <= 12 {
-			return step
-		}
-	}
-	return total / 10
-}
-
-func round(v float64) float64 { return math.Round(v*10) / 10 }

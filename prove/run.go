@@ -15,7 +15,6 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/session/store"
-	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -82,8 +81,8 @@ type Ran struct {
 // it was, also where ctx ends. One run at a time is in a lab. It holds no lock: Break and
 // Heal take the lab's.
 func Run(ctx context.Context, s *session.Session, o Options) (Ran, error) {
-	end, err := s.State().StartProving(ctx)
-	if errors.Is(err, lab.ErrProving) {
+	end, err := s.State().StartProbing(ctx, lab.Proving)
+	if errors.Is(err, lab.ErrProbing) {
 		return Ran{}, &trouble.Error{
 			ID: "prove-runs", What: "dcalab prove", Why: "another one is at work on this lab", Exit: trouble.ExitRefused,
 			Next: []string{"wait until it has ended, or stop it with Ctrl-C"},
@@ -119,25 +118,9 @@ type runner struct {
 // Managers are those of a lab's swarm that a run goes through. Faults say that there are
 // going to be some.
 func Managers(ctx context.Context, s *session.Session, pool *session.Pool, faults bool) ([]string, error) {
-	engines, err := s.Engines(ctx, pool)
+	managers, silent, others, err := store.Managers(ctx, s, pool)
 	if err != nil {
 		return nil, err
-	}
-	defer engines.Release()
-	v := engines.Cluster(swarm.Options{}).Observe(ctx)
-	if err := v.NeedManager(); err != nil {
-		return nil, err
-	}
-	var managers, others, silent []string
-	for _, n := range v.Nodes {
-		switch {
-		case n.Role == lab.RoleManager && n.Control:
-			managers = append(managers, n.Name)
-		case n.Role == lab.RoleManager:
-			silent = append(silent, n.Name)
-		case n.Role == lab.RoleWorker:
-			others = append(others, n.Name)
-		}
 	}
 	next := []string{"look at the lab: dcalab status"}
 	switch {

@@ -28,6 +28,7 @@ const (
 	SourceMachine Source = "machine" // the driver
 	SourceCommand Source = "command" // a command of dcalab's
 	SourceFault   Source = "fault"   // the lab's list of faults
+	SourceProbe   Source = "probe"   // what writes through a manager, to learn whether it can
 )
 
 // Kind is what sort of event it is.
@@ -35,19 +36,22 @@ type Kind string
 
 // The kinds.
 const (
-	KindState   Kind = "state"   // raft: how a manager's log is, when it is first read
-	KindTerm    Kind = "term"    // raft: a manager's term or vote has changed
-	KindLog     Kind = "log"     // raft: its log has grown, or more of it is committed
-	KindLeader  Kind = "leader"  // raft: Node has won an election
-	KindLeft    Kind = "left"    // raft: the node is no manager any more
-	KindChange  Kind = "change"  // swarm: an object was created, updated, removed
-	KindMachine Kind = "machine" // machine: its status
-	KindBroken  Kind = "broken"  // fault: it is there
-	KindHealed  Kind = "healed"  // fault: it was undone, or its time is over
-	KindStep    Kind = "step"    // command: something is begun
-	KindDone    Kind = "done"    // command: it is done
-	KindFailed  Kind = "failed"  // command: it has failed; raft: the log cannot be read
-	KindNote    Kind = "note"    // command: further information
+	KindState      Kind = "state"      // raft: how a manager's log is, when it is first read
+	KindTerm       Kind = "term"       // raft: a manager's term or vote has changed
+	KindLog        Kind = "log"        // raft: its log has grown, or more of it is committed
+	KindLeader     Kind = "leader"     // raft: Node has won an election
+	KindLeft       Kind = "left"       // raft: the node is no manager any more
+	KindChange     Kind = "change"     // swarm: an object was created, updated, removed
+	KindMachine    Kind = "machine"    // machine: its status
+	KindBroken     Kind = "broken"     // fault: it is there
+	KindHealed     Kind = "healed"     // fault: it was undone, or its time is over
+	KindWritable   Kind = "writable"   // probe: writes through Node are accepted, from now on
+	KindUnwritable Kind = "unwritable" // probe: they are not, from now on; Text is why
+	KindStep       Kind = "step"       // command: something is begun
+	KindDone       Kind = "done"       // command: it is done
+	KindFailed     Kind = "failed"     // command: it has failed; raft: the log cannot be read
+	KindBegun      Kind = "begun"      // command: what follows begins with how it is; what was before may be missing
+	KindNote       Kind = "note"       // command: further information
 )
 
 // Event is one thing that happened.
@@ -66,6 +70,9 @@ type Event struct {
 	Change *Change `json:"change,omitempty"`
 	// Fault is its id, of the source fault.
 	Fault string `json:"fault,omitempty"`
+	// Since is when it began, where that is told later: when the first node had a fault,
+	// when the first write was asked that was not accepted.
+	Since time.Time `json:"since,omitzero"`
 	// Machine is the status of the node's machine.
 	Machine machine.Status `json:"machine,omitempty"`
 }
@@ -101,6 +108,10 @@ func (e Event) Words() string {
 		return e.Fault + " broken: " + e.Text
 	case e.Kind == KindHealed:
 		return e.Fault + " healed: " + e.Text
+	case e.Kind == KindWritable:
+		return "writes through it are accepted"
+	case e.Kind == KindUnwritable:
+		return "writes through it are not accepted: " + e.Text
 	case e.Kind == KindLeft:
 		return "not a manager any more"
 	case e.Kind == KindLeader && e.Raft != nil:

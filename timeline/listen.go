@@ -18,6 +18,8 @@ import (
 )
 
 const (
+	// faultPause is between two looks at the list of faults, a small file.
+	faultPause = 50 * time.Millisecond
 	// machinePause is between two looks at the machines, and slowPause where a look
 	// costs seconds.
 	machinePause = time.Second
@@ -40,11 +42,15 @@ func Listen(ctx context.Context, s *session.Session, tell func(Event)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer l.nodes.Wait()
 	defer cancel()
+	l.mu.Lock()
+	l.say(Event{Source: SourceCommand, Kind: KindBegun, Text: "listening"})
+	l.mu.Unlock()
 	l.nodes.Go(func() { l.nameNodes(ctx) }) // without a leader it takes long
 	pause := machinePause
 	if s.Driver().Traits().SlowStatus {
 		pause = slowPause
 	}
+	l.nodes.Go(func() { l.watchFaults(ctx) })
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
@@ -107,7 +113,6 @@ func (l *listener) look(ctx context.Context) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lookAtFaults()
 	if err != nil {
 		if l.unknown != err.Error() {
 			l.unknown = err.Error()
@@ -143,13 +148,27 @@ func (l *listener) look(ctx context.Context) {
 	}
 }
 
-// lookAtFaults tells which faults have come, and which are over. The caller holds the
-// lock.
+// watchFaults tells which faults come, and which are over, until ctx ends.
+func (l *listener) watchFaults(ctx context.Context) {
+	tick := time.NewTicker(faultPause)
+	defer tick.Stop()
+	for {
+		l.lookAtFaults()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 func (l *listener) lookAtFaults() {
 	j, err := fault.ReadJournal(l.session.State())
 	if err != nil {
 		return // whoever changes it says so
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	now := map[string]string{}
 	for _, f := range j.Now(time.Now()) {
 		if !f.Active {
@@ -157,7 +176,11 @@ func (l *listener) lookAtFaults() {
 		}
 		now[f.ID] = f.Words()
 		if l.faults[f.ID] == "" {
-			l.say(Event{Source: SourceFault, Kind: KindBroken, Fault: f.ID, Text: now[f.ID]})
+			e := Event{Source: SourceFault, Kind: KindBroken, Fault: f.ID, Text: now[f.ID]}
+			if f.Applied != nil {
+				e.Since = *f.Applied
+			}
+			l.say(e)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(l.faults)) {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dcalab/dcalab/fault"
@@ -220,10 +221,11 @@ func (b *breaking) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 	if err := f.journal.Write(b.State()); err != nil {
 		return Outcome{}, err
 	}
-	if err := b.apply(ctx, tell, f); err != nil {
+	at, err := b.apply(ctx, tell, f)
+	if err != nil {
 		return Outcome{}, b.undo(ctx, tell, f, again, err)
 	}
-	f.journal.Applied(f.ID)
+	f.journal.Applied(f.ID, at)
 	if f.Power() {
 		f.journal.Lost(f.nodes...)
 	}
@@ -247,40 +249,47 @@ func (b *breaking) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 	return out, nil
 }
 
-// apply breaks the nodes, all at once.
-func (b *breaking) apply(ctx context.Context, tell session.Reporter, f broken) error {
+// apply breaks the nodes, all at once, and gives the time at which the first was broken.
+func (b *breaking) apply(ctx context.Context, tell session.Reporter, f broken) (first time.Time, err error) {
 	if f.Power() {
 		killer, ok := b.Driver().(machine.Killer)
 		if !ok {
-			return fmt.Errorf("the %s driver cannot cut the power of a machine: %w", b.Driver().Name(), errors.ErrUnsupported)
+			return first, fmt.Errorf("the %s driver cannot cut the power of a machine: %w", b.Driver().Name(), errors.ErrUnsupported)
 		}
 		if f.Ends != nil {
 			if err := b.HealLater(f.ID); err != nil {
-				return err
+				return first, err
 			}
 		}
+		first = time.Now()
 		if err := killer.Kill(ctx, machine.Observer{Step: tell.Step}, f.nodes...); err != nil {
-			return err
+			return first, err
 		}
 		for _, name := range f.nodes {
 			tell.Done(name, "without power")
 		}
-		return nil
+		return first, nil
 	}
 	nodes, err := b.Nodes(f.nodes...)
 	if err != nil {
-		return err
+		return first, err
 	}
+	var mu sync.Mutex
 	failed := f.engines.Pool.Each(ctx, nodes, func(ctx context.Context, n lab.Node, c *node.Conn) error {
 		tell.Step(n.Name, "breaking")
 		means, err := f.Apply(ctx, b.Lab(), c, time.Now())
 		if err != nil {
 			return err
 		}
+		mu.Lock()
+		if first.IsZero() {
+			first = time.Now()
+		}
+		mu.Unlock()
 		tell.Done(n.Name, strings.Join(f.Effects(b.Lab(), n.Name), "; ")+means.Words())
 		return nil
 	})
-	return joined(nodes, failed)
+	return first, joined(nodes, failed)
 }
 
 // undo heals what a fault that failed has left, or says what is still there. One that was

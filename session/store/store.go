@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -56,9 +58,34 @@ type Manager struct {
 	client  *engine.Client
 }
 
+// Managers are those of a lab's swarm, silent those of them that do not answer, and workers
+// its other nodes.
+func Managers(ctx context.Context, s *session.Session, pool *session.Pool) (managers, silent, workers []string, err error) {
+	engines, err := s.Engines(ctx, pool)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer engines.Release()
+	v := engines.Cluster(swarm.Options{}).Observe(ctx)
+	if err := v.NeedManager(); err != nil {
+		return nil, nil, nil, err
+	}
+	for _, n := range v.Nodes {
+		switch {
+		case n.Role == lab.RoleManager && n.Control:
+			managers = append(managers, n.Name)
+		case n.Role == lab.RoleManager:
+			silent = append(silent, n.Name)
+		case n.Role == lab.RoleWorker:
+			workers = append(workers, n.Name)
+		}
+	}
+	return managers, silent, workers, nil
+}
+
 // Through gives the set through a manager. The caller closes it.
-func (s *Set) Through(lab *session.Session, pool *session.Pool, manager string) *Manager {
-	return &Manager{Name: manager, set: s, session: lab, pool: pool}
+func (s *Set) Through(in *session.Session, pool *session.Pool, manager string) *Manager {
+	return &Manager{Name: manager, set: s, session: in, pool: pool}
 }
 
 // connect gives the engine, over a new connection where the last one has ended.

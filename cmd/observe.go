@@ -1,0 +1,116 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/observe"
+	"github.com/dcalab/dcalab/session/lifecycle"
+	"github.com/dcalab/dcalab/timeline"
+	"github.com/dcalab/dcalab/ui"
+)
+
+// observation are the flags of what observes a lab.
+type observation struct{ report, output string }
+
+func (o *observation) flags(c *cobra.Command) {
+	c.Flags().StringVar(&o.report, "report", "", "draw what was observed, on a page of HTML")
+	c.Flags().StringVarP(&o.output, "output", "o", "", "json or yaml (default: text)")
+}
+
+// check refuses what makes no sense.
+func (o *observation) check() error {
+	if err := checkFormat(o.output); err != nil {
+		return err
+	}
+	return freeFile(o.report)
+}
+
+func observeCommand(a *app) *cobra.Command {
+	var o observation
+	var total time.Duration
+	c := &cobra.Command{
+		Use:   "observe",
+		Short: "Follow what becomes of the swarm when something breaks, and time it",
+		Long: `Wait until something breaks in the lab, by dcalab break in another terminal or
+by hand, and follow the swarm until it is whole again: the first new term, the
+votes, the leader, the first write that is accepted, tasks that are placed anew,
+nodes that are Ready. Each is told as it comes, in milliseconds since the fault,
+and at the end all of them once more, with the rules of SwarmKit's raft behind
+them.
+
+It writes through each manager, to learn when that is possible: a label of the
+config dcalab-observe-MANAGER, made for this and removed at the end, also after
+Ctrl-C. What happens is recorded as by dcalab timeline --follow, and dcalab
+timeline export gives the same of what was recorded.`,
+		Example: "  dcalab observe\n  dcalab observe --for 10m --report evening.html\n  dcalab break isolate leader --for 1m --observe",
+		Args:    cobra.NoArgs,
+		PreRunE: func(*cobra.Command, []string) error { // before a lab is looked for
+			if total < 0 || total > 0 && total < time.Second {
+				return usage("--for is a second at least, and with --for 0 until it is whole again", "dcalab observe --for 10m")
+			}
+			return o.check()
+		},
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := a.existing()
+			if err != nil {
+				return err
+			}
+			if stop, err := s.announce(timeline.Runbook(s.Session)); stop || err != nil {
+				return err
+			}
+			return s.observe(c.Context(), o, total, nil, nil)
+		},
+	}
+	c.Flags().DurationVar(&total, "for", 0, "how long to look at most: 10m; 0 is until it is whole again")
+	o.flags(c)
+	return explained(c)
+}
+
+// observe follows what becomes of the swarm, once op, if there is one, has broken something.
+// told are the warnings that its plan has told.
+func (s *session) observe(ctx context.Context, o observation, total time.Duration, op lifecycle.Operation, told []string) error {
+	var rep observe.Report
+	err := s.bounded(ctx, told, func(ctx context.Context, tell story) error {
+		steps := timeline.Steps(s.Session, tell)
+		options := observe.Options{For: total, Tell: steps, Found: func(m observe.Milestone) { tell.Note(m.Line()) }}
+		if op != nil {
+			options.Break = func(ctx context.Context) error {
+				out, err := s.underLock(ctx, op, steps)
+				for _, note := range out.Notes {
+					steps.Note(note)
+				}
+				return err
+			}
+		}
+		var err error
+		rep, err = observe.Run(ctx, s.Session, options)
+		return err
+	})
+	if len(rep.Milestones) == 0 && err != nil { // it never began
+		return err
+	}
+	return errors.Join(s.showObserved(o, rep), err)
+}
+
+// showObserved prints a report, and draws it where that is asked for.
+func (s *session) showObserved(o observation, rep observe.Report) error {
+	var drawn error
+	if o.report != "" {
+		if drawn = newFile(o.report, func(w io.Writer) error { return observe.WritePage(w, rep) }); drawn == nil {
+			s.note("drawn in %s", o.report)
+		}
+	}
+	if o.output != "" {
+		text, err := ui.Encode(o.output, rep)
+		if err == nil {
+			_, err = s.app.streams.Out.Write(text)
+		}
+		return errors.Join(err, drawn)
+	}
+	return errors.Join(rep.Write(s.app.streams.Out), drawn)
+}

@@ -1,0 +1,623 @@
+package observe
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/swarm/raft"
+	"github.com/dcalab/dcalab/timeline"
+	"github.com/dcalab/dcalab/trouble"
+)
+
+// The states of tracks.
+const (
+	stateLeader    = "leader"
+	stateFollower  = "follower"
+	stateCandidate = "candidate"
+	stateBehind    = "behind"
+	stateOff       = "off"
+	stateAccepted  = "accepted"
+	stateRefused   = "not accepted"
+	stateReady     = "ready"
+	stateRuns      = "runs" // and nothing was told of it in the swarm
+)
+
+const (
+	// behindBy is how many entries a manager lacks that is behind, once it has lacked them
+	// for lagTime, and nearBy how many one may lack that is not any more: some are always
+	// under way.
+	behindBy, nearBy = 10, 2
+	lagTime          = 2 * time.Second
+	// powerTime is how long before a fault is in the lab's list its machine may be seen
+	// to be off, and after it is out of it to run.
+	powerTime = 15 * time.Second
+)
+
+// Observer takes the events of a timeline, in their order, and finds the milestones.
+type Observer struct {
+	lab  string
+	from time.Time // what was before is only how it was then
+	last time.Time // of an event
+
+	story    timeline.Story
+	machines map[string]machine.Status
+	ran      map[string]bool // machines that ran before the first fault
+	logs     map[string]timeline.Raft
+	leader   string
+	won      uint64 // the term in which it was elected
+	newest   uint64 // term of any manager
+	behind   map[string]bool
+	lagging  map[string]time.Time // since when a manager lacks many entries
+	nodes    map[string]string    // their state in the swarm
+	writes   map[string]write
+	tasks    map[string]task   // by id
+	slots    map[string]string // task that was given up, by name; empty once another one runs
+	faults   []Fault
+	open     map[string]bool
+
+	began     time.Time // the first thing that was broken
+	since     time.Time // the last that was broken or healed
+	newTerm   uint64    // the first since then
+	told      map[string]bool
+	found     []Milestone
+	elections map[string]bool
+	leaders   int
+
+	tracks map[string]map[string][]stretch // by kind and node
+}
+
+// write is whether writes through a manager are accepted, since when, and why not.
+type write struct {
+	accepted bool
+	since    time.Time
+	why      string
+}
+
+type task struct{ state, desired string }
+
+// stretch is a span before the beginning is known.
+type stretch struct {
+	from        time.Time
+	state, text string
+}
+
+// New makes an observer of a lab. What it is told of before from is only how it was; a
+// zero from is the time of the first event.
+func New(lab string, from time.Time) *Observer {
+	return &Observer{
+		lab: lab, from: from, last: from,
+		machines: map[string]machine.Status{}, ran: map[string]bool{}, logs: map[string]timeline.Raft{}, behind: map[string]bool{}, lagging: map[string]time.Time{},
+		nodes: map[string]string{}, writes: map[string]write{}, tasks: map[string]task{}, slots: map[string]string{}, open: map[string]bool{},
+		told: map[string]bool{}, elections: map[string]bool{},
+		tracks: map[string]map[string][]stretch{"raft": {}, "writes": {}, "nodes": {}},
+	}
+}
+
+// Add takes an event, and gives the milestones that it is.
+func (o *Observer) Add(e timeline.Event) []Milestone {
+	first := len(o.found)
+	if o.from.IsZero() {
+		o.from = e.Time
+	}
+	o.last = e.Time
+	isNew := o.story.New(e)
+	switch e.Source {
+	case timeline.SourceFault:
+		o.fault(e)
+	case timeline.SourceMachine:
+		o.machine(e)
+	case timeline.SourceRaft:
+		o.raft(e)
+	case timeline.SourceSwarm:
+		if isNew && e.Change != nil {
+			o.change(e)
+		}
+	case timeline.SourceProbe:
+		o.probe(e)
+	case timeline.SourceCommand:
+		if e.Kind == timeline.KindBegun && !o.Broken() { // nobody knows what was before
+			writes := o.writes
+			*o = *New(o.lab, o.from)
+			o.writes = writes
+		}
+	}
+	o.track(e.Time)
+	if o.Broken() && len(o.open) == 0 && !o.told["whole"] && len(o.Missing()) == 0 {
+		text := "the swarm is whole again"
+		if len(o.faults) > 0 {
+			text += ", " + trouble.Duration(e.Time.Sub(o.since).Round(100*time.Millisecond)) + " after the fault was over"
+		}
+		o.tell(e.Time, Whole, "", text)
+		o.told["whole"] = true
+	}
+	return o.found[first:]
+}
+
+// Broken tells whether anything was broken yet.
+func (o *Observer) Broken() bool { return !o.began.IsZero() }
+
+// Heard tells whether the logs of these managers were read, and who leads.
+func (o *Observer) Heard(managers []string) bool {
+	for _, name := range managers {
+		if _, read := o.logs[name]; !read {
+			return false
+		}
+	}
+	return o.leader != ""
+}
+
+// Writable tells whether writes through all of these managers are accepted.
+func (o *Observer) Writable(managers []string) bool {
+	for _, name := range managers {
+		if !o.writes[name].accepted {
+			return false
+		}
+	}
+	return true
+}
+
+// unready is why it is not Heard, or not Writable.
+func (o *Observer) unready(managers []string) []string {
+	var out []string
+	for _, name := range managers {
+		if _, read := o.logs[name]; !read {
+			out = append(out, "the raft log of "+name+" was not read")
+		} else if w, known := o.writes[name]; known && !w.accepted {
+			out = append(out, "writes through "+name+" are not accepted: "+w.why)
+		}
+	}
+	if o.leader == "" {
+		out = append(out, "no log tells who leads")
+	}
+	return out
+}
+
+// Missing is what is not as it was before the first fault, or not as it is to be.
+func (o *Observer) Missing() []string {
+	var out []string
+	for _, f := range o.faults {
+		if o.open[f.ID] {
+			out = append(out, f.ID+" is there: "+f.Words)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.ran)) {
+		if o.machines[name] != machine.StatusRunning {
+			out = append(out, name+" is "+string(o.machines[name]))
+		}
+	}
+	if o.newest > o.won {
+		out = append(out, fmt.Sprintf("no manager has won the election of term %d", o.newest))
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.writes)) {
+		if w := o.writes[name]; !w.accepted && o.machines[name] == machine.StatusRunning {
+			out = append(out, "writes through "+name+" are not accepted: "+w.why)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.behind)) {
+		if o.machines[name] == machine.StatusRunning {
+			out = append(out, name+" does not have what the leader has")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.nodes)) {
+		if state := o.nodes[name]; state != stateReady {
+			out = append(out, name+" is "+state)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.slots)) {
+		if o.slots[name] != "" {
+			out = append(out, "task "+name+" was given up, and does not run anew")
+		}
+	}
+	return out
+}
+
+// begin is when something was broken or healed.
+func (o *Observer) begin(at time.Time) {
+	if at.Before(o.from) {
+		return
+	}
+	if !o.Broken() || at.Before(o.began) { // what it did may have been seen before it was told
+		o.began = at
+	}
+	o.since = at
+	o.newTerm = 0
+	clear(o.told)
+}
+
+// tell notes a milestone, if anything was broken yet.
+func (o *Observer) tell(at time.Time, id ID, node, text string) {
+	if begins := id == Term || id == Unwritable || id == Down || id == Off; begins && !o.Broken() { // somebody else has broken something
+		o.begin(at)
+	}
+	if at.Before(o.from) || !o.Broken() {
+		return
+	}
+	delete(o.told, "whole")
+	o.found = append(o.found, Milestone{ID: id, Time: at, since: o.since, Node: node, Text: text}.at(o.began))
+}
+
+// once tells a milestone the first time since something was broken or healed.
+func (o *Observer) once(at time.Time, id ID, node, text string) {
+	key := string(id) + " " + node
+	if id == Term || id == Vote {
+		key = string(id)
+	}
+	if !o.told[key] {
+		o.tell(at, id, node, text)
+		o.told[key] = true
+	}
+}
+
+func (o *Observer) fault(e timeline.Event) {
+	switch e.Kind {
+	case timeline.KindBroken:
+		at := e.Time
+		if !e.Since.IsZero() && !e.Since.Before(o.from) {
+			at = e.Since
+		}
+		if o.open[e.Fault] { // another process records now, and tells it again
+			return
+		}
+		o.open[e.Fault] = true
+		o.begin(at)
+		o.faults = append(o.faults, Fault{ID: e.Fault, Words: e.Text, From: at.UnixMilli()})
+		o.tell(at, Broken, "", e.Fault+": "+e.Text)
+	case timeline.KindHealed:
+		if !o.open[e.Fault] {
+			return
+		}
+		delete(o.open, e.Fault)
+		for i := range o.faults {
+			if f := &o.faults[i]; f.ID == e.Fault && f.To == nil {
+				to := e.Time.UnixMilli()
+				f.To = &to
+			}
+		}
+		o.begin(e.Time)
+		o.tell(e.Time, Healed, "", e.Fault+" is over: "+e.Text)
+	}
+}
+
+func (o *Observer) machine(e timeline.Event) {
+	if e.Node == "" {
+		return
+	}
+	before, known := o.machines[e.Node]
+	o.machines[e.Node] = e.Machine
+	runs := e.Machine == machine.StatusRunning
+	switch {
+	case !o.Broken() && runs:
+		o.ran[e.Node] = true
+	case before == machine.StatusRunning && !runs:
+		o.tellPower(e.Time, Off, e.Node, "its machine is "+string(e.Machine))
+	case known && before != machine.StatusRunning && runs:
+		o.tellPower(e.Time, On, e.Node, "its machine runs")
+	}
+}
+
+// tellPower tells of a machine. It is the beginning of something, unless a fault is.
+func (o *Observer) tellPower(at time.Time, id ID, node, text string) {
+	if len(o.open) == 0 && at.Sub(o.since) > powerTime {
+		o.begin(at)
+	}
+	o.tell(at, id, node, text)
+}
+
+func (o *Observer) raft(e timeline.Event) {
+	switch {
+	case e.Kind == timeline.KindLeft:
+		delete(o.logs, e.Node)
+		delete(o.behind, e.Node)
+	case e.Kind == timeline.KindLeader && e.Raft != nil:
+		o.elected(e)
+	case e.Raft != nil:
+		o.log(e)
+	}
+}
+
+func (o *Observer) log(e timeline.Event) {
+	r := *e.Raft
+	o.logs[e.Node] = r
+	if r.Term > o.newest {
+		if o.newest > 0 && e.Kind != timeline.KindState && o.newTerm == 0 {
+			o.newTerm = r.Term
+		}
+		o.newest = r.Term
+	}
+	if o.newTerm > 0 && r.Term >= o.newTerm && r.Vote == e.Node {
+		o.elections[fmt.Sprint(r.Term)] = true
+		o.once(e.Time, Term, e.Node, fmt.Sprintf("stands for election in term %d", r.Term))
+	}
+	if o.newTerm > 0 && r.Term >= o.newTerm && r.Vote != "" && r.Vote != e.Node {
+		o.elections[fmt.Sprint(r.Term)] = true
+		o.once(e.Time, Vote, e.Node, fmt.Sprintf("votes for %s in term %d", r.Vote, r.Term))
+	}
+	o.catchUp(e.Time)
+}
+
+func (o *Observer) elected(e timeline.Event) {
+	if e.Raft.Term < o.won { // another swarm, or an older state of this one
+		o.newest = e.Raft.Term
+	}
+	again := e.Node == o.leader && e.Raft.Term == o.won
+	o.leader, o.won = e.Node, e.Raft.Term
+	o.newest = max(o.newest, o.won)
+	if again {
+		return
+	}
+	var voters []string
+	for _, name := range slices.Sorted(maps.Keys(o.logs)) {
+		if r := o.logs[name]; r.Term == o.won && r.Vote == o.leader {
+			voters = append(voters, name)
+		}
+	}
+	text := fmt.Sprintf("leads in term %d, with the votes of %s", o.won, strings.Join(voters, ", "))
+	var old []string
+	for _, name := range slices.Sorted(maps.Keys(o.logs)) {
+		if r := o.logs[name]; r.Term < o.won && o.machines[name] == machine.StatusRunning {
+			old = append(old, fmt.Sprintf("%s still has term %d", name, r.Term))
+		}
+	}
+	if len(old) > 0 {
+		text += "; " + strings.Join(old, ", ")
+	}
+	if o.Broken() {
+		o.leaders++
+	}
+	o.tell(e.Time, Leader, e.Node, text)
+	o.catchUp(e.Time)
+}
+
+// catchUp finds which managers lack what the leader has, and which do not any more.
+func (o *Observer) catchUp(at time.Time) {
+	lead, known := o.logs[o.leader]
+	if !known {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.logs)) {
+		r := o.logs[name]
+		switch {
+		case name == o.leader:
+			delete(o.behind, name)
+		case r.Term < o.won:
+			o.behind[name] = true
+		case r.Commit+behindBy < lead.Commit:
+			if o.lagging[name].IsZero() {
+				o.lagging[name] = at
+			}
+			o.behind[name] = o.behind[name] || at.Sub(o.lagging[name]) > lagTime
+		case o.behind[name] && r.Term == lead.Term && r.Commit+nearBy >= lead.Commit:
+			delete(o.behind, name)
+			o.tell(at, CaughtUp, name, fmt.Sprintf("has what the leader has: term %d, committed %d", r.Term, r.Commit))
+		}
+		if r.Commit+behindBy >= lead.Commit {
+			delete(o.lagging, name)
+		}
+	}
+}
+
+func (o *Observer) probe(e timeline.Event) {
+	before, known := o.writes[e.Node]
+	now := write{accepted: e.Kind == timeline.KindWritable, since: e.Time, why: e.Text}
+	if !e.Since.IsZero() {
+		now.since = e.Since
+	}
+	if known && before.accepted == now.accepted {
+		return
+	}
+	any := o.accepting()
+	o.writes[e.Node] = now
+	switch {
+	case !known:
+	case !now.accepted:
+		o.tell(now.since, Unwritable, e.Node, "writes through it are not accepted: "+e.Text)
+	case any:
+		o.tell(e.Time, Writable, e.Node, "writes through it are accepted again, after "+seconds(e.Time.Sub(before.since)))
+	default:
+		lost := before.since
+		for _, w := range o.writes { // since the last of them was lost
+			if !w.accepted && w.since.After(lost) {
+				lost = w.since
+			}
+		}
+		o.tell(e.Time, Write, e.Node, "the first write is accepted; none was for "+seconds(e.Time.Sub(lost)))
+	}
+}
+
+// accepting tells whether writes through any manager are accepted.
+func (o *Observer) accepting() bool {
+	for _, w := range o.writes {
+		if w.accepted {
+			return true
+		}
+	}
+	return false
+}
+
+func (o *Observer) change(e timeline.Event) {
+	switch c := e.Change; c.Kind {
+	case raft.KindNode:
+		o.node(e.Time, c)
+	case raft.KindTask:
+		o.task(e.Time, c)
+	case raft.KindService:
+		if c.Action == raft.ActionRemove || c.Desired == "removed" {
+			maps.DeleteFunc(o.slots, func(name, _ string) bool { return strings.HasPrefix(name, c.Name+".") })
+		}
+	case raft.KindNetwork:
+	}
+}
+
+func (o *Observer) node(at time.Time, c *timeline.Change) {
+	if c.On == "" {
+		return
+	}
+	if c.Action == raft.ActionRemove {
+		delete(o.nodes, c.On)
+		return
+	}
+	missed := o.notReady()
+	if o.nodes[c.On] = c.State; at.Before(o.from) && c.State != stateReady {
+		delete(o.nodes, c.On) // it was so before
+	}
+	if c.State == "down" {
+		o.once(at, Down, c.On, "is Down for the swarm")
+	}
+	if missed > 0 && o.notReady() == 0 {
+		o.tell(at, Ready, "", "all nodes are Ready again, the last "+c.On)
+	}
+}
+
+func (o *Observer) notReady() int {
+	n := 0
+	for _, state := range o.nodes {
+		if state != stateReady {
+			n++
+		}
+	}
+	return n
+}
+
+func (o *Observer) task(at time.Time, c *timeline.Change) {
+	before := o.tasks[c.ID]
+	now := task{c.State, c.Desired}
+	o.tasks[c.ID] = now
+	if c.Name == "" || c.Action == raft.ActionRemove {
+		delete(o.tasks, c.ID)
+		return
+	}
+	switch {
+	case !o.Broken():
+	case given(now) && !given(before):
+		if _, lost := o.slots[c.Name]; !lost || o.slots[c.Name] == "" {
+			o.slots[c.Name] = c.ID
+			o.once(at, Lost, c.On, "tasks on it are given up")
+		}
+	case now.state == "running" && now.desired == "running" && o.slots[c.Name] != "" && o.slots[c.Name] != c.ID:
+		o.slots[c.Name] = ""
+		if lost, placed := o.counts(); placed == lost {
+			o.tell(at, Placed, "", fmt.Sprintf("%s run anew, the last on %s", trouble.Count(placed, "task"), c.On))
+		}
+	}
+}
+
+// given tells whether a task was given up.
+func given(t task) bool {
+	return t.desired == "shutdown" || slices.Contains([]string{"failed", "rejected", "orphaned"}, t.state)
+}
+
+// counts are the tasks that were given up, and those of them that run anew.
+func (o *Observer) counts() (lost, placed int) {
+	for _, id := range o.slots {
+		lost++
+		if id == "" {
+			placed++
+		}
+	}
+	return lost, placed
+}
+
+// track notes what has changed of managers, writes and nodes.
+func (o *Observer) track(at time.Time) {
+	note := func(at time.Time, kind, node, state, text string) {
+		spans := o.tracks[kind][node]
+		if n := len(spans); n > 0 && spans[n-1].state == state && spans[n-1].text == text {
+			return
+		}
+		o.tracks[kind][node] = append(spans, stretch{at, state, text})
+	}
+	for name, r := range o.logs {
+		text := fmt.Sprintf("term %d", r.Term)
+		switch {
+		case o.machines[name] != machine.StatusRunning && o.machines[name] != "":
+			note(at, "raft", name, stateOff, "")
+		case name == o.leader && r.Term == o.won:
+			note(at, "raft", name, stateLeader, text)
+		case r.Term > o.won && r.Vote == name:
+			note(at, "raft", name, stateCandidate, text)
+		case o.behind[name]:
+			note(at, "raft", name, stateBehind, text)
+		default:
+			note(at, "raft", name, stateFollower, text)
+		}
+	}
+	for name, w := range o.writes {
+		if w.accepted {
+			note(w.since, "writes", name, stateAccepted, "")
+		} else {
+			note(w.since, "writes", name, stateRefused, w.why)
+		}
+	}
+	for name, status := range o.machines {
+		state := cmp.Or(o.nodes[name], stateRuns)
+		if status != machine.StatusRunning {
+			state = stateOff
+		}
+		note(at, "nodes", name, state, "")
+	}
+}
+
+// Report is what was found until a time.
+func (o *Observer) Report(end time.Time) Report {
+	began := o.began
+	if !o.Broken() {
+		began = o.from
+	}
+	ms := func(at time.Time) int64 { return at.Sub(began).Milliseconds() }
+	r := Report{
+		Lab: o.lab, Began: began, MS: ms(end), Faults: []Fault{}, Milestones: append([]Milestone{}, o.found...), Elections: len(o.elections), Leaders: o.leaders,
+		Missing: append([]string{}, o.Missing()...), Rules: map[ID]string{},
+	}
+	for i, m := range r.Milestones {
+		r.Milestones[i] = m.at(began)
+	}
+	slices.SortStableFunc(r.Milestones, func(a, b Milestone) int { return a.Time.Compare(b.Time) }) // a write that is not accepted is found out late
+	r.TasksLost, r.TasksPlaced = o.counts()
+	for _, f := range o.faults {
+		if f.To != nil && *f.To < o.from.UnixMilli() {
+			continue
+		}
+		f.From -= began.UnixMilli()
+		if f.To != nil {
+			to := *f.To - began.UnixMilli()
+			f.To = &to
+		}
+		r.Faults = append(r.Faults, f)
+	}
+	for _, m := range r.Milestones {
+		if rule := m.ID.Rule(); rule != "" {
+			r.Rules[m.ID] = rule
+		}
+	}
+	tracks := func(kind string) []Track {
+		out := []Track{}
+		for _, node := range slices.Sorted(maps.Keys(o.tracks[kind])) {
+			t := Track{Node: node, Spans: []Span{}}
+			list := o.tracks[kind][node]
+			for i, s := range list {
+				to := end
+				if i+1 < len(list) {
+					to = list[i+1].from
+				}
+				if to.Before(o.from) {
+					continue
+				}
+				if s.from.Before(o.from) {
+					s.from = o.from
+				}
+				t.Spans = append(t.Spans, Span{ms(s.from), ms(to), s.state, s.text})
+			}
+			out = append(out, t)
+		}
+		return out
+	}
+	r.Raft, r.Writes, r.Nodes = tracks("raft"), tracks("writes"), tracks("nodes")
+	return r
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
