@@ -161,7 +161,7 @@ func (f faultCommand) command(a *app) *cobra.Command {
 			return err
 		}
 		if given := watch != (observation{}); given && !observes {
-			return usage("--report and --output are of --observe", "dcalab break "+c.Use+" --observe")
+			return usage("--load, --report and --output are of --observe", "dcalab break "+c.Use+" --observe")
 		}
 		return watch.check()
 	}

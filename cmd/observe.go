@@ -4,20 +4,28 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/observe"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/session/lifecycle"
 	"github.com/dcalab/dcalab/timeline"
 	"github.com/dcalab/dcalab/ui"
 )
 
 // observation are the flags of what observes a lab.
-type observation struct{ report, output string }
+type observation struct {
+	report, output string
+	load           bool
+}
 
 func (o *observation) flags(c *cobra.Command) {
+	c.Flags().BoolVar(&o.load, "load", false, "run tasks of the demo image meanwhile, two for each node")
 	c.Flags().StringVar(&o.report, "report", "", "draw what was observed, on a page of HTML")
 	c.Flags().StringVarP(&o.output, "output", "o", "", "json or yaml (default: text)")
 }
@@ -74,10 +82,15 @@ timeline export gives the same of what was recorded.`,
 // observe follows what becomes of the swarm, once op, if there is one, has broken something.
 // told are the warnings that its plan has told.
 func (s *session) observe(ctx context.Context, o observation, total time.Duration, op lifecycle.Operation, told []string) error {
+	if o.load {
+		if err := s.loadDemo(ctx); err != nil {
+			return err
+		}
+	}
 	var rep observe.Report
 	err := s.bounded(ctx, told, func(ctx context.Context, tell story) error {
 		steps := timeline.Steps(s.Session, tell)
-		options := observe.Options{For: total, Tell: steps, Found: func(m observe.Milestone) { tell.Note(m.Line()) }}
+		options := observe.Options{For: total, Load: o.load, Tell: steps, Found: func(m observe.Milestone) { tell.Note(m.Line()) }}
 		if op != nil {
 			options.Break = func(ctx context.Context) error {
 				out, err := s.underLock(ctx, op, steps)
@@ -95,6 +108,21 @@ func (s *session) observe(ctx context.Context, o observation, total time.Duratio
 		return err
 	}
 	return errors.Join(s.showObserved(o, rep), err)
+}
+
+// loadDemo loads the demo image into the nodes that run.
+func (s *session) loadDemo(ctx context.Context) error {
+	machines, err := s.Driver().Status(ctx)
+	if err != nil {
+		return err
+	}
+	nodes := slices.DeleteFunc(slices.Clone(s.Lab().Nodes), func(n lab.Node) bool { return machines[n.Name] != machine.StatusRunning })
+	f, err := labsession.DemoImage.Open(ctx, s.app.streams.In, s.app.settings.GetString("demo-binary"), nil)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return loadImages(ctx, s, labsession.ImageLoad{Archive: f.Archive, Source: labsession.DemoImage}, nodes)
 }
 
 // showObserved prints a report, and draws it where that is asked for.

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -160,4 +161,36 @@ func place(ports []Port, p Port, node string) []Port {
 	}
 	p.NodeIDs = []string{node}
 	return append(ports, p)
+}
+
+// NewService is a service that is to be made, of an image that the nodes have.
+type NewService struct {
+	Name, Image string
+	Replicas    uint64
+	Labels      map[string]string
+	// Env of its containers, NAME=VALUE, with the templates of docker service create.
+	Env []string
+}
+
+// CreateService makes a service.
+func (c *Client) CreateService(ctx context.Context, n NewService) error {
+	return c.call(ctx, "service create", changeTimeout, func(ctx context.Context) error {
+		_, err := c.api.ServiceCreate(ctx, swarm.ServiceSpec{
+			Annotations:  swarm.Annotations{Name: n.Name, Labels: n.Labels},
+			Mode:         swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &n.Replicas}},
+			TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{Image: n.Image, Env: n.Env}},
+		}, swarm.ServiceCreateOptions{})
+		return err
+	})
+}
+
+// RemoveServices removes the services that have a label.
+func (c *Client) RemoveServices(ctx context.Context, label string) error {
+	return c.call(ctx, "service remove", changeTimeout, func(ctx context.Context) error {
+		list, err := c.api.ServiceList(ctx, swarm.ServiceListOptions{Filters: filters.NewArgs(filters.Arg("label", label))})
+		for _, s := range list {
+			err = errors.Join(err, c.api.ServiceRemove(ctx, s.ID))
+		}
+		return err
+	})
 }

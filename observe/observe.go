@@ -26,6 +26,7 @@ const (
 	Down       ID = "down"       // a node is Down
 	Lost       ID = "lost"       // tasks are given up
 	Placed     ID = "placed"     // as many run anew
+	Containers ID = "containers" // how many of the load's containers a node runs
 	CaughtUp   ID = "caught-up"  // a manager has what the leader has
 	Ready      ID = "ready"      // all nodes are Ready again
 	Whole      ID = "whole"      // nothing is missing any more
@@ -56,7 +57,7 @@ func (id ID) Rule() string {
 		return "The leader sends what a manager's log lacks. Managers connect again after some seconds; what TCP had under way, it sends again after up to twice as long as it was cut off."
 	case Ready:
 		return "A node is Ready once it has reported to the leader: nodes try again after 0.1 s, then twice as long each time, up to 8 s."
-	case Broken, Healed, Off, On, Whole:
+	case Broken, Healed, Off, On, Containers, Whole:
 	}
 	return ""
 }
@@ -72,14 +73,6 @@ type Milestone struct {
 	// Node that it is about; empty for the swarm as a whole.
 	Node string `json:"node" yaml:"node"`
 	Text string `json:"text" yaml:"text"`
-
-	since time.Time
-}
-
-// at gives it with its milliseconds, which what was broken first begins.
-func (m Milestone) at(began time.Time) Milestone {
-	m.MS, m.SinceMS = m.Time.Sub(began).Milliseconds(), max(0, m.Time.Sub(m.since).Milliseconds())
-	return m
 }
 
 // Span is a state that lasted for a time, in milliseconds since the first fault; From is

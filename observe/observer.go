@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dcalab/dcalab/fault"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm/raft"
 	"github.com/dcalab/dcalab/timeline"
@@ -33,8 +34,7 @@ const (
 	// under way.
 	behindBy, nearBy = 10, 2
 	lagTime          = 2 * time.Second
-	// powerTime is how long before a fault is in the lab's list its machine may be seen
-	// to be off, and after it is out of it to run.
+	// powerTime is how long after a fault its machine may be seen to be off.
 	powerTime = 15 * time.Second
 )
 
@@ -62,7 +62,8 @@ type Observer struct {
 
 	began     time.Time // the first thing that was broken
 	since     time.Time // the last that was broken or healed
-	newTerm   uint64    // the first since then
+	changes   []time.Time
+	newTerm   uint64 // the first since then
 	told      map[string]bool
 	found     []Milestone
 	elections map[string]bool
@@ -78,7 +79,7 @@ type write struct {
 	why      string
 }
 
-type task struct{ state, desired string }
+type task struct{ name, state, desired string }
 
 // stretch is a span before the beginning is known.
 type stretch struct {
@@ -129,8 +130,8 @@ func (o *Observer) Add(e timeline.Event) []Milestone {
 	o.track(e.Time)
 	if o.Broken() && len(o.open) == 0 && !o.told["whole"] && len(o.Missing()) == 0 {
 		text := "the swarm is whole again"
-		if len(o.faults) > 0 {
-			text += ", " + trouble.Duration(e.Time.Sub(o.since).Round(100*time.Millisecond)) + " after the fault was over"
+		if o.since.After(o.began) {
+			text += ", " + seconds(e.Time.Sub(o.since)) + " after it was healed"
 		}
 		o.tell(e.Time, Whole, "", text)
 		o.told["whole"] = true
@@ -225,6 +226,7 @@ func (o *Observer) begin(at time.Time) {
 		o.began = at
 	}
 	o.since = at
+	o.changes = append(o.changes, at)
 	o.newTerm = 0
 	clear(o.told)
 }
@@ -238,7 +240,20 @@ func (o *Observer) tell(at time.Time, id ID, node, text string) {
 		return
 	}
 	delete(o.told, "whole")
-	o.found = append(o.found, Milestone{ID: id, Time: at, since: o.since, Node: node, Text: text}.at(o.began))
+	o.found = append(o.found, o.timed(Milestone{ID: id, Time: at, Node: node, Text: text}))
+}
+
+// timed gives a milestone with its milliseconds. What was broken may be told after what
+// that has done.
+func (o *Observer) timed(m Milestone) Milestone {
+	since := o.began
+	for _, at := range o.changes {
+		if !at.After(m.Time) {
+			since = at
+		}
+	}
+	m.MS, m.SinceMS = m.Time.Sub(o.began).Milliseconds(), m.Time.Sub(since).Milliseconds()
+	return m
 }
 
 // once tells a milestone the first time since something was broken or healed.
@@ -278,7 +293,9 @@ func (o *Observer) fault(e timeline.Event) {
 				f.To = &to
 			}
 		}
-		o.begin(e.Time)
+		if !strings.HasPrefix(e.Text, string(fault.Kill)+" ") { // which was over as soon as its machine ran
+			o.begin(e.Time)
+		}
 		o.tell(e.Time, Healed, "", e.Fault+" is over: "+e.Text)
 	}
 }
@@ -302,7 +319,7 @@ func (o *Observer) machine(e timeline.Event) {
 
 // tellPower tells of a machine. It is the beginning of something, unless a fault is.
 func (o *Observer) tellPower(at time.Time, id ID, node, text string) {
-	if len(o.open) == 0 && at.Sub(o.since) > powerTime {
+	if id == On && o.Broken() || len(o.open) == 0 && at.Sub(o.since) > powerTime {
 		o.begin(at)
 	}
 	o.tell(at, id, node, text)
@@ -402,6 +419,12 @@ func (o *Observer) catchUp(at time.Time) {
 }
 
 func (o *Observer) probe(e timeline.Event) {
+	if e.Kind == timeline.KindContainers {
+		if o.Broken() {
+			o.tell(e.Time, Containers, e.Node, e.Text)
+		}
+		return
+	}
 	before, known := o.writes[e.Node]
 	now := write{accepted: e.Kind == timeline.KindWritable, since: e.Time, why: e.Text}
 	if !e.Since.IsZero() {
@@ -485,7 +508,7 @@ func (o *Observer) notReady() int {
 
 func (o *Observer) task(at time.Time, c *timeline.Change) {
 	before := o.tasks[c.ID]
-	now := task{c.State, c.Desired}
+	now := task{c.Name, c.State, c.Desired}
 	o.tasks[c.ID] = now
 	if c.Name == "" || c.Action == raft.ActionRemove {
 		delete(o.tasks, c.ID)
@@ -509,6 +532,17 @@ func (o *Observer) task(at time.Time, c *timeline.Change) {
 // given tells whether a task was given up.
 func given(t task) bool {
 	return t.desired == "shutdown" || slices.Contains([]string{"failed", "rejected", "orphaned"}, t.state)
+}
+
+// running counts the tasks of a service that run.
+func (o *Observer) running(service string) int {
+	n := 0
+	for _, t := range o.tasks {
+		if t.state == "running" && strings.HasPrefix(t.name, service+".") {
+			n++
+		}
+	}
+	return n
 }
 
 // counts are the tasks that were given up, and those of them that run anew.
@@ -574,7 +608,7 @@ func (o *Observer) Report(end time.Time) Report {
 		Missing: append([]string{}, o.Missing()...), Rules: map[ID]string{},
 	}
 	for i, m := range r.Milestones {
-		r.Milestones[i] = m.at(began)
+		r.Milestones[i] = o.timed(m)
 	}
 	slices.SortStableFunc(r.Milestones, func(a, b Milestone) int { return a.Time.Compare(b.Time) }) // a write that is not accepted is found out late
 	r.TasksLost, r.TasksPlaced = o.counts()

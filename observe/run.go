@@ -30,6 +30,8 @@ const (
 type Options struct {
 	// Break breaks something, once the lab is listened to; nil: somebody else does.
 	Break func(context.Context) error
+	// Load: a service of the demo image, which the nodes have, is there meanwhile.
+	Load bool
 	// For is how long to look at most; 0 is no limit.
 	For time.Duration
 	// Found is told each milestone as it comes.
@@ -140,6 +142,11 @@ func (r *runner) run(ctx context.Context) (err error) {
 	}
 	if err := r.until(ctx, failed, listenTimeout, func() bool { return r.observer.Writable(r.names()) }); err != nil {
 		return r.unheard(ctx, err)
+	}
+	if r.Load {
+		if err := r.load(listening, failed, all.Go); err != nil {
+			return err
+		}
 	}
 	r.Tell.Done("", "listening, and writing through "+strings.Join(r.names(), ", "))
 	if r.Break != nil {
@@ -258,15 +265,22 @@ func (r *runner) follow(ctx context.Context, failed <-chan error) error {
 	}
 }
 
-// clear removes the configs.
+// clear removes the configs, and the load.
 func (r *runner) clear(ctx context.Context) error {
 	err := store.Persist(ctx, r.stores, cleanTimeout, func(ctx context.Context, m *store.Manager) error {
 		_, err := m.Remove(ctx)
-		return err
+		if err != nil || !r.Load {
+			return err
+		}
+		c, err := m.Engine(ctx)
+		if err != nil {
+			return err
+		}
+		return c.RemoveServices(ctx, r.set.Label)
 	})
 	if err != nil {
 		return &trouble.Error{
-			ID: "observe-not-cleared", What: "remove the configs of dcalab observe", Why: trouble.OneLine(err), Err: err,
+			ID: "observe-not-cleared", What: "remove what dcalab observe has made", Why: trouble.OneLine(err), Err: err,
 			Next: []string{"the next dcalab observe removes them", "which there are: dcalab ssh " + r.stores[0].Name + " -- docker config ls --filter label=" + r.set.Label},
 		}
 	}

@@ -46,6 +46,7 @@ const (
 	KindBroken     Kind = "broken"     // fault: it is there
 	KindHealed     Kind = "healed"     // fault: it was undone, or its time is over
 	KindWritable   Kind = "writable"   // probe: writes through Node are accepted, from now on
+	KindContainers Kind = "containers" // probe: how many of its containers the engine runs, from now on
 	KindUnwritable Kind = "unwritable" // probe: they are not, from now on; Text is why
 	KindStep       Kind = "step"       // command: something is begun
 	KindDone       Kind = "done"       // command: it is done

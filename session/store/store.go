@@ -88,8 +88,8 @@ func (s *Set) Through(in *session.Session, pool *session.Pool, manager string) *
 	return &Manager{Name: manager, set: s, session: in, pool: pool}
 }
 
-// connect gives the engine, over a new connection where the last one has ended.
-func (m *Manager) connect(ctx context.Context) (*engine.Client, error) {
+// Engine gives the manager's engine, over a new connection where the last one has ended.
+func (m *Manager) Engine(ctx context.Context) (*engine.Client, error) {
 	conn := m.pool.Held(m.Name)
 	if conn != nil {
 		select {
@@ -128,7 +128,7 @@ func (m *Manager) Close() {
 
 // Read reads a config.
 func (m *Manager) Read(ctx context.Context, object string) (Version, error) {
-	client, err := m.connect(ctx)
+	client, err := m.Engine(ctx)
 	if err != nil {
 		return Version{}, err
 	}
@@ -138,7 +138,7 @@ func (m *Manager) Read(ctx context.Context, object string) (Version, error) {
 
 // Write gives a config another value, unless it is not what was read any more.
 func (m *Manager) Write(ctx context.Context, was Version, value string) error {
-	client, err := m.connect(ctx)
+	client, err := m.Engine(ctx)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (m *Manager) Write(ctx context.Context, was Version, value string) error {
 // Create makes the configs of the set, once it has removed what an earlier command has left.
 // It tells which were left.
 func (m *Manager) Create(ctx context.Context) (left []string, err error) {
-	client, err := m.connect(ctx)
+	client, err := m.Engine(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +182,7 @@ func (m *Manager) Create(ctx context.Context) (left []string, err error) {
 
 // Remove removes the configs, of this command or an earlier one, and gives their names.
 func (m *Manager) Remove(ctx context.Context) ([]string, error) {
-	client, err := m.connect(ctx)
+	client, err := m.Engine(ctx)
 	if err != nil {
 		return nil, err
 	}
