@@ -110,7 +110,7 @@ labs:
 
 // Whoever adds a flag says what it can be.
 func TestEveryFlagIsCompleted(t *testing.T) {
-	free := []string{"since", "managers", "workers", "seed", "name", "subnet"} // a time, numbers, what is new
+	free := []string{"since", "until", "managers", "workers", "seed", "name", "subnet"} // a time, numbers, what is new
 	for _, c := range everyCommand((&app{settings: viper.New()}).root()) {
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			if _, has := c.GetFlagCompletionFunc(f.Name); !has && f.NoOptDefVal == "" && !slices.Contains(free, f.Name) {

@@ -103,7 +103,7 @@ func TestDocsOutline(t *testing.T) {
 func TestDocsReferenceHasEveryCommand(t *testing.T) {
 	listed := referenceTable(read(t, "docs/reference.md"))
 	for path, c := range commands(t) {
-		if path != pathOf(c) || c.Hidden || c.HasSubCommands() || cobras(path) {
+		if path != pathOf(c) || c.Hidden || isGroup(c) || cobras(path) {
 			continue
 		}
 		if !slices.Contains(listed, path) {
@@ -201,7 +201,7 @@ func TestDocsHelpTeaches(t *testing.T) {
 		if !c.HasExample() {
 			t.Errorf("dcalab %s --help has no example", path)
 		}
-		if c.HasSubCommands() {
+		if isGroup(c) {
 			continue
 		}
 		if c.Annotations[touchesKey] == "" {
@@ -285,7 +285,7 @@ func page(c *cobra.Command) string {
 	if long := c.Long; long != "" {
 		fmt.Fprintf(&b, "\n%s", markdown(long))
 	}
-	if !c.HasSubCommands() {
+	if !isGroup(c) {
 		fmt.Fprintf(&b, "\n    %s\n", c.UseLine())
 	}
 	if names := c.NameAndAliases(); len(c.Aliases) > 0 {
@@ -554,6 +554,8 @@ func unknown(all map[string]*cobra.Command, words []string) string {
 		if strings.HasPrefix(word, "-") {
 			if slices.Contains([]string{"--config", "--lab", "--driver", "--provider"}, word) {
 				i++ // its value
+			} else if !isGroup(all[path]) {
+				return "" // it runs itself
 			}
 			continue
 		}

@@ -123,7 +123,7 @@ func refuseUnexplained(a *app, c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		refuseUnexplained(a, sub)
 	}
-	if c.RunE == nil || c.Hidden || c.HasSubCommands() || c.Annotations[explainedMark] != "" {
+	if c.RunE == nil || c.Hidden || isGroup(c) || c.Annotations[explainedMark] != "" {
 		return
 	}
 	run := c.RunE
@@ -135,4 +135,9 @@ func refuseUnexplained(a *app, c *cobra.Command) {
 		}
 		return run(c, args)
 	}
+}
+
+// isGroup tells whether a command only has others.
+func isGroup(c *cobra.Command) bool {
+	return c.HasSubCommands() && c.Annotations[explainedMark] == ""
 }

@@ -90,8 +90,8 @@ func timelineExportCommand(a *app) *cobra.Command {
 		Short: "Tell what became of the swarm in a recorded time, and draw it",
 		Long: `Find in what was recorded of the lab what dcalab observe finds while it happens:
 what was broken, terms, votes, leaders, tasks that were placed anew, nodes that
-are Ready again, each with its time, and the rules behind them. With FILE.html it
-is drawn, on one page that needs neither a network nor a script.
+are Ready again, each with its time, and the rules behind them. With FILE.html
+it is drawn, on one page that needs neither a network nor a script.
 
 Which writes were accepted is known where dcalab observe was at work then.`,
 		Example: "  dcalab timeline export --since 10m\n  dcalab timeline export evening.html --since 2h --until 1h",
@@ -115,14 +115,16 @@ Which writes were accepted is known where dcalab observe was at work then.`,
 			if err != nil {
 				return err
 			}
+			if stop, err := s.announce(timeline.Runbook(s.Session)); stop || err != nil {
+				return err
+			}
 			return s.exportTimeline(o, since, until)
 		},
 	}
 	c.Flags().DurationVar(&since, "since", 0, "from how long ago: 10m, 2h (default: all that is recorded)")
 	c.Flags().DurationVar(&until, "until", 0, "until how long ago (default: now)")
 	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: text)")
-	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "yaml"}, noFiles))
-	return c
+	return explained(c)
 }
 
 // exportTimeline shows what was observed in a recorded time.

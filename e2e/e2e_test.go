@@ -96,6 +96,7 @@ func TestScenarios(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"eventually": eventually,
 			"json":       jsonEquals,
+			"milestones": milestones,
 			"lab-id":     labID,
 			"traces":     traces,
 			"sh":         shell,

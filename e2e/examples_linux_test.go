@@ -77,9 +77,10 @@ func notRun() []string {
 	return []string{
 		"vagrant",                            // evening.txtar, on real machines, compares it
 		"image_host_save", "image_host_load", // they need a Docker: docker/evening.txtar
-		"forward",  // it ends with Ctrl-C: ports.txtar
-		"timeline", // what it shows was recorded before: timeline.txtar
-		"prove",    // its counts are others each time: prove.txtar
+		"forward",                    // it ends with Ctrl-C: ports.txtar
+		"timeline",                   // what it shows was recorded before: timeline.txtar
+		"observe", "timeline_export", // their times are others each time: observe.txtar
+		"prove", // its counts are others each time: prove.txtar
 	}
 }
 

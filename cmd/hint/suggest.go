@@ -39,6 +39,8 @@ func extraArgs() map[string]extraArg {
 		"swarm unlock":     {nil, []string{"it unlocks every manager that is locked; the key is asked for, or read: dcalab swarm unlock < FILE"}},
 		"ssh-config":       {nil, []string{"every node that runs is in it: dcalab ssh-config", "a shell on one: dcalab ssh NODE"}},
 		"timeline":         {nil, []string{"it shows the whole lab; what one node tells: dcalab timeline --follow | grep {word}"}},
+		"timeline export":  {nil, []string{"one file: dcalab timeline export {word}"}},
+		"observe":          {nil, []string{"it follows what somebody else breaks: dcalab observe", "break something, and follow that: dcalab break isolate leader --observe"}},
 		"prove":            {nil, []string{"a fault of your choice: dcalab prove --fault '{joined}'"}},
 		"break list":       {nil, []string{"it lists all: dcalab break list"}},
 		"list":             {nil, []string{"one lab alone: dcalab --lab {word} status"}},
