@@ -23,7 +23,7 @@ func within(t node.Timeouts, script string) time.Duration {
 	switch script {
 	case "certificate.sh", "clock.sh":
 		return t.Answer
-	case "apt-prepare.sh", "apt-install.sh", "dnf-prepare.sh", "dnf-install.sh", "service.sh", "set-aside.sh", "reset.sh":
+	case "apt-prepare.sh", "apt-install.sh", "dnf-prepare.sh", "dnf-install.sh", "service.sh", "swarm-state.sh", "reset.sh":
 		return t.Work
 	}
 	return t.Ready

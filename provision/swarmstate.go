@@ -25,7 +25,7 @@ func KeyLocked(ctx context.Context, c *node.Conn) (bool, error) {
 // one from the same data (moby's daemon/cluster, Init: "not a swarm manager"; measured
 // on 20.10).
 func SetSwarmAside(ctx context.Context, c *node.Conn) error {
-	if _, err := c.Root(ctx, script(c, "set-aside.sh"), nil); err != nil {
+	if _, err := c.Root(ctx, script(c, "swarm-state.sh"), nil, "aside"); err != nil {
 		return fmt.Errorf("restart the engine without its swarm: %w", err)
 	}
 	_, err := awaitEngine(ctx, c)
