@@ -88,10 +88,6 @@ func (b backingUp) describe(ctx context.Context, v swarm.View, engines *session.
 	return out, nil
 }
 
-func (b backingUp) secret() string {
-	return b.file + " holds the swarm's secrets (CA key, join tokens, secrets of services): whoever has it has the swarm, so only its owner can read it"
-}
-
 // cost says what is missing while the engine is stopped.
 func cost(v swarm.View, from string) (what string, quorum bool) {
 	what = "the engine of " + from + " is stopped for some seconds, with its containers"
@@ -108,7 +104,7 @@ func (b backingUp) Plan(ctx context.Context, tell session.Reporter) (Plan, error
 	}
 	engines.Close()
 	what, quorum := cost(v, found.Node)
-	p := Plan{Warnings: []string{what, b.secret()}, Runbook: b.typed(found.Node)}
+	p := Plan{Warnings: []string{what, b.target().secret()}, Runbook: b.typed(found.Node)}
 	if quorum {
 		p.Question = "stop the engine of " + found.Node + " for the backup?"
 	}
@@ -142,7 +138,7 @@ func (b backingUp) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 	}
 	defer engines.Close()
 	what, _ := cost(v, found.Node)
-	warn(tell, what, b.secret())
+	warn(tell, what, b.target().secret())
 	tell.Step(found.Node, "copying the swarm's data, with the engine stopped")
 	conn := engines.Pool.Held(found.Node)
 	size, err := b.target().write(func(f *os.File) error {
