@@ -194,11 +194,7 @@ func (f Fault) Typed(l *lab.Lab, systemd bool) runbook.Runbook {
 		case Freeze:
 			add("it stops where it is; its containers run on", "pkill", "-STOP", "-x", "dockerd")
 		case StopEngine:
-			if systemd {
-				add("", "systemctl", "stop", "docker.socket", "docker.service")
-			} else {
-				add("", "service", "docker", "stop")
-			}
+			out = append(out, runbook.Command{Node: at, Text: node.TypedService(systemd, "stop")})
 		case Disk:
 			add("as large as the share of the disk is that is to be filled", "fallocate", "-l", "<size>", "/var/lib/docker/"+f.chain())
 		case Clock:
@@ -228,11 +224,7 @@ func (f Fault) TypedHeal(l *lab.Lab, systemd bool) runbook.Runbook {
 		case Freeze:
 			add("pkill", "-CONT", "-x", "dockerd")
 		case StopEngine:
-			if systemd {
-				add("systemctl", "start", "docker.socket", "docker.service")
-			} else {
-				add("service", "docker", "start")
-			}
+			out = append(out, runbook.Command{Node: at, Text: node.TypedService(systemd, "start")})
 		case Disk:
 			add("rm", "/var/lib/docker/"+f.chain())
 		case Clock:

@@ -113,21 +113,11 @@ func (b backingUp) Plan(ctx context.Context, tell session.Reporter) (Plan, error
 }
 
 func (b backingUp) typed(from string) runbook.Runbook {
-	service := typedService(b.Driver().Traits().Systemd)
+	systemd := b.Driver().Traits().Systemd
 	return runbook.Runbook{
-		{Node: from, Text: service("stop"), Why: "the log must not change while it is copied"},
+		{Node: from, Text: node.TypedService(systemd, "stop"), Why: "the log must not change while it is copied"},
 		{Node: from, Text: "sudo tar -C /var/lib/docker -czf swarm.tar.gz swarm", Why: "keep it where only you can read it"},
-		{Node: from, Text: service("start")},
-	}
-}
-
-// typedService is how a person stops and starts an engine.
-func typedService(systemd bool) func(verb string) string {
-	return func(verb string) string {
-		if systemd {
-			return "sudo systemctl " + verb + " docker.socket docker.service"
-		}
-		return "sudo service docker " + verb
+		{Node: from, Text: node.TypedService(systemd, "start")},
 	}
 }
 
@@ -157,23 +147,12 @@ func (b backingUp) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 		return Outcome{}, cut(ctx, err, "nothing was written; the engine of "+found.Node+" is started again", "the same command begins anew: dcalab swarm backup FILE")
 	}
 	engines.Release() // their connections ended with the engine
-	if err := b.healthy(ctx, tell, engines.Pool, found.Node); err != nil {
+	if _, err := b.healthy(ctx, session.Waiting(tell), engines.Pool, found.Node); err != nil {
 		return Outcome{}, err
 	}
 	tell.Done(found.Node, "copied, and back in the swarm")
 	note := fmt.Sprintf("swarm %s: backed up to %s, %s; restore it: dcalab swarm restore %[2]s", found.Cluster, b.file, node.Size(size))
 	return Outcome{Notes: []string{note}, Runbook: b.typed(found.Node)}, nil
-}
-
-// healthy waits until a node is back in the swarm.
-func (o Operator) healthy(ctx context.Context, tell session.Reporter, pool *session.Pool, names ...string) error {
-	engines, err := o.Engines(ctx, pool)
-	if err != nil {
-		return err
-	}
-	defer engines.Release()
-	_, err = engines.Cluster(swarm.Options{Waiting: session.Waiting(tell)}).AwaitHealthy(ctx, healthyTimeout, names...)
-	return err
 }
 
 type restoring struct {
@@ -286,13 +265,13 @@ func (r restoring) Plan(ctx context.Context, _ session.Reporter) (Plan, error) {
 }
 
 func (r restoring) typed(found restoredSwarm) runbook.Runbook {
-	service := typedService(r.Driver().Traits().Systemd)
+	systemd := r.Driver().Traits().Systemd
 	return slices.Concat(runbook.Runbook{
-		{Node: found.at, Text: service("stop")},
+		{Node: found.at, Text: node.TypedService(systemd, "stop")},
 		{Node: found.at, Text: "sudo mv /var/lib/docker/swarm /var/lib/docker/swarm.before"},
 		{Node: found.at, Text: "sudo tar -C /var/lib/docker -xzf swarm.tar.gz swarm", Why: "the backup, copied to the node before"},
 		{Node: found.at, Text: "sudo rm -f /var/lib/docker/swarm/docker-state.json", Why: "it would look for its old peers"},
-		{Node: found.at, Text: service("start")},
+		{Node: found.at, Text: node.TypedService(systemd, "start")},
 	}, found.plan.Runbook)
 }
 
@@ -315,11 +294,7 @@ func (r restoring) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 	if err != nil {
 		return out, err
 	}
-	for _, n := range result.View.Nodes {
-		if n.State == swarm.StateMember && n.Listed {
-			tell.Done(n.Name, n.Summary())
-		}
-	}
+	tellMembers(tell, result.View, swarm.NodeView.Summary)
 	if err := r.relabel(ctx, cluster, result.View, found.backup); err != nil {
 		return out, err
 	}

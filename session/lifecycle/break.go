@@ -504,27 +504,16 @@ func (h healing) Run(ctx context.Context, tell session.Reporter) (Outcome, error
 
 // whole waits until all nodes that run and are in the swarm are healthy there.
 func (h healing) whole(ctx context.Context, tell session.Reporter, pool *session.Pool) error {
-	engines, err := h.Engines(ctx, pool)
-	if err != nil {
-		return err
-	}
-	defer engines.Release()
-	cluster := engines.Cluster(swarm.Options{Waiting: session.Waiting(tell)})
-	v := cluster.Observe(ctx)
-	var members []string
-	for _, n := range v.Nodes {
-		if engines.Machines[n.Name] == machine.StatusRunning && !n.Orphan && (n.Listed || n.Cluster != "") {
-			members = append(members, n.Name)
-		}
-	}
-	if len(members) == 0 {
-		return nil
-	}
 	tell.Step("", "waiting for the swarm")
-	if v, err = cluster.AwaitHealthy(ctx, healthyTimeout, members...); err != nil {
+	v, err := h.healthy(ctx, session.Waiting(tell), pool)
+	switch {
+	case err != nil:
 		return err
+	case v.Cluster == "":
+		tell.Done("", "the nodes are in no swarm")
+	default:
+		tell.Done("", fmt.Sprintf("swarm %s: %s, leader %s", v.Cluster, v.Quorum, v.Leader))
 	}
-	tell.Done("", fmt.Sprintf("swarm %s: %s, leader %s", v.Cluster, v.Quorum, v.Leader))
 	return nil
 }
 

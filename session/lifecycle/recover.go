@@ -163,11 +163,7 @@ func (r *recovering) Run(ctx context.Context, tell session.Reporter) (Outcome, e
 	if err != nil {
 		return out, err
 	}
-	for _, n := range result.View.Nodes {
-		if n.State == swarm.StateMember && n.Listed {
-			tell.Done(n.Name, n.Summary())
-		}
-	}
+	tellMembers(tell, result.View, swarm.NodeView.Summary)
 	out.Notes = append(out.Notes, fmt.Sprintf("swarm %s: %s", result.View.Cluster, result.View.Quorum))
 	if len(rec.Gone) > 0 {
 		out.Notes = append(out.Notes, "what is missing is created anew, and joins: dcalab up --swarm")
