@@ -184,6 +184,8 @@ func Catalogue() []Topic {
 				"Nobody who answers is in a swarm; but this node was to be a manager and is silent. A new swarm beside the one that it may hold would be a second one."},
 			{"manager-in-error", "A manager's engine reports swarm state error",
 				"Its data may be the only copy of that swarm. The usual reasons are an expired certificate ([ages](reference.md#a-labs-age)), a disk that is full, or another address than before."},
+			{"swarm-set-aside", "A swarm's data is on a node whose engine is in no swarm",
+				"[dcalab swarm recover](commands/dcalab_swarm_recover.md) and dcalab swarm restore have an engine start without its swarm, and then go on from the data. Where they are cut short in between, that data may be all that is left of the swarm."},
 			{"managers-absent", "No machine of a manager exists",
 				"A swarm begins with a manager."},
 			{"no-manager", "No node in labs.yaml has role: manager",

@@ -135,7 +135,7 @@ func (b backingUp) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 		r, w := io.Pipe()
 		ended := make(chan error, 1)
 		go func() {
-			err := provision.SaveSwarm(ctx, conn, w)
+			err := provision.SwarmData{Conn: conn}.Save(ctx, w)
 			_ = w.CloseWithError(err)
 			ended <- err
 		}()
@@ -321,7 +321,7 @@ func (r restoring) put(ctx context.Context, tell session.Reporter, found *restor
 		_, err := readBackup(f, w)
 		_ = w.CloseWithError(err)
 	}()
-	err = provision.PutSwarm(ctx, found.engines.Pool.Held(found.at), in)
+	err = provision.SwarmData{Conn: found.engines.Pool.Held(found.at)}.Put(ctx, in)
 	_ = in.CloseWithError(err) // which ends the reading
 	if err != nil {
 		return cut(ctx, err, "the data may be in place, and no swarm is made of it yet", "the same command begins anew: dcalab swarm restore FILE")

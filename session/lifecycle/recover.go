@@ -82,7 +82,7 @@ func (r *recovering) plan(ctx context.Context, v swarm.View, engines *session.En
 	}
 	slices.Sort(unread)
 	rec.Warnings = append(rec.Warnings, unread...)
-	locked, err := provision.KeyLocked(ctx, engines.Pool.Held(rec.From))
+	locked, err := provision.SwarmData{Conn: engines.Pool.Held(rec.From)}.KeyLocked(ctx)
 	if err == nil && locked {
 		err = &trouble.Error{
 			ID: "recover-autolock", Where: rec.From, What: "refused to recover the swarm", Exit: trouble.ExitRefused,
