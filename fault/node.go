@@ -111,6 +111,13 @@ func Heal(ctx context.Context, c *node.Conn, ids ...string) error {
 	return err
 }
 
+// OwnDisk tells whether /var/lib/docker is a whole file system, so that nobody else's is
+// filled with it. On a machine of its own it need not be.
+func OwnDisk(ctx context.Context, c *node.Conn) (bool, error) {
+	out, err := c.Root(ctx, script(), nil, "own-disk")
+	return strings.TrimSpace(out) == "own", err
+}
+
 // Found is a fault that was found on a node.
 type Found struct {
 	ID string

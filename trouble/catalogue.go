@@ -321,7 +321,7 @@ func Catalogue() []Topic {
 			{"fault-meaningless", "Nothing in the lab is meant by that fault now",
 				"Words such as leader stand for nodes as they are now: without a leader there is none. A partition needs two sides."},
 			{"fault-not-here", "The nodes of this driver cannot have that fault",
-				"Nodes of the sandbox and the docker driver share a kernel, so clock and disk are those of their host."},
+				"Nodes of the sandbox and the docker driver share a kernel, so the clock is that of their host. So is the disk, unless labs.yaml gives the node one (disk, in MiB) before it is made."},
 			{"fault-not-applied", "A node could not be broken",
 				"What had been begun on the other nodes was undone. A chain of iptables with the fault's name that dcalab did not make is left alone."},
 			{"unknown-fault", "The lab has had no fault of that id",
