@@ -108,7 +108,7 @@ func awaitUnused(ctx context.Context, path string) error {
 		// with the file.
 		_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
 		if !errors.Is(err, unix.EAGAIN) {
-			return nil //nolint:nilerr // granted, or this file system knows no leases
+			return nil // granted, or this file system knows no leases
 		}
 		if err := pause(ctx, look); err != nil {
 			return fmt.Errorf("%s is still in use: %w", path, err)

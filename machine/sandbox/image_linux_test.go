@@ -36,7 +36,7 @@ func TestADiskOfItsOwn(t *testing.T) {
 	f.Lab.Nodes[0].Disk = 512
 	d := f.up(t)
 	image := d.disks.disk("master").image()
-	if fi, err := os.Stat(image); err != nil || fi.Size() != 512<<20 || fi.Sys().(*syscall.Stat_t).Blocks*512 > 256<<20 { //nolint:forcetypeassert // Linux
+	if fi, err := os.Stat(image); err != nil || fi.Size() != 512<<20 || fi.Sys().(*syscall.Stat_t).Blocks*512 > 256<<20 {
 		t.Errorf("the image: %v, %v; want a sparse file of 512 MiB", fi, err)
 	}
 	kib := f.sh(t, "master", "df -P -k /var/lib/docker | awk 'NR == 2 {print ($2 < 512 * 1024), $6}'")
