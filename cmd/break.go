@@ -112,10 +112,11 @@ healed.`,
 			`Stop the engine in order, with its containers, and keep it stopped: the machine
 runs on. It is started when the fault is healed.`,
 			"  dcalab break stop-engine node01\n  dcalab break stop-engine follower --for 1m", 1},
-		{fault.Disk, "NODE[,NODE...] PERCENT", "Fill the disk of nodes (virtual machines)",
+		{fault.Disk, "NODE[,NODE...] PERCENT", "Fill the disk of nodes",
 			`Fill the file system of the engine's data, /var/lib/docker, until this share of
 it is used. It is one file, which goes when the fault is healed, and with the
-next boot. For nodes with a disk of their own: virtual machines.`,
+next boot. For nodes with a disk of their own: virtual machines, and nodes of
+the sandbox driver to which labs.yaml gives one (disk: 2048, in MiB).`,
 			"  dcalab break disk node01 95%", 2},
 		{fault.Clock, "NODE[,NODE...] OFFSET", "Set the clock of nodes wrong (virtual machines)",
 			`Set the clock of nodes forward (+2h) or back (-- -30m). When the fault is healed

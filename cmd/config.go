@@ -139,6 +139,7 @@ type labNode struct {
 	Box          string `json:"box"`
 	CPUs         int    `json:"cpus"`
 	Memory       int    `json:"memory"`
+	Disk         int    `json:"disk"`
 }
 
 func initCommand(a *app) *cobra.Command {

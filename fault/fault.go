@@ -192,8 +192,8 @@ func rateUnits() []rateUnit {
 // Slows tells whether packets are not dropped, but kept for a while.
 func (f Fault) Slows() bool { return f.Kind == Delay || f.Kind == Rate }
 
-// OwnKernel tells whether it takes a node with a kernel, and a disk, of its own.
-func (f Fault) OwnKernel() bool { return f.Kind == Disk || f.Kind == Clock }
+// OwnKernel tells whether it takes a node with a kernel of its own.
+func (f Fault) OwnKernel() bool { return f.Kind == Clock }
 
 func ports(list []uint16) string {
 	if len(list) == 0 {

@@ -112,6 +112,13 @@ func Heal(ctx context.Context, c *node.Conn, ids ...string) error {
 	return err
 }
 
+// OwnDisk tells whether /var/lib/docker is a whole file system, so that nobody else's is
+// filled with it. On a machine of its own it need not be.
+func OwnDisk(ctx context.Context, c *node.Conn) (bool, error) {
+	out, err := c.Root(ctx, script(), nil, "own-disk")
+	return strings.TrimSpace(out) == "own", err
+}
+
 // Found is a fault that was found on a node.
 type Found struct {
 	ID string
@@ -214,11 +221,7 @@ func (f Fault) Typed(l *lab.Lab, systemd bool) runbook.Runbook {
 		case Freeze:
 			add("it stops where it is; its containers run on", "pkill", "-STOP", "-x", "dockerd")
 		case StopEngine:
-			if systemd {
-				add("", "systemctl", "stop", "docker.socket", "docker.service")
-			} else {
-				add("", "service", "docker", "stop")
-			}
+			out = append(out, runbook.Command{Node: at, Text: node.TypedService(systemd, "stop")})
 		case Disk:
 			add("as large as the share of the disk is that is to be filled", "fallocate", "-l", "<size>", "/var/lib/docker/"+f.chain())
 		case Clock:
@@ -248,11 +251,7 @@ func (f Fault) TypedHeal(l *lab.Lab, systemd bool) runbook.Runbook {
 		case Freeze:
 			add("pkill", "-CONT", "-x", "dockerd")
 		case StopEngine:
-			if systemd {
-				add("systemctl", "start", "docker.socket", "docker.service")
-			} else {
-				add("service", "docker", "start")
-			}
+			out = append(out, runbook.Command{Node: at, Text: node.TypedService(systemd, "start")})
 		case Disk:
 			add("rm", "/var/lib/docker/"+f.chain())
 		case Clock:

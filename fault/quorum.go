@@ -110,7 +110,7 @@ func connected(l *lab.Lab, managers []string, down map[string]bool, faults []Fau
 	off := map[string]bool{}
 	deaf := map[string]bool{} // "at from"
 	for _, f := range faults {
-		if f.OwnKernel() {
+		if f.Kind == Disk || f.Kind == Clock {
 			continue // what that costs is not known before
 		}
 		if !f.Network() {

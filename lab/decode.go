@@ -213,7 +213,7 @@ func (d *decoder) lab(s section, name, driver string) *Lab {
 	}
 	l.Swarm = d.swarm(s.in("swarm"), l.Subnet)
 
-	box, cpus, memory := s.text("box", defaultBox), s.number("cpus", defaultCPUs), s.number("memory", defaultMemory)
+	every := Node{Box: s.text("box", defaultBox), CPUs: s.number("cpus", defaultCPUs), Memory: s.number("memory", defaultMemory), Disk: s.number("disk", 0)}
 	nodes, ok := d.found(s.node, "nodes")
 	if !ok || nodes.Kind != yaml.SequenceNode {
 		return l
@@ -222,12 +222,12 @@ func (d *decoder) lab(s section, name, driver string) *Lab {
 	for i, item := range nodes.Content {
 		path := "nodes." + strconv.Itoa(i)
 		s.from[path] = item
-		for _, key := range []string{"box", "cpus", "memory"} {
+		for _, key := range []string{"box", "cpus", "memory", "disk"} {
 			if n := s.from[key]; n != nil {
 				s.from[path+"."+key] = n
 			}
 		}
-		l.Nodes = append(l.Nodes, d.node(section{d, item, path + ".", s.from}, box, cpus, memory))
+		l.Nodes = append(l.Nodes, d.node(section{d, item, path + ".", s.from}, every))
 	}
 	return l
 }
@@ -280,14 +280,16 @@ func defaultPool(subnet netip.Prefix) netip.Prefix {
 	return netip.MustParsePrefix("192.168.0.0/16")
 }
 
-func (d *decoder) node(s section, box string, cpus, memory int) Node {
+// node reads one; every is what the lab says of those that say nothing themselves.
+func (d *decoder) node(s section, every Node) Node {
 	n := Node{
 		Name:         s.text("name", ""),
 		Role:         Role(s.text("role", string(RoleWorker))),
 		Availability: Availability(s.text("availability", string(AvailabilityActive))),
-		Box:          s.text("box", box),
-		CPUs:         s.number("cpus", cpus),
-		Memory:       s.number("memory", memory),
+		Box:          s.text("box", every.Box),
+		CPUs:         s.number("cpus", every.CPUs),
+		Memory:       s.number("memory", every.Memory),
+		Disk:         s.number("disk", every.Disk),
 		Labels:       s.texts("labels"),
 		EngineLabels: s.texts("engine_labels"),
 	}

@@ -63,7 +63,7 @@ type File struct {
 
 // Lab is one lab. Every field is set after loading: what the file leaves out
 // has its default, and what the file says for the whole lab (box, cpus,
-// memory) has been carried to the nodes that say nothing themselves.
+// memory, disk) has been carried to the nodes that say nothing themselves.
 type Lab struct {
 	Name string
 	// Domain makes the nodes' full names: node01 in docker-dca.example is
@@ -139,6 +139,9 @@ type Node struct {
 	CPUs         int
 	// Memory in MiB.
 	Memory int
+	// Disk is the size, in MiB, of a file system that /var/lib/docker has for itself;
+	// 0 where it has none. Virtual machines have the disk of their box.
+	Disk int
 	// Labels are the swarm's node labels (docker node update --label-add);
 	// EngineLabels the engine's own (dockerd --label). The case of their keys
 	// is kept.

@@ -112,6 +112,7 @@ labs:
 
 const starterLabels = `        # availability: drain  # or active, pause
         # labels: {disk: ssd}
+        # disk: 2048  # MiB that its /var/lib/docker has for itself (sandbox)
         # engine_labels: {rack: "7"}
 `
 

@@ -156,7 +156,11 @@ func (f *File) outline(l *Lab, overrides map[string]string) []line {
 			{"box", scalar(n.Box)},
 			{"cpus", strconv.Itoa(n.CPUs)},
 			{"memory", strconv.Itoa(n.Memory)},
+			{"disk", strconv.Itoa(n.Disk)},
 		} {
+			if s.name == "disk" && n.Disk == 0 {
+				continue // none of its own
+			}
 			set(indent, lead, s.name, s.value, path+s.name, key+s.name)
 			lead, indent = "", 6
 		}

@@ -49,14 +49,14 @@ func TestEveryKeyIsDecoded(t *testing.T) {
 		Nodes: []Node{
 			{
 				Name: "boss", IP: netip.MustParseAddr("10.30.30.9"), Role: RoleManager, Availability: AvailabilityDrain,
-				Box: "node/box", CPUs: 4, Memory: 2000,
+				Box: "node/box", CPUs: 4, Memory: 2000, Disk: 3000,
 				Labels:       map[string]string{"Zone": "East", "zone": "5"},
 				EngineLabels: map[string]string{"Rack.Row": "a: b # c"},
 			},
 			// What the lab says for all its nodes, and the defaults.
 			{
 				Name: "hand", IP: netip.MustParseAddr("10.30.30.10"), Role: RoleWorker, Availability: AvailabilityActive,
-				Box: "lab/box", CPUs: 3, Memory: 1500,
+				Box: "lab/box", CPUs: 3, Memory: 1500, Disk: 2048,
 			},
 		},
 	}

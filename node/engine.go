@@ -19,6 +19,18 @@ import (
 // EngineSocket is where every engine of a lab listens.
 const EngineSocket = "/var/run/docker.sock"
 
+// TypedService is how a person has the engine of a node started, stopped or restarted;
+// systemd tells whether the node's services are its.
+func TypedService(systemd bool, verb string) string {
+	switch {
+	case !systemd:
+		return "sudo service docker " + verb
+	case verb == "stop": // its socket would start it again
+		return "sudo systemctl stop docker.socket docker.service"
+	}
+	return "sudo systemctl " + verb + " docker"
+}
+
 // socketScript tells what is wrong with the engine's socket.
 //
 //go:embed socket.sh

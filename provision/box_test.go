@@ -230,7 +230,7 @@ func TestInstallPinsTheVersion(t *testing.T) {
 func TestCertificateNeverBringsTheKey(t *testing.T) {
 	b := newBox(t)
 	n := b.dial(t)
-	if _, err := Certificate(t.Context(), n); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := (SwarmData{n}).Certificate(t.Context()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("in no swarm: %v", err)
 	}
 	const cert = "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n"
@@ -252,13 +252,13 @@ func TestCertificateNeverBringsTheKey(t *testing.T) {
 			if err != nil || string(r.Stdout) != c.want {
 				t.Errorf("left the node: %q, %v", r.Stdout, err)
 			}
-			if got, err := Certificate(t.Context(), n); err != nil || string(got) != c.want {
+			if got, err := (SwarmData{n}).Certificate(t.Context()); err != nil || string(got) != c.want {
 				t.Errorf("got %q, %v", got, err)
 			}
 		})
 	}
 	write(key)
-	if got, err := Certificate(t.Context(), n); err == nil {
+	if got, err := (SwarmData{n}).Certificate(t.Context()); err == nil {
 		t.Errorf("of a key it made %q", got)
 	}
 }

@@ -231,14 +231,11 @@ func (t *typed) add(text, why string) {
 }
 
 func (t *typed) service(systemd bool, verb string) {
-	switch {
-	case !systemd:
-		t.add("sudo service docker "+verb, "")
-	case verb == "start":
+	if systemd && verb == "start" {
 		t.add("sudo systemctl enable --now docker", "now and at each boot")
-	default:
-		t.add("sudo systemctl "+verb+" docker", "")
+		return
 	}
+	t.add(node.TypedService(systemd, verb), "")
 }
 
 // withoutPasswords is a JSON text in one line, without what stands before an @

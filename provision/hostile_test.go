@@ -19,7 +19,7 @@ import (
 func TestHostileAnswers(t *testing.T) {
 	t.Parallel()
 	probed := func(ctx context.Context, c *node.Conn) error { _, err := probeNode(ctx, c, Want{}); return err }
-	certified := func(ctx context.Context, c *node.Conn) error { _, err := Certificate(ctx, c); return err }
+	certified := func(ctx context.Context, c *node.Conn) error { _, err := (SwarmData{c}).Certificate(ctx); return err }
 	clocked := func(ctx context.Context, c *node.Conn) error { _, err := Clock(ctx, c); return err }
 	version := func(ctx context.Context, c *node.Conn) error { _, err := engineVersion(ctx, c); return err }
 	// An engine answers a request. Whether net/http reads an answer that comes

@@ -21,9 +21,9 @@ func script(c *node.Conn, name string) node.Script {
 // within tells how long a script may take.
 func within(t node.Timeouts, script string) time.Duration {
 	switch script {
-	case "certificate.sh", "clock.sh":
+	case "certificate.sh", "clock.sh", "swarm-look.sh":
 		return t.Answer
-	case "apt-prepare.sh", "apt-install.sh", "dnf-prepare.sh", "dnf-install.sh", "service.sh", "set-aside.sh", "reset.sh":
+	case "apt-prepare.sh", "apt-install.sh", "dnf-prepare.sh", "dnf-install.sh", "service.sh", "swarm-state.sh", "reset.sh":
 		return t.Work
 	}
 	return t.Ready

@@ -2,51 +2,87 @@ package provision
 
 import (
 	"context"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/trouble"
 )
 
-// KeyLocked tells whether the node's key in its swarm is encrypted on disk: autolock
-// is on, and an engine that starts with it waits for the unlock key.
-func KeyLocked(ctx context.Context, c *node.Conn) (bool, error) {
-	out, err := c.Root(ctx, script(c, "key-locked.sh"), nil)
-	if err != nil {
-		return false, fmt.Errorf("look whether the swarm's key is locked: %w", err)
+// SwarmData is what a node has of its swarm, in /var/lib/docker/swarm.
+type SwarmData struct{ Conn *node.Conn }
+
+// Certificate reads the node's own swarm certificate (PEM, with the chain)
+// from the engine's folder, with sudo. Only CERTIFICATE blocks leave the node:
+// a key that stands in the same file is left out there, not here. A node that
+// is in no swarm gives an error that wraps fs.ErrNotExist.
+func (d SwarmData) Certificate(ctx context.Context) ([]byte, error) {
+	out, err := d.Conn.Root(ctx, script(d.Conn, "certificate.sh"), nil)
+	var failed *node.RunError
+	switch {
+	case errors.As(err, &failed) && failed.Exit == 3:
+		return nil, fmt.Errorf("%s: read the swarm certificate: %w", d.Conn.Name(), fs.ErrNotExist)
+	case err != nil:
+		return nil, fmt.Errorf("read the swarm certificate: %w", err)
 	}
-	return strings.TrimSpace(out) == "locked", nil
+	block, _ := pem.Decode([]byte(out))
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, fmt.Errorf("%s: read the swarm certificate: the file holds none", d.Conn.Name())
+	}
+	return []byte(out), nil
 }
 
-// SetSwarmAside restarts the engine without its swarm, whose data stays on the node:
+// KeyLocked tells whether the node's key in its swarm is encrypted on disk: autolock
+// is on, and an engine that starts with it waits for the unlock key.
+func (d SwarmData) KeyLocked(ctx context.Context) (bool, error) {
+	return d.told(ctx, "key", "locked")
+}
+
+// IsAside tells whether a manager's data is there, and not the note with which an engine
+// that starts takes it for its own.
+func (d SwarmData) IsAside(ctx context.Context) (bool, error) {
+	return d.told(ctx, "aside", "aside")
+}
+
+func (d SwarmData) told(ctx context.Context, what, yes string) (bool, error) {
+	out, err := d.Conn.Root(ctx, script(d.Conn, "swarm-look.sh"), nil, what)
+	if err != nil {
+		return false, fmt.Errorf("look at the swarm's data: %w", err)
+	}
+	return strings.TrimSpace(out) == yes, nil
+}
+
+// SetAside restarts the engine without its swarm, whose data stays on the node:
 // an engine that could not start its swarm holds on to it, and refuses to make a new
 // one from the same data (moby's daemon/cluster, Init: "not a swarm manager"; measured
 // on 20.10).
-func SetSwarmAside(ctx context.Context, c *node.Conn) error {
-	if _, err := c.Root(ctx, script(c, "set-aside.sh"), nil); err != nil {
+func (d SwarmData) SetAside(ctx context.Context) error {
+	if _, err := d.Conn.Root(ctx, script(d.Conn, "swarm-state.sh"), nil, "aside"); err != nil {
 		return fmt.Errorf("restart the engine without its swarm: %w", err)
 	}
-	_, err := awaitEngine(ctx, c)
+	_, err := awaitEngine(ctx, d.Conn)
 	return err
 }
 
-// SaveSwarm writes what the node has of its swarm (/var/lib/docker/swarm), as a tar
-// archive, while its engine is stopped. The engine runs again afterwards, whatever
+// Save writes it as a tar archive, while its engine is stopped. The engine runs again afterwards, whatever
 // has happened.
-func SaveSwarm(ctx context.Context, c *node.Conn, to io.Writer) error {
-	return moveSwarm(ctx, c, "save", nil, to)
+func (d SwarmData) Save(ctx context.Context, to io.Writer) error {
+	return d.move(ctx, "save", nil, to)
 }
 
-// PutSwarm puts such an archive in the place of what the node has, and restarts the engine,
+// Put puts such an archive in the place of what the node has, and restarts the engine,
 // which takes itself for one without a swarm. What was there, if it was a manager's,
 // is in swarm.before, beside it.
-func PutSwarm(ctx context.Context, c *node.Conn, from io.Reader) error {
-	return moveSwarm(ctx, c, "put", from, nil)
+func (d SwarmData) Put(ctx context.Context, from io.Reader) error {
+	return d.move(ctx, "put", from, nil)
 }
 
-func moveSwarm(ctx context.Context, c *node.Conn, verb string, from io.Reader, to io.Writer) error {
+func (d SwarmData) move(ctx context.Context, verb string, from io.Reader, to io.Writer) error {
+	c := d.Conn
 	s := script(c, "swarm-state.sh")
 	said := &trouble.Bound{Max: node.MaxOutput, Node: c.Name(), What: "run " + s.Name}
 	exit, err := c.Stream(ctx, c.AsRoot(s.Line(verb)), from, to, said)

@@ -118,9 +118,7 @@ func (e *Engines) set(nodes []lab.Node, machines map[string]machine.Status, fail
 				return err
 			}
 			e.clients[n.Name] = client
-			t.Engine, t.Certificate = client, CertificateOf(conn)
-			t.KeyLocked = func(ctx context.Context) (bool, error) { return provision.KeyLocked(ctx, conn) }
-			t.SetAside = func(ctx context.Context) error { return provision.SetSwarmAside(ctx, conn) }
+			t.Engine, t.Disk = client, provision.SwarmData{Conn: conn}
 		}
 		e.Targets = append(e.Targets, t)
 	}
@@ -193,11 +191,6 @@ func (e *Engines) NoneReachable() error {
 		why = append(why, t.Unreachable.Error())
 	}
 	return &trouble.Error{ID: "nobody-answers", What: "no node answers", Why: strings.Join(why, "; "), Next: []string{"bring the machines up: dcalab up"}}
-}
-
-// CertificateOf reads a node's own certificate, for swarm.Target.
-func CertificateOf(c *node.Conn) func(context.Context) ([]byte, error) {
-	return func(ctx context.Context) ([]byte, error) { return provision.Certificate(ctx, c) }
 }
 
 // Orphans are the machines of the lab that labs.yaml no longer has: a node was

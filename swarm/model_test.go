@@ -86,6 +86,7 @@ type modelEngine struct {
 	joining *engine.JoinOptions
 	// standalone containers run on it.
 	standalone int
+	aside      bool // a swarm's data is on its disk, of which it knows nothing
 	// through is the address of the manager that it joined through, until its
 	// engine is restarted: with that one it comes into raft when it is promoted,
 	// or not at all (moby#37175, up to 23.0.6, 25.0.5 and 26.1.2).
@@ -122,7 +123,7 @@ func (w *world) targets() []Target {
 		t := TargetFor(w.lab, n)
 		e := w.engines[i]
 		if e.machine {
-			t.Engine, t.Certificate = e, e.certificate
+			t.Engine, t.Disk = e, modelDisk{e, e.certificate}
 		} else {
 			t.Unreachable = errors.New("the machine is halted")
 			if e.absent {
@@ -729,6 +730,17 @@ func (e *modelEngine) certificate(context.Context) ([]byte, error) {
 	}
 	return makeCertificate(e.swarm, unit, e.id), nil
 }
+
+// modelDisk is a disk with a certificate.
+type modelDisk struct {
+	e           *modelEngine
+	certificate func(context.Context) ([]byte, error)
+}
+
+func (d modelDisk) Certificate(ctx context.Context) ([]byte, error) { return d.certificate(ctx) }
+func (d modelDisk) KeyLocked(context.Context) (bool, error)         { return false, errors.ErrUnsupported }
+func (d modelDisk) SetAside(context.Context) error                  { return errors.ErrUnsupported }
+func (d modelDisk) IsAside(context.Context) (bool, error)           { return d.e != nil && d.e.aside, nil }
 
 func makeCertificate(org, unit, cn string) []byte {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -146,7 +146,7 @@ func (s settings) apply(to *engine.SwarmSettings) {
 // PlanBootstrap says what has to be done to bring what v shows to what l wants. It
 // is pure. Where a person must decide or do something first, it gives a
 // *trouble.Error with ExitRefused instead, and nothing is touched: two-swarms,
-// foreign-swarm, manager-not-answering, manager-in-error, no-quorum, locked.
+// foreign-swarm, swarm-set-aside, manager-not-answering, manager-in-error, no-quorum, locked.
 //
 // Where what is to be done depends on something that is still under way (an
 // election, a join), the plan is to wait for that; the next plan has the rest.
@@ -161,6 +161,9 @@ func PlanBootstrap(l *lab.Lab, v View, o PlanOptions) (Plan, error) {
 	}
 	p.out.View, p.out.end, p.out.command = p.v, endBootstrap, o.command()
 	p.narrow()
+	if err := p.refuseAside(); err != nil {
+		return Plan{}, err
+	}
 	if err := p.refuseForeignSwarm(); err != nil {
 		return Plan{}, err
 	}

@@ -258,6 +258,15 @@ func TestRefusals(t *testing.T) {
 			id: "no-quorum", exit: trouble.ExitRefused, says: []string{"n1 (in error: swarm: it gave up)"}},
 		{name: "an engine that gave up on another swarm makes no two halves", roles: "mm", play: func(w *world) { w.init(0); w.init(1); w.breakDown(1) },
 			id: "foreign-swarm", exit: trouble.ExitRefused, says: []string{"n2 in swarm swarm06"}},
+		{name: "a recovery was cut short", roles: "mmw", play: func(w *world) { w.engines[1].aside = true },
+			id: "swarm-set-aside", exit: trouble.ExitRefused, says: []string{"n2", "dcalab swarm recover", "dcalab reset n2"}},
+		{name: "a recovery was cut short, and a worker still waits for its manager", roles: "mw", takeOver: []string{"n2"},
+			play: func(w *world) {
+				formed(w)
+				_ = w.engines[0].Leave(context.Background(), true)
+				w.engines[0].aside = true
+			},
+			id: "swarm-set-aside", exit: trouble.ExitRefused, says: []string{"n1", "dcalab swarm recover"}},
 		{name: "taking over a node that is none", roles: "m", takeOver: []string{"n9"}, id: "no-such-node", exit: trouble.ExitUsage, says: []string{"n9", "n1"}},
 		{name: "no manager is wanted", roles: "w", id: "no-manager", exit: trouble.ExitConfig},
 	} {
@@ -322,8 +331,8 @@ func TestAManagerInErrorThatMayHoldTheOnlyCopyIsLeftAlone(t *testing.T) {
 	formed(w)
 	w.breakDown(0)
 	targets := w.targets()
-	targets[0].Certificate = nil // nobody can tell whether it holds a swarm
-	targets[1].Certificate = nil
+	targets[0].Disk = nil // nobody can tell whether it holds a swarm
+	targets[1].Disk = nil
 	w.engines[1].state = engine.StateInactive
 	_, err := PlanBootstrap(w.lab, observe(context.Background(), targets), PlanOptions{})
 	var tr *trouble.Error

@@ -50,6 +50,25 @@ func (p *planner) narrow() {
 	p.v.Settings = nil
 }
 
+// refuseAside: a new swarm would begin over what may be all that is left of another.
+func (p *planner) refuseAside() error {
+	aside := p.pick(func(n NodeView) bool {
+		at := slices.IndexFunc(p.v.labNodes, func(m Node) bool { return m.Name == n.Name })
+		return at >= 0 && p.v.facts[at].aside && n.Want != lab.RoleNone
+	})
+	if p.v.Cluster != "" || len(aside) == 0 {
+		return nil
+	}
+	var next []string
+	for _, n := range aside {
+		next = append(next, "to give up the data of "+n.Name+": dcalab reset "+n.Name)
+	}
+	return &trouble.Error{ID: "swarm-set-aside", Exit: trouble.ExitRefused, Where: named(aside),
+		What: "refused to start a new swarm",
+		Why:  "its engine is in no swarm, and a swarm's data is in /var/lib/docker/swarm, which a new one would replace: a recovery or a restore was cut short",
+		Next: append([]string{"go on with the swarm that was: dcalab swarm recover"}, next...)}
+}
+
 // refuseForeignSwarm: two swarms that could both be the lab's, or nodes in a
 // swarm that is not.
 func (p *planner) refuseForeignSwarm() error {

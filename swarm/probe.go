@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 
@@ -29,6 +30,8 @@ type fact struct {
 	// is not the same as one that could not be read.
 	cert   identity
 	noCert bool
+	// aside: a manager's data is on the disk of an engine that is in no swarm.
+	aside bool
 }
 
 func (f fact) answered() bool { return f.err == nil }
@@ -41,21 +44,27 @@ type identity struct {
 	Role    lab.Role
 }
 
-// probeAll asks all targets at once. Certificates are read in a second round,
-// only for those nodes whose swarm no list tells: with nothing to do there is
+// probeAll asks all targets at once. Disks are read in a second round,
+// only of those nodes whose swarm no list tells: with nothing to do there is
 // none.
 func probeAll(ctx context.Context, targets []Target) []fact {
 	facts := make([]fact, len(targets))
 	each(len(targets), func(i int) { facts[i] = probe(ctx, targets[i]) })
 	cert := make([]bool, len(targets))
 	again := false
+	// Where a manager tells of a swarm, none is made anew.
+	listed := slices.ContainsFunc(facts, func(f fact) bool { return f.listed })
 	for i, f := range facts {
-		cert[i] = targets[i].Certificate != nil && needsCertificate(f, facts)
+		cert[i] = targets[i].Disk != nil && needsCertificate(f, facts)
 		again = again || f.answered() && f.info.NodeID != "" && clusterListing(f.info.NodeID, facts) == ""
 	}
 	each(len(targets), func(i int) {
 		if cert[i] {
 			facts[i].cert, facts[i].noCert = readCertificate(ctx, targets[i])
+		}
+		if f := &facts[i]; !listed && targets[i].Disk != nil && f.answered() && f.info.State == engine.StateInactive {
+			aside, err := targets[i].Disk.IsAside(ctx)
+			f.aside = aside && err == nil
 		}
 		// A node that no list holds may have joined after the list was read:
 		// before it is called removed, the list is read after it spoke.
@@ -135,7 +144,7 @@ func find(nodes []engine.Node, id string) int {
 }
 
 func readCertificate(ctx context.Context, t Target) (id identity, none bool) {
-	raw, err := t.Certificate(ctx)
+	raw, err := t.Disk.Certificate(ctx)
 	if err != nil {
 		return identity{}, errors.Is(err, fs.ErrNotExist)
 	}

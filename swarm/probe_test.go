@@ -103,10 +103,10 @@ func TestWithNothingToDoEachEngineIsAskedOnce(t *testing.T) {
 	targets := w.targets()
 	var calls []string
 	targets[0].Engine = counting{targets[0].Engine, &calls, "n1"}
-	targets[1].Certificate = func(context.Context) ([]byte, error) {
+	targets[1].Disk = modelDisk{certificate: func(context.Context) ([]byte, error) {
 		t.Error("the certificate was read, although the list tells")
 		return nil, errors.New("no")
-	}
+	}}
 	res, err := bootstrap(t.Context(), w.lab, targets, how{})
 	if err != nil || len(res.Steps) > 0 {
 		t.Fatal(res.Steps, err)

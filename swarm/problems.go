@@ -64,10 +64,10 @@ func (c *Cluster) Ages(ctx context.Context) map[string]Validity {
 	var mu sync.Mutex
 	each(len(c.targets), func(i int) {
 		t := c.targets[i]
-		if t.Certificate == nil {
+		if t.Disk == nil {
 			return
 		}
-		raw, err := t.Certificate(ctx)
+		raw, err := t.Disk.Certificate(ctx)
 		if err != nil {
 			return
 		}

@@ -94,14 +94,14 @@ func TestDaysLeftOfACertificateThatWasJustIssued(t *testing.T) {
 
 func TestAgesLeaveOutWhoCannotBeAsked(t *testing.T) {
 	raw := certificateFor(t, agesNow, agesNow.Add(time.Hour))
-	read := func(raw []byte, err error) func(context.Context) ([]byte, error) {
-		return func(context.Context) ([]byte, error) { return raw, err }
+	read := func(raw []byte, err error) Disk {
+		return modelDisk{certificate: func(context.Context) ([]byte, error) { return raw, err }}
 	}
 	ages := New([]Target{
-		{Node: Node{Name: "good"}, Certificate: read(raw, nil)},
+		{Node: Node{Name: "good"}, Disk: read(raw, nil)},
 		{Node: Node{Name: "halted"}},
-		{Node: Node{Name: "none"}, Certificate: read(nil, fs.ErrNotExist)},
-		{Node: Node{Name: "garbage"}, Certificate: read([]byte("garbage"), nil)},
+		{Node: Node{Name: "none"}, Disk: read(nil, fs.ErrNotExist)},
+		{Node: Node{Name: "garbage"}, Disk: read([]byte("garbage"), nil)},
 	}, Options{}).Ages(t.Context())
 	if len(ages) != 1 || !ages["good"].Until.Equal(agesNow.Add(time.Hour)) {
 		t.Errorf("%v", ages)

@@ -203,7 +203,7 @@ func (rec Recovery) losses(from Survivor) []string {
 		out = append(out, fmt.Sprintf("%s in the log of %s is not known to be committed, and is thrown away", trouble.Count(int(from.Last-from.Committed), "change"), from.Name))
 	}
 	if len(rec.Gone) > 0 {
-		out = append(out, "what only "+strings.Join(rec.Gone, ", ")+" had is lost: a change that was accepted in the last moments may be")
+		out = append(out, "what only "+strings.Join(rec.Gone, ", ")+" had is lost: a change that was accepted in the last moments may be lost")
 	}
 	return out
 }

@@ -365,13 +365,13 @@ func TestAWorkersCertificateIsWaitedFor(t *testing.T) {
 				formed(w)
 				targets := w.targets()
 				reads := 0
-				targets[1].Certificate = func(context.Context) ([]byte, error) {
+				targets[1].Disk = modelDisk{certificate: func(context.Context) ([]byte, error) {
 					reads++
 					if reads < 5 {
 						return makeCertificate("swarm01", "swarm-manager", "node02"), nil
 					}
 					return makeCertificate("swarm01", "swarm-worker", "node02"), nil
-				}
+				}}
 				if err := do(t.Context(), targets); err != nil {
 					t.Fatal(err)
 				}
@@ -563,7 +563,7 @@ func TestAManagerThatWasDemotedWhileDownIsWaitedFor(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(testLab("mmmw"))
 				formed(w)
-				cert, err := w.targets()[2].Certificate(t.Context())
+				cert, err := w.targets()[2].Disk.Certificate(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -573,14 +573,14 @@ func TestAManagerThatWasDemotedWhileDownIsWaitedFor(t *testing.T) {
 				}
 				w.restart(2)
 				targets := w.targets()
-				back, young := time.Now().Add(12*time.Second), targets[2].Certificate
+				back, young := time.Now().Add(12*time.Second), targets[2].Disk
 				targets[2].Engine = returning{targets[2].Engine, back}
-				targets[2].Certificate = func(ctx context.Context) ([]byte, error) {
+				targets[2].Disk = modelDisk{certificate: func(ctx context.Context) ([]byte, error) {
 					if time.Now().Before(back) {
 						return cert, nil
 					}
-					return young(ctx)
-				}
+					return young.Certificate(ctx)
+				}}
 				var mu sync.Mutex
 				var waited int
 				if err := do(t.Context(), w.lab, targets, func(e Event) {

@@ -39,10 +39,10 @@ func (r *Run) awaitKeys(ctx context.Context, locked bool) error {
 		errs := make([]error, len(r.targets))
 		each(len(r.targets), func(i int) {
 			t := r.targets[i]
-			if t.KeyLocked == nil || !r.manages(i) {
+			if t.Disk == nil || !r.manages(i) {
 				return
 			}
-			if is, err := t.KeyLocked(ctx); err == nil && is != locked {
+			if is, err := t.Disk.KeyLocked(ctx); err == nil && is != locked {
 				errs[i] = fmt.Errorf("%s: its key is %s still", t.Name, map[bool]string{true: "locked", false: "not locked"}[is])
 			}
 		})

@@ -31,9 +31,9 @@ func (s initStep) Do(ctx context.Context, r *Run) error {
 		return err
 	}
 	_, err = e.Init(ctx, s.Options)
-	if aside := r.target(s.Node()).SetAside; s.Options.FromState && aside != nil && errors.Is(err, engine.ErrNotManager) {
+	if disk := r.target(s.Node()).Disk; s.Options.FromState && disk != nil && errors.Is(err, engine.ErrNotManager) {
 		// It holds on to the swarm that it could not start.
-		if err = aside(ctx); err == nil {
+		if err = disk.SetAside(ctx); err == nil {
 			_, err = e.Init(ctx, s.Options)
 		}
 	}

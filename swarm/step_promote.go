@@ -140,10 +140,10 @@ func (o *ownWord) of(r *Run, node string, ask func(Engine) error) error {
 // certified tells whether a node has a worker's certificate. One that cannot
 // be read is taken for one.
 func certified(ctx context.Context, t Target) error {
-	if t.Certificate == nil {
+	if t.Disk == nil {
 		return nil
 	}
-	if raw, err := t.Certificate(ctx); err == nil && parseCertificate(raw).Role == lab.RoleManager {
+	if raw, err := t.Disk.Certificate(ctx); err == nil && parseCertificate(raw).Role == lab.RoleManager {
 		return errors.New("it still has a manager's certificate")
 	}
 	return nil

@@ -61,23 +61,28 @@ type Target struct {
 	// (halted, not created, SSH refused).
 	Engine      Engine
 	Unreachable error
-	// Certificate reads the node's swarm certificate, PEM, from
-	// /var/lib/docker/swarm/certificates/swarm-node.crt: it alone says which
-	// swarm a worker, a locked manager or one without a quorum belongs to. An
-	// error for which errors.Is(err, fs.ErrNotExist) holds means that there is
-	// none. May be nil. It is read only where the managers' lists do not
-	// already tell.
-	Certificate func(context.Context) ([]byte, error)
-	// KeyLocked tells whether the node's key in the swarm is encrypted on its disk
-	// (autolock). May be nil.
-	KeyLocked func(context.Context) (bool, error)
-	// SetAside restarts the engine without its swarm, and leaves the swarm's data on the
-	// node. May be nil.
-	SetAside func(context.Context) error
+	// Disk has what the engine keeps of its swarm. It may be nil, and is asked only where
+	// engines do not already tell.
+	Disk Disk
+}
+
+// Disk is what a node has of its swarm on disk, in /var/lib/docker/swarm.
+type Disk interface {
+	// Certificate reads the node's swarm certificate, PEM: it alone says which swarm a
+	// worker, a locked manager or one without a quorum belongs to. An error for which
+	// errors.Is(err, fs.ErrNotExist) holds means that there is none.
+	Certificate(context.Context) ([]byte, error)
+	// KeyLocked tells whether the node's key in the swarm is encrypted (autolock).
+	KeyLocked(context.Context) (bool, error)
+	// SetAside restarts the engine without its swarm, whose data stays.
+	SetAside(context.Context) error
+	// IsAside tells whether a manager's data is there of which the engine, which is in
+	// no swarm, knows nothing: it was set aside, or a backup was put there.
+	IsAside(context.Context) (bool, error)
 }
 
 // TargetFor gives the target of a node of a lab, without a way to its engine:
-// the caller sets Engine and Certificate, or Unreachable.
+// the caller sets Engine and Disk, or Unreachable.
 func TargetFor(l *lab.Lab, n lab.Node) Target {
 	return Target{Node: Node{Name: n.Name, Hostname: l.Hostname(n), Addr: n.IP, Role: n.Role}}
 }

@@ -116,7 +116,7 @@ func (w *Watch) one(ctx context.Context, t Target, n *watched, done chan struct{
 	if known := remembered(n.fact); known != (identity{}) && (!f.answered() || f.info.NodeID == known.NodeID) {
 		f.cert = known
 	}
-	if t.Certificate != nil && f.cert == (identity{}) && needsCertificate(f, all) {
+	if t.Disk != nil && f.cert == (identity{}) && needsCertificate(f, all) {
 		f.cert, f.noCert = readCertificate(ctx, t)
 	}
 	w.mu.Lock()

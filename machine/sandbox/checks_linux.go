@@ -62,6 +62,7 @@ func (k *checks) Examine(context.Context) []machine.Check {
 	if k.wsl() == 1 {
 		return all
 	}
+	all = append(all, k.checkImages(uid == 0, k.lab.Nodes)...)
 	return append(all, k.checkIPVS(), k.checkMemory(k.lab.Nodes), k.checkSubnet())
 }
 

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -20,8 +18,9 @@ import (
 )
 
 // copyDisks copies the disks of nodes from one folder to another, which is made
-// anew, durably. What it leaves when it is interrupted, settle removes.
-func copyDisks(ctx context.Context, o machine.Observer, what string, nodes []string, from, to string, mode os.FileMode) error {
+// anew, durably. The copies of those with a size, in MiB, have images; the others are plain
+// folders. What it leaves when it is interrupted, settle removes.
+func copyDisks(ctx context.Context, o machine.Observer, what string, nodes []string, sizes map[string]int, from, to string, mode os.FileMode) error {
 	if err := removeTree(to); err != nil {
 		return err
 	}
@@ -33,7 +32,7 @@ func copyDisks(ctx context.Context, o machine.Observer, what string, nodes []str
 	for _, node := range nodes {
 		g.Go(func() error {
 			o.Begin(node, what)
-			if err := copyDisk(gctx, disk{filepath.Join(from, node)}, disk{filepath.Join(to, node)}); err != nil {
+			if err := copyDisk(gctx, disk{filepath.Join(from, node)}, disk{filepath.Join(to, node)}, sizes[node]); err != nil {
 				return fmt.Errorf("%s: %w", node, err)
 			}
 			return nil
@@ -55,38 +54,40 @@ func copyDisks(ctx context.Context, o machine.Observer, what string, nodes []str
 // GNU cp keeps what an overlay depends on (whiteouts, trusted attributes) and
 // what engines depend on (hard links, holes, owners, times), and fails where it
 // cannot (therefore xattr is named beside -a). Where the file system supports
-// it, copies share their blocks.
-func copyDisk(ctx context.Context, from, to disk) error {
+// it, copies share their blocks. What is in an image is copied, and not the image: a
+// snapshot is the same with and without.
+func copyDisk(ctx context.Context, from, to disk, mib int) error {
 	if err := makeFolders(folder{to.dir, diskMode}, folder{to.work(), 0o700}); err != nil {
 		return err
 	}
-	// When dcalab is killed, cp must not go on writing. Pdeathsig is bound to the
-	// thread.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	cmd := exec.CommandContext(ctx, "cp", "-a", "-x", "--preserve=xattr", "--reflink=auto", "--sparse=auto", "--",
-		from.upper(), from.docker(), to.dir)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	out, err := cmd.CombinedOutput()
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		last := strings.TrimSpace(string(out))
-		return fmt.Errorf("copy its disk: %w: %s", err, last[strings.LastIndex(last, "\n")+1:])
+	if mib > 0 {
+		if err := os.Mkdir(to.docker(), dockerMode); err != nil {
+			return err
+		}
+		if err := to.giveImage(ctx, mib); err != nil {
+			return err
+		}
 	}
-	return nil
+	err := withImages(ctx, from, to, func() error {
+		return tool(ctx, "cp", "-a", "-x", "--preserve=xattr", "--reflink=auto", "--sparse=auto", "--",
+			from.upper(), from.docker(), to.dir)
+	})
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("copy its disk: %w", err)
+	}
+	return err
 }
 
 // spare is what a copy leaves free on its file system, in bytes.
 const spare = 64 << 20
 
-func (s snapshots) room(ctx context.Context, what string, dirs []string) error {
+// room refuses where there is none for copies of folders. sized: not all of them share
+// their blocks with what they are copied from.
+func (s snapshots) room(ctx context.Context, what string, sized bool, dirs []string) error {
 	if err := s.place.verify(); err != nil {
 		return err
 	}
-	if clones(s.disks.path()) {
+	if !sized && clones(s.disks.path()) {
 		return nil // copies share their blocks
 	}
 	var need usage

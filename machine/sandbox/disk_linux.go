@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -25,7 +26,10 @@ func (d disk) half() disk { return disk{d.dir + halfSuffix} }
 
 const halfSuffix = ".new"
 
-const diskMode = 0o700
+const (
+	diskMode   = 0o700
+	dockerMode = 0o710
+)
 
 // exists tells whether the disk exists: its folder appears only when it is
 // complete. Anybody may ask; only root can look into it.
@@ -48,7 +52,7 @@ func makeFolders(folders ...folder) error {
 
 // create makes the disk of a new node. It appears under its name only when it
 // is complete, so that an interruption leaves no half of a node.
-func (d *Driver) create(n lab.Node) error {
+func (d *Driver) create(ctx context.Context, n lab.Node) error {
 	final := d.disks.disk(n.Name)
 	if final.exists() {
 		return nil
@@ -59,8 +63,13 @@ func (d *Driver) create(n lab.Node) error {
 			return err
 		}
 	}
-	if err := makeFolders(folder{half.dir, diskMode}, folder{half.upper(), 0o755}, folder{half.work(), 0o700}, folder{half.docker(), 0o710}); err != nil {
+	if err := makeFolders(folder{half.dir, diskMode}, folder{half.upper(), 0o755}, folder{half.work(), 0o700}, folder{half.docker(), dockerMode}); err != nil {
 		return err
+	}
+	if n.Disk > 0 {
+		if err := half.giveImage(ctx, n.Disk); err != nil {
+			return err
+		}
 	}
 	t, err := openTree(half)
 	if err != nil {

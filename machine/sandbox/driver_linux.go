@@ -102,7 +102,7 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 			return machine.NotCreated(n.Name)
 		}
 	}
-	if err := machine.Preflight([]machine.Check{d.checkMemory(nodes)}); err != nil {
+	if err := machine.Preflight(append(d.checkImages(true, nodes), d.checkMemory(nodes))); err != nil {
 		return err
 	}
 	// Files are to get the modes that the code names: nobody could log in to a
@@ -216,7 +216,7 @@ func (d *Driver) resume(ctx context.Context, o machine.Observer, n lab.Node, pid
 func (d *Driver) boot(ctx context.Context, o machine.Observer, n lab.Node, nat bool) (int, error) {
 	if !d.disks.disk(n.Name).exists() {
 		o.Begin(n.Name, "creating")
-		if err := d.create(n); err != nil {
+		if err := d.create(ctx, n); err != nil {
 			return 0, err
 		}
 	}

@@ -72,6 +72,9 @@ func Init(id, node string) error {
 	if err := json.Unmarshal(data, &sp); err != nil {
 		return fmt.Errorf("%s: %w", specPath, err)
 	}
+	if err := removeAtBoot("/"); err != nil {
+		fmt.Fprintln(s.log, err) // what was to go stays
+	}
 	os.Setenv("PATH", searchPath)
 	os.Setenv("HOME", "/root")
 	for _, d := range []string{"/run/sshd", "/run/lock", "/run/docker"} {
@@ -121,6 +124,22 @@ func Init(id, node string) error {
 		case <-wake:
 		}
 	}
+}
+
+// removeAtBoot removes the files that a boot is to remove, as systemd would: the lines
+// "r! PATH" in /etc/tmpfiles.d (tmpfiles.d(5)), of dcalab's files there.
+func removeAtBoot(root string) error {
+	files, err := filepath.Glob(filepath.Join(root, "etc/tmpfiles.d/dcalab-*.conf"))
+	for _, file := range files {
+		for line := range strings.Lines(readText(file)) {
+			if path, ok := strings.CutPrefix(strings.TrimSpace(line), "r! "); ok {
+				if e := os.Remove(filepath.Join(root, path)); !errors.Is(e, os.ErrNotExist) {
+					err = errors.Join(err, e)
+				}
+			}
+		}
+	}
+	return err
 }
 
 func loopbackUp() error {

@@ -13,7 +13,8 @@
 //
 //	DIR/                 root's own folder of the lab, /var/lib/dcalab/I
 //	DIR/lab.json         whose lab it is, and where
-//	DIR/NODE/            the node's disk: upper, work, docker (its /var/lib/docker)
+//	DIR/NODE/            the node's disk: upper, work, docker (its /var/lib/docker), and
+//	                     docker.img, the file system at docker, where it has one of its own
 //	DIR/.snapshots/      copies of all disks, and what they are
 //	DIR/.etc             what nodes see of the host's /etc
 //	DIR/.init            the copy of this program that is PID 1 of the nodes

@@ -70,7 +70,7 @@ func (s snapshots) SaveSnapshot(ctx context.Context, o machine.Observer, name st
 		return err
 	}
 	nodes := s.lab.NodeNames()
-	if err := copyDisks(ctx, o, "saving its disk", nodes, s.disks.path(), s.snapshotPath(name), 0o700); err != nil {
+	if err := copyDisks(ctx, o, "saving its disk", nodes, nil, s.disks.path(), s.snapshotPath(name), 0o700); err != nil {
 		return err
 	}
 	return writeRecord(s.snapshotPath(name+recordSuffix), machine.Snapshot{Name: name, Time: time.Now().UTC().Truncate(time.Millisecond), Nodes: nodes})
@@ -102,7 +102,7 @@ func (s snapshots) RestoreSnapshot(ctx context.Context, o machine.Observer, name
 		}
 	}
 	half := s.disks.restored() + halfSuffix
-	if err := copyDisks(ctx, o, "restoring its disk", snapshot.Nodes, s.snapshotPath(name), half, placeMode); err != nil {
+	if err := copyDisks(ctx, o, "restoring its disk", snapshot.Nodes, s.sizes(), s.snapshotPath(name), half, placeMode); err != nil {
 		return err
 	}
 	if err := os.Rename(half, s.disks.restored()); err != nil {
@@ -317,16 +317,50 @@ func hostKeyOn(dk disk) ssh.PublicKey {
 // running meanwhile, so that it is an estimate.
 func (s snapshots) RoomToSave(ctx context.Context) error {
 	var dirs []string
+	sized := false
 	for _, n := range s.lab.Nodes {
 		if dk := s.disks.disk(n.Name); dk.exists() {
 			dirs = append(dirs, dk.upper(), dk.docker())
+			if dk.hasImage() {
+				dirs, sized = append(dirs, dk.image()), true
+			}
 		}
 	}
-	return s.room(ctx, "save a snapshot", dirs)
+	return s.room(ctx, "save a snapshot", sized, dirs)
 }
 
 // RoomToRestore tells whether there is room for a snapshot's disks beside those
 // that they replace, which are kept until all are copied.
 func (s snapshots) RoomToRestore(ctx context.Context, name string) error {
-	return s.room(ctx, "restore snapshot "+name, []string{s.snapshotPath(name)})
+	what := "restore snapshot " + name
+	sizes := s.sizes()
+	for node, mib := range sizes {
+		var need usage
+		err := need.add(ctx, disk{s.snapshotPath(name, node)}.docker())
+		if err != nil {
+			return err
+		}
+		if need.bytes+imageSpare > int64(mib)<<20 {
+			return &trouble.Error{
+				ID: "snapshot-no-room", Where: node, What: what, Exit: trouble.ExitRequirement,
+				Why:  fmt.Sprintf("its engine has %s, and labs.yaml gives it a disk of %s", size(need.bytes), size(int64(mib)<<20)),
+				Next: []string{"give it a larger disk in labs.yaml, or none"},
+			}
+		}
+	}
+	return s.room(ctx, what, len(sizes) > 0, []string{s.snapshotPath(name)})
+}
+
+// imageSpare is what a file system takes for itself, its journal first, in bytes.
+const imageSpare = 48 << 20
+
+// sizes are those of the disks that labs.yaml gives nodes, in MiB.
+func (s snapshots) sizes() map[string]int {
+	out := map[string]int{}
+	for _, n := range s.lab.Nodes {
+		if n.Disk > 0 {
+			out[n.Name] = n.Disk
+		}
+	}
+	return out
 }

@@ -49,7 +49,7 @@ func (f *fixture) makeDisks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, n := range f.Lab.Nodes {
-		if err := d.create(n); err != nil {
+		if err := d.create(t.Context(), n); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -197,7 +197,7 @@ func TestACopyOfADiskIsTheSame(t *testing.T) {
 		t.Skip("needs root")
 	}
 	from, to := manifoldDisk(t), disk{t.TempDir() + "/to"}
-	if err := copyDisk(t.Context(), from, to); err != nil {
+	if err := copyDisk(t.Context(), from, to, 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, part := range []string{"upper", "docker"} {
@@ -220,7 +220,7 @@ func TestACopyOfADiskIsTheSame(t *testing.T) {
 	if err := inMountNamespace(func() error { return mountOverlay(root, "/usr", to.upper(), to.work()) }); err != nil {
 		t.Errorf("mount it: %v", err)
 	}
-	if err := copyDisk(t.Context(), disk{from.dir + "/nothing"}, disk{t.TempDir() + "/x"}); err == nil {
+	if err := copyDisk(t.Context(), disk{from.dir + "/nothing"}, disk{t.TempDir() + "/x"}, 0); err == nil {
 		t.Error("a copy of nothing succeeded")
 	}
 }
@@ -256,7 +256,7 @@ func TestARestoreIsAllOrNothing(t *testing.T) {
 	}
 	copied := func(t *testing.T, d *Driver, to string) {
 		t.Helper()
-		if err := copyDisks(t.Context(), machine.Observer{}, "", nodes, d.snapshotPath("one"), to, 0o711); err != nil {
+		if err := copyDisks(t.Context(), machine.Observer{}, "", nodes, nil, d.snapshotPath("one"), to, 0o711); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -383,7 +383,7 @@ func TestARestoreBringsBackDestroyedNodes(t *testing.T) {
 		t.Fatalf("after the nodes were destroyed one by one, there are %v (%v)", list, err)
 	}
 	n, _ := f.Lab.Node("master")
-	if err := d.create(n); err != nil {
+	if err := d.create(t.Context(), n); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.RestoreSnapshot(t.Context(), machine.Observer{}, "one"); err != nil {
@@ -513,7 +513,7 @@ func TestRoomIsCheckedFirst(t *testing.T) {
 	t.Cleanup(func() { _ = unix.Unmount(f.Nodes, unix.MNT_DETACH) }) // where it failed
 	f.claim(t)
 	d := f.driver()
-	if err := d.create(f.Lab.Nodes[0]); err != nil {
+	if err := d.create(t.Context(), f.Lab.Nodes[0]); err != nil {
 		t.Fatal(err)
 	}
 	big := d.disks.disk("master").docker() + "/image"

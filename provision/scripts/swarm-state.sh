@@ -3,7 +3,9 @@
 # archive to stdout, and starts the engine again, however it ends.
 # swarm-state.sh put: puts the archive on stdin in the place of what is there, with the
 # engine stopped, and without the note that would take it back to its old peers.
-# As root.
+# swarm-state.sh aside: restarts the engine without that note (docker-state.json), so that
+# it starts without a swarm; the swarm's data stays where it is.
+# As root. However it ends, the engine is started again.
 set -eu
 data=/var/lib/docker
 stop() {
@@ -48,5 +50,10 @@ put)
 	mv "$data/swarm.new/swarm" "$data/swarm"
 	rmdir "$data/swarm.new"
 	rm -f "$data/swarm/docker-state.json"
+	;;
+aside)
+	stop
+	cd "$data/swarm"
+	if [ -e docker-state.json ]; then mv docker-state.json docker-state.old; fi
 	;;
 esac

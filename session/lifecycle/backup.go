@@ -88,10 +88,6 @@ func (b backingUp) describe(ctx context.Context, v swarm.View, engines *session.
 	return out, nil
 }
 
-func (b backingUp) secret() string {
-	return b.file + " holds the swarm's secrets (CA key, join tokens, secrets of services): whoever has it has the swarm, so only its owner can read it"
-}
-
 // cost says what is missing while the engine is stopped.
 func cost(v swarm.View, from string) (what string, quorum bool) {
 	what = "the engine of " + from + " is stopped for some seconds, with its containers"
@@ -108,7 +104,7 @@ func (b backingUp) Plan(ctx context.Context, tell session.Reporter) (Plan, error
 	}
 	engines.Close()
 	what, quorum := cost(v, found.Node)
-	p := Plan{Warnings: []string{what, b.secret()}, Runbook: b.typed(found.Node)}
+	p := Plan{Warnings: []string{what, b.target().secret()}, Runbook: b.typed(found.Node)}
 	if quorum {
 		p.Question = "stop the engine of " + found.Node + " for the backup?"
 	}
@@ -117,21 +113,11 @@ func (b backingUp) Plan(ctx context.Context, tell session.Reporter) (Plan, error
 }
 
 func (b backingUp) typed(from string) runbook.Runbook {
-	service := typedService(b.Driver().Traits().Systemd)
+	systemd := b.Driver().Traits().Systemd
 	return runbook.Runbook{
-		{Node: from, Text: service("stop"), Why: "the log must not change while it is copied"},
+		{Node: from, Text: node.TypedService(systemd, "stop"), Why: "the log must not change while it is copied"},
 		{Node: from, Text: "sudo tar -C /var/lib/docker -czf swarm.tar.gz swarm", Why: "keep it where only you can read it"},
-		{Node: from, Text: service("start")},
-	}
-}
-
-// typedService is how a person stops and starts an engine.
-func typedService(systemd bool) func(verb string) string {
-	return func(verb string) string {
-		if systemd {
-			return "sudo systemctl " + verb + " docker.socket docker.service"
-		}
-		return "sudo service docker " + verb
+		{Node: from, Text: node.TypedService(systemd, "start")},
 	}
 }
 
@@ -142,14 +128,14 @@ func (b backingUp) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 	}
 	defer engines.Close()
 	what, _ := cost(v, found.Node)
-	warn(tell, what, b.secret())
+	warn(tell, what, b.target().secret())
 	tell.Step(found.Node, "copying the swarm's data, with the engine stopped")
 	conn := engines.Pool.Held(found.Node)
 	size, err := b.target().write(func(f *os.File) error {
 		r, w := io.Pipe()
 		ended := make(chan error, 1)
 		go func() {
-			err := provision.SaveSwarm(ctx, conn, w)
+			err := provision.SwarmData{Conn: conn}.Save(ctx, w)
 			_ = w.CloseWithError(err)
 			ended <- err
 		}()
@@ -161,23 +147,12 @@ func (b backingUp) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 		return Outcome{}, cut(ctx, err, "nothing was written; the engine of "+found.Node+" is started again", "the same command begins anew: dcalab swarm backup FILE")
 	}
 	engines.Release() // their connections ended with the engine
-	if err := b.healthy(ctx, tell, engines.Pool, found.Node); err != nil {
+	if _, err := b.healthy(ctx, session.Waiting(tell), engines.Pool, found.Node); err != nil {
 		return Outcome{}, err
 	}
 	tell.Done(found.Node, "copied, and back in the swarm")
 	note := fmt.Sprintf("swarm %s: backed up to %s, %s; restore it: dcalab swarm restore %[2]s", found.Cluster, b.file, node.Size(size))
 	return Outcome{Notes: []string{note}, Runbook: b.typed(found.Node)}, nil
-}
-
-// healthy waits until a node is back in the swarm.
-func (o Operator) healthy(ctx context.Context, tell session.Reporter, pool *session.Pool, names ...string) error {
-	engines, err := o.Engines(ctx, pool)
-	if err != nil {
-		return err
-	}
-	defer engines.Release()
-	_, err = engines.Cluster(swarm.Options{Waiting: session.Waiting(tell)}).AwaitHealthy(ctx, healthyTimeout, names...)
-	return err
 }
 
 type restoring struct {
@@ -290,13 +265,13 @@ func (r restoring) Plan(ctx context.Context, _ session.Reporter) (Plan, error) {
 }
 
 func (r restoring) typed(found restoredSwarm) runbook.Runbook {
-	service := typedService(r.Driver().Traits().Systemd)
+	systemd := r.Driver().Traits().Systemd
 	return slices.Concat(runbook.Runbook{
-		{Node: found.at, Text: service("stop")},
+		{Node: found.at, Text: node.TypedService(systemd, "stop")},
 		{Node: found.at, Text: "sudo mv /var/lib/docker/swarm /var/lib/docker/swarm.before"},
 		{Node: found.at, Text: "sudo tar -C /var/lib/docker -xzf swarm.tar.gz swarm", Why: "the backup, copied to the node before"},
 		{Node: found.at, Text: "sudo rm -f /var/lib/docker/swarm/docker-state.json", Why: "it would look for its old peers"},
-		{Node: found.at, Text: service("start")},
+		{Node: found.at, Text: node.TypedService(systemd, "start")},
 	}, found.plan.Runbook)
 }
 
@@ -319,11 +294,7 @@ func (r restoring) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 	if err != nil {
 		return out, err
 	}
-	for _, n := range result.View.Nodes {
-		if n.State == swarm.StateMember && n.Listed {
-			tell.Done(n.Name, n.Summary())
-		}
-	}
+	tellMembers(tell, result.View, swarm.NodeView.Summary)
 	if err := r.relabel(ctx, cluster, result.View, found.backup); err != nil {
 		return out, err
 	}
@@ -350,7 +321,7 @@ func (r restoring) put(ctx context.Context, tell session.Reporter, found *restor
 		_, err := readBackup(f, w)
 		_ = w.CloseWithError(err)
 	}()
-	err = provision.PutSwarm(ctx, found.engines.Pool.Held(found.at), in)
+	err = provision.SwarmData{Conn: found.engines.Pool.Held(found.at)}.Put(ctx, in)
 	_ = in.CloseWithError(err) // which ends the reading
 	if err != nil {
 		return cut(ctx, err, "the data may be in place, and no swarm is made of it yet", "the same command begins anew: dcalab swarm restore FILE")

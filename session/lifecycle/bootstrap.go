@@ -75,11 +75,7 @@ func (b bootstrap) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 	}
 	defer engines.Close()
 	result, err := engines.Cluster(swarm.Options{Progress: session.Events(tell)}).Converge(ctx, b.Lab(), b.options)
-	for _, n := range result.View.Nodes {
-		if n.State == swarm.StateMember && n.Listed {
-			b.tellMember(tell, result, n)
-		}
-	}
+	tellMembers(tell, result.View, func(n swarm.NodeView) string { return b.became(result, n) })
 	out := Outcome{Warnings: result.Warnings, Runbook: result.Runbook}
 	if err != nil {
 		return out, err
@@ -99,17 +95,31 @@ func (b bootstrap) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 	return out, nil
 }
 
-// tellMember says what a member of the swarm is in the end.
-func (b bootstrap) tellMember(tell session.Reporter, result swarm.Result, n swarm.NodeView) {
+// became says what a member of the swarm is in the end, where that is news.
+func (b bootstrap) became(result swarm.Result, n swarm.NodeView) string {
 	switch {
-	case len(b.options.Only) == 0:
-		if len(result.Steps) > 0 {
-			tell.Done(n.Name, n.Summary())
+	case len(b.options.Only) == 0 && len(result.Steps) == 0, len(b.options.Only) > 0 && !slices.Contains(b.options.Only, n.Name):
+		return ""
+	case len(b.options.Only) == 0, changed(result, n.Name):
+		return n.Summary()
+	}
+	return "is in the swarm already: " + n.Summary()
+}
+
+// changed tells whether a node had a step.
+func changed(result swarm.Result, node string) bool {
+	return slices.ContainsFunc(result.Steps, func(step swarm.Step) bool { return step.Node() == node })
+}
+
+// tellMembers says of each member of the swarm what it is in the end; of whom there are
+// no words, nothing.
+func tellMembers(tell session.Reporter, v swarm.View, words func(swarm.NodeView) string) {
+	for _, n := range v.Nodes {
+		if n.State != swarm.StateMember || !n.Listed {
+			continue
 		}
-	case !slices.Contains(b.options.Only, n.Name):
-	case slices.ContainsFunc(result.Steps, func(step swarm.Step) bool { return step.Node() == n.Name }):
-		tell.Done(n.Name, n.Summary())
-	default:
-		tell.Done(n.Name, "is in the swarm already: "+n.Summary())
+		if say := words(n); say != "" {
+			tell.Done(n.Name, say)
+		}
 	}
 }

@@ -87,7 +87,7 @@ func (b *breaking) look(ctx context.Context) (broken, error) {
 	}
 	if out.OwnKernel() && !b.Driver().Traits().Boxes {
 		engines.Close()
-		return broken{}, b.notHere()
+		return broken{}, b.notHere("its nodes have no clock of their own: this machine's would be set, for all that runs on it")
 	}
 	for _, name := range out.Affected(b.Lab()) {
 		if engines.Machines[name] == machine.StatusRunning {
@@ -99,6 +99,10 @@ func (b *breaking) look(ctx context.Context) (broken, error) {
 	if at := slices.IndexFunc(journal.Faults, out.Same); at >= 0 && out.Power() {
 		out.nodes, out.off = journal.Faults[at].On, nil // which are off already: their end is another one
 	}
+	if err := b.ownDisks(ctx, out); err != nil {
+		engines.Close()
+		return broken{}, err
+	}
 	if len(out.nodes) == 0 {
 		engines.Close()
 		return broken{}, session.NotRunning(out.off[0], engines.Machines[out.off[0]])
@@ -109,15 +113,37 @@ func (b *breaking) look(ctx context.Context) (broken, error) {
 }
 
 // notHere is why nodes that share this machine's kernel cannot have a fault.
-func (b *breaking) notHere() error {
-	why := "its nodes have no clock of their own: this machine's would be set, for all that runs on it"
-	if b.request.Kind == fault.Disk {
-		why = "its nodes have no file system of their own: this machine's would be filled"
-	}
+func (b *breaking) notHere(why string, next ...string) error {
 	return &trouble.Error{
 		ID: "fault-not-here", What: b.request.Asked + " on the " + b.Driver().Name() + " driver", Why: why, Exit: trouble.ExitRefused,
-		Next: []string{"virtual machines have their own: dcalab --driver vagrant up"},
+		Next: append(next, "virtual machines have their own: dcalab --driver vagrant up"),
 	}
+}
+
+// ownDisks refuses to fill a file system that is not the node's alone.
+func (b *breaking) ownDisks(ctx context.Context, f broken) error {
+	if f.Kind != fault.Disk || b.Driver().Traits().Boxes {
+		return nil
+	}
+	var shared []string
+	for _, name := range f.nodes {
+		c := f.engines.Pool.Held(name)
+		if c == nil {
+			continue // it will not be filled either
+		}
+		own, err := fault.OwnDisk(ctx, c)
+		if err != nil {
+			return err
+		}
+		if !own {
+			shared = append(shared, name)
+		}
+	}
+	if len(shared) == 0 {
+		return nil
+	}
+	return b.notHere(strings.Join(shared, ", ")+": no file system of its own: this machine's would be filled",
+		"give it one: disk: 2048 in labs.yaml, then dcalab destroy "+strings.Join(shared, " ")+" and dcalab up --swarm")
 }
 
 // glance asks every engine once, and does not wait for one that hangs.
@@ -504,27 +530,16 @@ func (h healing) Run(ctx context.Context, tell session.Reporter) (Outcome, error
 
 // whole waits until all nodes that run and are in the swarm are healthy there.
 func (h healing) whole(ctx context.Context, tell session.Reporter, pool *session.Pool) error {
-	engines, err := h.Engines(ctx, pool)
-	if err != nil {
-		return err
-	}
-	defer engines.Release()
-	cluster := engines.Cluster(swarm.Options{Waiting: session.Waiting(tell)})
-	v := cluster.Observe(ctx)
-	var members []string
-	for _, n := range v.Nodes {
-		if engines.Machines[n.Name] == machine.StatusRunning && !n.Orphan && (n.Listed || n.Cluster != "") {
-			members = append(members, n.Name)
-		}
-	}
-	if len(members) == 0 {
-		return nil
-	}
 	tell.Step("", "waiting for the swarm")
-	if v, err = cluster.AwaitHealthy(ctx, healthyTimeout, members...); err != nil {
+	v, err := h.healthy(ctx, session.Waiting(tell), pool)
+	switch {
+	case err != nil:
 		return err
+	case v.Cluster == "":
+		tell.Done("", "the nodes are in no swarm")
+	default:
+		tell.Done("", fmt.Sprintf("swarm %s: %s, leader %s", v.Cluster, v.Quorum, v.Leader))
 	}
-	tell.Done("", fmt.Sprintf("swarm %s: %s, leader %s", v.Cluster, v.Quorum, v.Leader))
 	return nil
 }
 

@@ -61,17 +61,12 @@ func (e export) look(ctx context.Context, tell session.Reporter) (machine.Snapsh
 
 func (e export) target() newFile { return newFile{e.Owner(), e.file} }
 
-// secret says what the file means for the swarm that is in it.
-func (e export) secret() string {
-	return e.file + " holds the swarm's secrets (CA key, join tokens, secrets of services): whoever has it has the swarm, so only its owner can read it"
-}
-
 func (e export) Plan(ctx context.Context, tell session.Reporter) (Plan, error) {
 	_, one, err := e.look(ctx, tell)
 	if err != nil {
 		return Plan{}, err
 	}
-	p := Plan{Runbook: e.typed(one), Warnings: []string{e.secret()}}
+	p := Plan{Runbook: e.typed(one), Warnings: []string{e.target().secret()}}
 	for _, n := range one.Nodes {
 		p.add("%s: write its disk of snapshot %s to %s", n, one.Name, e.file)
 	}
@@ -92,7 +87,7 @@ func (e export) Run(ctx context.Context, tell session.Reporter) (Outcome, error)
 	if err != nil {
 		return Outcome{}, cut(ctx, err, "nothing was exported", "the same command begins anew: dcalab snapshot export "+e.name+" FILE")
 	}
-	tell.Warn(e.secret())
+	tell.Warn(e.target().secret())
 	note := fmt.Sprintf("exported snapshot %s of %s to %s: %s, in %s", one.Name, strings.Join(one.Nodes, ", "), e.file, node.Size(size), trouble.Duration(time.Since(began)))
 	return Outcome{Notes: []string{note}, Runbook: e.typed(one)}, nil
 }

@@ -91,13 +91,10 @@ func (f *formation) pass(ctx context.Context) {
 	result, _ := engines.Cluster(swarm.Options{Progress: session.Events(f.tell)}).Converge(ctx, f.Lab(), swarm.PlanOptions{})
 	f.steps += len(result.Steps)
 	f.typed = append(f.typed, result.Runbook...)
-	for _, n := range result.View.Nodes {
-		joined := n.State == swarm.StateMember && n.Listed
-		for _, step := range result.Steps {
-			if joined && step.Node() == n.Name {
-				f.tell.Done(n.Name, n.Summary())
-				break
-			}
+	tellMembers(f.tell, result.View, func(n swarm.NodeView) string {
+		if changed(result, n.Name) {
+			return n.Summary()
 		}
-	}
+		return ""
+	})
 }

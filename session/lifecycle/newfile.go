@@ -51,6 +51,11 @@ func (n newFile) noPlace(err error) error {
 	}
 }
 
+// secret says what it means that a swarm is in the file.
+func (n newFile) secret() string {
+	return n.path + " holds the swarm's secrets (CA key, join tokens, secrets of services): whoever has it has the swarm, so only its owner can read it"
+}
+
 // write has fill write the file, gives it its name, and tells its size in bytes.
 func (n newFile) write(fill func(*os.File) error) (size int64, err error) {
 	f, err := os.CreateTemp(filepath.Dir(n.path), "."+filepath.Base(n.path)+".*.new") // mode 0600

@@ -82,7 +82,7 @@ func (r *recovering) plan(ctx context.Context, v swarm.View, engines *session.En
 	}
 	slices.Sort(unread)
 	rec.Warnings = append(rec.Warnings, unread...)
-	locked, err := provision.KeyLocked(ctx, engines.Pool.Held(rec.From))
+	locked, err := provision.SwarmData{Conn: engines.Pool.Held(rec.From)}.KeyLocked(ctx)
 	if err == nil && locked {
 		err = &trouble.Error{
 			ID: "recover-autolock", Where: rec.From, What: "refused to recover the swarm", Exit: trouble.ExitRefused,
@@ -163,11 +163,7 @@ func (r *recovering) Run(ctx context.Context, tell session.Reporter) (Outcome, e
 	if err != nil {
 		return out, err
 	}
-	for _, n := range result.View.Nodes {
-		if n.State == swarm.StateMember && n.Listed {
-			tell.Done(n.Name, n.Summary())
-		}
-	}
+	tellMembers(tell, result.View, swarm.NodeView.Summary)
 	out.Notes = append(out.Notes, fmt.Sprintf("swarm %s: %s", result.View.Cluster, result.View.Quorum))
 	if len(rec.Gone) > 0 {
 		out.Notes = append(out.Notes, "what is missing is created anew, and joins: dcalab up --swarm")

@@ -113,7 +113,7 @@ func (r restart) restartEngine(ctx context.Context, tell session.Reporter, v swa
 // and gives a manager that is locked the key that another one has.
 func (r restart) awaitBack(ctx context.Context, tell session.Reporter, engines *session.Engines, name string) error {
 	healthy := func() (swarm.View, error) {
-		return engines.Cluster(swarm.Options{Waiting: func(missing []string) { tell.Step(name, strings.Join(missing, "; ")) }}).AwaitHealthy(ctx, healthyTimeout, name)
+		return r.healthy(ctx, func(missing []string) { tell.Step(name, strings.Join(missing, "; ")) }, engines.Pool, name)
 	}
 	v, err := healthy()
 	if n, _ := v.Node(name); err != nil && n.State == swarm.StateLocked {

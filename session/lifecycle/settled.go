@@ -64,6 +64,30 @@ func (o Operator) Settled(ctx context.Context, tell session.Reporter, others ...
 	return v, nil, e
 }
 
+// healthy connects again to the nodes that a pool has lost, and waits until those named
+// are healthy in the swarm; where none is named, all that run and are in it. The
+// pool stays the caller's.
+func (o Operator) healthy(ctx context.Context, waiting func(missing []string), pool *session.Pool, nodes ...string) (swarm.View, error) {
+	engines, err := o.Engines(ctx, pool)
+	if err != nil {
+		return swarm.View{}, err
+	}
+	defer engines.Release()
+	cluster := engines.Cluster(swarm.Options{Waiting: waiting})
+	if len(nodes) == 0 {
+		v := cluster.Observe(ctx)
+		for _, n := range v.Nodes {
+			if engines.Running(n.Name) && !n.Orphan && (n.Listed || n.Cluster != "") {
+				nodes = append(nodes, n.Name)
+			}
+		}
+		if len(nodes) == 0 {
+			return v, nil
+		}
+	}
+	return cluster.AwaitHealthy(ctx, healthyTimeout, nodes...)
+}
+
 // orForce adds to an UnsettledError what an operation with a --force offers.
 func orForce(err error) error {
 	var e *UnsettledError

@@ -12,6 +12,7 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
+	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
 )
@@ -240,7 +241,7 @@ func (w *Live) connect(ctx, soon context.Context, s *session.Session, machines m
 				t.Unreachable = fmt.Errorf("connecting: %w", swarm.ErrNotYet)
 			}
 			if h.node != nil {
-				t.Engine, t.Certificate, t.Unreachable = h.client, session.CertificateOf(h.node), nil
+				t.Engine, t.Disk, t.Unreachable = h.client, provision.SwarmData{Conn: h.node}, nil
 			}
 		}
 		targets = append(targets, t)
