@@ -109,12 +109,14 @@ func (s *scene) fault(kind timeline.Kind, words string) *scene {
 	return s.add(timeline.Event{Source: timeline.SourceFault, Kind: kind, Fault: "f1", Text: words})
 }
 
-func (s *scene) node(node, state string) *scene {
-	return s.object(raft.Object{Kind: raft.KindNode, ID: "id" + node, Name: node, State: state}, node)
+// worker is a change of w.
+func (s *scene) worker(state string) *scene {
+	return s.object(raft.Object{Kind: raft.KindNode, ID: "idw", Name: "w", State: state}, "w")
 }
 
-func (s *scene) task(id, name, on, state, desired string) *scene {
-	return s.object(raft.Object{Kind: raft.KindTask, ID: id, Name: name, State: state, Desired: desired}, on)
+// task is a change of one that runs.
+func (s *scene) task(id, name, on, desired string) *scene {
+	return s.object(raft.Object{Kind: raft.KindTask, ID: id, Name: name, State: "running", Desired: desired}, on)
 }
 
 func (s *scene) object(o raft.Object, on string) *scene {
@@ -139,15 +141,15 @@ func TestMilestones(t *testing.T) {
 		want  []string
 		left  int // what is missing in the end
 	}{
-		"nothing is broken": {small().raft(timeline.KindLog, "a", 2, "a", 11).task("1", "web.1", "w", "running", "running"), nil, 0},
+		"nothing is broken": {small().raft(timeline.KindLog, "a", 2, "a", 11).task("1", "web.1", "w", "running"), nil, 0},
 		"a worker and its tasks": {
-			small().task("1", "web.1", "w", "running", "running").fault(broken, "isolate w").node("w", "down").
-				task("1", "web.1", "w", "running", "shutdown").task("2", "web.1", "b", "running", "running").
-				fault(healed, "isolate w").node("w", "ready"),
+			small().task("1", "web.1", "w", "running").fault(broken, "isolate w").worker("down").
+				task("1", "web.1", "w", "shutdown").task("2", "web.1", "b", "running").
+				fault(healed, "isolate w").worker("ready"),
 			[]string{"broken", "down w", "lost w", "placed", "healed", "ready", "whole"}, 0,
 		},
 		"a task that was given up, and no node for it": {
-			small().fault(broken, "isolate w").task("1", "web.1", "w", "running", "shutdown").fault(healed, "isolate w"),
+			small().fault(broken, "isolate w").task("1", "web.1", "w", "shutdown").fault(healed, "isolate w"),
 			[]string{"broken", "lost w", "healed"}, 1,
 		},
 		"two managers, one down": {
@@ -166,7 +168,7 @@ func TestMilestones(t *testing.T) {
 			[]string{"term b"}, 1,
 		},
 		"power, by hand": {
-			small().machine("w", machine.StatusHalted).node("w", "down").machine("w", machine.StatusRunning).node("w", "ready"),
+			small().machine("w", machine.StatusHalted).worker("down").machine("w", machine.StatusRunning).worker("ready"),
 			[]string{"off w", "down w", "on w", "ready", "whole"}, 0,
 		},
 		"the machine is seen to be off before the fault is in the list": {
@@ -174,7 +176,7 @@ func TestMilestones(t *testing.T) {
 			[]string{"off w", "broken", "on w", "healed", "whole"}, 0,
 		},
 		"a service that is scaled down, and one that is removed": {
-			small().fault(broken, "block port 4789 of w").task("1", "web.1", "w", "running", "remove").task("2", "db.1", "w", "running", "shutdown").
+			small().fault(broken, "block port 4789 of w").task("1", "web.1", "w", "remove").task("2", "db.1", "w", "shutdown").
 				object(raft.Object{Kind: raft.KindService, ID: "db", Name: "db", Desired: "removed"}, "").fault(healed, "block port 4789 of w"),
 			[]string{"broken", "lost w", "healed", "whole"}, 0,
 		},
@@ -213,7 +215,7 @@ func TestMilestones(t *testing.T) {
 // What happened before a listener began to listen is not known, and what was down then may
 // not be any more.
 func TestWhatWasBefore(t *testing.T) {
-	s := small().fault(timeline.KindBroken, "isolate w").node("w", "down")
+	s := small().fault(timeline.KindBroken, "isolate w").worker("down")
 	s.add(timeline.Event{Source: timeline.SourceCommand, Kind: timeline.KindBegun})
 	for _, n := range []string{"a", "b", "w"} {
 		s.machine(n, machine.StatusRunning)

@@ -433,13 +433,13 @@ func (o *Observer) probe(e timeline.Event) {
 	if known && before.accepted == now.accepted {
 		return
 	}
-	any := o.accepting()
+	others := o.accepting()
 	o.writes[e.Node] = now
 	switch {
 	case !known:
 	case !now.accepted:
 		o.tell(now.since, Unwritable, e.Node, "writes through it are not accepted: "+e.Text)
-	case any:
+	case others:
 		o.tell(e.Time, Writable, e.Node, "writes through it are accepted again, after "+seconds(e.Time.Sub(before.since)))
 	default:
 		lost := before.since

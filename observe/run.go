@@ -135,13 +135,13 @@ func (r *runner) run(ctx context.Context) (err error) {
 	})
 	r.Tell.Step("", "listening")
 	if err := r.until(ctx, failed, listenTimeout, func() bool { return r.observer.Heard(r.names()) }); err != nil {
-		return r.unheard(ctx, err)
+		return r.unheard(err)
 	}
 	for _, m := range r.stores {
 		all.Go(func() { probe(listening, r.session, m) })
 	}
 	if err := r.until(ctx, failed, listenTimeout, func() bool { return r.observer.Writable(r.names()) }); err != nil {
-		return r.unheard(ctx, err)
+		return r.unheard(err)
 	}
 	if r.Load {
 		if err := r.load(listening, failed, all.Go); err != nil {
@@ -154,7 +154,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 			return err
 		}
 	} else {
-		r.Tell.Note("waiting for something to break: dcalab break in another terminal, or by hand; Ctrl-C ends it")
+		r.Tell.Note("waiting for something to break, by hand or in another terminal (dcalab break); Ctrl-C ends it")
 	}
 	return r.follow(ctx, failed)
 }
@@ -204,7 +204,7 @@ func (r *runner) until(ctx context.Context, failed <-chan error, limit time.Dura
 }
 
 // unheard is why it could not be begun.
-func (r *runner) unheard(ctx context.Context, err error) error {
+func (r *runner) unheard(err error) error {
 	if !errors.Is(err, errLate) {
 		return err
 	}
@@ -228,7 +228,7 @@ func (r *runner) follow(ctx context.Context, failed <-chan error) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil //nolint:nilerr // it was told to end
+			return nil // it was told to end
 		case err := <-failed:
 			return err
 		case <-over:
