@@ -91,12 +91,15 @@ and swarm bootstrap has nothing to do. With names, only these nodes count.`,
 				return watchLive(ctx, s, only)
 			}
 			if watch {
-				return ui.Watch(ctx, a.streams, 2*time.Second, func(ctx context.Context, _ int) (string, error) {
+				events := newStream(false)
+				defer events.stop()
+				return ui.Watch(ctx, a.streams, 2*time.Second, events.happened, func(ctx context.Context, _ int) (string, error) {
 					// Anew each time: the lab may be made and destroyed meanwhile.
 					s, err := a.open()
 					if err != nil {
 						return "", err
 					}
+					events.from(ctx, s)
 					var b bytes.Buffer
 					err = show(ctx, s, &b)
 					return b.String(), err

@@ -48,6 +48,7 @@ const (
 	KindDone    Kind = "done"    // command: it is done
 	KindFailed  Kind = "failed"  // command: it has failed; raft: the log cannot be read
 	KindNote    Kind = "note"    // command: further information
+	KindBegins  Kind = "begins"  // command: from here on the lab is listened to; all that there is follows
 )
 
 // Event is one thing that happened.

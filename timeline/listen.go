@@ -37,6 +37,7 @@ func Listen(ctx context.Context, s *session.Session, tell func(Event)) error {
 		busy: map[string]bool{}, unread: map[string]bool{}, failed: map[string]string{}, since: map[string]time.Time{},
 	}
 	defer l.pool.Close()
+	l.say(Event{Source: SourceCommand, Kind: KindBegins, Text: "listening begins"})
 	ctx, cancel := context.WithCancel(ctx)
 	defer l.nodes.Wait()
 	defer cancel()
