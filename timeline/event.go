@@ -1,6 +1,6 @@
 // Package timeline is what happens in a lab, in one order, from every source: each
-// manager's raft log and the changes that it applies, the machines, and what dcalab
-// itself does. Listen hears it all; a Recording keeps it in the lab's state folder as
+// manager's raft log and the changes that it applies, machines, engines, faults, and what
+// dcalab itself does. Listen hears it all; a Recording keeps it in the lab's state folder as
 // JSON lines, and is read while it is written or afterwards.
 //
 // An event has the time at which this machine learnt of it, so that all are of one
@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm/raft"
 )
@@ -26,6 +27,7 @@ const (
 	SourceRaft    Source = "raft"    // a manager's raft log
 	SourceSwarm   Source = "swarm"   // what a manager applied
 	SourceMachine Source = "machine" // the driver
+	SourceEngine  Source = "engine"  // a node's engine
 	SourceCommand Source = "command" // a command of dcalab's
 	SourceFault   Source = "fault"   // the lab's list of faults
 )
@@ -42,6 +44,9 @@ const (
 	KindLeft    Kind = "left"    // raft: the node is no manager any more
 	KindChange  Kind = "change"  // swarm: an object was created, updated, removed
 	KindMachine Kind = "machine" // machine: its status
+	KindEngine  Kind = "engine"  // engine: it answers, does not run, hangs
+	KindStarted Kind = "started" // engine: a container that no service asked for has started
+	KindEnded   Kind = "ended"   // engine: such a container has ended
 	KindBroken  Kind = "broken"  // fault: it is there
 	KindHealed  Kind = "healed"  // fault: it was undone, or its time is over
 	KindStep    Kind = "step"    // command: something is begun
@@ -69,6 +74,8 @@ type Event struct {
 	Fault string `json:"fault,omitempty"`
 	// Machine is the status of the node's machine.
 	Machine machine.Status `json:"machine,omitempty"`
+	// Engine is how the node's engine is.
+	Engine engine.Life `json:"engine,omitempty"`
 }
 
 // Raft is what a manager's log tells; Vote is the name of the node that it voted for.
@@ -98,6 +105,14 @@ func (e Event) Words() string {
 		return fmt.Sprintf("machine %s: %s", e.Machine, e.Text)
 	case e.Kind == KindMachine:
 		return "machine " + string(e.Machine)
+	case e.Kind == KindEngine && e.Text != "":
+		return fmt.Sprintf("engine %s: %s", e.Engine, e.Text)
+	case e.Kind == KindEngine:
+		return "engine " + string(e.Engine)
+	case e.Kind == KindStarted:
+		return "container " + e.Text + " started"
+	case e.Kind == KindEnded:
+		return "container " + e.Text
 	case e.Kind == KindBroken:
 		return e.Fault + " broken: " + e.Text
 	case e.Kind == KindHealed:

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/swarm/raft"
@@ -24,6 +25,7 @@ type Present struct {
 
 	away  map[string]time.Time // nodes that cannot lead, and since when
 	lost  time.Time            // since when nobody leads; zero where somebody does
+	hung  bool                 // the leader's engine hangs, and may still lead when it goes on
 	story Story
 }
 
@@ -46,10 +48,23 @@ func (p *Present) Take(e Event) (isNew bool) {
 			p.Managers[e.Node] = *e.Raft
 		}
 		if e.Kind == KindLeader && e.Raft != nil {
-			p.Leader, p.Term, p.Elected, p.lost = e.Node, e.Raft.Term, e.Time, time.Time{}
+			p.Leader, p.Term, p.Elected, p.lost, p.hung = e.Node, e.Raft.Term, e.Time, time.Time{}, false
 		}
 	case KindLeft:
 		p.forget(e.Node)
+	case KindEngine:
+		if e.Engine == engine.LifeUp {
+			delete(p.away, e.Node)
+			// A leader that hung, and was not missed, still leads; one that stopped does not.
+			if e.Node == p.Leader && p.hung && !p.outvoted() {
+				p.lost = time.Time{}
+			}
+		} else {
+			p.gone(e.Node, e.Time)
+		}
+		if e.Node == p.Leader {
+			p.hung = e.Engine == engine.LifeHangs
+		}
 	case KindMachine:
 		switch e.Machine {
 		case machine.StatusAbsent:

@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm/raft"
 )
@@ -21,6 +22,10 @@ func logOf(second int, kind Kind, node string, term uint64, vote string) Event {
 
 func machineIs(second int, node string, is machine.Status) Event {
 	return Event{Time: at(second), Source: SourceMachine, Kind: KindMachine, Node: node, Machine: is}
+}
+
+func leaderIs(second int, is engine.Life) Event {
+	return Event{Time: at(second), Source: SourceEngine, Kind: KindEngine, Node: "m1", Engine: is}
 }
 
 // led are three managers, of which m1 leads since second 0.
@@ -68,6 +73,24 @@ func TestElecting(t *testing.T) {
 				logOf(17, KindLeader, "m2", 3, "m2"),
 			},
 			"m2 leads in term 3",
+		},
+		"its engine is stopped, and started again": {
+			[]Event{leaderIs(5, engine.LifeDown), leaderIs(8, engine.LifeUp)},
+			"electing, term 2, since 5",
+		},
+		"its engine hangs": {
+			[]Event{leaderIs(5, engine.LifeHangs)},
+			"electing, term 2, since 5",
+		},
+		"its engine hangs, and goes on before it is missed": {
+			[]Event{leaderIs(5, engine.LifeHangs), leaderIs(8, engine.LifeUp)},
+			"m1 leads in term 2",
+		},
+		"its engine hangs, and goes on too late": {
+			[]Event{
+				leaderIs(5, engine.LifeHangs), logOf(16, KindTerm, "m2", 3, "m2"), logOf(16, KindTerm, "m3", 3, "m2"), leaderIs(17, engine.LifeUp),
+			},
+			"electing, term 3, since 5",
 		},
 		"the leader is cut off": {
 			[]Event{logOf(14, KindTerm, "m2", 3, "m2"), logOf(15, KindTerm, "m3", 3, "m2")},
