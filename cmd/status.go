@@ -28,12 +28,15 @@ func statusCommand(a *app) *cobra.Command {
 there is no swarm, when nodes are down, and when the swarm has lost its
 quorum and docker node ls no longer answers.
 
---watch is a live view of the whole screen; ? shows its keys. Where the output
-is no terminal it prints the table every two seconds.
+--watch is a live view of the whole screen; ? shows its keys. It listens as
+dcalab timeline --follow does, and so shows elections, each manager's raft log
+and tasks as they happen. Where the output is no terminal it prints the table
+again when something happens, and every two seconds.
 
 --view shows side by side what each manager believes: who leads, in which raft
 term, and every member's role and state. After a partition the sides differ,
-and what differs is marked with ≠.
+and what differs is marked with ≠. While nobody leads, it tells the term of
+the election, and how long it has lasted where some dcalab has listened.
 
 --exit-code makes the exit status 6 unless the swarm is as labs.yaml describes:
 all machines run, there is a leader, all nodes are Ready, managers Reachable,
