@@ -126,7 +126,7 @@ func addPresent(p *ui.Picture, now *timeline.Present, r report.Status, began tim
 				about = e.Change.On
 			}
 		}
-		p.News = append(p.News, ui.News{At: e.Time.Local(), About: about, Text: e.Words()})
+		p.News = append(p.News, ui.News{At: e.Time.Local(), About: about, Text: strings.TrimPrefix(e.Words(), e.Node+": ")})
 	}
 }
 

@@ -124,7 +124,8 @@ func (c *Client) attend(ctx context.Context, say func(Life), container func(Cont
 		case s = <-opening:
 			opened = true
 			select {
-			case _ = <-s.failed:
+			case err := <-s.failed:
+				_ = err // whether its process is there tells more
 				return false
 			default:
 				say(LifeUp)
@@ -133,7 +134,8 @@ func (c *Client) attend(ctx context.Context, say func(Life), container func(Cont
 			if found, ok := containerOf(m); ok {
 				container(found)
 			}
-		case _ = <-s.failed:
+		case err := <-s.failed:
+			_ = err
 			return opened
 		case <-tick.C:
 			ping()
