@@ -12,6 +12,7 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/observe"
+	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/session/lifecycle"
 	"github.com/dcalab/dcalab/timeline"
@@ -88,12 +89,14 @@ func (s *session) observe(ctx context.Context, o observation, total time.Duratio
 		}
 	}
 	var rep observe.Report
+	var typed runbook.Runbook
 	err := s.bounded(ctx, told, func(ctx context.Context, tell story) error {
 		steps := timeline.Steps(s.Session, tell)
 		options := observe.Options{For: total, Load: o.load, Tell: steps, Found: func(m observe.Milestone) { tell.Note(m.Line()) }}
 		if op != nil {
 			options.Break = func(ctx context.Context) error {
 				out, err := s.underLock(ctx, op, steps)
+				typed = out.Runbook
 				for _, note := range out.Notes {
 					steps.Note(note)
 				}
@@ -106,6 +109,9 @@ func (s *session) observe(ctx context.Context, o observation, total time.Duratio
 	})
 	if len(rep.Milestones) == 0 && err != nil { // it never began
 		return err
+	}
+	if op != nil {
+		err = errors.Join(err, s.recount(typed))
 	}
 	return errors.Join(s.showObserved(o, rep), err)
 }

@@ -28,12 +28,15 @@ func statusCommand(a *app) *cobra.Command {
 there is no swarm, when nodes are down, and when the swarm has lost its
 quorum and docker node ls no longer answers.
 
---watch is a live view of the whole screen; ? shows its keys. Where the output
-is no terminal it prints the table every two seconds.
+--watch is a live view of the whole screen; ? shows its keys. It listens as
+dcalab timeline --follow does, and so shows elections, each manager's raft log
+and tasks as they happen. Where the output is no terminal it prints the table
+again when something happens, and every two seconds.
 
 --view shows side by side what each manager believes: who leads, in which raft
 term, and every member's role and state. After a partition the sides differ,
-and what differs is marked with ≠.
+and what differs is marked with ≠. While nobody leads, it tells the term of
+the election, and how long it has lasted where some dcalab has listened.
 
 --exit-code makes the exit status 6 unless the swarm is as labs.yaml describes:
 all machines run, there is a leader, all nodes are Ready, managers Reachable,
@@ -91,12 +94,15 @@ and swarm bootstrap has nothing to do. With names, only these nodes count.`,
 				return watchLive(ctx, s, only)
 			}
 			if watch {
-				return ui.Watch(ctx, a.streams, 2*time.Second, func(ctx context.Context, _ int) (string, error) {
+				events := newStream(false)
+				defer events.stop()
+				return ui.Watch(ctx, a.streams, 2*time.Second, events.happened, func(ctx context.Context, _ int) (string, error) {
 					// Anew each time: the lab may be made and destroyed meanwhile.
 					s, err := a.open()
 					if err != nil {
 						return "", err
 					}
+					events.from(ctx, s)
 					var b bytes.Buffer
 					err = show(ctx, s, &b)
 					return b.String(), err

@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/timeline"
 	"github.com/dcalab/dcalab/ui"
 )
 
@@ -19,6 +21,15 @@ func showBeliefs(ctx context.Context, s *session, w io.Writer, format ui.Format)
 	r, err := report.ObserveBeliefs(ctx, s.Session)
 	if err != nil {
 		return err
+	}
+	if r.Election != nil && s.State().Recorded() { // somebody has seen it begin
+		var now timeline.Present
+		if err := (timeline.Recording{State: s.State()}).Read(time.Time{}, func(e timeline.Event) { now.Take(e) }); err != nil {
+			return err
+		}
+		if _, since, ok := now.Electing(); ok {
+			r.Election.Began(since)
+		}
 	}
 	return format.Write(w, ui.Listing{
 		Document: r, Rows: r.Managers, Key: "manager",
@@ -112,6 +123,6 @@ func viewTable(w io.Writer, v report.Beliefs, color bool) error {
 			ui.PrintWarning(w, m.Manager+": "+m.NoRaft, color)
 		}
 	}
-	_, err := fmt.Fprintln(w, v.Verdict())
+	_, err := fmt.Fprintln(w, v.Verdict(time.Now()))
 	return err
 }

@@ -23,9 +23,10 @@ func timelineCommand(a *app) *cobra.Command {
 		Use:   "timeline",
 		Short: "Show what happens in the lab, from all sources, in one order",
 		Long: `Show what was recorded of the lab: elections, votes and terms of raft,
-changes of nodes, services and tasks, machines, and what commands of dcalab
-did. --follow listens, records and shows it as it comes, until Ctrl-C; nothing
-is recorded while nobody listens.
+changes of nodes, services and tasks, machines, engines that stop, hang and
+answer again, faults, and what commands of dcalab did. --follow listens,
+records and shows it as it comes, until Ctrl-C. status --watch listens and
+records, too; nothing is recorded while nobody does.
 
 Each manager's raft log and the changes that it applies are read on the manager
 itself, over SSH and as root, without asking a leader: so it goes on through

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
@@ -17,24 +18,44 @@ import (
 	"github.com/dcalab/dcalab/ui"
 )
 
-// watchLive shows nodes on the whole screen, until somebody leaves.
+// watchLive shows nodes on the whole screen, until somebody leaves. What is shown is
+// asked for again and again; what happens meanwhile comes from the timeline, and wakes it.
 func watchLive(ctx context.Context, s *session, nodes []string) error {
 	a := s.app
+	events := newStream(true)
+	var mu sync.Mutex
+	var last report.Picture
 	watched := report.NewLive(func() (*labsession.Session, error) {
 		s, err := a.open()
 		if err != nil {
 			return nil, err
 		}
+		events.from(ctx, s)
 		return s.Session, nil
 	}, report.Options{Nodes: nodes, Advise: a.hint})
 	defer watched.Close()
+	defer events.stop()
+	show := func(seen report.Picture) ui.Picture {
+		p := picture(seen, a.hint, time.Now())
+		events.add(&p, seen.Status)
+		return p
+	}
 	return ui.Live(ctx, a.streams, ui.LiveOptions{
 		Look: func(ctx context.Context) (ui.Picture, error) {
 			seen, err := watched.Look(ctx)
 			if err != nil {
 				return ui.Picture{}, err
 			}
-			return picture(seen, a.hint, time.Now()), nil
+			mu.Lock()
+			defer mu.Unlock()
+			last = seen
+			return show(seen), nil
+		},
+		Happened: events.happened,
+		Again: func() ui.Picture {
+			mu.Lock()
+			defer mu.Unlock()
+			return show(last)
 		},
 		Interval: lookInterval, Color: a.outColor(),
 	})

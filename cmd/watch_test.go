@@ -12,6 +12,9 @@ import (
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/swarm/raft"
+	"github.com/dcalab/dcalab/timeline"
+	"github.com/dcalab/dcalab/ui"
 )
 
 func TestTaskCount(t *testing.T) {
@@ -141,5 +144,51 @@ disagreement on leader, term: m2 with a leader, m1 without: a partition, or an e
 `
 	if got.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
+	}
+}
+
+// What the timeline tells is beside what was asked for: the election, the logs, and what
+// has happened since the view began.
+func TestPictureOfAnElection(t *testing.T) {
+	at := func(second int) time.Time { return time.Unix(1_800_000_000+int64(second), 0) }
+	raftIs := func(second int, kind timeline.Kind, node string, term uint64, vote string, last uint64) timeline.Event {
+		return timeline.Event{Time: at(second), Source: timeline.SourceRaft, Kind: kind, Node: node, Raft: &timeline.Raft{Term: term, Vote: vote, Commit: last - 1, LastIndex: last}}
+	}
+	task := timeline.Event{Time: at(8), Source: timeline.SourceSwarm, Kind: timeline.KindChange, Node: "m2", Change: &timeline.Change{
+		Version: 9, Action: raft.ActionUpdate, On: "w1", Object: raft.Object{Kind: raft.KindTask, ID: "t", Name: "web.1", State: "running"},
+	}}
+	var now timeline.Present
+	show := func(r report.Status) ui.Picture {
+		p := picture(report.Picture{Status: r}, func(s string) string { return s }, at(20))
+		addPresent(&p, &now, r, at(5))
+		return p
+	}
+	q := report.Status{Lab: "dca", Quorum: swarm.QuorumOf(3, 3), View: swarm.View{Leader: "m1", Cluster: "c", Quorum: swarm.QuorumOf(3, 3)}}
+	if p := show(q); len(p.Facts) != 1 || p.Tables != nil || p.News != nil {
+		t.Errorf("before anything was told: %+v", p)
+	}
+	for _, e := range []timeline.Event{
+		raftIs(0, timeline.KindState, "m1", 2, "m1", 30), raftIs(0, timeline.KindState, "m2", 2, "m1", 28), raftIs(1, timeline.KindLeader, "m1", 2, "m1", 30), task,
+	} {
+		now.Take(e)
+	}
+	p := show(q)
+	if want := (ui.Fact{Label: "raft", Value: "term 2, won by m1"}); p.Facts[0].Label != "leader" || p.Facts[1] != want {
+		t.Errorf("got %+v", p.Facts)
+	}
+	if want := [][]string{{"m1", "2", "m1", "29", "30", "0"}, {"m2", "2", "m1", "27", "28", "2"}}; len(p.Tables) != 1 || !reflect.DeepEqual(p.Tables[0].Rows, want) {
+		t.Errorf("got %q", p.Tables)
+	}
+	if len(p.News) != 1 || p.News[0].About != "w1" || p.News[0].Text != "task web.1: running, on w1" {
+		t.Errorf("got %+v", p.News)
+	}
+	now.Take(timeline.Event{Time: at(9), Source: timeline.SourceMachine, Kind: timeline.KindMachine, Node: "m1", Machine: machine.StatusHalted})
+	now.Take(raftIs(14, timeline.KindTerm, "m2", 3, "m2", 28))
+	if p = show(q); p.Facts[1] != (ui.Fact{Label: "raft", Value: "electing, term 3", From: at(9)}) {
+		t.Errorf("got %+v", p.Facts)
+	}
+	q.View.Leader, q.View.Quorum.HasQuorum = "", false
+	if p = show(q); p.Facts[1] != (ui.Fact{Label: "raft", Value: "no leader, term 3", From: at(9)}) {
+		t.Errorf("too few to elect one: %+v", p.Facts)
 	}
 }

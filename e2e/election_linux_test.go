@@ -65,7 +65,7 @@ func TestElectionSeen(t *testing.T) {
 	if err := syscall.Kill(initOf(t, id, gone), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	w.sees("the election", gone+` +halted +manager +\S+ +- +0 `, `leader +none, for .* \(before: `+gone+`\)`, `election in progress`)
+	w.sees("the election", gone+` +halted +manager +\S+ +- +0 `, `leader +none, for .* \(before: `+gone+`\)`, `raft +electing, term \d+, \d`, `election in progress`)
 
 	// status does not take the engines for stopped: until there is a leader, it
 	// is an election, whatever moment it is asked at.

@@ -73,6 +73,7 @@ func TestLiveView(t *testing.T) {
 		}
 	})
 	w.sees("the whole swarm", `leader +m\d,`, `m[123] +running +manager \(Leader\) +Active +Ready +0 `, `m3 +running +manager \((Leader|Reachable)\) +Active +Ready`, `w1 +running +worker`, `quorum +■ ■ │ ■ +3 managers, 3 reachable`)
+	w.sees("each manager's raft log", `raft +term 2, won by m\d`, `MANAGER +TERM +VOTED FOR +COMMITTED +LAST ENTRY +BEHIND`, `(?m)^ +m3 +2 +\S+ +\d+ +\d+ +\d`)
 
 	// The leader goes away: the others elect one of them, and then miss it.
 	old := regexp.MustCompile(`leader +(m\d),`).FindStringSubmatch(w.vt.String())
@@ -81,7 +82,7 @@ func TestLiveView(t *testing.T) {
 	}
 	gone := old[1]
 	run("halt", gone)
-	w.sees("another leader", gone+` +halted`, `leader +m\d, for .* \(before: (m\d|none)\)`, `quorum +■ ■ │ □ .* tolerates 0 failures`)
+	w.sees("another leader", gone+` +halted`, `leader +m\d, for .* \(before: (m\d|none)\)`, `raft +term [3-9], won by m\d`, `quorum +■ ■ │ □ .* tolerates 0 failures`)
 	w.sees("the swarm misses it", gone+` +halted +manager \(Unreachable\) +Active +Down`, gone+` +state: \S+ → Down`)
 	w.press("s")
 	w.sees("the worst first", `STATE ▾`, `(?s)`+gone+` +halted.*w1 +running`)

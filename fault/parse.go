@@ -205,10 +205,10 @@ func parseRate(word string) (int64, bool) {
 // Check refuses what no fault can have.
 func (r Request) Check() error {
 	switch {
-	case !r.Kind.Between() && (r.OneWay != Both || len(r.To) > 0):
-		return &SyntaxError{fmt.Sprintf("%s has neither --one-way nor --to", r.Kind)}
 	case r.OneWay != Both && r.OneWay != In && r.OneWay != Out:
 		return &SyntaxError{fmt.Sprintf("--one-way is in or out, and not %q", r.OneWay)}
+	case !r.Kind.Between() && (r.OneWay != Both || len(r.To) > 0):
+		return &SyntaxError{fmt.Sprintf("%s has neither --one-way nor --to", r.Kind)}
 	case r.For < 0 || r.For > 0 && r.For < time.Second:
 		return &SyntaxError{"a fault lasts a second at least, and with --for 0 until it is healed"}
 	}

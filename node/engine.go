@@ -113,6 +113,17 @@ func (c *Conn) whyNoSocket(ctx context.Context) error {
 	}
 }
 
+// engineProcess tells the process of the engine that runs, by the file that the engine
+// writes.
+const engineProcess = `pid=$(cat /var/run/docker.pid 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ] && echo "$pid" || :`
+
+// EngineProcess gives the id of the engine's process, empty where none runs. The socket
+// is left alone: systemd, where it holds that, would start the engine.
+func (c *Conn) EngineProcess(ctx context.Context) (string, error) {
+	r, err := c.Run(ctx, "sh -c "+Quote(engineProcess), nil)
+	return strings.TrimSpace(string(r.Stdout)), err
+}
+
 // dialStdio carries an engine connection over the streams of a command.
 func (c *Conn) dialStdio(ctx context.Context) (net.Conn, error) {
 	select {

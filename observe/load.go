@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
@@ -44,6 +45,16 @@ func (r *runner) load(ctx context.Context, failed <-chan error, count func(do fu
 		if err != nil {
 			return err
 		}
+		held, err := c.Holdings(ctx)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(held.Services, loadName) {
+			return &trouble.Error{
+				ID: "service-name-taken", What: "make the service " + loadName, Why: "there is one of this name, which dcalab observe did not make", Exit: trouble.ExitRefused,
+				Next: []string{"look at it: dcalab ssh " + m.Name + " -- docker service inspect " + loadName, "where nobody needs it: dcalab ssh " + m.Name + " -- docker service rm " + loadName},
+			}
+		}
 		return c.CreateService(ctx, engine.NewService{
 			Name: loadName, Image: image.DemoName + ":" + image.DemoVersions()[0], Replicas: uint64(want), Labels: map[string]string{r.set.Label: ""}, //nolint:gosec // a count
 			Env: []string{"NODE={{.Node.Hostname}}", "TASK={{.Task.Name}}"},
@@ -53,6 +64,8 @@ func (r *runner) load(ctx context.Context, failed <-chan error, count func(do fu
 	}
 	if err := r.until(ctx, failed, loadTimeout, func() bool { return r.observer.running(loadName) == want }); err != nil {
 		if errors.Is(err, errLate) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
 			return &trouble.Error{
 				ID: "observe-no-load", What: "run " + loadName, Why: fmt.Sprintf("of %d tasks %d run after %s", want, r.observer.running(loadName), trouble.Duration(loadTimeout)), Exit: trouble.ExitRefused,
 				Next: []string{"why they do not: dcalab ssh " + r.stores[0].Name + " -- docker service ps --no-trunc " + loadName},

@@ -126,7 +126,7 @@ func (s *scene) object(o raft.Object, on string) *scene {
 // small is a lab of two managers, a that leads and b, and a worker w.
 func small() *scene {
 	s := &scene{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-	s.add(timeline.Event{Source: timeline.SourceCommand, Kind: timeline.KindBegun})
+	s.add(timeline.Event{Source: timeline.SourceCommand, Kind: timeline.KindBegins})
 	for _, n := range []string{"a", "b", "w"} {
 		s.machine(n, machine.StatusRunning)
 	}
@@ -216,7 +216,7 @@ func TestMilestones(t *testing.T) {
 // not be any more.
 func TestWhatWasBefore(t *testing.T) {
 	s := small().fault(timeline.KindBroken, "isolate w").worker("down")
-	s.add(timeline.Event{Source: timeline.SourceCommand, Kind: timeline.KindBegun})
+	s.add(timeline.Event{Source: timeline.SourceCommand, Kind: timeline.KindBegins})
 	for _, n := range []string{"a", "b", "w"} {
 		s.machine(n, machine.StatusRunning)
 	}

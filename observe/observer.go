@@ -36,13 +36,14 @@ const (
 	lagTime          = 2 * time.Second
 	// powerTime is how long after a fault its machine may be seen to be off.
 	powerTime = 15 * time.Second
+	// gapTime is more than it takes until another process goes on recording.
+	gapTime = time.Minute
 )
 
 // Observer takes the events of a timeline, in their order, and finds the milestones.
 type Observer struct {
 	lab  string
 	from time.Time // what was before is only how it was then
-	last time.Time // of an event
 
 	story    timeline.Story
 	machines map[string]machine.Status
@@ -59,6 +60,10 @@ type Observer struct {
 	slots    map[string]string // task that was given up, by name; empty once another one runs
 	faults   []Fault
 	open     map[string]bool
+	standing map[string]bool // faults that were there before from
+	unsure   map[string]bool // those that a new listener has not told of yet
+	last     time.Time       // of an event
+	latest   bool            // only what was listened to last is wanted
 
 	began     time.Time // the first thing that was broken
 	since     time.Time // the last that was broken or healed
@@ -87,11 +92,11 @@ type stretch struct {
 	state, text string
 }
 
-// New makes an observer of a lab. What it is told of before from is only how it was; a
-// zero from is the time of the first event.
+// New makes an observer of a lab. What it is told of before from is only how it was; with a
+// zero from it tells of the last time in which the lab was listened to.
 func New(lab string, from time.Time) *Observer {
 	return &Observer{
-		lab: lab, from: from, last: from,
+		lab: lab, from: from, latest: from.IsZero(), standing: map[string]bool{},
 		machines: map[string]machine.Status{}, ran: map[string]bool{}, logs: map[string]timeline.Raft{}, behind: map[string]bool{}, lagging: map[string]time.Time{},
 		nodes: map[string]string{}, writes: map[string]write{}, tasks: map[string]task{}, slots: map[string]string{}, open: map[string]bool{},
 		told: map[string]bool{}, elections: map[string]bool{},
@@ -105,7 +110,11 @@ func (o *Observer) Add(e timeline.Event) []Milestone {
 	if o.from.IsZero() {
 		o.from = e.Time
 	}
+	before := o.last
 	o.last = e.Time
+	if o.unsure != nil && e.Source != timeline.SourceFault {
+		o.overMeanwhile(e.Time)
+	}
 	isNew := o.story.New(e)
 	switch e.Source {
 	case timeline.SourceFault:
@@ -121,14 +130,12 @@ func (o *Observer) Add(e timeline.Event) []Milestone {
 	case timeline.SourceProbe:
 		o.probe(e)
 	case timeline.SourceCommand:
-		if e.Kind == timeline.KindBegun && !o.Broken() { // nobody knows what was before
-			writes := o.writes
-			*o = *New(o.lab, o.from)
-			o.writes = writes
+		if e.Kind == timeline.KindBegins {
+			o.anew(before)
 		}
 	}
 	o.track(e.Time)
-	if o.Broken() && len(o.open) == 0 && !o.told["whole"] && len(o.Missing()) == 0 {
+	if o.Broken() && !o.breaking() && !o.told["whole"] && len(o.Missing()) == 0 {
 		text := "the swarm is whole again"
 		if o.since.After(o.began) {
 			text += ", " + seconds(e.Time.Sub(o.since)) + " after it was healed"
@@ -137,6 +144,33 @@ func (o *Observer) Add(e timeline.Event) []Milestone {
 		o.told["whole"] = true
 	}
 	return o.found[first:]
+}
+
+// anew is that another listener begins. It tells how everything is, but not what has changed
+// in the swarm and which faults are over since the last event.
+func (o *Observer) anew(last time.Time) {
+	if !o.Broken() || o.latest && o.last.Sub(last) > gapTime {
+		n := New(o.lab, o.from)
+		if o.latest {
+			n.from, n.latest = o.last, true
+		}
+		n.writes, n.last = o.writes, o.last
+		*o = *n
+		return
+	}
+	o.unsure = maps.Clone(o.open)
+	maps.DeleteFunc(o.nodes, func(_, state string) bool { return state != stateReady })
+	clear(o.slots)
+	clear(o.behind)
+}
+
+// overMeanwhile ends the faults that a new listener does not tell of.
+func (o *Observer) overMeanwhile(at time.Time) {
+	gone := o.unsure
+	o.unsure = nil
+	for _, id := range slices.Sorted(maps.Keys(gone)) {
+		o.healed(at, id)
+	}
 }
 
 // Broken tells whether anything was broken yet.
@@ -182,7 +216,7 @@ func (o *Observer) unready(managers []string) []string {
 func (o *Observer) Missing() []string {
 	var out []string
 	for _, f := range o.faults {
-		if o.open[f.ID] {
+		if o.open[f.ID] && !o.standing[f.ID] && f.To == nil {
 			out = append(out, f.ID+" is there: "+f.Words)
 		}
 	}
@@ -234,7 +268,9 @@ func (o *Observer) begin(at time.Time) {
 // tell notes a milestone, if anything was broken yet.
 func (o *Observer) tell(at time.Time, id ID, node, text string) {
 	if begins := id == Term || id == Unwritable || id == Down || id == Off; begins && !o.Broken() { // somebody else has broken something
+		term := o.newTerm
 		o.begin(at)
+		o.newTerm = term
 	}
 	if at.Before(o.from) || !o.Broken() {
 		return
@@ -271,33 +307,51 @@ func (o *Observer) once(at time.Time, id ID, node, text string) {
 func (o *Observer) fault(e timeline.Event) {
 	switch e.Kind {
 	case timeline.KindBroken:
-		at := e.Time
-		if !e.Since.IsZero() && !e.Since.Before(o.from) {
-			at = e.Since
-		}
+		delete(o.unsure, e.Fault)
 		if o.open[e.Fault] { // another process records now, and tells it again
 			return
 		}
+		at := e.Time
+		if !e.Since.IsZero() {
+			at = e.Since
+		}
 		o.open[e.Fault] = true
-		o.begin(at)
 		o.faults = append(o.faults, Fault{ID: e.Fault, Words: e.Text, From: at.UnixMilli()})
-		o.tell(at, Broken, "", e.Fault+": "+e.Text)
+		if o.standing[e.Fault] = at.Before(o.from); !o.standing[e.Fault] {
+			o.begin(at)
+			o.tell(at, Broken, "", e.Fault+": "+e.Text)
+		}
 	case timeline.KindHealed:
-		if !o.open[e.Fault] {
-			return
-		}
-		delete(o.open, e.Fault)
-		for i := range o.faults {
-			if f := &o.faults[i]; f.ID == e.Fault && f.To == nil {
-				to := e.Time.UnixMilli()
-				f.To = &to
-			}
-		}
-		if !strings.HasPrefix(e.Text, string(fault.Kill)+" ") { // which was over as soon as its machine ran
-			o.begin(e.Time)
-		}
-		o.tell(e.Time, Healed, "", e.Fault+" is over: "+e.Text)
+		o.healed(e.Time, e.Fault)
 	}
+}
+
+func (o *Observer) healed(at time.Time, id string) {
+	if !o.open[id] {
+		return
+	}
+	delete(o.open, id)
+	words := ""
+	for i := range o.faults {
+		if f := &o.faults[i]; f.ID == id && f.To == nil {
+			to := at.UnixMilli()
+			f.To, words = &to, f.Words
+		}
+	}
+	if !strings.HasPrefix(words, string(fault.Kill)+" ") { // which was over as soon as its machine ran
+		o.begin(at)
+	}
+	o.tell(at, Healed, "", id+" is over: "+words)
+}
+
+// breaking tells whether a fault is there that was not there before from.
+func (o *Observer) breaking() bool {
+	for id := range o.open {
+		if !o.standing[id] {
+			return true
+		}
+	}
+	return false
 }
 
 func (o *Observer) machine(e timeline.Event) {
@@ -308,7 +362,7 @@ func (o *Observer) machine(e timeline.Event) {
 	o.machines[e.Node] = e.Machine
 	runs := e.Machine == machine.StatusRunning
 	switch {
-	case !o.Broken() && runs:
+	case runs && (!known || !o.Broken()):
 		o.ran[e.Node] = true
 	case before == machine.StatusRunning && !runs:
 		o.tellPower(e.Time, Off, e.Node, "its machine is "+string(e.Machine))
@@ -319,7 +373,7 @@ func (o *Observer) machine(e timeline.Event) {
 
 // tellPower tells of a machine. It is the beginning of something, unless a fault is.
 func (o *Observer) tellPower(at time.Time, id ID, node, text string) {
-	if id == On && o.Broken() || len(o.open) == 0 && at.Sub(o.since) > powerTime {
+	if id == On && o.Broken() || !o.breaking() && at.Sub(o.since) > powerTime {
 		o.begin(at)
 	}
 	o.tell(at, id, node, text)
@@ -601,6 +655,9 @@ func (o *Observer) Report(end time.Time) Report {
 	began := o.began
 	if !o.Broken() {
 		began = o.from
+	}
+	if began.IsZero() {
+		began = end
 	}
 	ms := func(at time.Time) int64 { return at.Sub(began).Milliseconds() }
 	r := Report{

@@ -61,7 +61,7 @@ func Run(ctx context.Context, s *session.Session, o Options) (Report, error) {
 		return Report{}, err
 	}
 	err = r.run(ctx)
-	return r.report(), err
+	return r.seen, err
 }
 
 type runner struct {
@@ -70,6 +70,7 @@ type runner struct {
 	pool    *session.Pool
 	set     *store.Set
 	stores  []*store.Manager
+	seen    Report
 
 	mu       sync.Mutex // of the observer
 	observer *Observer
@@ -95,15 +96,6 @@ func (r *runner) managers(ctx context.Context) error {
 // configOf is the config that is written through a manager.
 func configOf(manager string) string { return "dcalab-observe-" + manager }
 
-func (r *runner) report() Report {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.observer == nil {
-		return Report{}
-	}
-	return r.observer.Report(time.Now())
-}
-
 // run makes the configs, observes, and removes them, in this order.
 func (r *runner) run(ctx context.Context) (err error) {
 	defer func() {
@@ -119,16 +111,19 @@ func (r *runner) run(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
+	r.observer = New(r.session.Lab().Name, time.Now())
 	listening, stop := context.WithCancel(ctx)
 	var all sync.WaitGroup
-	defer all.Wait()
-	defer stop()
+	defer func() { // before it takes time to clear up
+		stop()
+		all.Wait()
+		r.seen = r.observer.Report(time.Now())
+	}()
 	failed := make(chan error, 2)
 	since := time.Time{} // where another process records, what it has told before is how it is
 	if !r.session.State().Recorded() {
 		since = time.Now()
 	}
-	r.observer = New(r.session.Lab().Name, time.Now())
 	all.Go(func() { failed <- timeline.Record(listening, r.session) })
 	all.Go(func() {
 		failed <- timeline.Recording{State: r.session.State()}.Follow(listening, since, r.add)
@@ -195,7 +190,7 @@ func (r *runner) until(ctx context.Context, failed <-chan error, limit time.Dura
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case err := <-failed:
-			return err
+			return errors.Join(err, context.Cause(ctx))
 		case <-over:
 			return errLate
 		case <-tick.C:
@@ -228,8 +223,15 @@ func (r *runner) follow(ctx context.Context, failed <-chan error) error {
 	for {
 		select {
 		case <-ctx.Done():
+			if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+				return cause
+			}
 			return nil // it was told to end
 		case err := <-failed:
+			if ctx.Err() != nil {
+				failed = nil // which ctx has ended
+				continue
+			}
 			return err
 		case <-over:
 			return nil
@@ -237,13 +239,13 @@ func (r *runner) follow(ctx context.Context, failed <-chan error) error {
 		}
 		r.mu.Lock()
 		missing := r.observer.Missing()
-		broken, faults := r.observer.Broken(), len(r.observer.open)
+		broken, breaking := r.observer.Broken(), r.observer.breaking()
 		r.mu.Unlock()
 		now := time.Now()
 		switch {
 		case !broken:
 			continue
-		case faults > 0:
+		case breaking:
 			healed = time.Time{}
 		case healed.IsZero():
 			healed = now
@@ -267,6 +269,7 @@ func (r *runner) follow(ctx context.Context, failed <-chan error) error {
 
 // clear removes the configs, and the load.
 func (r *runner) clear(ctx context.Context) error {
+	r.Tell.Step("", "removing what was made for it")
 	err := store.Persist(ctx, r.stores, cleanTimeout, func(ctx context.Context, m *store.Manager) error {
 		_, err := m.Remove(ctx)
 		if err != nil || !r.Load {

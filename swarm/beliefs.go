@@ -47,6 +47,14 @@ type Belief struct {
 	// list, by name where they are the lab's, else by address.
 	Knows   []string `json:"knows" yaml:"knows"`
 	Members []Member `json:"members" yaml:"members"`
+
+	hangs bool
+}
+
+// Leaderless tells whether a manager's engine runs, and knows of no leader: it says
+// so, or what was asked hangs, as it does while a leader is elected.
+func (b Belief) Leaderless() bool {
+	return b.Answer == AnswerNoList || b.Answer == AnswerList && b.Leader == "" || b.hangs
 }
 
 // Raft is what a manager's raft log tells of it, with or without a leader; zero
@@ -131,6 +139,23 @@ func (c *Cluster) ManagerViews(ctx context.Context, log func(ctx context.Context
 	return v
 }
 
+// Electing tells whether no manager that answers has a leader, and enough of them to
+// elect one answer; term is the newest that one of these is in, 0 where no log could
+// be read. Whether they reach each other is not known.
+func (v Views) Electing() (term uint64, ok bool) {
+	voters := 0
+	for _, b := range v.Managers {
+		switch {
+		case b.Leaderless():
+			voters++
+			term = max(term, b.Term)
+		case b.Answer == AnswerList:
+			return 0, false
+		}
+	}
+	return term, voters > 0 && voters >= Majority(len(v.Managers))
+}
+
 // raft puts the logs side by side.
 func (w observations) raft(logs []raft.State) []Raft {
 	names := map[uint64]string{}
@@ -211,6 +236,7 @@ func (w observations) belief(i int) Belief {
 		b.Answer, b.Error = AnswerSilent, f.err.Error()
 		if f.reached && errors.Is(f.err, context.DeadlineExceeded) {
 			b.Error += ", as of a manager that waits for a leader"
+			b.hangs = true
 		}
 	case f.listed:
 		b.Answer = AnswerList

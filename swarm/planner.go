@@ -56,7 +56,15 @@ func (p *planner) refuseAside() error {
 		at := slices.IndexFunc(p.v.labNodes, func(m Node) bool { return m.Name == n.Name })
 		return at >= 0 && p.v.facts[at].aside && n.Want != lab.RoleNone
 	})
-	if p.v.Cluster != "" || len(aside) == 0 {
+	if p.v.Cluster != "" {
+		return nil
+	}
+	for _, f := range p.v.facts {
+		if f.noAside != nil { // it may be there
+			return f.noAside
+		}
+	}
+	if len(aside) == 0 {
 		return nil
 	}
 	var next []string

@@ -30,8 +30,10 @@ type fact struct {
 	// is not the same as one that could not be read.
 	cert   identity
 	noCert bool
-	// aside: a manager's data is on the disk of an engine that is in no swarm.
-	aside bool
+	// aside: a manager's data is on the disk of an engine that is in no swarm; noAside is
+	// why that is not known.
+	aside   bool
+	noAside error
 }
 
 func (f fact) answered() bool { return f.err == nil }
@@ -63,8 +65,7 @@ func probeAll(ctx context.Context, targets []Target) []fact {
 			facts[i].cert, facts[i].noCert = readCertificate(ctx, targets[i])
 		}
 		if f := &facts[i]; !listed && targets[i].Disk != nil && f.answered() && f.info.State == engine.StateInactive {
-			aside, err := targets[i].Disk.IsAside(ctx)
-			f.aside = aside && err == nil
+			f.aside, f.noAside = targets[i].Disk.IsAside(ctx)
 		}
 		// A node that no list holds may have joined after the list was read:
 		// before it is called removed, the list is read after it spoke.

@@ -1,6 +1,6 @@
 // Package timeline is what happens in a lab, in one order, from every source: each
-// manager's raft log and the changes that it applies, the machines, and what dcalab
-// itself does. Listen hears it all; a Recording keeps it in the lab's state folder as
+// manager's raft log and the changes that it applies, machines, engines, faults, and what
+// dcalab itself does. Listen hears it all; a Recording keeps it in the lab's state folder as
 // JSON lines, and is read while it is written or afterwards.
 //
 // An event has the time at which this machine learnt of it, so that all are of one
@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm/raft"
 )
@@ -26,6 +27,7 @@ const (
 	SourceRaft    Source = "raft"    // a manager's raft log
 	SourceSwarm   Source = "swarm"   // what a manager applied
 	SourceMachine Source = "machine" // the driver
+	SourceEngine  Source = "engine"  // a node's engine
 	SourceCommand Source = "command" // a command of dcalab's
 	SourceFault   Source = "fault"   // the lab's list of faults
 	SourceProbe   Source = "probe"   // what writes through a manager, to learn whether it can
@@ -43,6 +45,9 @@ const (
 	KindLeft       Kind = "left"       // raft: the node is no manager any more
 	KindChange     Kind = "change"     // swarm: an object was created, updated, removed
 	KindMachine    Kind = "machine"    // machine: its status
+	KindEngine     Kind = "engine"     // engine: it answers, does not run, hangs
+	KindStarted    Kind = "started"    // engine: a container that no service asked for has started
+	KindEnded      Kind = "ended"      // engine: such a container has ended
 	KindBroken     Kind = "broken"     // fault: it is there
 	KindHealed     Kind = "healed"     // fault: it was undone, or its time is over
 	KindWritable   Kind = "writable"   // probe: writes through Node are accepted, from now on
@@ -51,8 +56,8 @@ const (
 	KindStep       Kind = "step"       // command: something is begun
 	KindDone       Kind = "done"       // command: it is done
 	KindFailed     Kind = "failed"     // command: it has failed; raft: the log cannot be read
-	KindBegun      Kind = "begun"      // command: what follows begins with how it is; what was before may be missing
 	KindNote       Kind = "note"       // command: further information
+	KindBegins     Kind = "begins"     // command: from here on the lab is listened to; all that there is follows
 )
 
 // Event is one thing that happened.
@@ -76,6 +81,8 @@ type Event struct {
 	Since time.Time `json:"since,omitzero"`
 	// Machine is the status of the node's machine.
 	Machine machine.Status `json:"machine,omitempty"`
+	// Engine is how the node's engine is.
+	Engine engine.Life `json:"engine,omitempty"`
 }
 
 // Raft is what a manager's log tells; Vote is the name of the node that it voted for.
@@ -105,6 +112,14 @@ func (e Event) Words() string {
 		return fmt.Sprintf("machine %s: %s", e.Machine, e.Text)
 	case e.Kind == KindMachine:
 		return "machine " + string(e.Machine)
+	case e.Kind == KindEngine && e.Text != "":
+		return fmt.Sprintf("engine %s: %s", e.Engine, e.Text)
+	case e.Kind == KindEngine:
+		return "engine " + string(e.Engine)
+	case e.Kind == KindStarted:
+		return "container " + e.Text + " started"
+	case e.Kind == KindEnded:
+		return "container " + e.Text
 	case e.Kind == KindBroken:
 		return e.Fault + " broken: " + e.Text
 	case e.Kind == KindHealed:

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm/raft"
 )
@@ -47,6 +48,10 @@ func TestWords(t *testing.T) {
 		"machine halted":                                      {Kind: KindMachine, Node: "m1", Machine: machine.StatusHalted},
 		"machine unknown: no such host":                       {Kind: KindMachine, Machine: machine.StatusUnknown, Text: "no such host"},
 		"stopping":                                            {Kind: KindStep, Node: "m1", Text: "stopping"},
+		"engine up: Docker 20.10.24":                          {Kind: KindEngine, Node: "m1", Engine: engine.LifeUp, Text: "Docker 20.10.24"},
+		"engine hangs":                                        {Kind: KindEngine, Node: "m1", Engine: engine.LifeHangs},
+		"container by-hand started":                           {Kind: KindStarted, Node: "w1", Text: "by-hand"},
+		"container by-hand ended, exit status 137":            {Kind: KindEnded, Node: "w1", Text: "by-hand ended, exit status 137"},
 	} {
 		if got := e.Words(); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/fault"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
@@ -35,7 +36,7 @@ const (
 func Listen(ctx context.Context, s *session.Session, tell func(Event)) error {
 	l := &listener{
 		session: s, pool: s.NewPool(), tell: tell,
-		machines: map[string]machine.Status{}, logs: map[string]raft.State{}, names: map[string]string{},
+		machines: map[string]machine.Status{}, engines: map[string]engine.Life{}, logs: map[string]raft.State{}, names: map[string]string{},
 		busy: map[string]bool{}, unread: map[string]bool{}, failed: map[string]string{}, since: map[string]time.Time{},
 	}
 	defer l.pool.Close()
@@ -43,8 +44,9 @@ func Listen(ctx context.Context, s *session.Session, tell func(Event)) error {
 	defer l.nodes.Wait()
 	defer cancel()
 	l.mu.Lock()
-	l.say(Event{Source: SourceCommand, Kind: KindBegun, Text: "listening"})
+	l.say(Event{Source: SourceCommand, Kind: KindBegins, Text: "listening begins"})
 	l.mu.Unlock()
+	l.lookAtFaults()                        // who knows of others than these knows that they are over
 	l.nodes.Go(func() { l.nameNodes(ctx) }) // without a leader it takes long
 	pause := machinePause
 	if s.Driver().Traits().SlowStatus {
@@ -77,6 +79,7 @@ type listener struct {
 	names    map[string]string     // of nodes, by their ids in the swarm
 	leader   uint64                // raft id, and the term that it won
 	term     uint64
+	engines  map[string]engine.Life
 	busy     map[string]bool   // nodes that are listened to
 	unread   map[string]bool   // nodes whose first answer is still to come
 	failed   map[string]string // what went wrong last, by node
@@ -126,6 +129,9 @@ func (l *listener) look(ctx context.Context) {
 		if l.machines[n.Name] != is {
 			l.machines[n.Name] = is
 			l.say(Event{Source: SourceMachine, Kind: KindMachine, Node: n.Name, Machine: is})
+		}
+		if is != machine.StatusRunning {
+			delete(l.engines, n.Name)
 		}
 		if is == machine.StatusAbsent {
 			delete(l.logs, n.Name) // it is no manager, whatever it was
@@ -223,7 +229,10 @@ func (l *listener) listen(ctx context.Context, name string, is machine.Status) e
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	var follow sync.WaitGroup
+	defer follow.Wait()
 	defer cancel()
+	follow.Go(func() { l.follow(ctx, c, name) })
 	var watch watching
 	defer watch.stop()
 	err = raft.Follow(ctx, c, func(s raft.State) {
@@ -240,6 +249,58 @@ func (l *listener) listen(ctx context.Context, name string, is machine.Status) e
 	default:
 		return err
 	}
+}
+
+// follow tells how a node's engine is.
+func (l *listener) follow(ctx context.Context, c *node.Conn, name string) {
+	client, err := engine.New(name, c.DialEngine)
+	if err != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.wrong(SourceEngine, name, err)
+		return
+	}
+	defer client.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // what an engine says whose connection is lost is nothing of its own
+		select {
+		case <-c.Done():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	client.Follow(ctx, engine.Follower{
+		Process: c.EngineProcess,
+		Life:    func(is engine.Life, version string) { l.engine(name, is, version) },
+		Container: func(found engine.Container) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			e := Event{Source: SourceEngine, Kind: KindStarted, Node: name, Text: found.Name}
+			switch found.Action {
+			case "die":
+				e.Kind, e.Text = KindEnded, found.Name+" ended, exit status "+found.Exit
+			case "oom":
+				e.Kind, e.Text = KindEnded, found.Name+" is out of memory"
+			}
+			l.say(e)
+		},
+	})
+}
+
+// engine tells how an engine is, where that has changed.
+func (l *listener) engine(name string, is engine.Life, version string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.engines[name] == is {
+		return
+	}
+	l.engines[name] = is
+	e := Event{Source: SourceEngine, Kind: KindEngine, Node: name, Engine: is}
+	if version != "" {
+		e.Text = "Docker " + version
+	}
+	l.say(e)
 }
 
 // watching is the one watch of a node's.
@@ -286,11 +347,12 @@ func (l *listener) watch(ctx context.Context, c *node.Conn, name string) {
 		if ctx.Err() != nil {
 			return
 		}
-		if gap = time.Now(); pause > machinePause { // an engine that starts is not heard at once
-			l.mu.Lock()
+		l.mu.Lock()
+		// An engine that starts is not heard at once, one that does not answer is told of.
+		if gap = time.Now(); pause > machinePause && l.engines[name] == engine.LifeUp {
 			l.wrong(SourceSwarm, name, err)
-			l.mu.Unlock()
 		}
+		l.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return
@@ -336,6 +398,14 @@ func (l *listener) log(name string, now raft.State) {
 	}
 	e.Raft = l.raft(now)
 	l.say(e)
+	if before.ID == now.ID {
+		return
+	}
+	for _, other := range slices.Sorted(maps.Keys(l.logs)) { // votes for it have its name from here on
+		if s := l.logs[other]; other != name && s.Vote == now.ID {
+			l.say(Event{Source: SourceRaft, Node: other, Kind: KindLog, Raft: l.raft(s)})
+		}
+	}
 }
 
 // elected tells who leads, once the logs of all nodes that run have been read. The

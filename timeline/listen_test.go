@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm/raft"
 	"github.com/dcalab/dcalab/trouble"
@@ -14,7 +15,7 @@ import (
 func listening(told *[]string, unread ...string) *listener {
 	l := &listener{
 		tell:     func(e Event) { *told = append(*told, fmt.Sprintf("%s %s", e.Node, e.Kind)) },
-		machines: map[string]machine.Status{}, logs: map[string]raft.State{}, names: map[string]string{},
+		machines: map[string]machine.Status{}, engines: map[string]engine.Life{}, logs: map[string]raft.State{}, names: map[string]string{},
 		unread: map[string]bool{}, failed: map[string]string{},
 	}
 	for _, n := range unread {
@@ -40,7 +41,7 @@ func TestWhoIsElected(t *testing.T) {
 		"once all have been read": {
 			[]string{"a", "b", "w"},
 			[]told{{"a", log(1, 2, 2, 2)}, {"b", log(2, 2, 2, 2)}, {"w", worker}},
-			[]string{"a state", "b state", "b leader"},
+			[]string{"a state", "b state", "a log", "b leader"},
 		},
 		"not one that lost, and was read first": {
 			[]string{"a", "b", "c"},
@@ -97,6 +98,19 @@ func TestWhatWentWrongIsToldOnce(t *testing.T) {
 	l.log("a", raft.State{ID: 1, HardState: raft.HardState{Term: 2}})
 	l.wrong(SourceRaft, "a", refused)
 	if want := []string{"a failed", "b failed", "a state", "a failed"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAnEngineIsToldOfWhenItChanges(t *testing.T) {
+	var got []string
+	l := listening(&got)
+	l.tell = func(e Event) { got = append(got, e.Node+": "+e.Words()) }
+	l.engine("a", engine.LifeUp, "20.10.24")
+	l.engine("a", engine.LifeUp, "20.10.24") // its node is listened to anew
+	l.engine("a", engine.LifeHangs, "")
+	l.engine("b", engine.LifeDown, "")
+	if want := []string{"a: engine up: Docker 20.10.24", "a: engine hangs", "b: engine down"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

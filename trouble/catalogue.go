@@ -344,6 +344,8 @@ func Catalogue() []Topic {
 				"Both would write the same configs. Its end is when the swarm is whole again, or Ctrl-C; dcalab timeline --follow shows what happens beside it."},
 			{"observe-not-whole", "The lab cannot be observed as it is",
 				"Before something is broken, every manager's raft log has to be read, and a write through each of them accepted: what comes after could not be told from what was before."},
+			{"service-name-taken", "A service has the name of the one that --load runs",
+				"dcalab observe --load makes the service dcalab-load, with a label of its own, and does not touch one without."},
 			{"observe-no-load", "The tasks of --load do not run",
 				"They are of the demo image, two for each node that runs. The scheduler says why one is not placed, and the node why one does not start."},
 			{"observe-unhealed", "The swarm is not whole, minutes after the fault was over",

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -23,12 +24,16 @@ import (
 // and a table whose rows can be opened.
 type Picture struct {
 	// Title stands at the left of the first line.
-	Title    string
-	Facts    []Fact
-	Meter    *Meter
-	Columns  []Column
-	Rows     []Row
+	Title   string
+	Facts   []Fact
+	Meter   *Meter
+	Columns []Column
+	Rows    []Row
+	// Tables below it, each shown whole or not at all.
+	Tables   []Section
 	Warnings []string
+	// News are shown among the changes that the view itself notes.
+	News []News
 	// Stale says what of the picture is older than the rest; empty where
 	// nothing is.
 	Stale string
@@ -39,6 +44,14 @@ type Fact struct {
 	Label, Value string
 	// Since adds how long the value has stood, as far as the view saw it.
 	Since bool
+	// From adds how long ago this was; nothing where it is zero.
+	From time.Time
+}
+
+// News is something that happened, and is not seen in the table.
+type News struct {
+	At          time.Time
+	About, Text string
 }
 
 // Meter draws how many of a number there are, and how many are needed.
@@ -91,6 +104,11 @@ type LiveOptions struct {
 	Look func(ctx context.Context) (Picture, error)
 	// Interval is how long to wait after a look before the next.
 	Interval time.Duration
+	// Happened wakes the view: what is known is shown at once, and asked for anew,
+	// too. Again gives what is known, without asking; it may be called by another
+	// goroutine while Look is at work. Both are nil where nothing tells.
+	Happened <-chan struct{}
+	Again    func() Picture
 	Color    bool
 	// Now is the clock; time.Now where it is nil.
 	Now func() time.Time
@@ -155,6 +173,12 @@ func Live(ctx context.Context, s Streams, o LiveOptions) error {
 
 // look makes pictures until ctx ends.
 func look(ctx context.Context, o LiveOptions, send func(tea.Msg)) {
+	soon := make(chan struct{}, 1)
+	var showing sync.WaitGroup
+	defer showing.Wait()
+	if o.Happened != nil {
+		showing.Go(func() { showAgain(ctx, o, send, soon) })
+	}
 	for {
 		send(lookBegan{o.Now()})
 		p, err := o.Look(ctx)
@@ -165,10 +189,33 @@ func look(ctx context.Context, o LiveOptions, send func(tea.Msg)) {
 		timer := time.NewTimer(o.Interval)
 		select {
 		case <-ctx.Done():
-			timer.Stop()
+		case <-timer.C:
+		case <-soon:
+		}
+		timer.Stop()
+	}
+}
+
+// showAgain shows what is known whenever something has happened, and lets it be asked
+// for soon. What happens at nearly the same time is shown at once.
+func showAgain(ctx context.Context, o LiveOptions, send func(tea.Msg), soon chan<- struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
 			return
+		case <-o.Happened:
+		}
+		send(happened{o.Again(), o.Now()})
+		select {
+		case soon <- struct{}{}:
+		default:
+		}
+		timer := time.NewTimer(breath)
+		select {
+		case <-ctx.Done():
 		case <-timer.C:
 		}
+		timer.Stop()
 	}
 }
 
@@ -180,21 +227,31 @@ type looked struct {
 	at      time.Time
 }
 
+type happened struct {
+	picture Picture
+	at      time.Time
+}
+
 // turn makes ages and highlights go on between looks.
 type turn struct{}
 
 const (
 	turnTime = 250 * time.Millisecond
+	// breath is between two pictures of what has happened.
+	breath = 100 * time.Millisecond
 	// highlight is how long a change is marked.
 	highlight = 6 * time.Second
 	// history is how many changes are remembered.
 	history = 50
+	// changesShown is how many of the newest there is a line for at most.
+	changesShown = 20
 )
 
 // change is a cell that another look found different.
 type change struct {
 	at                    time.Time
 	row, column, old, new string
+	text                  string // of news, in place of what a cell was and is
 }
 
 // standing is a fact's value, since when it was seen, and what it was before.
@@ -247,6 +304,11 @@ func (l *live) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		l.busy, l.err = false, m.err
 		if m.err == nil {
 			l.take(m.picture, m.at)
+			l.shown = m.at
+		}
+	case happened:
+		if !l.shown.IsZero() { // else there is no table yet
+			l.take(m.picture, m.at)
 		}
 	case tea.KeyPressMsg:
 		return l, l.key(m.String())
@@ -283,7 +345,7 @@ func (l *live) take(p Picture, at time.Time) {
 		for i, c := range p.Columns {
 			key := [2]string{r.Name, c.Title}
 			if was, ok := old[key]; ok && was != r.cell(i) {
-				l.changes = append(l.changes, change{at, r.Name, c.Title, was, r.cell(i)})
+				l.changes = append(l.changes, change{at: at, row: r.Name, column: c.Title, old: was, new: r.cell(i)})
 				l.marked[key] = at
 			}
 		}
@@ -291,7 +353,7 @@ func (l *live) take(p Picture, at time.Time) {
 	if extra := len(l.changes) - history; extra > 0 {
 		l.changes = slices.Delete(l.changes, 0, extra)
 	}
-	l.picture, l.shown = p, at
+	l.picture = p
 	if l.at(l.selected) < 0 && len(p.Rows) > 0 {
 		l.selected = l.sorted()[0].Name
 	}
@@ -528,6 +590,8 @@ func (l *live) fact(f Fact, now time.Time) string {
 	s := l.facts[f.Label]
 	stood := now.Sub(s.since)
 	switch {
+	case !f.From.IsZero():
+		text += ", " + Duration(max(0, now.Sub(f.From)))
 	case !f.Since:
 	case !s.changed:
 		text += paint(", for at least "+Duration(stood), toneFaint, l.o.Color)
@@ -577,11 +641,23 @@ func (l *live) overview(room int, now time.Time) []string {
 		warnings = append(warnings, l.wrap(paint("warning:", toneWarn, l.o.Color)+" "+plainText(w))...)
 	}
 	newest := slices.Clone(l.changes)
+	for _, n := range l.picture.News {
+		newest = append(newest, change{at: n.At, row: n.About, text: n.Text})
+	}
 	slices.SortStableFunc(newest, func(a, b change) int { return b.at.Compare(a.at) })
-	for _, c := range newest[:min(len(newest), 10)] {
+	for _, c := range newest[:min(len(newest), changesShown)] {
 		changes = append(changes, l.changeLine(c, now))
 	}
-	// The table comes first, then warnings, then changes, newest first.
+	var tables [][]string
+	for _, t := range l.picture.Tables {
+		lines := strings.Split(strings.TrimSuffix(table(t.Header, t.Rows, l.o.Color), "\n"), "\n")
+		for i, line := range lines {
+			lines[i] = strings.Repeat(" ", gutter) + line
+		}
+		tables = append(tables, lines)
+	}
+	// The table comes first, then warnings, the other tables, and changes, newest
+	// first.
 	left := room - 1 - min(len(rows), max(3, (room-1)*2/3))
 	block := func(lines []string, least int) []string {
 		if len(lines) == 0 || left < 1+least {
@@ -592,13 +668,20 @@ func (l *live) overview(room int, now time.Time) []string {
 		return append([]string{""}, lines[:n]...)
 	}
 	rest := block(warnings, 1)
+	for _, lines := range tables {
+		rest = append(rest, block(lines, len(lines))...)
+	}
 	rest = append(rest, block(changes, 1)...)
 	return append(l.table(rows, room-1-len(rest), now), rest...)
 }
 
 func (l *live) changeLine(c change, now time.Time) string {
 	show := func(s string) string { return cmp.Or(s, "nothing") }
-	text := fmt.Sprintf("%s  %s  %s: %s → %s", c.at.Format(time.TimeOnly), plainText(c.row), strings.ToLower(c.column), show(c.old), show(c.new))
+	text := fmt.Sprintf("%s: %s → %s", strings.ToLower(c.column), show(c.old), show(c.new))
+	if c.text != "" {
+		text = plainText(c.text)
+	}
+	text = strings.TrimSpace(c.at.Format(time.TimeOnly)+"  "+plainText(c.row)) + "  " + text
 	if now.Sub(c.at) >= highlight {
 		text = paint(text, toneFaint, l.o.Color)
 	}

@@ -184,6 +184,57 @@ func story() (whole, broken Picture) {
 	return whole, broken
 }
 
+// What happens is shown at once, also while a look takes its time, and is a reason to
+// look again.
+func TestLiveShowsWhatHappens(t *testing.T) {
+	p := &player{terminal: newTerminal(t, 112, 24), clock: newClock(), next: make(chan func() (Picture, error)), ended: make(chan any, 1)}
+	whole, broken := story()
+	happened := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		p.ended <- Live(ctx, p.streams(), LiveOptions{
+			Interval: time.Hour, Now: p.clock.now, Happened: happened,
+			Look: func(ctx context.Context) (Picture, error) {
+				select {
+				case give := <-p.next:
+					return give()
+				case <-ctx.Done():
+					return Picture{}, ctx.Err()
+				}
+			},
+			Again: func() Picture {
+				now := whole
+				now.Facts = append(now.Facts, Fact{Label: "raft", Value: "electing, term 4", From: p.clock.now().Add(-6 * time.Second)})
+				now.Tables = []Section{{Header: []string{"MANAGER", "TERM"}, Rows: [][]string{{"node01", "4"}}}}
+				now.News = []News{{At: p.clock.now(), About: "node10", Text: "task web.2: running, on node10"}}
+				return now
+			},
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if end := <-p.ended; end != nil {
+			t.Error(end)
+		}
+	})
+	tell := func() {
+		t.Helper()
+		select {
+		case happened <- struct{}{}:
+		case <-time.After(patience):
+			t.Fatal("nobody listens")
+		}
+	}
+	p.show(whole)
+	p.eventually("the table", shows("> master"))
+	tell() // the next look would be in an hour
+	p.eventually("what happened", shows("electing, term 4, 6.0s", "node01    4", "node10  task web.2: running, on node10"))
+	p.show(broken)
+	p.eventually("what it looked like then", func(l []string) bool {
+		return shows("node02, for 0.0s (before: master)")(l) && !shows("electing")(l)
+	})
+}
+
 // The picture for the documentation is what a terminal shows of the story.
 func TestLiveViewIsTheOneInTheDocumentation(t *testing.T) {
 	p := play(t, 112, 20, false)
@@ -506,6 +557,12 @@ func TestLiveFitsAnyScreen(t *testing.T) {
 				p.Rows = append(p.Rows, r)
 			}
 			p.Warnings = rapid.SliceOfN(text, 0, 3).Draw(t, "warnings")
+			for range rapid.IntRange(0, 2).Draw(t, "tables") {
+				p.Tables = append(p.Tables, Section{Header: []string{text.Draw(t, "header"), "B"}, Rows: [][]string{{text.Draw(t, "cell"), text.Draw(t, "cell")}}})
+			}
+			for range rapid.IntRange(0, 3).Draw(t, "news") {
+				p.News = append(p.News, News{At: time.Unix(now.Load(), 0), About: text.Draw(t, "about"), Text: text.Draw(t, "news text")})
+			}
 			if rapid.Bool().Draw(t, "metered") {
 				p.Meter = &Meter{Label: "m", Have: rapid.IntRange(0, 9).Draw(t, "have"), Need: 2, Of: rapid.IntRange(0, 30).Draw(t, "of"), Text: text.Draw(t, "meter")}
 				p.Facts = []Fact{{Label: "f", Value: text.Draw(t, "fact"), Since: true}}

@@ -356,7 +356,7 @@ func TestWatchRedrawsInPlace(t *testing.T) {
 	turns := make(chan struct{})
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Watch(ctx, x.streams(), time.Millisecond, func(ctx context.Context, width int) (string, error) {
+		ended <- Watch(ctx, x.streams(), time.Millisecond, nil, func(ctx context.Context, width int) (string, error) {
 			if turn > 0 {
 				select {
 				case <-turns:

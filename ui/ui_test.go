@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -205,7 +206,7 @@ func TestWatchElsewhereIsABlockEachTime(t *testing.T) {
 	defer cancel()
 	var b bytes.Buffer
 	turn := 0
-	err := Watch(ctx, Streams{Out: &b}, time.Millisecond, func(_ context.Context, width int) (string, error) {
+	err := Watch(ctx, Streams{Out: &b}, time.Millisecond, nil, func(_ context.Context, width int) (string, error) {
 		if turn++; turn == 3 {
 			cancel()
 			return "", ctx.Err()
@@ -220,9 +221,25 @@ func TestWatchElsewhereIsABlockEachTime(t *testing.T) {
 	}
 }
 
+func TestWatchIsWokenByWhatHappens(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	happened := make(chan struct{}, 1)
+	turn := 0
+	err := Watch(ctx, Streams{Out: io.Discard}, time.Hour, happened, func(context.Context, int) (string, error) {
+		if turn++; turn == 3 {
+			cancel()
+		}
+		happened <- struct{}{}
+		return "", nil
+	})
+	if err != nil || turn != 3 {
+		t.Errorf("%d turns, %v", turn, err)
+	}
+}
+
 func TestWatchEndsWithItsRendersError(t *testing.T) {
 	broken := errors.New("broken")
-	err := Watch(context.Background(), Streams{Out: &bytes.Buffer{}}, time.Hour, func(context.Context, int) (string, error) { return "", broken })
+	err := Watch(context.Background(), Streams{Out: &bytes.Buffer{}}, time.Hour, nil, func(context.Context, int) (string, error) { return "", broken })
 	if !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}

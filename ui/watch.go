@@ -9,16 +9,19 @@ import (
 	"time"
 )
 
-// Watch shows what render gives, again and again with interval between, until
-// ctx ends, which is no error: Ctrl-C is how one leaves. On a terminal each
+// watchBreath is between two pictures at the least, whatever happens.
+const watchBreath = 500 * time.Millisecond
+
+// Watch shows what render gives, again and again with interval between, and as soon
+// as happened tells of something (nil: nothing does), until ctx ends, which is no error: Ctrl-C is how one leaves. On a terminal each
 // picture takes the place of the one before, and the last stays; elsewhere
 // they follow each other with an empty line between. render is given the
 // width in columns that it has, and is called by one goroutine only; its
 // error ends the watch and is returned.
-func Watch(ctx context.Context, s Streams, interval time.Duration, render func(ctx context.Context, width int) (string, error)) error {
+func Watch(ctx context.Context, s Streams, interval time.Duration, happened <-chan struct{}, render func(ctx context.Context, width int) (string, error)) error {
 	if !s.canRedraw(s.Out) {
 		first := true
-		return repeat(ctx, interval, func() error {
+		return repeat(ctx, interval, happened, func() error {
 			text, err := render(ctx, s.OutWidth())
 			if err != nil {
 				return err
@@ -42,7 +45,7 @@ func Watch(ctx context.Context, s Streams, interval time.Duration, render func(c
 		return fit(picture, columns, rows)
 	})
 	defer d.keep()
-	return repeat(ctx, interval, func() error {
+	return repeat(ctx, interval, happened, func() error {
 		text, err := render(ctx, s.OutWidth())
 		if err != nil {
 			return err
@@ -56,14 +59,23 @@ func Watch(ctx context.Context, s Streams, interval time.Duration, render func(c
 }
 
 // repeat calls turn until it fails or ctx ends; the end of ctx is no error.
-func repeat(ctx context.Context, interval time.Duration, turn func() error) error {
+func repeat(ctx context.Context, interval time.Duration, happened <-chan struct{}, turn func() error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	quiet := time.NewTimer(0) // what happens at nearly the same time is one turn
+	defer quiet.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
+		case <-happened:
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-timer.C:
+			case <-quiet.C:
+			}
 		}
 		if err := turn(); err != nil {
 			if ctx.Err() != nil {
@@ -72,6 +84,7 @@ func repeat(ctx context.Context, interval time.Duration, turn func() error) erro
 			return err
 		}
 		timer.Reset(interval)
+		quiet.Reset(watchBreath)
 	}
 }
 

@@ -75,14 +75,14 @@ func tool(ctx context.Context, name string, args ...string) error {
 
 // mountImage mounts the disk's image, where it has one, at its folder docker. The
 // caller is in a mount namespace of its own.
-func (d disk) mountImage(ctx context.Context, options string) error {
+func (d disk) mountImage(ctx context.Context) error {
 	if !d.hasImage() {
 		return nil
 	}
 	if err := awaitUnused(ctx, d.image()); err != nil {
 		return err
 	}
-	if err := tool(ctx, "mount", "-n", "-t", "ext4", "-o", "loop"+options, d.image(), d.docker()); err != nil {
+	if err := tool(ctx, "mount", "-n", "-t", "ext4", "-o", "loop", d.image(), d.docker()); err != nil {
 		return fmt.Errorf("mount %s: %w", d.image(), err)
 	}
 	return nil
@@ -116,25 +116,21 @@ func awaitUnused(ctx context.Context, path string) error {
 	}
 }
 
-// withImages runs f where the images of disks are mounted, which it may only read
-// where they are for reading.
+// withImages runs f where the images of disks are mounted.
 func withImages(ctx context.Context, read, write disk, f func() error) error {
 	if !read.hasImage() && !write.hasImage() {
 		return f()
 	}
 	return inMountNamespace(func() (err error) {
-		for _, m := range []struct {
-			disk    disk
-			options string
-		}{{read, ",ro"}, {write, ""}} {
-			if !m.disk.hasImage() {
+		for _, d := range []disk{read, write} { // one whose node has crashed can be read only once it may be mended
+			if !d.hasImage() {
 				continue
 			}
-			if err := m.disk.mountImage(ctx, m.options); err != nil {
+			if err := d.mountImage(ctx); err != nil {
 				return err
 			}
 			// Not later: what is in it is on the host's disk then.
-			defer func() { err = errors.Join(err, unix.Unmount(m.disk.docker(), 0)) }()
+			defer func() { err = errors.Join(err, unix.Unmount(d.docker(), 0)) }()
 		}
 		return f()
 	})

@@ -145,7 +145,7 @@ func (c containers) run(ctx context.Context, n lab.Node) (int, error) {
 	// When dcalab is killed, runc must not go on while a destroy follows.
 	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	if err := inMountNamespace(func() error {
-		if err := dk.mountImage(ctx, ""); err != nil {
+		if err := dk.mountImage(ctx); err != nil {
 			return err
 		}
 		if err := mountRoot(dk, c.disks.etcCopy(), root); err != nil {

@@ -127,9 +127,9 @@ func (b *breaking) ownDisks(ctx context.Context, f broken) error {
 	}
 	var shared []string
 	for _, name := range f.nodes {
-		c := f.engines.Pool.Held(name)
-		if c == nil {
-			continue // it will not be filled either
+		c, err := f.engines.Pool.ConnTo(ctx, name, f.engines.Machines[name])
+		if err != nil {
+			return err
 		}
 		own, err := fault.OwnDisk(ctx, c)
 		if err != nil {

@@ -47,7 +47,7 @@ labs:
 		t.Errorf("%q, want %q", got, want)
 	}
 	beliefs, err := report.ObserveBeliefs(t.Context(), s)
-	if err != nil || beliefs.Verdict() != "no manager answers" {
+	if err != nil || beliefs.Verdict(time.Now()) != "no manager answers" {
 		t.Errorf("%+v: %v", beliefs, err)
 	}
 	labs, err := report.List(t.Context(), set, false, func(session.Entry) string { return "reach" })

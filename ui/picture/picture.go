@@ -77,7 +77,8 @@ func (s Scale) X(at time.Duration) float64 {
 func (s Scale) Ticks(top, bottom float64) []Box {
 	step := tick(s.To - s.From)
 	var out []Box
-	for at := s.From.Truncate(step); at <= s.To; at += step {
+	for n := s.From / step; n <= s.To/step; n++ {
+		at := n * step
 		if at < s.From {
 			continue
 		}
