@@ -77,8 +77,10 @@ func (s Scale) X(at time.Duration) float64 {
 func (s Scale) Ticks(top, bottom float64) []Box {
 	step := tick(s.To - s.From)
 	var out []Box
-	for n := s.From / step; n <= s.To/step; n++ {
-		at := n * step
+	for at := s.From.Truncate(step); s.To-at >= 0; at += step {
+		if len(out) > 2*ticks { // the end of what a duration can be
+			break
+		}
 		if at < s.From {
 			continue
 		}
@@ -94,10 +96,13 @@ func (s Scale) Band(from, to time.Duration, line int, bottom float64, text strin
 	return Box{X: x, Y: at + 2, W: Round(s.X(to) - x), H: Round(bottom - at - 2), TextY: at + TextLine - 1, Text: text}
 }
 
+// ticks are as many lines as there are at most, but for the first and the last.
+const ticks = 12
+
 // tick is the time between two lines.
 func tick(total time.Duration) time.Duration {
 	for _, step := range []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute} {
-		if total/step <= 12 {
+		if total/step <= ticks {
 			return step
 		}
 	}
