@@ -122,7 +122,7 @@ Which writes were accepted is known where dcalab observe was at work then.`,
 			return s.exportTimeline(o, since, until)
 		},
 	}
-	c.Flags().DurationVar(&since, "since", 0, "from how long ago: 10m, 2h (default: all that is recorded)")
+	c.Flags().DurationVar(&since, "since", 0, "from how long ago: 10m, 2h (default: the last time that somebody listened)")
 	c.Flags().DurationVar(&until, "until", 0, "until how long ago (default: now)")
 	c.Flags().StringVarP(&output, "output", "o", "", "json or yaml (default: text)")
 	return explained(c)

@@ -212,6 +212,52 @@ func TestMilestones(t *testing.T) {
 	}
 }
 
+// A write that was on its way when the fault came was lost by the fault.
+func TestAWriteOnItsWay(t *testing.T) {
+	s := small()
+	asked := s.now
+	s.fault(timeline.KindBroken, "freeze a")
+	broken := s.now
+	s.add(timeline.Event{Source: timeline.SourceProbe, Kind: timeline.KindUnwritable, Node: "a", Text: "no answer", Since: asked})
+	o := New("dca", s.events[0].Time)
+	for _, e := range s.events {
+		o.Add(e)
+	}
+	r := o.Report(s.now)
+	if last := r.Milestones[len(r.Milestones)-1]; last.ID != Unwritable || !last.Time.Equal(broken) || last.MS != 0 {
+		t.Error(last)
+	}
+}
+
+// What is broken on purpose begins it: that a write took long before is how it was.
+func TestFrom(t *testing.T) {
+	s := small().probe("a", timeline.KindUnwritable).probe("a", timeline.KindWritable).task("1", "web.1", "w", "shutdown").worker("ready")
+	o := New("dca", s.events[0].Time)
+	for _, e := range s.events {
+		o.Add(e)
+	}
+	if !o.Broken() {
+		t.Fatal("it takes no note of what was not broken on purpose")
+	}
+	o.From(s.now.Add(time.Second))
+	if left := o.Missing(); o.Broken() || len(left) > 0 {
+		t.Error(left)
+	}
+	n := len(s.events)
+	s.now = s.now.Add(time.Minute)
+	s.fault(timeline.KindBroken, "freeze w").fault(timeline.KindHealed, "freeze w")
+	for _, e := range s.events[n:] {
+		o.Add(e)
+	}
+	var got []ID
+	for _, m := range o.Report(s.now).Milestones {
+		got = append(got, m.ID)
+	}
+	if d := cmp.Diff([]ID{Broken, Healed, Whole}, got); d != "" {
+		t.Error(d)
+	}
+}
+
 // What happened before a listener began to listen is not known, and what was down then may
 // not be any more.
 func TestWhatWasBefore(t *testing.T) {

@@ -146,6 +146,18 @@ func (o *Observer) Add(e timeline.Event) []Milestone {
 	return o.found[first:]
 }
 
+// From forgets what was found: what was before a time is only how it was.
+func (o *Observer) From(at time.Time) {
+	o.from, o.began, o.since, o.newTerm, o.leaders = at, time.Time{}, time.Time{}, 0, 0
+	o.found, o.changes = nil, nil
+	clear(o.told)
+	clear(o.elections)
+	clear(o.slots)
+	for id := range o.open {
+		o.standing[id] = true
+	}
+}
+
 // anew is that another listener begins. It tells how everything is, but not what has changed
 // in the swarm and which faults are over since the last event.
 func (o *Observer) anew(last time.Time) {
@@ -275,7 +287,9 @@ func (o *Observer) tell(at time.Time, id ID, node, text string) {
 	if at.Before(o.from) || !o.Broken() {
 		return
 	}
-	delete(o.told, "whole")
+	if id != Containers { // of which nothing is missing
+		delete(o.told, "whole")
+	}
 	o.found = append(o.found, o.timed(Milestone{ID: id, Time: at, Node: node, Text: text}))
 }
 
@@ -483,6 +497,9 @@ func (o *Observer) probe(e timeline.Event) {
 	now := write{accepted: e.Kind == timeline.KindWritable, since: e.Time, why: e.Text}
 	if !e.Since.IsZero() {
 		now.since = e.Since
+		if now.since.Before(o.since) && !e.Time.Before(o.since) { // it was on its way then
+			now.since = o.since
+		}
 	}
 	if known && before.accepted == now.accepted {
 		return

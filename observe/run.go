@@ -145,6 +145,9 @@ func (r *runner) run(ctx context.Context) (err error) {
 	}
 	r.Tell.Done("", "listening, and writing through "+strings.Join(r.names(), ", "))
 	if r.Break != nil {
+		r.mu.Lock()
+		r.observer.From(time.Now())
+		r.mu.Unlock()
 		if err := r.Break(ctx); err != nil {
 			return err
 		}

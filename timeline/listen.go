@@ -74,6 +74,7 @@ type listener struct {
 	tell     func(Event)
 	machines map[string]machine.Status
 	faults   map[string]string     // what each is, by its id
+	passed   map[string]bool       // those that are over, and were told of, or were before
 	unknown  string                // why the machines' status is not known
 	logs     map[string]raft.State // by node
 	names    map[string]string     // of nodes, by their ids in the swarm
@@ -175,9 +176,17 @@ func (l *listener) lookAtFaults() {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := map[string]string{}
-	for _, f := range j.Now(time.Now()) {
+	now, first := map[string]string{}, l.passed == nil
+	if first {
+		l.passed = map[string]bool{}
+	}
+	for _, f := range j.Faults {
 		if !f.Active {
+			continue
+		}
+		over := f.Over(time.Now())
+		if over && (first || l.passed[f.ID]) {
+			l.passed[f.ID] = true
 			continue
 		}
 		now[f.ID] = f.Words()
@@ -187,6 +196,14 @@ func (l *listener) lookAtFaults() {
 				e.Since = *f.Applied
 			}
 			l.say(e)
+		}
+		if over { // where to apply it took as long as it was to last, too
+			l.passed[f.ID] = true
+			l.say(Event{Source: SourceFault, Kind: KindHealed, Fault: f.ID, Text: now[f.ID]})
+			delete(l.faults, f.ID)
+			delete(now, f.ID)
+		} else {
+			delete(l.passed, f.ID)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(l.faults)) {
