@@ -229,6 +229,21 @@ func TestAWriteOnItsWay(t *testing.T) {
 	}
 }
 
+// Without a beginning, it tells of the last time in which the lab was listened to.
+func TestLastTime(t *testing.T) {
+	s := small().fault(timeline.KindBroken, "freeze w").fault(timeline.KindHealed, "freeze w")
+	s.now = s.now.Add(time.Hour)
+	s.add(timeline.Event{Source: timeline.SourceCommand, Kind: timeline.KindBegins})
+	s.machine("w", machine.StatusRunning).fault(timeline.KindBroken, "freeze a")
+	o := New("dca", time.Time{})
+	for _, e := range s.events {
+		o.Add(e)
+	}
+	if r := o.Report(s.now); len(r.Milestones) != 1 || len(r.Faults) != 1 || r.Faults[0].Words != "freeze a" {
+		t.Errorf("%+v", r)
+	}
+}
+
 // What is broken on purpose begins it: that a write took long before is how it was.
 func TestFrom(t *testing.T) {
 	s := small().probe("a", timeline.KindUnwritable).probe("a", timeline.KindWritable).task("1", "web.1", "w", "shutdown").worker("ready")

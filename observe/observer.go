@@ -143,7 +143,7 @@ func (o *Observer) Add(e timeline.Event) []Milestone {
 		o.tell(e.Time, Whole, "", text)
 		o.told["whole"] = true
 	}
-	return o.found[first:]
+	return o.found[min(first, len(o.found)):] // it may have begun anew
 }
 
 // From forgets what was found: what was before a time is only how it was.
