@@ -56,12 +56,37 @@ func (d SwarmData) told(ctx context.Context, what, yes string) (bool, error) {
 	return strings.TrimSpace(out) == yes, nil
 }
 
+// Unlocks tells whether an unlock key is the one that the node's key in the swarm, which
+// is locked, is encrypted with: ErrWrongKey where it is not.
+func (d SwarmData) Unlocks(ctx context.Context, unlockKey string) error {
+	_, err := d.unlocked(ctx, unlockKey)
+	return err
+}
+
+func (d SwarmData) unlocked(ctx context.Context, unlockKey string) ([]byte, error) {
+	file, err := d.Conn.Root(ctx, script(d.Conn, "swarm-look.sh"), nil, "locked-key")
+	if err == nil {
+		var key []byte
+		if key, err = unlocked([]byte(file), unlockKey); err == nil {
+			return key, nil
+		}
+	}
+	return nil, fmt.Errorf("%s: unlock the swarm's data: %w", d.Conn.Name(), err)
+}
+
 // SetAside restarts the engine without its swarm, whose data stays on the node:
 // an engine that could not start its swarm holds on to it, and refuses to make a new
 // one from the same data (moby's daemon/cluster, Init: "not a swarm manager"; measured
-// on 20.10).
-func (d SwarmData) SetAside(ctx context.Context) error {
-	if _, err := d.Conn.Root(ctx, script(d.Conn, "swarm-state.sh"), nil, "aside"); err != nil {
+// on 20.10). With an unlock key, the data is not locked any more.
+func (d SwarmData) SetAside(ctx context.Context, unlockKey string) error {
+	var key []byte
+	if unlockKey != "" {
+		var err error
+		if key, err = d.unlocked(ctx, unlockKey); err != nil {
+			return err
+		}
+	}
+	if _, err := d.Conn.Root(ctx, script(d.Conn, "swarm-state.sh"), key, "aside"); err != nil {
 		return fmt.Errorf("restart the engine without its swarm: %w", err)
 	}
 	_, err := awaitEngine(ctx, d.Conn)

@@ -739,7 +739,7 @@ type modelDisk struct {
 
 func (d modelDisk) Certificate(ctx context.Context) ([]byte, error) { return d.certificate(ctx) }
 func (d modelDisk) KeyLocked(context.Context) (bool, error)         { return false, errors.ErrUnsupported }
-func (d modelDisk) SetAside(context.Context) error                  { return errors.ErrUnsupported }
+func (d modelDisk) SetAside(context.Context, string) error          { return errors.ErrUnsupported }
 func (d modelDisk) IsAside(context.Context) (bool, error)           { return d.e != nil && d.e.aside, nil }
 
 func makeCertificate(org, unit, cn string) []byte {

@@ -252,7 +252,7 @@ func (p *planner) planNewSwarm() error {
 		TaskHistory:  s.TaskHistory,
 	}
 	p.out.stage("leave", leaving)
-	p.out.stage("init", []Step{initStep{on(first.Name), opts}})
+	p.out.stage("init", []Step{initStep{on: on(first.Name), Options: opts}})
 	joining := p.join(first.Name)
 	p.out.stage("join", joining)
 	p.out.stage("update", p.update(append(joining, initStep{on: on(first.Name)})))

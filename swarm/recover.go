@@ -117,7 +117,27 @@ func PlanFromState(v View, node string) Plan {
 
 func (p *Plan) fromState(node string) {
 	n, _ := p.View.Node(node)
-	p.stageThat(stopRun, "init", initStep{on(n.Name), engine.InitOptions{Advertise: n.Addr.String(), TaskHistory: -1, FromState: true}})
+	p.stageThat(stopRun, "init", initStep{on: on(n.Name), Options: engine.InitOptions{Advertise: n.Addr.String(), TaskHistory: -1, FromState: true}})
+}
+
+// Unlock has the swarm go on from data that is locked, with its unlock key (empty in a
+// plan that is not run). Autolock stays on.
+func (p *Plan) Unlock(key engine.Secret) {
+	for _, stage := range p.Stages {
+		for i, s := range stage.Steps {
+			if s, ok := s.(initStep); ok && s.Options.FromState {
+				s.Locked, s.Key, s.Options.Autolock = true, key, true
+				stage.Steps[i] = s
+			}
+		}
+	}
+	p.Runbook = p.View.Runbook(p.Steps())
+}
+
+// Unlock is that of the plan.
+func (rec *Recovery) Unlock(key engine.Secret) {
+	rec.Plan.Unlock(key)
+	rec.Runbook = rec.View.Runbook(append(rec.Steps(), rec.Rejoin...))
 }
 
 // leaveBehind plans that managers which run, and are not in the swarm that goes on,

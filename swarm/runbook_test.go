@@ -70,11 +70,11 @@ func TestEveryKindIsTaught(t *testing.T) {
 			n2$ docker swarm leave
 			n1$ docker swarm leave --force`},
 		{name: "init", roles: "m", steps: func(View) []Step {
-			return []Step{initStep{"n1", engine.InitOptions{Advertise: "10.20.20.11", TaskHistory: 0, CertExpiry: 90 * time.Minute, SubnetSize: 26, DataPathPort: 7789, Autolock: true, Availability: engine.AvailabilityDrain}}}
+			return []Step{initStep{on: "n1", Options: engine.InitOptions{Advertise: "10.20.20.11", TaskHistory: 0, CertExpiry: 90 * time.Minute, SubnetSize: 26, DataPathPort: 7789, Autolock: true, Availability: engine.AvailabilityDrain}}}
 		}, want: `
 			n1$ docker swarm init --advertise-addr 10.20.20.11 --default-addr-pool-mask-length 26 --data-path-port 7789 --cert-expiry 1h30m0s --task-history-limit 0 --availability drain --autolock`},
 		{name: "init, as Docker does it", roles: "m", steps: func(View) []Step {
-			return []Step{initStep{"n1", engine.InitOptions{Advertise: "10.20.20.11", TaskHistory: 5, CertExpiry: 2160 * time.Hour, SubnetSize: 24, DataPathPort: 4789, Availability: engine.AvailabilityActive}}}
+			return []Step{initStep{on: "n1", Options: engine.InitOptions{Advertise: "10.20.20.11", TaskHistory: 5, CertExpiry: 2160 * time.Hour, SubnetSize: 24, DataPathPort: 4789, Availability: engine.AvailabilityActive}}}
 		}, want: `
 			n1$ docker swarm init --advertise-addr 10.20.20.11`},
 		{name: "join", roles: "mwm", play: func(w *world) { w.init(0) }, steps: func(View) []Step {

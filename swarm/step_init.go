@@ -14,10 +14,17 @@ import (
 type initStep struct {
 	on
 	Options engine.InitOptions
+	// Locked: its data is, and the engine, which is not given Key for it (moby#36852), is
+	// restarted with data that is not.
+	Locked bool
+	Key    engine.Secret
 }
 
 func (initStep) Kind() Kind { return KindInit }
 func (s initStep) String() string {
+	if s.Locked {
+		return "unlock its raft log with the key that you give, and go on alone from it, advertising " + s.Options.Advertise
+	}
 	if s.Options.FromState {
 		return "go on alone from its raft log, advertising " + s.Options.Advertise
 	}
@@ -30,10 +37,16 @@ func (s initStep) Do(ctx context.Context, r *Run) error {
 	if err != nil {
 		return err
 	}
+	disk := r.target(s.Node()).Disk
+	if s.Locked && disk != nil {
+		if err := disk.SetAside(ctx, s.Key.Reveal()); err != nil {
+			return err
+		}
+	}
 	_, err = e.Init(ctx, s.Options)
-	if disk := r.target(s.Node()).Disk; s.Options.FromState && disk != nil && errors.Is(err, engine.ErrNotManager) {
+	if s.Options.FromState && disk != nil && errors.Is(err, engine.ErrNotManager) {
 		// It holds on to the swarm that it could not start.
-		if err = disk.SetAside(ctx); err == nil {
+		if err = disk.SetAside(ctx, ""); err == nil {
 			_, err = e.Init(ctx, s.Options)
 		}
 	}
@@ -49,7 +62,10 @@ func (s initStep) Do(ctx context.Context, r *Run) error {
 func (s initStep) Runbook(w *RunbookWriter) {
 	o := s.Options
 	if o.FromState {
-		if n, _ := w.v.Node(s.Node()); n.failed() {
+		n, _ := w.v.Node(s.Node())
+		if s.Locked {
+			w.add(runbook.Command{Node: s.Node(), Text: "# Docker has no command that decrypts /var/lib/docker/swarm/certificates/swarm-node.key (moby#36852): dcalab swarm recover --unlock does"})
+		} else if n.failed() {
 			w.add(runbook.Command{Node: s.Node(), Text: "sudo service docker stop", Why: "it holds on to the swarm that it cannot start"})
 			w.add(runbook.Command{Node: s.Node(), Text: "sudo mv /var/lib/docker/swarm/docker-state.json /var/lib/docker/swarm/docker-state.old"})
 			w.add(runbook.Command{Node: s.Node(), Text: "sudo service docker start"})

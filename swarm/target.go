@@ -74,8 +74,9 @@ type Disk interface {
 	Certificate(context.Context) ([]byte, error)
 	// KeyLocked tells whether the node's key in the swarm is encrypted (autolock).
 	KeyLocked(context.Context) (bool, error)
-	// SetAside restarts the engine without its swarm, whose data stays.
-	SetAside(context.Context) error
+	// SetAside restarts the engine without its swarm, whose data stays. With an unlock
+	// key, that is not locked any more (autolock).
+	SetAside(ctx context.Context, unlockKey string) error
 	// IsAside tells whether a manager's data is there of which the engine, which is in
 	// no swarm, knows nothing: it was set aside, or a backup was put there.
 	IsAside(context.Context) (bool, error)

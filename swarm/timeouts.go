@@ -17,6 +17,9 @@ const (
 	// shareTimeout is added for each node above ten: their engines share the
 	// processors of one machine.
 	shareTimeout = 3 * time.Second
+	// RecoverTimeout is for a swarm that has lost managers for good: a worker tries those
+	// first, by chance, 3 to 5 s each, with up to 8 s between (measured: up to 100 s).
+	RecoverTimeout = 3 * time.Minute
 	// ingressTimeout is how long others that would join wait for a node to be on
 	// the ingress network.
 	ingressTimeout = 20 * time.Second

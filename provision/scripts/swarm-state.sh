@@ -4,7 +4,8 @@
 # swarm-state.sh put: puts the archive on stdin in the place of what is there, with the
 # engine stopped, and without the note that would take it back to its old peers.
 # swarm-state.sh aside: restarts the engine without that note (docker-state.json), so that
-# it starts without a swarm; the swarm's data stays where it is.
+# it starts without a swarm; the swarm's data stays where it is. A key on stdin takes the
+# place of the node's own in the swarm.
 # As root. However it ends, the engine is started again.
 set -eu
 data=/var/lib/docker
@@ -52,8 +53,15 @@ put)
 	rm -f "$data/swarm/docker-state.json"
 	;;
 aside)
-	stop
 	cd "$data/swarm"
+	umask 077
+	cat >certificates/swarm-node.key.new
+	stop
+	if [ -s certificates/swarm-node.key.new ]; then
+		mv certificates/swarm-node.key.new certificates/swarm-node.key
+	else
+		rm certificates/swarm-node.key.new
+	fi
 	if [ -e docker-state.json ]; then mv docker-state.json docker-state.old; fi
 	;;
 esac

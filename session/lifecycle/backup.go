@@ -64,19 +64,13 @@ func (b backingUp) describe(ctx context.Context, v swarm.View, engines *session.
 	if from.Name == "" {
 		return backup{}, v.NeedManager()
 	}
-	if v.Settings != nil && v.Settings.Autolock {
-		return backup{}, &trouble.Error{
-			ID: "backup-autolock", What: "refused to back up the swarm", Exit: trouble.ExitRefused,
-			Why:  "autolock is on, and Docker Engine cannot begin anew from a locked state (moby#36852): the backup could not be restored",
-			Next: []string{"turn it off for the backup, which then has to be kept as secret as the unlock key: dcalab swarm autolock off"},
-		}
-	}
 	holdings, err := engines.Cluster(swarm.Options{}).Holdings(ctx, v)
 	if err != nil {
 		return backup{}, err
 	}
 	out := backup{
 		Format: backupFormat, Made: time.Now().UTC().Truncate(time.Second), Lab: b.Lab().Name, Node: from.Name, Address: from.Addr.String(), Cluster: v.Cluster, Engine: from.Engine,
+		Locked:   v.Settings != nil && v.Settings.Autolock,
 		Services: append([]string{}, holdings.Services...), Secrets: append([]string{}, holdings.Secrets...),
 		Configs: append([]string{}, holdings.Configs...), Networks: append([]string{}, holdings.Networks...),
 	}
@@ -104,7 +98,7 @@ func (b backingUp) Plan(ctx context.Context, tell session.Reporter) (Plan, error
 	}
 	engines.Close()
 	what, quorum := cost(v, found.Node)
-	p := Plan{Warnings: []string{what, b.target().secret()}, Runbook: b.typed(found.Node)}
+	p := Plan{Warnings: []string{what, b.secret(found)}, Runbook: b.typed(found)}
 	if quorum {
 		p.Question = "stop the engine of " + found.Node + " for the backup?"
 	}
@@ -112,13 +106,26 @@ func (b backingUp) Plan(ctx context.Context, tell session.Reporter) (Plan, error
 	return p, nil
 }
 
-func (b backingUp) typed(from string) runbook.Runbook {
-	systemd := b.Driver().Traits().Systemd
-	return runbook.Runbook{
-		{Node: from, Text: node.TypedService(systemd, "stop"), Why: "the log must not change while it is copied"},
-		{Node: from, Text: "sudo tar -C /var/lib/docker -czf swarm.tar.gz swarm", Why: "keep it where only you can read it"},
-		{Node: from, Text: node.TypedService(systemd, "start")},
+// secret says how the file is to be kept.
+func (b backingUp) secret(found backup) string {
+	if found.Locked {
+		return "autolock is on: the file is of no use without the unlock key of now, so keep that, too: dcalab swarm unlock-key"
 	}
+	return b.target().secret()
+}
+
+func (b backingUp) typed(found backup) runbook.Runbook {
+	systemd := b.Driver().Traits().Systemd
+	l := runbook.Runbook{
+		{Node: found.Node, Text: node.TypedService(systemd, "stop"), Why: "the log must not change while it is copied"},
+		{Node: found.Node, Text: "sudo tar -C /var/lib/docker -czf swarm.tar.gz swarm", Why: "keep it where only you can read it"},
+		{Node: found.Node, Text: node.TypedService(systemd, "start")},
+	}
+	if found.Locked {
+		l = slices.Insert(l, 0, runbook.Command{Node: found.Node, Text: runbook.Line("docker", "swarm", "unlock-key", "--quiet"), Gives: runbook.UnlockKey})
+		l = append(l, runbook.Command{Node: found.Node, Text: "docker swarm unlock", Asks: runbook.UnlockKey})
+	}
+	return l
 }
 
 func (b backingUp) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
@@ -127,8 +134,14 @@ func (b backingUp) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 		return Outcome{}, err
 	}
 	defer engines.Close()
+	var key engine.Secret
+	if found.Locked { // before its engine, which may be the only one that has it, is stopped
+		if key, err = engines.Cluster(swarm.Options{}).UnlockKey(ctx); err != nil {
+			return Outcome{}, err
+		}
+	}
 	what, _ := cost(v, found.Node)
-	warn(tell, what, b.target().secret())
+	warn(tell, what, b.secret(found))
 	tell.Step(found.Node, "copying the swarm's data, with the engine stopped")
 	conn := engines.Pool.Held(found.Node)
 	size, err := b.target().write(func(f *os.File) error {
@@ -147,22 +160,26 @@ func (b backingUp) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 		return Outcome{}, cut(ctx, err, "nothing was written; the engine of "+found.Node+" is started again", "the same command begins anew: dcalab swarm backup FILE")
 	}
 	engines.Release() // their connections ended with the engine
-	if _, err := b.healthy(ctx, session.Waiting(tell), engines.Pool, found.Node); err != nil {
+	if _, err := b.back(ctx, session.Waiting(tell), engines.Pool, key, found.Node); err != nil {
 		return Outcome{}, err
 	}
 	tell.Done(found.Node, "copied, and back in the swarm")
 	note := fmt.Sprintf("swarm %s: backed up to %s, %s; restore it: dcalab swarm restore %[2]s", found.Cluster, b.file, node.Size(size))
-	return Outcome{Notes: []string{note}, Runbook: b.typed(found.Node)}, nil
+	return Outcome{Notes: []string{note}, Runbook: b.typed(found)}, nil
 }
 
 type restoring struct {
 	Operator
-	file string
+	file   string
+	unlock *engine.Secret
 }
 
 // RestoreSwarm makes the swarm of a backup the lab's, from the manager that it was made
-// of. No node of the lab may be in a swarm.
-func (o Operator) RestoreSwarm(file string) Operation { return restoring{o, file} }
+// of. No node of the lab may be in a swarm. unlock is the key of a swarm that had autolock
+// on; nil where none was given.
+func (o Operator) RestoreSwarm(file string, unlock *engine.Secret) Operation {
+	return restoring{o, file, unlock}
+}
 
 func (restoring) NeedsRoot() bool { return false }
 
@@ -189,6 +206,9 @@ func (r restoring) look(ctx context.Context) (restoredSwarm, error) {
 	if out.backup, err = readBackup(f, nil); err != nil {
 		return out, unfitBackup(r.file, err)
 	}
+	if err := r.unlocks(out.backup); err != nil {
+		return out, err
+	}
 	if out.view, out.engines, err = r.Observe(ctx); err != nil {
 		return out, err
 	}
@@ -197,6 +217,19 @@ func (r restoring) look(ctx context.Context) (restoredSwarm, error) {
 		return out, err
 	}
 	return out, nil
+}
+
+// unlocks: the key that was given is the backup's, if it needs one.
+func (r restoring) unlocks(b backup) error {
+	switch {
+	case !b.Locked:
+		return nil
+	case r.unlock == nil:
+		return needsUnlockKey(r.file, "refused to restore the swarm", "swarm restore --unlock "+r.file)
+	case *r.unlock == "": // a dry run
+		return nil
+	}
+	return unlocks(provision.Unlocks(b.Key, r.unlock.Reveal()), r.file, "restore the swarm")
 }
 
 // place finds the node, and refuses a lab that has a swarm.
@@ -239,6 +272,9 @@ func (r restoring) place(out *restoredSwarm) error {
 		return session.NotRunning(out.at, out.engines.Machines[out.at])
 	}
 	out.plan = swarm.PlanFromState(out.view, out.at)
+	if out.Locked {
+		out.plan.Unlock(*r.unlock)
+	}
 	return nil
 }
 

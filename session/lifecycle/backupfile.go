@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,7 @@ const (
 	backupFormat = 1
 	// completeMember comes last on the way to a node (provision, swarm-state.sh).
 	completeMember = "swarm.complete"
+	keyMember      = "swarm/certificates/swarm-node.key"
 	// backupLimit is more than a folder of swarmkit's ever has: logs and snapshots of
 	// some 100 MB.
 	backupLimit = 4 << 30
@@ -48,6 +50,11 @@ type backup struct {
 	Configs  []string     `json:"configs"`
 	Networks []string     `json:"networks"`
 	Nodes    []backupNode `json:"nodes"`
+	// Locked: autolock was on, and the data is encrypted with the unlock key of then.
+	Locked bool `json:"locked,omitempty"`
+
+	// Key is the manager's, as it is in the archive.
+	Key []byte `json:"-"`
 }
 
 // backupNode is a node of the lab as it was in the swarm.
@@ -72,7 +79,7 @@ func writeBackup(to io.Writer, b backup, from io.Reader) error {
 		_, err = out.Write(text)
 	}
 	if err == nil {
-		err = copyMembers(out, tar.NewReader(from))
+		_, err = copyMembers(out, tar.NewReader(from))
 	}
 	if err == nil {
 		_, err = io.Copy(io.Discard, from) // what fills up its last block
@@ -106,7 +113,7 @@ func readBackup(from io.Reader, to io.Writer) (backup, error) {
 		to = io.Discard
 	}
 	out := tar.NewWriter(to)
-	if err := copyMembers(out, in); err != nil {
+	if b.Key, err = copyMembers(out, in); err != nil {
 		return b, err
 	}
 	// To the end, where the sum of the whole is checked.
@@ -117,20 +124,21 @@ func readBackup(from io.Reader, to io.Writer) (backup, error) {
 }
 
 // copyMembers copies the files and folders of swarm/, which are to be root's. It is an
-// error where there is anything else, or a manager's log or key is missing.
-func copyMembers(out *tar.Writer, in *tar.Reader) error {
-	missing := map[string]bool{"swarm/raft": true, "swarm/certificates/swarm-node.key": true, "swarm/certificates/swarm-node.crt": true}
+// error where there is anything else, or a manager's log or key is missing. It gives the
+// key.
+func copyMembers(out *tar.Writer, in *tar.Reader) (key []byte, err error) {
+	missing := map[string]bool{"swarm/raft": true, keyMember: true, "swarm/certificates/swarm-node.crt": true}
 	for {
 		h, err := in.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		name := strings.TrimSuffix(h.Name, "/")
 		if h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeDir || name != "swarm" && !strings.HasPrefix(name, "swarm/") || !fs.ValidPath(name) || path.Clean(name) != name {
-			return fmt.Errorf("%q is in it, which is no file of a swarm", h.Name)
+			return nil, fmt.Errorf("%q is in it, which is no file of a swarm", h.Name)
 		}
 		delete(missing, name)
 		if strings.HasPrefix(name, "swarm/worker/") || name == "swarm/worker" {
@@ -138,16 +146,23 @@ func copyMembers(out *tar.Writer, in *tar.Reader) error {
 		}
 		h.Mode, h.Uid, h.Gid, h.Uname, h.Gname = h.Mode&0o700, 0, 0, "root", "root"
 		if err := out.WriteHeader(h); err != nil {
-			return err
+			return nil, err
 		}
-		if _, err := io.Copy(out, in); err != nil { //nolint:gosec // its size is bounded above
-			return err
+		copied, from := &bytes.Buffer{}, io.Reader(in)
+		if name == keyMember {
+			from = io.TeeReader(io.LimitReader(in, 1<<20), copied) // some hundred bytes
+		}
+		if _, err := io.Copy(out, from); err != nil { //nolint:gosec // its size is bounded above
+			return nil, err
+		}
+		if name == keyMember {
+			key = copied.Bytes()
 		}
 	}
 	for name := range missing {
-		return fmt.Errorf("%s is not in it: it is no manager's", name)
+		return nil, fmt.Errorf("%s is not in it: it is no manager's", name)
 	}
-	return nil
+	return key, nil
 }
 
 // unfitBackup is the error of a file that is no backup, or a damaged one.

@@ -52,6 +52,7 @@ func TestBackupFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	want.Key = []byte("xxx")
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

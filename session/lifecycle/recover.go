@@ -2,12 +2,14 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/fault"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/provision"
@@ -17,20 +19,26 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
-type recovering struct {
-	Operator
-	from string
-	// yes: it may make a manager the only one. asked is the one with which a plan asked
-	// for that.
-	yes   bool
-	asked string
+// RecoverOptions are how a swarm is recovered.
+type RecoverOptions struct {
+	// From is the manager to go on from; empty for the one whose raft log has most.
+	From string
+	// Yes: it may make a manager the only one. Without it, Run does only what Plan has
+	// asked for.
+	Yes bool
+	// Unlock is the key where the swarm has autolock on; nil where none was given.
+	Unlock *engine.Secret
 }
 
-// Recover gets a swarm that lost its quorum for good going again from one manager:
-// from, or the one whose raft log has most. Without yes, it does only what its plan has
-// asked for.
-func (o Operator) Recover(from string, yes bool) Operation {
-	return &recovering{Operator: o, from: from, yes: yes}
+type recovering struct {
+	Operator
+	RecoverOptions
+	asked string // the manager with which a plan has asked
+}
+
+// Recover gets a swarm that lost its quorum for good going again from one manager.
+func (o Operator) Recover(options RecoverOptions) Operation {
+	return &recovering{Operator: o, RecoverOptions: options}
 }
 
 func (*recovering) NeedsRoot() bool { return false }
@@ -76,21 +84,47 @@ func (r *recovering) plan(ctx context.Context, v swarm.View, engines *session.En
 		})
 	}
 	all.Wait()
-	rec, err := swarm.PlanRecover(v, logs, r.from)
+	rec, err := swarm.PlanRecover(v, logs, r.From)
 	if err != nil || rec.From == "" {
 		return rec, err
 	}
 	slices.Sort(unread)
 	rec.Warnings = append(rec.Warnings, unread...)
-	locked, err := provision.SwarmData{Conn: engines.Pool.Held(rec.From)}.KeyLocked(ctx)
-	if err == nil && locked {
-		err = &trouble.Error{
-			ID: "recover-autolock", Where: rec.From, What: "refused to recover the swarm", Exit: trouble.ExitRefused,
-			Why:  "autolock is on, and Docker Engine cannot begin anew from a locked state: it would give up its place in the swarm (moby#36852)",
-			Next: []string{"restore a snapshot of the lab: dcalab snapshot list", "or begin anew: dcalab swarm dissolve, then dcalab swarm bootstrap"},
-		}
+	data := provision.SwarmData{Conn: engines.Pool.Held(rec.From)}
+	if locked, err := data.KeyLocked(ctx); err != nil || !locked {
+		return rec, err
 	}
+	if r.Unlock == nil {
+		return rec, needsUnlockKey(rec.From, "refused to recover the swarm", "swarm recover --unlock")
+	}
+	if !r.keyless() {
+		err = unlocks(data.Unlocks(ctx, r.Unlock.Reveal()), rec.From, "recover the swarm")
+	}
+	rec.Unlock(*r.Unlock)
 	return rec, err
+}
+
+// keyless: a dry run asks for no key.
+func (o RecoverOptions) keyless() bool { return *o.Unlock == "" }
+
+// needsUnlockKey is what is said where a manager's data is locked, and no key was given.
+func needsUnlockKey(where, what, command string) *trouble.Error {
+	return &trouble.Error{
+		ID: "needs-unlock-key", Where: where, What: what, Exit: trouble.ExitRefused,
+		Why:  "autolock is on: the swarm's data is encrypted with its unlock key, for which Docker Engine does not ask here (moby#36852)",
+		Next: []string{"give the key: dcalab " + command, "without it the swarm is lost: a new one is made by dcalab swarm dissolve and dcalab swarm bootstrap"},
+	}
+}
+
+// unlocks is the error where a key does not unlock a manager's data.
+func unlocks(err error, where, what string) error {
+	if !errors.Is(err, provision.ErrWrongKey) {
+		return err
+	}
+	return &trouble.Error{
+		ID: "wrong-key", Where: where, What: what, Why: "the unlock key is not the one of this data", Exit: trouble.ExitFailure, Err: err,
+		Next: []string{"where the key was rotated while this manager was away, its data has the old one"},
+	}
 }
 
 // unbroken: nothing is broken on purpose, for that ends by itself, and with it what
@@ -140,7 +174,7 @@ func (r *recovering) Run(ctx context.Context, tell session.Reporter) (Outcome, e
 	if rec.Empty() {
 		return Outcome{Notes: []string{"nothing to do: " + rec.View.Quorum.String()}}, nil
 	}
-	if rec.From != "" && !r.yes && rec.From != r.asked {
+	if rec.From != "" && !r.Yes && rec.From != r.asked {
 		return Outcome{}, &trouble.Error{
 			ID: "not-confirmed", What: "recover", Why: "the swarm has changed since it was looked at: now " + rec.From + " would be made the only manager", Exit: trouble.ExitRefused,
 			Next: []string{"look again: dcalab swarm recover"},
@@ -148,7 +182,7 @@ func (r *recovering) Run(ctx context.Context, tell session.Reporter) (Outcome, e
 	}
 	out := Outcome{Runbook: rec.View.Runbook(rec.Steps())}
 	warn(tell, rec.Warnings...)
-	cluster := engines.Cluster(swarm.Options{Progress: session.Events(tell)})
+	cluster := engines.Cluster(swarm.Options{Timeout: swarm.RecoverTimeout, Progress: session.Events(tell)})
 	if _, err := cluster.Run(ctx, rec.Plan); err != nil {
 		return out, err
 	}

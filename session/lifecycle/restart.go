@@ -112,24 +112,17 @@ func (r restart) restartEngine(ctx context.Context, tell session.Reporter, v swa
 // awaitBack waits until a node whose engine was restarted is back in the swarm,
 // and gives a manager that is locked the key that another one has.
 func (r restart) awaitBack(ctx context.Context, tell session.Reporter, engines *session.Engines, name string) error {
-	healthy := func() (swarm.View, error) {
-		return r.healthy(ctx, func(missing []string) { tell.Step(name, strings.Join(missing, "; ")) }, engines.Pool, name)
-	}
-	v, err := healthy()
-	if n, _ := v.Node(name); err != nil && n.State == swarm.StateLocked {
-		if _, keyless := engines.Cluster(swarm.Options{}).Run(ctx, swarm.PlanUnlock(v, "")); keyless != nil {
-			if t := (*trouble.Error)(nil); errors.As(err, &t) {
-				t.Next = append(t.Next, "then continue: dcalab up --yes")
-			}
+	v, err := r.back(ctx, func(missing []string) { tell.Step(name, strings.Join(missing, "; ")) }, engines.Pool, "", name)
+	n, ok := v.Node(name)
+	if err != nil {
+		if t := (*trouble.Error)(nil); n.State == swarm.StateLocked && errors.As(err, &t) {
+			t.Next = append(t.Next, "then continue: dcalab up --yes")
 			return err
 		}
-		v, err = healthy()
-	}
-	if err != nil {
 		tell.Fail(name, err)
 		return err
 	}
-	if n, ok := v.Node(name); ok && n.Listed {
+	if ok && n.Listed {
 		tell.Done(name, "restarted: "+n.Summary())
 	}
 	return nil

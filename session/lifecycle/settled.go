@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/swarm"
@@ -86,6 +87,24 @@ func (o Operator) healthy(ctx context.Context, waiting func(missing []string), p
 		}
 	}
 	return cluster.AwaitHealthy(ctx, healthyTimeout, nodes...)
+}
+
+// back is healthy for one node whose engine was restarted: one that waits for the unlock
+// key is given it: key, or where that is empty the one that another manager has.
+func (o Operator) back(ctx context.Context, waiting func(missing []string), pool *session.Pool, key engine.Secret, name string) (swarm.View, error) {
+	v, err := o.healthy(ctx, waiting, pool, name)
+	if n, _ := v.Node(name); err == nil || n.State != swarm.StateLocked {
+		return v, err
+	}
+	engines, failed := o.Engines(ctx, pool)
+	if failed != nil {
+		return v, err
+	}
+	defer engines.Release()
+	if _, keyless := engines.Cluster(swarm.Options{}).Run(ctx, swarm.PlanUnlock(v, key)); keyless != nil {
+		return v, err
+	}
+	return o.healthy(ctx, waiting, pool, name)
 }
 
 // orForce adds to an UnsettledError what an operation with a --force offers.
