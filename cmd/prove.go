@@ -171,7 +171,11 @@ func (s *session) prove(ctx context.Context, p proof) error {
 			_, err := s.underLock(ctx, s.operator().Heal(ids...), steps)
 			return err
 		}
+		elected := s.elections(ctx)
 		ran, err = prove.Run(ctx, s.Session, o)
+		for _, e := range elected() {
+			ran.Elected(e.Time, e.Node, e.Raft.Term)
+		}
 		return err
 	})
 	if err != nil && len(ran.Operations) == 0 { // it was interrupted, or never began
@@ -179,6 +183,28 @@ func (s *session) prove(ctx context.Context, p proof) error {
 	}
 	rep := prove.NewReport(s.Lab().Name, p.seed, ran)
 	return errors.Join(s.showProof(p, rep, ran), rep.Trouble(), err)
+}
+
+// elections listens to a lab until the function is called, which gives the elections that
+// were won.
+func (s *session) elections(ctx context.Context) func() []timeline.Event {
+	ctx, stop := context.WithCancel(ctx)
+	var won []timeline.Event
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.followTimeline(ctx, time.Now(), func(e timeline.Event) {
+			if e.Kind == timeline.KindLeader && e.Raft != nil {
+				won = append(won, e)
+			}
+		})
+	}()
+	return func() []timeline.Event {
+		stop()
+		if err := <-ended; err != nil {
+			s.warn("elections are not shown: " + trouble.OneLine(err))
+		}
+		return won
+	}
 }
 
 // askForFaults refuses faults that were asked for and that the lab cannot have, and asks

@@ -39,7 +39,7 @@ func draw(rep Report, r Ran) page {
 		Lines: rep.Lines(),
 	}
 	top := picture.TextLine * float64(len(r.Faults)+1)
-	bottom := top
+	bottom := top + picture.RowHeight
 	stale := map[string]string{}
 	for _, s := range rep.stale {
 		stale[key(s.Operation)] = fmt.Sprintf("stale: replaced %s before", trouble.Duration(s.Age))
@@ -52,6 +52,15 @@ func draw(rep Report, r Ran) page {
 			bottom += picture.RowHeight
 		}
 	}
+	leaders := picture.Box{X: picture.LeftEdge, W: picture.Width, H: top + picture.RowHeight, TextY: top + picture.TextLine, Text: "elected"}
+	for _, e := range r.Elections {
+		x := scale.X(e.At)
+		leaders.Marks = append(leaders.Marks, picture.Mark{
+			Class: "elected", Path: fmt.Sprintf("M%g %gV%g", x, top+2, bottom), X: x + 3, Y: top + picture.TextLine,
+			Title: fmt.Sprintf("%s, in term %d, after %s", e.Leader, e.Term, trouble.Duration(e.At)), Label: fmt.Sprintf("%s, term %d", e.Leader, e.Term),
+		})
+	}
+	drawn.Rows = append(drawn.Rows, leaders)
 	for i, f := range r.Faults {
 		drawn.Bands = append(drawn.Bands, scale.Band(f.From, f.To, i, bottom, f.ID+" "+f.Words()))
 	}

@@ -56,6 +56,8 @@ type Report struct {
 	Managers []Manager `json:"managers" yaml:"managers"`
 	Objects  []string  `json:"objects" yaml:"objects"`
 	Faults   []Band    `json:"faults" yaml:"faults"`
+	// Elections are those that managers won meanwhile.
+	Elections []Won `json:"elections" yaml:"elections"`
 	// Missed are faults that could not be applied, and why.
 	Missed []string `json:"missed" yaml:"missed"`
 	// State is kept, violated or undecided; Sentence says it.
@@ -100,6 +102,13 @@ type Band struct {
 	To    float64  `json:"to" yaml:"to"`
 }
 
+// Won is an election.
+type Won struct {
+	At     float64 `json:"at" yaml:"at"`
+	Leader string  `json:"leader" yaml:"leader"`
+	Term   uint64  `json:"term" yaml:"term"`
+}
+
 // Example is an operation, for who wants to see one.
 type Example struct {
 	Client  int     `json:"client" yaml:"client"`
@@ -135,7 +144,7 @@ func NewReport(lab string, seed uint64, r Ran) Report {
 
 func reportOf(lab string, seed uint64, r Ran, v Verdict) Report {
 	out := Report{
-		Lab: lab, Seed: seed, Began: r.Began, Seconds: seconds(r.Took), Managers: []Manager{}, Objects: r.Objects, Faults: []Band{}, Missed: append([]string{}, r.Missed...),
+		Lab: lab, Seed: seed, Began: r.Began, Seconds: seconds(r.Took), Managers: []Manager{}, Objects: r.Objects, Faults: []Band{}, Elections: []Won{}, Missed: append([]string{}, r.Missed...),
 		State: v.State, Sentence: v.Sentence(), Counts: Tally(r.Operations), Found: v.Found, Lost: examplesOf(v.Lost), Unstored: examplesOf(v.Unstored),
 		Writes: v.Writes, All: v.All, Stale: len(v.Stale), ReadSentence: v.ReadSentence(), Agree: len(v.Unread) == 0, stale: v.Stale,
 	}
@@ -154,6 +163,9 @@ func reportOf(lab string, seed uint64, r Ran, v Verdict) Report {
 	}
 	for _, f := range r.Faults {
 		out.Faults = append(out.Faults, Band{f.ID, f.Asked, f.Words(), append([]string{}, f.On...), seconds(f.From), seconds(f.To)})
+	}
+	for _, e := range r.Elections {
+		out.Elections = append(out.Elections, Won{seconds(e.At), e.Leader, e.Term})
 	}
 	if len(r.Faults) == 0 && len(r.Missed) > 0 && out.State == Kept {
 		out.State, out.Sentence = Undecided, out.Sentence+" But no fault could be applied, so this says nothing of one."
@@ -194,6 +206,13 @@ func (r Report) Lines() []string {
 			words = append(words, f.Words)
 		}
 		lines = append(lines, "Meanwhile: "+strings.Join(words, "; ")+".")
+	}
+	if len(r.Elections) > 0 {
+		var won []string
+		for _, e := range r.Elections {
+			won = append(won, fmt.Sprintf("%s in term %d after %.1f s", e.Leader, e.Term, e.At))
+		}
+		lines = append(lines, "Elected: "+strings.Join(won, "; ")+".")
 	}
 	lines = append(lines, fmt.Sprintf("Of %s %d were acknowledged, %d refused because another was faster, %d failed, %d had no answer; of %s %d were answered.",
 		trouble.Count(r.Acknowledged+r.Refused+r.Failed+r.Unknown, "write"), r.Acknowledged, r.Refused, r.Failed, r.Unknown,

@@ -39,7 +39,8 @@ func sample() Ran {
 	return Ran{
 		Began: time.Date(2026, 11, 27, 8, 0, 0, 0, time.UTC), For: 30 * time.Second, Took: 30 * time.Second, Managers: []string{"m1", "m2", "m3"},
 		Faults: []Applied{{f, 10 * time.Second, 25 * time.Second}}, Missed: []string{"disk leader 95%: not here"},
-		History: History{Objects: []string{"o", "p"}, Operations: ops, Final: map[string]string{"o": "b", "p": "<&>"}},
+		Elections: []Election{{12300 * time.Millisecond, "m2", 4}},
+		History:   History{Objects: []string{"o", "p"}, Operations: ops, Final: map[string]string{"o": "b", "p": "<&>"}},
 		Views: map[string]map[string]string{
 			"o": {"m1": "b", "m2": "b", "m3": "b"}, "p": {"m1": "<&>", "m2": "<&>", "m3": "<&>"},
 		},

@@ -62,6 +62,13 @@ type Applied struct {
 	From, To time.Duration
 }
 
+// Election is one that a manager has won, since the beginning of a run.
+type Election struct {
+	At     time.Duration
+	Leader string
+	Term   uint64
+}
+
 // Ran is what a run was like.
 type Ran struct {
 	Began time.Time
@@ -69,12 +76,21 @@ type Ran struct {
 	For, Took time.Duration
 	Managers  []string
 	Faults    []Applied
+	// Elections are those of the run, for who has heard of them.
+	Elections []Election
 	// Missed are faults that could not be applied, and why.
 	Missed []string
 	History
 	// Views are what each manager told of each object in the end; as many managers as
 	// there are, where all told something.
 	Views map[string]map[string]string
+}
+
+// Elected notes an election, unless it was before or after the run.
+func (r *Ran) Elected(at time.Time, leader string, term uint64) {
+	if since := at.Sub(r.Began); since >= 0 && since <= r.Took {
+		r.Elections = append(r.Elections, Election{since, leader, term})
+	}
 }
 
 // Run lets clients work in a lab's swarm while faults come and go, and leaves the lab as
