@@ -16,7 +16,6 @@ import (
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/session/lifecycle"
 	"github.com/dcalab/dcalab/timeline"
-	"github.com/dcalab/dcalab/ui"
 )
 
 // observation are the flags of what observes a lab.
@@ -133,18 +132,5 @@ func (s *session) loadDemo(ctx context.Context) error {
 
 // showObserved prints a report, and draws it where that is asked for.
 func (s *session) showObserved(o observation, rep observe.Report) error {
-	var drawn error
-	if o.report != "" {
-		if drawn = newFile(o.report, func(w io.Writer) error { return observe.WritePage(w, rep) }); drawn == nil {
-			s.note("drawn in %s", o.report)
-		}
-	}
-	if o.output != "" {
-		text, err := ui.Encode(o.output, rep)
-		if err == nil {
-			_, err = s.app.streams.Out.Write(text)
-		}
-		return errors.Join(err, drawn)
-	}
-	return errors.Join(rep.Write(s.app.streams.Out), drawn)
+	return s.showReport(o.report, o.output, rep, func(w io.Writer) error { return observe.WritePage(w, rep) })
 }

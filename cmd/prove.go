@@ -182,7 +182,8 @@ func (s *session) prove(ctx context.Context, p proof) error {
 		return err
 	}
 	rep := prove.NewReport(s.Lab().Name, p.seed, ran)
-	return errors.Join(s.showProof(p, rep, ran), rep.Trouble(), err)
+	page := func(w io.Writer) error { return prove.WritePage(w, rep, ran) }
+	return errors.Join(s.showReport(p.report, p.output, rep, page), rep.Trouble(), err)
 }
 
 // elections listens to a lab until the function is called, which gives the elections that
@@ -246,22 +247,22 @@ func (s *session) underLock(ctx context.Context, op lifecycle.Operation, tell la
 	return op.Run(ctx, tell)
 }
 
-// showProof prints the report, and draws it where that is asked for.
-func (s *session) showProof(p proof, rep prove.Report, ran prove.Ran) error {
+// showReport prints a report, and draws it in a file where there is to be one.
+func (s *session) showReport(file, output string, report interface{ Write(io.Writer) error }, page func(io.Writer) error) error {
 	var drawn error
-	if p.report != "" {
-		if drawn = newFile(p.report, func(w io.Writer) error { return prove.WritePage(w, rep, ran) }); drawn == nil {
-			s.note("drawn in %s", p.report)
+	if file != "" {
+		if drawn = newFile(file, page); drawn == nil {
+			s.note("drawn in %s", file)
 		}
 	}
-	if p.output != "" {
-		text, err := ui.Encode(p.output, rep)
+	if output != "" {
+		text, err := ui.Encode(output, report)
 		if err == nil {
 			_, err = s.app.streams.Out.Write(text)
 		}
 		return errors.Join(err, drawn)
 	}
-	return errors.Join(rep.Write(s.app.streams.Out), drawn)
+	return errors.Join(report.Write(s.app.streams.Out), drawn)
 }
 
 // newFile writes a file that is not there yet.
