@@ -224,12 +224,12 @@ func Smallest(s Swarm, q Question) [][]Change {
 		return slices.MaxFunc(changes, func(a, b Change) int { return int(a.Kind - b.Kind) }).Kind
 	}
 	slices.SortStableFunc(out, func(a, b []Change) int { return int(worst(a) - worst(b)) })
-	return least1(out)
+	return nearest(out)
 }
 
-// least1 keeps of several amounts for the same thing the one that is nearest to
+// nearest keeps of several amounts for the same thing the one that is nearest to
 // what is asked for now.
-func least1(list [][]Change) [][]Change {
+func nearest(list [][]Change) [][]Change {
 	var out [][]Change
 	for _, changes := range list {
 		same := slices.IndexFunc(out, func(o []Change) bool {
