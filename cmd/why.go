@@ -123,7 +123,7 @@ func whyText(s *session, w io.Writer, r report.Why, wide bool) error {
 		fmt.Fprintln(&b, line)
 	}
 	if len(r.Changes) > 0 {
-		b.WriteString("\nthe smallest changes that make a node fit, any one of them:\n")
+		b.WriteString("\nthe smallest changes that make a node fit, any one of them (docker: on a manager):\n")
 		for _, lines := range r.Changes {
 			for i, line := range lines {
 				if i > 0 {

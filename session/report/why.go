@@ -530,7 +530,7 @@ func (w *why) noteWaiting(pending []engine.ScheduleTask) {
 		switch {
 		case t.State != "pending":
 			words = "it has no addresses in its networks yet (" + words + ")"
-		case t.Desired == "ready":
+		case t.Desired == "ready" && t.Error == "":
 			words = "it waits for its turn (" + words + ")"
 		}
 		if by[words] == nil {

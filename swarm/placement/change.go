@@ -62,7 +62,9 @@ func (c Change) Command() string {
 		}
 		return update(fmt.Sprintf("--generic-resource-rm %s --generic-resource-add %[1]s=%d", c.Key, c.Amount))
 	case AnyPort:
-		return update(fmt.Sprintf("--publish-rm %d/%s --publish-add mode=host,target=%[1]d,protocol=%s", c.Amount, c.Key))
+		// A port of host mode is removed only where the mode is named.
+		port := fmt.Sprintf("mode=host,target=%d,protocol=%s", c.Amount, c.Key)
+		return update("--publish-rm " + port + " --publish-add " + port)
 	case InstallPlugin:
 		return "dcalab exec " + c.Node + " -- docker plugin install " + c.Value
 	case DropConstraint:

@@ -194,7 +194,7 @@ func tooFew(q Question, n Node, l load) []failure {
 		if !asks(want) || r.need <= free {
 			continue
 		}
-		reason := fmt.Sprintf("it reserves %s %s, and %s of %s are free", r.shown(r.need), r.what, r.shown(max(free, 0)), r.shown(r.has))
+		reason := fmt.Sprintf("the task reserves %s %s, and %s of %s are free", r.shown(r.need), r.what, r.shown(max(free, 0)), r.shown(r.has))
 		var remedies []Change
 		if free >= 0 {
 			remedies = []Change{{Kind: r.kind, Service: q.Name, Amount: free}}
@@ -206,7 +206,7 @@ func tooFew(q Question, n Node, l load) []failure {
 		if need <= free && free > 0 { // a kind that is used up is one that the node does not have
 			continue
 		}
-		reason := fmt.Sprintf("it reserves %d %s, and %d of %d are free", need, kind, free, n.Resources.Generic[kind])
+		reason := fmt.Sprintf("the task reserves %d %s, and %d of %d are free", need, kind, free, n.Resources.Generic[kind])
 		out = append(out, failure{Reason{FilterResources, reason}, []Change{{Kind: ReserveGeneric, Service: q.Name, Key: kind, Amount: free}}})
 	}
 	return out
