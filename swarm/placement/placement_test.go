@@ -65,7 +65,9 @@ func TestFilters(t *testing.T) {
 			want:  "resources", fix: "docker service update --generic-resource-rm gpu web"},
 		"a volume's plugin": {needs: engine.Requirements{Plugins: []engine.Plugin{{Type: "Volume", Name: "sshfs"}}}, want: "plugins", fix: "dcalab exec a -- docker plugin install sshfs"},
 		"a plugin's tag": {needs: engine.Requirements{Plugins: []engine.Plugin{{Type: "Volume", Name: "sshfs"}}},
-			node: func(n *placement.Node) { n.Plugins = append(n.Plugins, engine.Plugin{Type: "Volume", Name: "sshfs:latest"}) }},
+			node: func(n *placement.Node) {
+				n.Plugins = append(n.Plugins, engine.Plugin{Type: "Volume", Name: "sshfs:latest"})
+			}},
 		"logs of an old engine": {needs: engine.Requirements{Plugins: []engine.Plugin{{Type: "Log", Name: "fluentd"}}}, node: func(n *placement.Node) { n.Plugins = nil }},
 		"a platform":            {needs: engine.Requirements{Platforms: []engine.Platform{{OS: "linux", Arch: "arm64"}}}, want: "platform"},
 		"a platform's names":    {needs: engine.Requirements{Platforms: []engine.Platform{{OS: "linux", Arch: "arm64"}, {OS: "linux", Arch: "amd64"}}}},

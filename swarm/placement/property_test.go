@@ -92,7 +92,7 @@ func TestProperties(t *testing.T) {
 		q := placement.Question{Service: "web", Name: "web", Needs: anyNeeds(t), Now: time.Unix(1, 0)}
 		fit := fitting(s, q)
 		for _, v := range placement.Judge(s, q) {
-			if v.Fits() != (len(v.Changes) == 0) && !hopeless(s, q, v) {
+			if v.Fits() != (len(v.Changes) == 0) && !hopeless(s, v) {
 				t.Errorf("%s fits: %v, and its changes are %v", v.Node, v.Fits(), v.Changes)
 			}
 			after, asked := s, q
@@ -160,7 +160,7 @@ func TestProperties(t *testing.T) {
 
 // hopeless tells whether no change is known: for another platform, and where tasks
 // reserve more than a node has.
-func hopeless(s placement.Swarm, q placement.Question, v placement.Verdict) bool {
+func hopeless(s placement.Swarm, v placement.Verdict) bool {
 	if slices.ContainsFunc(v.Reasons, func(r placement.Reason) bool { return r.Filter == placement.FilterPlatform }) {
 		return true
 	}
