@@ -39,7 +39,7 @@ func TestWhyAgreesWithTheScheduler(t *testing.T) {
 	t.Parallel()
 	services, seed := 60, uint64(time.Now().UnixNano())
 	if testing.Short() {
-		services, seed = 6, 4
+		services, seed = 6, 18
 	}
 	w := newWhyLab(t, seed)
 	for i := range services {
