@@ -122,6 +122,15 @@ func whyText(s *session, w io.Writer, r report.Why, wide bool) error {
 	for _, line := range r.Notes {
 		fmt.Fprintln(&b, line)
 	}
+	width := whyColumns
+	if fit := s.app.streams.OutFit(); fit > 0 {
+		width = min(width, fit)
+	}
+	if wide {
+		width = 0
+	}
+	text := ui.Wrap(b.String(), width)
+	b.Reset()
 	if len(r.Changes) > 0 {
 		b.WriteString("\nthe smallest changes that make a node fit, any one of them (docker: on a manager):\n")
 		for _, lines := range r.Changes {
@@ -133,13 +142,6 @@ func whyText(s *session, w io.Writer, r report.Why, wide bool) error {
 			}
 		}
 	}
-	width := whyColumns
-	if fit := s.app.streams.OutFit(); fit > 0 {
-		width = min(width, fit)
-	}
-	if wide {
-		width = 0
-	}
-	_, err := io.WriteString(w, ui.Wrap(b.String(), width))
+	_, err := io.WriteString(w, text+b.String()) // commands are left whole, to be copied
 	return err
 }

@@ -224,7 +224,7 @@ func (w *whyRun) flags() string {
 // whyImage is an empty image, and a task that does nothing in it: what the node has
 // is enough for that, and costs little.
 const whyImage = " --no-resolve-image --stop-signal KILL --mount type=bind,source=/usr,target=/usr,readonly" +
-	" --mount type=bind,source=/usr/lib64,target=/lib64,readonly localhost/idle:1 /usr/bin/sleep 1000000"
+	" --mount type=bind,source=/usr/lib,target=/lib,readonly --mount type=bind,source=/usr/lib64,target=/lib64,readonly localhost/idle:1 /usr/bin/sleep 1000000"
 
 // replicated makes a service without tasks, asks, gives it tasks, and compares.
 func (w *whyRun) replicated(t *testing.T, name string) {

@@ -394,7 +394,7 @@ func (w *why) place(s engine.ScheduleService, q placement.Question) {
 		}
 		p.Next = slices.Contains(next, v.Node) && !strings.HasPrefix(s.Mode, "global")
 		if v.Failures > 0 && p.Fits {
-			p.Note = trouble.Count(v.Failures, "task") + " failed here in the last 5 minutes"
+			p.Note = fmt.Sprintf("%d failed here in 5 minutes", v.Failures)
 		}
 		w.Placements = append(w.Placements, p)
 	}
