@@ -462,7 +462,8 @@ func (w *why) propose(s engine.ScheduleService, q placement.Question) {
 	fit := slices.ContainsFunc(w.Placements, func(p Placement) bool { return p.Fits })
 	switch {
 	case fit:
-		w.note("a node fits; the scheduler looks again when a node or a task changes")
+		// SwarmKit drops a pending task that is older than its service's spec.
+		w.note("a node fits; the scheduler looks again when a node or a task changes, but not at a task from before an update of the service: docker service update --force %s", s.Name)
 	case len(w.Changes) == 0:
 		w.note("nothing that is changed here makes a node fit service %s", s.Name)
 	}
@@ -483,7 +484,7 @@ func (w *why) startFirst(s engine.ScheduleService, pending []engine.ScheduleTask
 			continue
 		}
 		w.note("%s replaces a task that keeps its place until the new one runs: that is the update's order, start-first", t.Name)
-		w.Changes = slices.Insert(w.Changes, 0, []string{"docker service update --update-order stop-first " + s.Name})
+		w.Changes = slices.Insert(w.Changes, 0, []string{"docker service update --update-order stop-first --force " + s.Name})
 		return
 	}
 }

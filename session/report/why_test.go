@@ -74,7 +74,7 @@ func TestWhy(t *testing.T) {
 			s.Services[0].UpdateState, s.Services[0].UpdateOrder, s.Services[0].Needs = "updating", "start-first", one
 			s.Nodes = s.Nodes[:1]
 			s.Tasks[1].Slot, s.Tasks[1].Needs = 1, one
-		}, want: []string{"note the update waits for web.2", "keeps its place until the new one runs", "change docker service update --update-order stop-first web"}},
+		}, want: []string{"note the update waits for web.2", "keeps its place until the new one runs", "change docker service update --update-order stop-first --force web"}},
 		"a task that is placed":   {about: "web.1", want: []string{"kind task", "summary running on w1", "place w1 true: the task is here", "place m1 true next"}, not: []string{"\nchange ", "note web.1"}},
 		"a task by its id":        {about: "t-old", want: []string{"kind task", "name web.2", "summary failed on w1, wanted shutdown"}},
 		"a task of a global one":  {about: "all.m1", want: []string{"summary pending on m1, wanted running", "place m1 true"}, not: []string{"place w1"}},
