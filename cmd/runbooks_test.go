@@ -28,7 +28,7 @@ func plausible() map[string][]string {
 		"break partition": {"node01"}, "break isolate": {"node01"}, "break bridge": {"node01"}, "break block": {"node01", "2377"}, "break loss": {"20%", "node01"},
 		"break delay": {"200ms", "node01"}, "break rate": {"1mbit", "node01"},
 		"break kill": {"node01"}, "break disk": {"node01", "95%"}, "break clock": {"node01", "+2h"}, "break freeze": {"node01"}, "break stop-engine": {"node01"}, "heal": {"f1"}, "swarm autolock": {"on"}, "swarm backup": {"swarm.tar.gz"}, "swarm restore": {"swarm.tar.gz"},
-		"image load": {"demo"}, "image host save": {"host.tar.gz"}, "image host load": {"host.tar.gz"}, "vagrant": {"--", "destroy", "-f"},
+		"why": {"web"}, "image load": {"demo"}, "image host save": {"host.tar.gz"}, "image host load": {"host.tar.gz"}, "vagrant": {"--", "destroy", "-f"},
 	}
 }
 

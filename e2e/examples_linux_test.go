@@ -81,6 +81,7 @@ func notRun() []string {
 		"timeline",                   // what it shows was recorded before: timeline.txtar
 		"observe", "timeline_export", // their times are others each time: observe.txtar
 		"prove", // its counts are others each time: prove.txtar
+		"why",   // its tasks are in a service of the scenario: why.txtar
 	}
 }
 

@@ -31,6 +31,7 @@ func requiredArgs(path string) (required, bool) {
 		"exec":            {1, "nodes, and a command after --", []string{"dcalab exec NODE... -- COMMAND", "dcalab exec --all -- COMMAND"}, true},
 		"wait":            {1, "a condition", []string{"dcalab wait CONDITION [NODE...]", "the conditions are leader, quorum, answers, ready, reachable, healthy, left"}, false},
 		"cp":              {2, "a source and a target", []string{"to a node: dcalab cp FILE NODE:", "from one: dcalab cp NODE:FILE ."}, true},
+		"why":             {1, "the name of a service, a task or a node", []string{"dcalab why SERVICE", "why a task is where it is, or pending: dcalab why web.1", "what a node may be given: dcalab why NODE"}, false},
 		"label set":       {2, "a node and a label", []string{"dcalab label set NODE KEY=VALUE"}, true},
 		"label rm":        {2, "a node and the key of a label", []string{"dcalab label rm NODE KEY"}, true},
 		"image load":      {1, "an image", []string{"dcalab image load FILE.tar", "dcalab image load NAME:TAG, where the Docker of this machine has it", "dcalab image load demo, which needs nothing"}, false},
@@ -100,7 +101,7 @@ func (a Advisor) wrongArgCount(c *cobra.Command, args []string, err error) error
 	switch {
 	case path == "snapshot export", path == "snapshot import":
 		why = fmt.Sprintf("%s takes one file and one name, and was given %s", c.CommandPath(), quoted(args))
-	case strings.Contains(c.Use, "NAME"), path == "swarm token", path == "swarm autolock", path == "swarm recover", path == "logs":
+	case strings.Contains(c.Use, "NAME"), path == "swarm token", path == "swarm autolock", path == "swarm recover", path == "logs", path == "why":
 		why = fmt.Sprintf("%s takes one name, and was given %s", c.CommandPath(), quoted(args))
 	}
 	return Usage(why, append(a.suggestForExtraArg(path, args), seeHelp(c))...)
