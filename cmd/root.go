@@ -190,7 +190,7 @@ Without a labs.yaml in this folder or above, the built-in one is used
 	add("lab", upCommand(a), haltCommand(a), startCommand(a), destroyCommand(a), vagrantCommand(a), doctorCommand(a), snapshotCommand(a), resetCommand(a), breakCommand(a), healCommand(a), observeCommand(a), proveCommand(a), listCommand(a), pruneCommand(a))
 	add("swarm", statusCommand(a), waitCommand(a), swarmCommand(a), promoteCommand(a), demoteCommand(a))
 	add("swarm", joinCommand(a), removeCommand(a), drainCommand(a), pauseCommand(a), activateCommand(a), labelCommand(a))
-	add("node", sshCommand(a), execCommand(a), cpCommand(a), logsCommand(a), timelineCommand(a), imageCommand(a), sshConfigCommand(a), forwardCommand(a), contextCommand(a), envCommand(a))
+	add("node", sshCommand(a), execCommand(a), cpCommand(a), logsCommand(a), timelineCommand(a), serveCommand(a), imageCommand(a), sshConfigCommand(a), forwardCommand(a), contextCommand(a), envCommand(a))
 	add("config", initCommand(a), configCommand(a), renderCommand(a))
 	root.AddCommand(append(insideCommands(a), versionCommand(a), sshProxyCommand(a), demoServerCommand())...)
 	root.InitDefaultCompletionCmd()

@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
@@ -172,6 +173,21 @@ func (e Event) IsNews() bool {
 	}
 	return true
 }
+
+// About is the node that an event is about, for a line: of a task its own, and none where
+// it does not matter which manager has told it first.
+func (e Event) About() string {
+	switch {
+	case e.Change == nil:
+		return e.Node
+	case e.Change.Kind == raft.KindTask:
+		return e.Change.On
+	}
+	return ""
+}
+
+// Sentence is Words for a line that begins with what it is about.
+func (e Event) Sentence() string { return strings.TrimPrefix(e.Words(), e.Node+": ") }
 
 // Behind is how many entries the longest log has more than that of a manager.
 func (p *Present) Behind(name string) uint64 {

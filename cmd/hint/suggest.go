@@ -41,6 +41,7 @@ func extraArgs() map[string]extraArg {
 		"timeline":         {nil, []string{"it shows the whole lab; what one node tells: dcalab timeline --follow | grep {word}"}},
 		"timeline export":  {nil, []string{"one file: dcalab timeline export {word}"}},
 		"observe":          {nil, []string{"it follows what somebody else breaks: dcalab observe", "break something, and follow that: dcalab break isolate leader --observe"}},
+		"serve":            {nil, []string{"it shows the whole lab: dcalab serve"}},
 		"prove":            {nil, []string{"a fault of your choice: dcalab prove --fault '{joined}'"}},
 		"break list":       {nil, []string{"it lists all: dcalab break list"}},
 		"list":             {nil, []string{"one lab alone: dcalab --lab {word} status"}},

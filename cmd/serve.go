@@ -1,0 +1,198 @@
+package cmd
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"net"
+	"net/http"
+	"net/netip"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/timeline"
+	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/web"
+)
+
+// serveAddress is where the page is unless another address is asked for, or it is taken.
+const serveAddress = "127.0.0.1:3227"
+
+func serveCommand(a *app) *cobra.Command {
+	var addr string
+	var open bool
+	var at netip.AddrPort
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Show the lab on a page in the browser, while things happen and afterwards",
+		Long: `Listen at an address of this machine alone, and print the link to a page that
+shows the lab: managers with their terms, votes and logs, who leads, workers,
+where each task is, faults with the time that they have left, and a time line
+that can be drawn back to see everything as it was then. It listens to the lab
+and records as dcalab timeline --follow does, until Ctrl-C.
+
+The page changes nothing; it shows the commands to type. The link has a token
+in it: who has the link sees the page. Other users and other pages do not, even
+in the same browser. It needs no network.`,
+		Example: "  dcalab serve\n  dcalab serve --open\n  dcalab serve --addr 127.0.0.1:9000",
+		Args:    cobra.NoArgs,
+		PreRunE: func(*cobra.Command, []string) error { // before a lab is looked for
+			var err error
+			at, err = loopback(addr)
+			return err
+		},
+		RunE: func(c *cobra.Command, _ []string) error {
+			a.watching = true
+			s, err := a.open()
+			if err != nil {
+				return err
+			}
+			if stop, err := s.announce(timeline.Runbook(s.Session)); stop || err != nil {
+				return err
+			}
+			return s.showPage(c.Context(), at, open)
+		},
+	}
+	c.Flags().StringVar(&addr, "addr", "", "where to listen: an address of loopback, with a port; 0 is any (default: "+serveAddress+", or any port where that is taken)")
+	c.Flags().BoolVar(&open, "open", false, "open the page in the browser")
+	_ = c.RegisterFlagCompletionFunc("addr", cobra.FixedCompletions([]string{serveAddress, "127.0.0.1:0"}, noFiles))
+	return explained(c)
+}
+
+// loopback reads an address that only this machine reaches; the zero one where none is
+// asked for.
+func loopback(addr string) (netip.AddrPort, error) {
+	if addr == "" {
+		return netip.AddrPort{}, nil
+	}
+	text := addr
+	if port, local := strings.CutPrefix(addr, "localhost:"); local {
+		text = "127.0.0.1:" + port
+	}
+	at, err := netip.ParseAddrPort(text)
+	switch {
+	case err != nil:
+		return at, usage("--addr "+addr+" is no address with a port", "dcalab serve --addr "+serveAddress)
+	case !at.Addr().IsLoopback():
+		return at, &trouble.Error{
+			ID: "serve-not-loopback", What: "show the page at " + addr, Why: "others could reach it there, and it has no encryption", Exit: trouble.ExitRefused,
+			Next: []string{"dcalab serve --addr " + serveAddress, "from another machine, through SSH: ssh -L 3227:" + serveAddress + " THIS-MACHINE"},
+		}
+	}
+	return at, nil
+}
+
+// showPage shows the page until ctx ends.
+func (s *session) showPage(ctx context.Context, at netip.AddrPort, open bool) error {
+	listener, err := listenAt(ctx, at)
+	if err != nil {
+		return err
+	}
+	secret, err := s.serveSecret()
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	page := web.New(netip.MustParseAddrPort(listener.Addr().String()), secret, s.app.hint)
+	server := http.Server{Handler: page, ReadHeaderTimeout: 5 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	fmt.Fprintln(s.app.streams.Out, page.Link())
+	if open {
+		if err := openBrowser(ctx, page.Link()); err != nil {
+			s.warn("no browser could be opened: " + trouble.OneLine(err))
+		}
+	}
+	s.app.feed(ctx, page)
+	page.Close()
+	if err := errors.Join(server.Close(), <-served); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func listenAt(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
+	var c net.ListenConfig
+	if at.IsValid() {
+		l, err := c.Listen(ctx, "tcp", at.String())
+		if err != nil {
+			return nil, &trouble.Error{
+				ID: "serve-address-taken", What: "listen at " + at.String(), Err: err, Exit: trouble.ExitRefused,
+				Next: []string{"another port: dcalab serve --addr " + netip.AddrPortFrom(at.Addr(), 0).String()},
+			}
+		}
+		return l, nil
+	}
+	if l, err := c.Listen(ctx, "tcp", serveAddress); err == nil {
+		return l, nil
+	}
+	return c.Listen(ctx, "tcp", "127.0.0.1:0")
+}
+
+// serveKey is the file with what cookies are made of.
+const serveKey = "serve.key"
+
+// serveSecret is kept with the lab, so that a page goes on when serve is started again.
+func (s *session) serveSecret() ([]byte, error) {
+	fresh := []byte(rand.Text() + rand.Text())
+	if s.Record().ID == "" {
+		return fresh, nil
+	}
+	if kept, err := s.State().ReadFile(serveKey); err == nil && len(kept) >= len(fresh) {
+		return kept, nil
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return fresh, s.State().WriteFile(serveKey, fresh, 0o600)
+}
+
+func openBrowser(ctx context.Context, link string) error {
+	open := []string{"xdg-open"}
+	switch runtime.GOOS {
+	case "darwin":
+		open = []string{"open"}
+	case "windows":
+		open = []string{"rundll32", "url.dll,FileProtocolHandler"}
+	}
+	return exec.CommandContext(ctx, open[0], append(open[1:], link)...).Start() //nolint:gosec // it is ours
+}
+
+// feed tells the page what happens, until ctx ends. The lab may be made, changed and
+// destroyed meanwhile.
+func (a *app) feed(ctx context.Context, page *web.Server) {
+	events := following{recorded: true, take: page.Take, begin: func(s *session) { page.Begin(pageLab(s)) }, failed: func(err error) {
+		if err != nil {
+			page.Trouble(trouble.OneLine(err))
+		}
+	}}
+	defer events.stop()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		if s, err := a.open(); err != nil {
+			page.Trouble(trouble.OneLine(err))
+		} else {
+			events.from(ctx, s)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func pageLab(s *session) web.Lab {
+	l := web.Lab{Name: s.Lab().Name, Driver: s.Driver().Name(), Exists: s.Record().ID != "", Nodes: []web.LabNode{}}
+	for _, n := range s.Lab().Nodes {
+		l.Nodes = append(l.Nodes, web.LabNode{Name: n.Name, Role: string(n.Role), Address: n.IP.String()})
+	}
+	return l
+}
