@@ -37,6 +37,19 @@ type node struct {
 	Commands []string `json:"commands"`
 }
 
+// broken is what is shown of a fault, with what heals it.
+type broken struct {
+	timeline.Fault
+	Heal string `json:"heal"`
+}
+
+// labState is the lab, with what makes it, and its swarm.
+type labState struct {
+	Lab
+	Up   string `json:"up"`
+	Form string `json:"form"`
+}
+
 // manager is a manager's log, how far it is behind, and what it believes.
 type manager struct {
 	timeline.Raft
@@ -51,7 +64,7 @@ func (p picture) set(key string, v any) {
 // draw gives the picture of a lab.
 func draw(l Lab, now *timeline.Present, hint func(string) string) picture {
 	p := picture{}
-	p.set("lab", l)
+	p.set("lab", labState{l, hint("dcalab up --swarm"), hint("dcalab swarm bootstrap")})
 	p.set("swarm", swarmOf(now))
 	for name, n := range now.Nodes {
 		p.set("node/"+name, node{n, commands(name, n, hint)})
@@ -66,7 +79,7 @@ func draw(l Lab, now *timeline.Present, hint func(string) string) picture {
 		p.set("task/"+id, t)
 	}
 	for id, f := range now.Faults {
-		p.set("fault/"+id, f)
+		p.set("fault/"+id, broken{f, hint("dcalab heal " + id)})
 	}
 	return p
 }

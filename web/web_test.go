@@ -108,7 +108,7 @@ func TestToken(t *testing.T) {
 	if resp := ask(s, link, func(r *http.Request) { r.Host = "evil.example" }); resp.StatusCode != 403 {
 		t.Errorf("under another name the token opens: %d", resp.StatusCode)
 	}
-	other, again := New(netip.MustParseAddrPort("[::1]:9"), []byte("other"), nil), New(netip.MustParseAddrPort(host), []byte("secret"), nil)
+	other, again := New(netip.MustParseAddrPort("[::1]:9"), []byte("other"), strings.Clone), New(netip.MustParseAddrPort(host), []byte("secret"), strings.Clone)
 	if other.guard.session == s.guard.session || again.guard.session != s.guard.session || again.guard.token == s.guard.token || other.guard.cookie == s.guard.cookie {
 		t.Error("a cookie is of one address and one secret, a token of one start")
 	}

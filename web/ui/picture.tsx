@@ -233,7 +233,7 @@ export function Faults() {
   return (
     <section class={"faults" + (list.length ? " some" : "")}>
       <h2>{w.faults}</h2>
-      {list.length ? <ul>{list.map(([id, f]) => <li key={id}><b>⚡ {f.words}</b> <span>{left(f.until)}</span> <code>dcalab heal {id}</code></li>)}</ul> : <p class="none">{w.noFaults}</p>}
+      {list.length ? <ul>{list.map(([id, f]) => <li key={id}><b>⚡ {f.words}</b> <span>{left(f.until)}</span> <code>{f.heal}</code></li>)}</ul> : <p class="none">{w.noFaults}</p>}
     </section>
   );
 }

@@ -9,12 +9,12 @@ export type Node = {
 };
 export type Service = { name: string; replicas?: number; update?: string; message?: string };
 export type Task = { name: string; service: string; node?: string; state: string; desired: string; message?: string };
-export type Fault = { words: string; since: string; until?: string; nodes?: string[]; cuts?: [string, string][] };
+export type Fault = { words: string; since: string; until?: string; nodes?: string[]; cuts?: [string, string][]; heal: string };
 export type Swarm = {
   leader?: string; term: number; elected?: string; electing?: number; lost?: string;
   managers: number; majority: number; connected: number; tolerates: number;
 };
-export type Lab = { name: string; driver: string; nodes: LabNode[]; exists: boolean; trouble?: string };
+export type Lab = { name: string; driver: string; nodes: LabNode[]; exists: boolean; trouble?: string; up: string; form: string };
 export type View = {
   lab?: Lab; swarm?: Swarm; node: Record<string, Node>; manager: Record<string, Raft>;
   service: Record<string, Service>; task: Record<string, Task>; fault: Record<string, Fault>;

@@ -40,7 +40,7 @@ export function Timeline() {
       <svg width={width} height={height} role="slider" tabIndex={0} aria-label={w.timeline} aria-valuemin={0} aria-valuemax={span / 1000}
         aria-valuenow={Math.round(((back || now) - from) / 1000)} aria-valuetext={back ? `${time(back)}, ${duration(now - back)} ${w.ago}` : w.live}
         onPointerDown={(e: any) => { e.currentTarget.setPointerCapture(e.pointerId); go(e); }} onPointerMove={(e: any) => { if (e.buttons) go(e); }}>
-        {ticks.map((t) => <g key={t} class="tick"><line x1={x(t)} x2={x(t)} y1={axis - 4} y2={height} /><text x={x(t)} y={11}>{time(t).slice(0, step < 60_000 ? 8 : 5)}</text></g>)}
+        {ticks.filter((t) => x(t) < right - 50).map((t) => <g key={t} class="tick"><line x1={x(t)} x2={x(t)} y1={axis - 4} y2={height} /><text x={x(t)} y={11}>{time(t).slice(0, step < 60_000 ? 8 : 5)}</text></g>)}
         {lanes.map((lane, i) => <Lane key={lane} lane={lane} y={axis + i * rowHeight} x={x} from={from} to={to} now={now} marks={shown.filter((m) => m.lane === lane)} right={right} />)}
         <line class="now" x1={x(back || now)} x2={x(back || now)} y1={2} y2={height} />
       </svg>
