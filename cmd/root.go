@@ -30,6 +30,9 @@ type Embedded struct {
 	// ThroughSudo: another dcalab runs this one through sudo; Program is how
 	// that one was called.
 	ThroughSudo bool
+	// Asked is told what there is to ask, where no person runs the command: nothing is
+	// done then, and no password is asked for. May be nil.
+	Asked func(question string)
 }
 
 // app is one run of the program.

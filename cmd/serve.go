@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -17,9 +18,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/dcalab/dcalab/timeline"
 	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/ui"
 	"github.com/dcalab/dcalab/web"
 )
 
@@ -28,7 +31,7 @@ const serveAddress = "127.0.0.1:3227"
 
 func serveCommand(a *app) *cobra.Command {
 	var addr string
-	var open bool
+	var open, readOnly bool
 	var at netip.AddrPort
 	c := &cobra.Command{
 		Use:   "serve",
@@ -39,9 +42,12 @@ where each task is, faults with the time that they have left, and a time line
 that can be drawn back to see everything as it was then. It listens to the lab
 and records as dcalab timeline --follow does, until Ctrl-C.
 
-The page changes nothing; it shows the commands to type. The link has a token
-in it: who has the link sees the page. Other users and other pages do not, even
-in the same browser. It needs no network.`,
+On the page one can also power nodes off and on, promote, drain, break, heal and
+scale: each as the command that is shown, after what it would do and cost. Not
+with --read-only, and what needs root only where dcalab serve runs as root.
+
+The link has a token in it: who has the link can use the page. Other users and
+other pages cannot, even in the same browser. It needs no network.`,
 		Example: "  dcalab serve\n  dcalab serve --open\n  dcalab serve --addr 127.0.0.1:9000",
 		Args:    cobra.NoArgs,
 		PreRunE: func(*cobra.Command, []string) error { // before a lab is looked for
@@ -58,11 +64,12 @@ in the same browser. It needs no network.`,
 			if stop, err := s.announce(timeline.Runbook(s.Session)); stop || err != nil {
 				return err
 			}
-			return s.showPage(c.Context(), at, open)
+			return s.showPage(c.Context(), at, open, readOnly)
 		},
 	}
 	c.Flags().StringVar(&addr, "addr", "", "where to listen: an address of loopback, with a port; 0 is any (default: "+serveAddress+", or any port where that is taken)")
 	c.Flags().BoolVar(&open, "open", false, "open the page in the browser")
+	c.Flags().BoolVar(&readOnly, "read-only", false, "show the lab, and change nothing")
 	_ = c.RegisterFlagCompletionFunc("addr", cobra.FixedCompletions([]string{serveAddress, "127.0.0.1:0"}, noFiles))
 	return explained(c)
 }
@@ -91,7 +98,7 @@ func loopback(addr string) (netip.AddrPort, error) {
 }
 
 // showPage shows the page until ctx ends.
-func (s *session) showPage(ctx context.Context, at netip.AddrPort, open bool) error {
+func (s *session) showPage(ctx context.Context, at netip.AddrPort, open, readOnly bool) error {
 	listener, err := listenAt(ctx, at)
 	if err != nil {
 		return err
@@ -101,6 +108,9 @@ func (s *session) showPage(ctx context.Context, at netip.AddrPort, open bool) er
 		return errors.Join(err, listener.Close())
 	}
 	page := web.New(netip.MustParseAddrPort(listener.Addr().String()), secret, s.app.hint)
+	if !readOnly && !s.app.read { // labs.yaml came through a pipe: it cannot be read again
+		page.Act(ctx, s.app.act)
+	}
 	server := http.Server{Handler: page, ReadHeaderTimeout: 5 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -151,6 +161,20 @@ func (s *session) serveSecret() ([]byte, error) {
 		return nil, err
 	}
 	return fresh, s.State().WriteFile(serveKey, fresh, 0o600)
+}
+
+// act runs a command of dcalab on the same lab, as if it was typed, with nobody to ask.
+func (a *app) act(ctx context.Context, words []string) web.Done {
+	var done web.Done
+	var said bytes.Buffer
+	embedded := a.embedded
+	embedded.Asked = func(question string) { done.Question = question }
+	var args []string
+	a.flags.Visit(func(f *pflag.Flag) { args = append(args, "--"+f.Name+"="+f.Value.String()) })
+	streams := ui.Streams{In: strings.NewReader(""), Out: &said, Err: &said, Environ: []string{"NO_COLOR=1"}}
+	done.Exit = Run(ctx, streams, embedded, append(args, words...))
+	done.Text = said.String()
+	return done
 }
 
 func openBrowser(ctx context.Context, link string) error {

@@ -18,7 +18,12 @@ type guard struct {
 	session string // of the cookie, which outlives a restart
 	cookie  string // its name: browsers do not tell ports apart
 	hosts   []string
+	post    string // what a request that changes something has in a header
+	acts    bool   // there may be such requests
 }
+
+// postHeader has the guard's post: no page elsewhere can send it.
+const postHeader = "Dcalab-Page"
 
 // newGuard makes one for an address that is listened to. secret is what the cookie's value
 // is made of, so that a page that is open goes on after a restart.
@@ -27,11 +32,15 @@ func newGuard(addr netip.AddrPort, secret []byte) guard {
 	if addr.Addr().Is6() {
 		port = addr.String()[len(addr.Addr().String())+2:]
 	}
-	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte("session " + addr.String()))
+	derived := func(what string) string {
+		mac := hmac.New(sha256.New, secret)
+		mac.Write([]byte(what + " " + addr.String()))
+		return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	}
 	return guard{
 		token:   rand.Text() + rand.Text(),
-		session: base64.RawURLEncoding.EncodeToString(mac.Sum(nil)),
+		session: derived("session"),
+		post:    derived("post"),
 		cookie:  "dcalab" + port[1:],
 		hosts:   []string{addr.String(), net.JoinHostPort("localhost", port[1:])},
 	}
@@ -77,13 +86,15 @@ func (g guard) protect(next http.Handler) http.Handler {
 		switch {
 		case !g.ours(r):
 			http.Error(w, "this is not for you", http.StatusForbidden)
-		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		case r.Method != http.MethodGet && r.Method != http.MethodHead && (r.Method != http.MethodPost || !g.acts):
 			h.Set("Allow", "GET, HEAD")
 			http.Error(w, "nothing can be changed here", http.StatusMethodNotAllowed)
 		case r.URL.Path == "/" && r.URL.Query().Has("token"):
 			g.letIn(w, r)
 		case !g.known(r):
 			http.Error(w, "open the page with the address that dcalab serve has printed", http.StatusUnauthorized)
+		case r.Method == http.MethodPost && (r.Header.Get("Origin") == "" || !same(r.Header.Get(postHeader), g.post)):
+			http.Error(w, "this is not for you", http.StatusForbidden)
 		default:
 			next.ServeHTTP(w, r)
 		}

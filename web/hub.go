@@ -69,9 +69,22 @@ func newHub(hint func(string) string) *hub {
 func (h *hub) begin(l Lab) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	l.Post = h.lab.Post
 	h.lab, h.now, h.history, h.lanes, h.fresh = l, timeline.Present{}, history{}, newLanes(), nil
 	h.past = nil // what is told next is the whole
 	h.tellAfter(gather)
+}
+
+func (h *hub) acts(post string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lab.Post = post
+}
+
+func (h *hub) leader() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return swarmOf(&h.now).Leader
 }
 
 func (h *hub) trouble(why string) {

@@ -3,7 +3,7 @@
 //
 // A Server takes the events of a recording, in their order; it folds them
 // (timeline.Present), and tells pages that are open what has changed. It opens no lab, and
-// changes none.
+// changes none: what a page may change, an Actor does.
 package web
 
 import (
@@ -30,6 +30,8 @@ type Lab struct {
 	// Exists: it was made. Trouble is why nothing more is known.
 	Exists  bool   `json:"exists"`
 	Trouble string `json:"trouble,omitempty"`
+	// Post is what a page has to send to act; empty where it may not.
+	Post string `json:"post,omitempty"`
 }
 
 // LabNode is a node as labs.yaml has it.
@@ -43,6 +45,7 @@ type LabNode struct {
 type Server struct {
 	guard   guard
 	hub     *hub
+	mux     *http.ServeMux
 	handler http.Handler
 }
 
@@ -57,7 +60,7 @@ func New(addr netip.AddrPort, secret []byte, hint func(string) string) *Server {
 	mux.HandleFunc("GET /events", s.hub.events)
 	mux.HandleFunc("GET /at", s.at)
 	mux.HandleFunc("GET /lanes", s.lanes)
-	s.handler = s.guard.protect(mux)
+	s.mux, s.handler = mux, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.guard.protect(mux).ServeHTTP(w, r) })
 	return s
 }
 

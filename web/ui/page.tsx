@@ -5,6 +5,7 @@ import { chosen, choose, clock, connection, live, lookBack, news, open, shownAt,
 import { Beliefs, Faults, lifeOf, lifeWord, managersOf, raftRole, Ring, Workers } from "./picture";
 import { Tables } from "./table";
 import { Timeline } from "./timeline";
+import { act, Actions, close, Dialog, mayAct, palette } from "./act";
 import { duration, language, time, words } from "./words";
 
 function Quorum() {
@@ -59,6 +60,7 @@ function Details() {
       <p>{life === "halted" ? w.explain.halted : life === "silent" ? w.explain.silent : w.explain[kind as "leader"]}</p>
       {n.message && <p>{n.message}</p>}
       <dl>{numbers.map(([k, value, why]) => <div key={k}><dt>{k} <b>{value as any}</b></dt><dd>{why}</dd></div>)}</dl>
+      <Actions name={name} />
       <h3>{w.commands}</h3>
       <ul class="commands">{n.commands.map((c) => <li key={c}><code>{c}</code></li>)}</ul>
     </aside>
@@ -106,12 +108,14 @@ function Page() {
       ))}
       {live.value.lab && <Timeline />}
       <div class="spoken" role="status" aria-live="polite">{last ? `${last.about ?? ""} ${last.text}` : ""}</div>
+      <Dialog />
       {keys && <Keys close={() => set(false)} />}
     </>
   );
 }
 
 addEventListener("keydown", (e) => {
+  if (e.key === "Escape" && palette.value) { close(); return; }
   if (e.ctrlKey || e.metaKey || e.altKey || /^(INPUT|TEXTAREA)$/.test((e.target as Element).tagName)) return;
   const arrow = (s: number) => { e.preventDefault(); const t = shownAt.value + s * (e.shiftKey ? 10_000 : 1000); lookBack(t >= clock.value - 500 ? undefined : new Date(t).toISOString()); };
   switch (e.key) {
@@ -122,7 +126,8 @@ addEventListener("keydown", (e) => {
     case "d": toggleTheme(); break;
     case "g": toggleLanguage(); break;
     case "?": setKeys((k) => !k); break;
-    case "Escape": setKeys(() => false); choose({ node: undefined }); break;
+    case ":": if (mayAct()) { e.preventDefault(); act.value = null; palette.value = true; } break;
+    case "Escape": if (act.value || palette.value) { close(); break; } setKeys(() => false); choose({ node: undefined }); break;
     case "ArrowLeft": arrow(-1); break;
     case "ArrowRight": arrow(1); break;
   }

@@ -1,6 +1,7 @@
 // Managers in a ring, workers with their tasks, what managers believe, and faults.
 import { h, Fragment } from "preact";
 import { chosen, choose, shownAt, Task, View, view } from "./store";
+import { Heal } from "./act";
 import { duration, words } from "./words";
 
 export type Life = "up" | "silent" | "halted";
@@ -233,7 +234,7 @@ export function Faults() {
   return (
     <section class={"faults" + (list.length ? " some" : "")}>
       <h2>{w.faults}</h2>
-      {list.length ? <ul>{list.map(([id, f]) => <li key={id}><b>⚡ {f.words}</b> <span>{left(f.until)}</span> <code>{f.heal}</code></li>)}</ul> : <p class="none">{w.noFaults}</p>}
+      {list.length ? <ul>{list.map(([id, f]) => <li key={id}><b>⚡ {f.words}</b> <span>{left(f.until)}</span> <code>{f.heal}</code> <Heal id={id} /></li>)}</ul> : <p class="none">{w.noFaults}</p>}
     </section>
   );
 }

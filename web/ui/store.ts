@@ -14,7 +14,7 @@ export type Swarm = {
   leader?: string; term: number; elected?: string; electing?: number; lost?: string;
   managers: number; majority: number; connected: number; tolerates: number;
 };
-export type Lab = { name: string; driver: string; nodes: LabNode[]; exists: boolean; trouble?: string; up: string; form: string };
+export type Lab = { name: string; driver: string; nodes: LabNode[]; exists: boolean; trouble?: string; post?: string; up: string; form: string };
 export type View = {
   lab?: Lab; swarm?: Swarm; node: Record<string, Node>; manager: Record<string, Raft>;
   service: Record<string, Service>; task: Record<string, Task>; fault: Record<string, Fault>;

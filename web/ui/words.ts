@@ -19,7 +19,7 @@ const en = {
   noSwarm: "The machines are there, and form no swarm.", noSwarmNext: "This makes the managers and workers of labs.yaml one swarm:",
   oneManager: "One manager: when it fails, nothing can be changed until it is back. With three, one may fail.",
   commands: "to type in a terminal", close: "close", keys: "keys", from: "from", to: "to", until: "until", nothing: "nothing happened yet", cut: "cut", oneWay: "one way", bothWays: "both ways", ways: "ways between managers", hears: "hears", deaf: "does not hear",
-  keyList: { "Space, l": "live again", t: "table or picture", "← →": "look back, a second (with Shift ten)", P: "large, for a class", d: "light or dark", g: "English or Portuguese", Esc: "close", "?": "these keys" } as Record<string, string>,
+  keyList: { "Space, l": "live again", t: "table or picture", "← →": "look back, a second (with Shift ten)", ":": "type a command", P: "large, for a class", d: "light or dark", g: "English or Portuguese", Esc: "close", "?": "these keys" } as Record<string, string>,
   explain: {
     leader: "It has won the newest election: every change of the swarm goes through it.",
     follower: "It stores what the leader sends, and votes when there is none.",
@@ -32,6 +32,10 @@ const en = {
     commit: "Entries up to here are on a majority of the managers, and will not be lost.",
     last: "The newest entry of its log; those after the commit may still be lost.",
     behind: "How many entries the longest log has more.",
+  },
+  act: {
+    would: "what it would do", refused: "it cannot be done", nothing: "nothing: it is so already", plain: "the plain commands for the same", asks: "are you sure?", done: "done", failed: "it did not succeed",
+    busy: "working", run: "do it", yes: "yes, do it", palette: "a command", look: "look what it does", heal: "heal",
   },
   states: { running: "running", starting: "starting", pending: "pending", failed: "failed", shutdown: "shut down", complete: "complete" } as Record<string, string>,
 };
@@ -53,7 +57,7 @@ const pt: typeof en = {
   noSwarm: "As máquinas existem, mas não formam um swarm.", noSwarmNext: "Isto faz dos managers e workers do labs.yaml um swarm:",
   oneManager: "Um manager só: se ele falha, nada pode ser alterado até que volte. Com três, um pode falhar.",
   commands: "para digitar num terminal", close: "fechar", keys: "teclas", from: "de", to: "para", until: "até", nothing: "nada aconteceu ainda", cut: "cortado", oneWay: "um sentido", bothWays: "os dois sentidos", ways: "caminhos entre managers", hears: "ouve", deaf: "não ouve",
-  keyList: { "Espaço, l": "voltar ao vivo", t: "tabela ou imagem", "← →": "voltar um segundo (com Shift, dez)", P: "grande, para uma turma", d: "claro ou escuro", g: "inglês ou português", Esc: "fechar", "?": "estas teclas" },
+  keyList: { "Espaço, l": "voltar ao vivo", t: "tabela ou imagem", "← →": "voltar um segundo (com Shift, dez)", ":": "digitar um comando", P: "grande, para uma turma", d: "claro ou escuro", g: "inglês ou português", Esc: "fechar", "?": "estas teclas" },
   explain: {
     leader: "Venceu a eleição mais recente: toda alteração do swarm passa por ele.",
     follower: "Guarda o que o líder envia, e vota quando não há líder.",
@@ -66,6 +70,10 @@ const pt: typeof en = {
     commit: "Entradas até aqui estão na maioria dos managers, e não se perdem.",
     last: "A entrada mais nova do log; as posteriores ao commit ainda podem se perder.",
     behind: "Quantas entradas o log mais longo tem a mais.",
+  },
+  act: {
+    would: "o que faria", refused: "não pode ser feito", nothing: "nada: já está assim", plain: "os comandos simples para o mesmo", asks: "tem certeza?", done: "feito", failed: "não deu certo",
+    busy: "trabalhando", run: "executar", yes: "sim, executar", palette: "um comando", look: "ver o que faz", heal: "desfazer",
   },
   states: { running: "em execução", starting: "iniciando", pending: "pendente", failed: "falhou", shutdown: "encerrada", complete: "concluída" },
 };
