@@ -97,6 +97,7 @@ func TestInChromium(t *testing.T) {
 		s.setPointerCapture = () => {};
 		s.dispatchEvent(new PointerEvent("pointerdown", { ...o, clientX: x + 40 })); s.dispatchEvent(new PointerEvent("pointermove", { ...o, clientX: x })); 0`, back.Milliseconds()))
 	b.until(t, "the leader that there was", `!!document.querySelector("header .back") && document.querySelector(".manager.leader.up .name")?.textContent === "`+first+`" && !document.querySelector(".faults.some")`)
+	t.Logf("milliseconds from an event that was heard to the frame that shows it: %s", b.eval(t, `JSON.stringify(took)`))
 	b.do(t, chromedp.Reload())
 	b.until(t, "the same after a reload", `!!document.querySelector("header .back") && document.querySelector(".manager.leader.up .name")?.textContent === "`+first+`"`)
 	b.do(t, chromedp.KeyEvent("l"))
