@@ -152,7 +152,7 @@ const serveKey = "serve.key"
 // serveSecret is kept with the lab, so that a page goes on when serve is started again.
 func (s *session) serveSecret() ([]byte, error) {
 	fresh := []byte(rand.Text() + rand.Text())
-	if s.Record().ID == "" {
+	if !s.Created() {
 		return fresh, nil
 	}
 	if kept, err := s.State().ReadFile(serveKey); err == nil && len(kept) >= len(fresh) {
@@ -214,7 +214,7 @@ func (a *app) feed(ctx context.Context, page *web.Server) {
 }
 
 func pageLab(s *session) web.Lab {
-	l := web.Lab{Name: s.Lab().Name, Driver: s.Driver().Name(), Exists: s.Record().ID != "", Nodes: []web.LabNode{}}
+	l := web.Lab{Name: s.Lab().Name, Driver: s.Driver().Name(), Exists: s.Created(), Nodes: []web.LabNode{}}
 	for _, n := range s.Lab().Nodes {
 		l.Nodes = append(l.Nodes, web.LabNode{Name: n.Name, Role: string(n.Role), Address: n.IP.String()})
 	}

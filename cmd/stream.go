@@ -23,7 +23,7 @@ type following struct {
 	take     func(timeline.Event)
 	failed   func(error)
 
-	lab    string // that is listened to; never empty
+	lab    string // that is listened to; empty before the first
 	cancel context.CancelFunc
 	ended  sync.WaitGroup
 }
@@ -31,14 +31,17 @@ type following struct {
 // from listens to the lab of s, once it exists, in place of another one: the lab may
 // be made, changed and destroyed meanwhile. It is called by one goroutine.
 func (t *following) from(ctx context.Context, s *session) {
-	lab := s.Record().ID + " " + strings.Join(s.Lab().NodeNames(), " ")
+	lab := "none"
+	if s.Created() {
+		lab = s.Record().ID + " " + strings.Join(s.Lab().NodeNames(), " ")
+	}
 	if lab == t.lab {
 		return
 	}
 	t.stop()
 	t.lab = lab
 	t.begin(s)
-	if s.Record().ID == "" {
+	if !s.Created() {
 		return
 	}
 	ctx, t.cancel = context.WithCancel(ctx)
@@ -73,7 +76,7 @@ type stream struct {
 
 func newStream(all bool) *stream {
 	t := &stream{happened: make(chan struct{}, 1), all: all}
-	t.following.take = t.happen
+	t.take = t.happen
 	t.begin = func(*session) {
 		t.mu.Lock()
 		defer t.mu.Unlock()

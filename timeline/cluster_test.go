@@ -95,6 +95,17 @@ func TestBeliefs(t *testing.T) {
 	}
 }
 
+// TestElectedBefore: another listener learns later of an election that was won long ago.
+func TestElectedBefore(t *testing.T) {
+	begins := Event{Time: at(50), Source: SourceCommand, Kind: KindBegins}
+	if p := after(begins, begins, logOf(51, KindLeader, "m1", 2, "m1")); !p.Elected.Equal(at(0)) {
+		t.Errorf("it was won at %v", p.Elected)
+	}
+	if p := after(begins, logOf(51, KindLeader, "m1", 5, "m1")); !p.Elected.Equal(at(51)) {
+		t.Errorf("the later one was won at %v", p.Elected)
+	}
+}
+
 func TestDissolved(t *testing.T) {
 	p := after(is(7, nodeIs("id-w", "ready"), "w1"), is(9, taskIn("running", "id-w"), "w1"),
 		Event{Source: SourceEngine, Kind: KindEngine, Node: "w1", Engine: engine.LifeUp},

@@ -32,9 +32,25 @@ type Present struct {
 	// News are the newest events that a live view has a line for; the newest is last.
 	News []Event
 
-	lost  time.Time // since when nobody leads; zero where somebody does
-	hung  bool      // the leader's engine hangs, and may still lead when it goes on
-	story Story
+	lost time.Time // since when nobody leads; zero where somebody does
+	// before is the election that was known when a listener began, which may be the newest still.
+	before election
+	hung   bool // the leader's engine hangs, and may still lead when it goes on
+	story  Story
+}
+
+// election is one that was won.
+type election struct {
+	leader string
+	term   uint64
+	at     time.Time
+}
+
+func (p *Present) elected() election {
+	if p.Leader == "" {
+		return p.before
+	}
+	return election{p.Leader, p.Term, p.Elected}
 }
 
 // newsMax is how many events a Present keeps.
@@ -44,7 +60,7 @@ const newsMax = 30
 // Story does.
 func (p *Present) Take(e Event) (isNew bool) {
 	if e.Kind == KindBegins { // whatever was before, what follows begins with all that there is
-		*p = Present{News: p.News}
+		*p = Present{News: p.News, before: p.elected()}
 		return true
 	}
 	isNew, later := p.story.take(e)
@@ -71,6 +87,9 @@ func (p *Present) take(e Event) {
 		}
 		if e.Kind == KindLeader && e.Raft != nil {
 			p.Leader, p.Term, p.Elected, p.lost, p.hung = e.Node, e.Raft.Term, e.Time, time.Time{}, false
+			if p.before.leader == p.Leader && p.before.term == p.Term {
+				p.Elected = p.before.at
+			}
 			put(&p.Won, p.Term, p.Leader)
 		}
 	case KindLeft:

@@ -27,7 +27,8 @@ func server(t *testing.T) *Server {
 }
 
 // ask asks as the page itself does, unless change changes that.
-func ask(s *Server, path string, change func(*http.Request)) *http.Response {
+func ask(t *testing.T, s *Server, path string, change func(*http.Request)) *httptest.ResponseRecorder {
+	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "http://"+host+path, nil)
 	r.AddCookie(&http.Cookie{Name: s.guard.cookie, Value: s.guard.session})
 	if change != nil {
@@ -35,7 +36,13 @@ func ask(s *Server, path string, change func(*http.Request)) *http.Response {
 	}
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
-	return w.Result()
+	return w
+}
+
+func cookiesOf(w *httptest.ResponseRecorder) []*http.Cookie {
+	resp := w.Result()
+	defer resp.Body.Close()
+	return resp.Cookies()
 }
 
 // TestNobodyElseGetsIn: every way to what the server knows, also the stream.
@@ -69,11 +76,11 @@ func TestNobodyElseGetsIn(t *testing.T) {
 			if path == "/events" && c.want == 200 {
 				continue // it does not end
 			}
-			resp := ask(s, path, c.change)
-			if resp.StatusCode != c.want {
-				t.Errorf("%s, %s: %d, want %d", name, path, resp.StatusCode, c.want)
+			resp := ask(t, s, path, c.change)
+			if resp.Code != c.want {
+				t.Errorf("%s, %s: %d, want %d", name, path, resp.Code, c.want)
 			}
-			if resp.Header.Get("Access-Control-Allow-Origin") != "" {
+			if resp.Header().Get("Access-Control-Allow-Origin") != "" {
 				t.Errorf("%s, %s: other pages may read it", name, path)
 			}
 		}
@@ -86,27 +93,27 @@ func TestToken(t *testing.T) {
 	s := server(t)
 	link := strings.TrimPrefix(s.Link(), "http://"+host)
 	anonymous := func(r *http.Request) { r.Header.Del("Cookie") }
-	resp := ask(s, link, anonymous)
-	cookies := resp.Cookies()
-	if resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/" || len(cookies) != 1 {
-		t.Fatalf("it answers %d, %v", resp.StatusCode, resp.Header)
+	resp := ask(t, s, link, anonymous)
+	cookies := cookiesOf(resp)
+	if resp.Code != http.StatusSeeOther || resp.Header().Get("Location") != "/" || len(cookies) != 1 {
+		t.Fatalf("it answers %d, %v", resp.Code, resp.Header())
 	}
 	if c := cookies[0]; !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Domain != "" || c.Value == s.guard.token {
 		t.Errorf("the cookie is %+v", c)
 	}
-	if resp := ask(s, "/", func(r *http.Request) { anonymous(r); r.AddCookie(cookies[0]) }); resp.StatusCode != 200 {
-		t.Errorf("with the cookie it answers %d", resp.StatusCode)
+	if resp := ask(t, s, "/", func(r *http.Request) { anonymous(r); r.AddCookie(cookies[0]) }); resp.Code != http.StatusOK {
+		t.Errorf("with the cookie it answers %d", resp.Code)
 	}
 	for _, wrong := range []string{"", "x", s.guard.token[1:], s.guard.token + "x", s.guard.session} {
-		if resp := ask(s, "/?token="+wrong, anonymous); resp.StatusCode != 401 || len(resp.Cookies()) != 0 {
-			t.Errorf("with %q it answers %d", wrong, resp.StatusCode)
+		if resp := ask(t, s, "/?token="+wrong, anonymous); resp.Code != http.StatusUnauthorized || len(cookiesOf(resp)) != 0 {
+			t.Errorf("with %q it answers %d", wrong, resp.Code)
 		}
 	}
 	if len(s.guard.token) < 52 { // of 32 letters
 		t.Errorf("the token has fewer than 256 bits: %s", s.guard.token)
 	}
-	if resp := ask(s, link, func(r *http.Request) { r.Host = "evil.example" }); resp.StatusCode != 403 {
-		t.Errorf("under another name the token opens: %d", resp.StatusCode)
+	if resp := ask(t, s, link, func(r *http.Request) { r.Host = "evil.example" }); resp.Code != http.StatusForbidden {
+		t.Errorf("under another name the token opens: %d", resp.Code)
 	}
 	other, again := New(netip.MustParseAddrPort("[::1]:9"), []byte("other"), strings.Clone), New(netip.MustParseAddrPort(host), []byte("secret"), strings.Clone)
 	if other.guard.session == s.guard.session || again.guard.session != s.guard.session || again.guard.token == s.guard.token || other.guard.cookie == s.guard.cookie {
@@ -120,7 +127,7 @@ func TestToken(t *testing.T) {
 func TestHeaders(t *testing.T) {
 	s := server(t)
 	for _, path := range []string{"/", "/lanes", "/nothing"} {
-		h := ask(s, path, nil).Header
+		h := ask(t, s, path, nil).Header()
 		for name, want := range map[string]string{
 			"Content-Security-Policy": "default-src 'none'; script-src 'self'", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
 		} {
@@ -133,7 +140,7 @@ func TestHeaders(t *testing.T) {
 		}
 	}
 	var page bytes.Buffer
-	if _, err := page.ReadFrom(ask(s, "/", nil).Body); err != nil || strings.Contains(page.String(), "<style") || strings.Contains(page.String(), "<script>") {
+	if _, err := page.ReadFrom(ask(t, s, "/", nil).Body); err != nil || strings.Contains(page.String(), "<style") || strings.Contains(page.String(), "<script>") {
 		t.Errorf("the page has a script or a style in it: %v", err)
 	}
 }
@@ -228,15 +235,15 @@ func TestLookBack(t *testing.T) {
 	for _, i := range []int{0, 1, keyEvery - 1, keyEvery, keyEvery + 1, 3 * keyEvery, 3*keyEvery + 6} {
 		var m message
 		at := from.Add(time.Duration(i)*time.Second + 10*time.Millisecond)
-		if err := json.NewDecoder(ask(s, "/at?t="+at.Format(time.RFC3339Nano), nil).Body).Decode(&m); err != nil {
+		if err := json.NewDecoder(ask(t, s, "/at?t="+at.Format(time.RFC3339Nano), nil).Body).Decode(&m); err != nil {
 			t.Fatal(err)
 		}
 		if want := fmt.Sprintf(`"state":"s%d"`, i); !strings.Contains(string(m.Set["task/t"]), want) {
 			t.Errorf("at %v: %s, want %s", at, m.Set["task/t"], want)
 		}
 	}
-	if resp := ask(s, "/at?t=yesterday", nil); resp.StatusCode != 400 {
-		t.Errorf("it answers %d", resp.StatusCode)
+	if resp := ask(t, s, "/at?t=yesterday", nil); resp.Code != http.StatusBadRequest {
+		t.Errorf("it answers %d", resp.Code)
 	}
 	if m := s.hub.at(from.Add(-time.Hour)); len(m.Set) != 2 {
 		t.Errorf("before all it was %+v", m)

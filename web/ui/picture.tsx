@@ -43,13 +43,13 @@ export function cutsOf(v: View): Set<string> {
 
 type Point = { x: number; y: number };
 function ring(n: number): { w: number; h: number; at: Point[] } {
-  if (n <= 1) return { w: 520, h: 200, at: [{ x: 260, y: 100 }] };
-  const big = n > 5, w = big ? 780 : 560, hgt = big ? 620 : 400;
+  if (n <= 1) return { w: 640, h: 160, at: [{ x: 320, y: 80 }] };
+  const big = n > 5, w = big ? 820 : 640, hgt = big ? 640 : 400;
   const at = [...Array(n).keys()].map((i) => {
     const a = (2 * Math.PI * i) / n - Math.PI / 2;
-    return { x: w / 2 + (w / 2 - 95) * Math.cos(a), y: hgt / 2 + (hgt / 2 - 60) * Math.sin(a) };
+    return { x: w / 2 + (w / 2 - 115) * Math.cos(a), y: hgt / 2 + (hgt / 2 - 60) * Math.sin(a) };
   });
-  if (n === 2) return { w: 560, h: 200, at: [{ x: 95, y: 100 }, { x: 465, y: 100 }] };
+  if (n === 2) return { w: 640, h: 160, at: [{ x: 115, y: 80 }, { x: 525, y: 80 }] };
   return { w, h: hgt, at };
 }
 
@@ -106,15 +106,15 @@ function Manager({ name, at }: { name: string; at: Point }) {
   return (
     <g class={`manager ${kind} ${life}${chosen.value.node === name ? " chosen" : ""}`} transform={`translate(${at.x} ${at.y})`} {...press(name)} aria-label={`${label}. ${why}`}>
       <title>{`${label}\n${why}`}</title>
-      <rect class="card" x="-92" y="-44" width="184" height="88" rx="8" />
-      <g transform="translate(-66 -14)"><Diamond kind={kind} life={life} /></g>
-      {hit && <text class="bolt" x="-74" y="28">⚡</text>}
-      <text class="name" x="-40" y="-22">{name}</text>
-      <text class="word" x="-40" y="-5">{word}</text>
-      {m && <text class="numbers" x="-40" y="13">{`${w.term} ${m.term} · ${w.commit} ${m.commit}`}</text>}
-      {m && <text class="numbers" x="-40" y="29">{`${w.voted} ${m.vote || w.nobody}${m.behind ? ` · −${m.behind}` : ""}`}</text>}
-      {m && <rect class="bar all" x="-40" y="34" width="120" height="5" rx="2" />}
-      {m && <rect class="bar" x="-40" y="34" width={120 * share} height="5" rx="2" />}
+      <rect class="card" x="-112" y="-46" width="224" height="92" rx="8" />
+      <g transform="translate(-86 -14)"><Diamond kind={kind} life={life} /></g>
+      {hit && <text class="bolt" x="-94" y="28">⚡</text>}
+      <text class="name" x="-60" y="-22">{name}</text>
+      <text class="word" x="-60" y="-5">{word}</text>
+      {m && <text class="numbers" x="-60" y="13">{`${w.term} ${m.term} · ${w.commit} ${m.commit}`}</text>}
+      {m && <text class="numbers" x="-60" y="29">{`${w.voted} ${m.vote || w.nobody}${m.behind ? ` · −${m.behind}` : ""}`}</text>}
+      {m && <rect class="bar all" x="-60" y="34" width="160" height="5" rx="2" />}
+      {m && <rect class="bar" x="-60" y="34" width={160 * share} height="5" rx="2" />}
     </g>
   );
 }
@@ -131,7 +131,7 @@ export function shapeOf(t: Task): string {
     case "running": return t.desired === "shutdown" || t.desired === "remove" ? "shutdown" : "running";
     case "failed": case "rejected": case "orphaned": return "failed";
     case "shutdown": case "remove": return "shutdown";
-    case "complete": return "complete";
+    case "complete": return t.desired === "shutdown" || t.desired === "remove" ? "shutdown" : "complete";
     case "new": case "pending": case "allocated": return "pending";
   }
   return "starting";

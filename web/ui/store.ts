@@ -44,7 +44,11 @@ export function choose(change: Chosen) {
   chosen.value = next;
   history.replaceState(null, "", "#" + new URLSearchParams(next as Record<string, string>));
 }
-addEventListener("hashchange", () => (chosen.value = read()));
+addEventListener("hashchange", () => {
+  const next = read();
+  if (next.at !== chosen.value.at) lookBack(next.at);
+  chosen.value = next;
+});
 
 export const view = computed(() => (chosen.value.at && past.value) || live.value);
 export const news = computed(() => (chosen.value.at && past.value ? pastNews.value : liveNews.value));

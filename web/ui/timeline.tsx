@@ -34,7 +34,7 @@ export function Timeline() {
   return (
     <section class="timeline" aria-label={w.timeline} ref={box}>
       <div class="when">
-        {back ? <><b>{time(back)}</b>, {duration(now - back)} {w.ago} <button onClick={() => lookBack(undefined)}>{w.backToLive}</button></> : <><b class="dot">●</b> {w.live} · <span class="none">{w.drag}</span></>}
+        {back ? <><span><b>{time(back)}</b>, {duration(now - back)} {w.ago}</span> <button onClick={() => lookBack(undefined)}>{w.backToLive}</button></> : <><b class="dot">●</b> {w.live} · <span class="none">{w.drag}</span></>}
         <span class="spans">{[1, 5, 30, 120].map((m) => <button key={m} aria-pressed={span === m * 60_000} onClick={() => choose({ span: String(m) })}>{m} min</button>)}</span>
       </div>
       <svg width={width} height={height} role="slider" tabIndex={0} aria-label={w.timeline} aria-valuemin={0} aria-valuemax={span / 1000}
