@@ -75,8 +75,30 @@ func TestInChromium(t *testing.T) {
 	running := `[...document.querySelectorAll(".box")].filter((b) => b.querySelector("h3").textContent.includes("w1")).flatMap((b) => [...b.querySelectorAll(".glyph.running")]).length`
 	b.until(t, "tasks run, one of them on w1", running+` > 0 && document.querySelectorAll(".box .glyph.running").length === 4`)
 	b.run(t, `window.took = []; new EventSource("/events").onmessage = (e) => { const m = JSON.parse(e.data); if (m.news && !m.whole) requestAnimationFrame(() => took.push(Date.now() - Date.parse(m.news[m.news.length - 1].at))); }`)
-	l.dcalab(t, "drain", "w1")
+	b.run(t, `location.hash = "node=w1"`)
+	b.until(t, "what can be done with w1", `!!document.querySelector(".details .actions")`)
+	b.click(t, ".details .actions button", "drain")
+	b.until(t, "what a drain would do", `document.querySelector(".act h2").textContent.endsWith("drain w1") && /w1: .*drain/.test(document.querySelector(".act pre").textContent)`)
+	b.shot(t, "act")
+	b.click(t, ".act button", "do it")
+	b.until(t, "it is done", `document.querySelector(".act h3").textContent === "done"`)
+	b.click(t, ".act button", "close")
 	b.until(t, "no task is left on the drained node, and all four run", running+` === 0 && document.querySelectorAll(".box .glyph.running").length === 4`)
+
+	// What costs the quorum is asked for, and not done before the answer.
+	b.do(t, chromedp.KeyEvent(":"), chromedp.SendKeys(chromedp.CSS(".act input"), "break kill m1,m2 --for 90s\r"))
+	b.until(t, "what it costs", `document.querySelector(".act pre").textContent.includes("quorum")`)
+	b.click(t, ".act button", "do it")
+	b.until(t, "the question", `[...document.querySelectorAll(".act button")].some((b) => b.textContent.startsWith("yes"))`)
+	b.shot(t, "question")
+	b.click(t, ".act button", "close")
+	b.do(t, chromedp.KeyEvent(":"), chromedp.SendKeys(chromedp.CSS(".act input"), "destroy\r"))
+	b.until(t, "nothing is destroyed from here", `document.querySelector(".act .alarm").textContent.includes("terminal")`)
+	b.click(t, ".act button", "close")
+	if b.eval(t, `String(document.querySelectorAll(".faults.some").length)`) != "0" {
+		t.Error("something was broken before the answer")
+	}
+	b.run(t, `location.hash = ""`)
 
 	first := b.eval(t, `document.querySelector(".manager.leader .name").textContent`)
 	before := time.Now()
@@ -280,6 +302,28 @@ func (b *browser) eval(t *testing.T, expression string) string {
 	return text
 }
 
+// click clicks the button with a text.
+func (b *browser) click(t *testing.T, selector, text string) {
+	t.Helper()
+	b.until(t, "a button: "+text, fmt.Sprintf(`[...document.querySelectorAll(%q)].filter((b) => b.textContent === %q).map((b) => b.click()).length`, selector, text))
+}
+
+// shot takes a picture, where a folder for them is given.
+func (b *browser) shot(t *testing.T, name string) {
+	t.Helper()
+	folder := os.Getenv("SHOTS")
+	if folder == "" {
+		return
+	}
+	png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+	if err == nil {
+		err = os.WriteFile(filepath.Join(folder, name+".png"), png, 0o600)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // until waits until the page shows something.
 func (b *browser) until(t *testing.T, what, expression string) {
 	t.Helper()
@@ -291,11 +335,7 @@ func (b *browser) until(t *testing.T, what, expression string) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	if folder := os.Getenv("SHOTS"); folder != "" {
-		if png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot()); err == nil {
-			_ = os.WriteFile(filepath.Join(folder, "failed.png"), png, 0o600)
-		}
-	}
+	b.shot(t, "failed")
 	t.Fatalf("the page does not show: %s", what)
 }
 
