@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -110,7 +111,7 @@ func (s *session) showPage(ctx context.Context, at netip.AddrPort, open bool) er
 			s.warn("no browser could be opened: " + trouble.OneLine(err))
 		}
 	}
-	s.app.feed(ctx, page)
+	s.app.feed(ctx, page, secret)
 	page.Close()
 	if err := errors.Join(server.Close(), <-served); !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -139,18 +140,26 @@ func listenAt(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
 // serveKey is the file with what cookies are made of.
 const serveKey = "serve.key"
 
-// serveSecret is kept with the lab, so that a page goes on when serve is started again.
+// serveSecret is what the lab has kept, else a new one.
 func (s *session) serveSecret() ([]byte, error) {
 	fresh := []byte(rand.Text() + rand.Text())
-	if !s.Created() {
+	kept, err := s.State().ReadFile(serveKey)
+	switch {
+	case err == nil && len(kept) >= len(fresh):
+		return kept, nil
+	case err == nil || errors.Is(err, fs.ErrNotExist):
 		return fresh, nil
 	}
-	if kept, err := s.State().ReadFile(serveKey); err == nil && len(kept) >= len(fresh) {
-		return kept, nil
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	return nil, err
+}
+
+// keepSecret keeps it with the lab, once that exists, so that a page goes on when serve is
+// started again.
+func (s *session) keepSecret(secret []byte) error {
+	if kept, err := s.State().ReadFile(serveKey); !s.Created() || err == nil && bytes.Equal(kept, secret) {
+		return nil
 	}
-	return fresh, s.State().WriteFile(serveKey, fresh, 0o600)
+	return s.State().WriteFile(serveKey, secret, 0o600)
 }
 
 func openBrowser(ctx context.Context, link string) error {
@@ -166,12 +175,17 @@ func openBrowser(ctx context.Context, link string) error {
 
 // feed tells the page what happens, until ctx ends. The lab may be made, changed and
 // destroyed meanwhile.
-func (a *app) feed(ctx context.Context, page *web.Server) {
-	events := following{recorded: true, take: page.Take, begin: func(s *session) { page.Begin(pageLab(s)) }, failed: func(err error) {
+func (a *app) feed(ctx context.Context, page *web.Server, secret []byte) {
+	failed := func(err error) {
 		if err != nil {
 			page.Trouble(trouble.OneLine(err))
 		}
-	}}
+	}
+	begin := func(s *session) {
+		page.Begin(pageLab(s))
+		failed(s.keepSecret(secret))
+	}
+	events := following{recorded: true, take: page.Take, begin: begin, failed: failed}
 	defer events.stop()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

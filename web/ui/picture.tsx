@@ -1,5 +1,6 @@
 // Managers in a ring, workers with their tasks, what managers believe, and faults.
 import { h, Fragment } from "preact";
+import { useMemo } from "preact/hooks";
 import { chosen, choose, shownAt, Task, View, view } from "./store";
 import { duration, words } from "./words";
 
@@ -186,7 +187,10 @@ function Box({ name, manager, tasks, color }: { name: string; manager: boolean; 
   const word = name ? lifeWord(v, name) || [n?.state !== "ready" ? n?.state : "", n?.availability !== "active" ? n?.availability : ""].filter(Boolean).join(", ") : "";
   const services = [...(tasks ?? [])].sort((a, b) => (v.service[a[0]]?.name ?? "").localeCompare(v.service[b[0]]?.name ?? ""));
   const count = services.reduce((sum, s) => sum + s[1].length, 0);
-  return (
+  const kind = manager ? raftRole(v, name) : "worker", isChosen = chosen.value.node === name;
+  // Of thirty boxes, those are drawn anew in which something is another.
+  const drawn = services.map(([id, list]) => [id, v.service[id]?.name, color[id], list.map(([tid, t]) => tid + t.state + t.desired + (t.message ?? ""))]);
+  return useMemo(() => (
     <div class={`box ${life}${chosen.value.node === name && name ? " chosen" : ""}`} {...(name ? press(name) : {})} aria-label={`${name || w.noNode}${word ? ", " + word : ""}, ${count} ${w.tasks}`} title={name ? (life === "up" ? w.explain[manager ? "follower" : "worker"] : life === "silent" ? w.explain.silent : w.explain.halted) : undefined}>
       <h3>
         {name && <svg class="glyph" viewBox="-16 -16 32 32" aria-hidden="true"><Diamond kind={manager ? raftRole(v, name) : "worker"} life={life} size={14} /></svg>}
@@ -203,7 +207,7 @@ function Box({ name, manager, tasks, color }: { name: string; manager: boolean; 
       ))}
       {!services.length && <p class="none">{w.noTasks}</p>}
     </div>
-  );
+  ), [JSON.stringify([drawn, life, word, kind, isChosen]), w]);
 }
 
 export function Beliefs() {
