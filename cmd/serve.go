@@ -189,12 +189,18 @@ func (a *app) feed(ctx context.Context, page *web.Server, secret []byte) {
 	defer events.stop()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for {
-		if s, err := a.open(); err != nil {
-			page.Trouble(trouble.OneLine(err))
-		} else {
+	for broken := false; ; {
+		s, err := a.open()
+		switch {
+		case err != nil:
+			failed(err)
+		case broken: // labs.yaml, and it is in order again
+			page.Trouble("")
+			fallthrough
+		default:
 			events.from(ctx, s)
 		}
+		broken = err != nil
 		select {
 		case <-ctx.Done():
 			return
