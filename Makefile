@@ -78,7 +78,7 @@ unit: ## Unit, property and contract tests, and the seeds of the fuzz targets
 
 .PHONY: unrooted
 unrooted: # what vet finds, make lint finds
-	cd tools/page && go test -vet=off -run Bundle . # web/dist is what web/ui gives
+	cd tools/page && go test -vet=off -count=1 -run Bundle . # web/dist is what web/ui gives; files of another module are not in the cache of tests
 	go test -race -vet=off $$(go list ./... | grep -v -e /e2e$$ $(ROOTED:%=-e /%$$))
 
 .PHONY: $(ROOTED:%=rooted/%)

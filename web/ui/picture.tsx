@@ -44,7 +44,7 @@ export function cutsOf(v: View): Set<string> {
 type Point = { x: number; y: number };
 function ring(n: number): { w: number; h: number; at: Point[] } {
   if (n <= 1) return { w: 640, h: 160, at: [{ x: 320, y: 80 }] };
-  const big = n > 5, w = big ? 820 : 640, hgt = big ? 640 : 400;
+  const big = n > 5, w = big ? 820 : n === 3 && innerWidth < 600 ? 540 : 640, hgt = big ? 640 : 400;
   const at = [...Array(n).keys()].map((i) => {
     const a = (2 * Math.PI * i) / n - Math.PI / 2;
     return { x: w / 2 + (w / 2 - 115) * Math.cos(a), y: hgt / 2 + (hgt / 2 - 60) * Math.sin(a) };
