@@ -78,7 +78,7 @@ unit: ## Unit, property and contract tests, and the seeds of the fuzz targets
 
 .PHONY: unrooted
 unrooted: # what vet finds, make lint finds
-	cd tools/page && go test -vet=off -run Bundle . # web/dist is what web/ui gives
+	cd tools/page && go test -vet=off -count=1 -run Bundle . # web/dist is what web/ui gives; files of another module are not in the cache of tests
 	go test -race -vet=off $$(go list ./... | grep -v -e /e2e$$ $(ROOTED:%=-e /%$$))
 
 .PHONY: $(ROOTED:%=rooted/%)
@@ -155,7 +155,7 @@ docker: box ## The docker driver on a real Docker: an evening (LONG=1: and the d
 # Virtual machines leave a processor idle for half of the time.
 .PHONY: machines-and-others
 machines-and-others:
-	@$(MAKE) --no-print-directory -j2 --output-sync=target machines cross docker test-site
+	@$(MAKE) --no-print-directory -j2 --output-sync=target machines cross docker test-site test-page
 
 .PHONY: cross
 cross: ## Build for every system that dcalab runs on (LONG=1: for every processor too)

@@ -120,7 +120,7 @@ func (s *session) showPage(ctx context.Context, at netip.AddrPort, open, readOnl
 			s.warn("no browser could be opened: " + trouble.OneLine(err))
 		}
 	}
-	s.app.feed(ctx, page)
+	s.app.feed(ctx, page, secret)
 	page.Close()
 	if err := errors.Join(server.Close(), <-served); !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -149,18 +149,26 @@ func listenAt(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
 // serveKey is the file with what cookies are made of.
 const serveKey = "serve.key"
 
-// serveSecret is kept with the lab, so that a page goes on when serve is started again.
+// serveSecret is what the lab has kept, else a new one.
 func (s *session) serveSecret() ([]byte, error) {
 	fresh := []byte(rand.Text() + rand.Text())
-	if !s.Created() {
+	kept, err := s.State().ReadFile(serveKey)
+	switch {
+	case err == nil && len(kept) >= len(fresh):
+		return kept, nil
+	case err == nil || errors.Is(err, fs.ErrNotExist):
 		return fresh, nil
 	}
-	if kept, err := s.State().ReadFile(serveKey); err == nil && len(kept) >= len(fresh) {
-		return kept, nil
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	return nil, err
+}
+
+// keepSecret keeps it with the lab, once that exists, so that a page goes on when serve is
+// started again.
+func (s *session) keepSecret(secret []byte) error {
+	if kept, err := s.State().ReadFile(serveKey); !s.Created() || err == nil && bytes.Equal(kept, secret) {
+		return nil
 	}
-	return fresh, s.State().WriteFile(serveKey, fresh, 0o600)
+	return s.State().WriteFile(serveKey, secret, 0o600)
 }
 
 // act runs a command of dcalab on the same lab, as if it was typed, with nobody to ask.
@@ -190,21 +198,32 @@ func openBrowser(ctx context.Context, link string) error {
 
 // feed tells the page what happens, until ctx ends. The lab may be made, changed and
 // destroyed meanwhile.
-func (a *app) feed(ctx context.Context, page *web.Server) {
-	events := following{recorded: true, take: page.Take, begin: func(s *session) { page.Begin(pageLab(s)) }, failed: func(err error) {
+func (a *app) feed(ctx context.Context, page *web.Server, secret []byte) {
+	failed := func(err error) {
 		if err != nil {
 			page.Trouble(trouble.OneLine(err))
 		}
-	}}
+	}
+	begin := func(s *session) {
+		page.Begin(pageLab(s))
+		failed(s.keepSecret(secret))
+	}
+	events := following{recorded: true, take: page.Take, begin: begin, failed: failed}
 	defer events.stop()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for {
-		if s, err := a.open(); err != nil {
-			page.Trouble(trouble.OneLine(err))
-		} else {
+	for broken := false; ; {
+		s, err := a.open()
+		switch {
+		case err != nil:
+			failed(err)
+		case broken: // labs.yaml, and it is in order again
+			page.Trouble("")
+			fallthrough
+		default:
 			events.from(ctx, s)
 		}
+		broken = err != nil
 		select {
 		case <-ctx.Done():
 			return

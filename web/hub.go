@@ -19,6 +19,9 @@ const (
 	gather    = 16 * time.Millisecond
 	gatherOld = 100 * time.Millisecond
 	oldAfter  = 3 * time.Second
+	// settling is how long the last picture stays when a listener begins, which learns
+	// anew how everything is.
+	settling = 3 * time.Second
 	// heartbeat is between two signs of life of a stream in which nothing happens.
 	heartbeat = 10 * time.Second
 	// resumable is how many messages a page may have missed and still go on.
@@ -55,6 +58,7 @@ type hub struct {
 	fresh   []news
 	shown   picture // what pages were told
 	pending *time.Timer
+	hold    time.Time // until when a listener that has just begun may not know how things are
 	closed  chan struct{}
 
 	seq  int // of the last message
@@ -99,6 +103,10 @@ func (h *hub) trouble(why string) {
 func (h *hub) take(e timeline.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if e.Kind == timeline.KindBegins {
+		h.show() // how it was last, until it is known how it is
+		h.hold = e.Time.Add(settling)
+	}
 	h.history.add(e, &h.now)
 	isNew := h.now.Take(e)
 	h.lanes.take(e, &h.now, isNew)
@@ -130,6 +138,26 @@ func (h *hub) tell() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.pending = nil
+	if time.Now().Before(h.hold) && !h.settled() {
+		h.tellAfter(gatherOld)
+		return
+	}
+	h.hold = time.Time{}
+	h.show()
+}
+
+// settled tells whether a listener has told who leads, and which nodes there are.
+func (h *hub) settled() bool {
+	for _, n := range h.now.Nodes {
+		if n.ID != "" {
+			return h.now.Leader != ""
+		}
+	}
+	return false
+}
+
+// show tells what has changed now. The caller holds the lock.
+func (h *hub) show() {
 	now := draw(h.lab, &h.now, h.hint)
 	m := message{Now: stamp(), Set: now.minus(h.shown), Marks: h.lanes.news(), News: h.fresh}
 	h.fresh, h.shown = nil, now

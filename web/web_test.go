@@ -250,6 +250,29 @@ func TestLookBack(t *testing.T) {
 	}
 }
 
+// TestListenerBegins: while it learns how everything is, pages show how it was last.
+func TestListenerBegins(t *testing.T) {
+	s := server(t)
+	s.Take(leads("m1", 2))
+	begins := timeline.Event{Time: time.Now(), Source: timeline.SourceCommand, Kind: timeline.KindBegins}
+	s.Take(begins)
+	s.hub.tell()
+	shown := func() string {
+		s.hub.mu.Lock()
+		defer s.hub.mu.Unlock()
+		return string(s.hub.shown["swarm"])
+	}
+	if !strings.Contains(shown(), `"leader":"m1"`) {
+		t.Errorf("it shows %s", shown())
+	}
+	begins.Time = time.Now().Add(-settling)
+	s.Take(begins)
+	s.hub.tell()
+	if strings.Contains(shown(), `"leader"`) {
+		t.Errorf("it goes on to show %s", shown())
+	}
+}
+
 func TestLanes(t *testing.T) {
 	s := server(t)
 	broken := timeline.Event{Time: time.Now(), Source: timeline.SourceFault, Kind: timeline.KindBroken, Fault: "f1", Text: "kill m1", Nodes: []string{"m1"}}

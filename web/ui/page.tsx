@@ -44,6 +44,7 @@ function Empty() {
   const v = live.value, w = words.value;
   if (!v.lab) return <p class="empty">{connection.value === "refused" ? w.refused : w.opening}</p>;
   if (!v.lab.exists && !chosen.value.at) return <div class="empty"><p>{w.noLab}</p><p>{w.noLabNext}</p><pre>{v.lab.up}</pre></div>;
+  if (!Object.keys(view.value.node).length) return <p class="empty">{w.opening}</p>;
   if (!managersOf(view.value).length) return <div class="empty"><p>{w.noSwarm}</p><p>{w.noSwarmNext}</p><pre>{v.lab.form}</pre></div>;
   return null;
 }

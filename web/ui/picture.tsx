@@ -1,5 +1,6 @@
 // Managers in a ring, workers with their tasks, what managers believe, and faults.
 import { h, Fragment } from "preact";
+import { useMemo } from "preact/hooks";
 import { chosen, choose, shownAt, Task, View, view } from "./store";
 import { Heal } from "./act";
 import { duration, words } from "./words";
@@ -44,7 +45,7 @@ export function cutsOf(v: View): Set<string> {
 type Point = { x: number; y: number };
 function ring(n: number): { w: number; h: number; at: Point[] } {
   if (n <= 1) return { w: 640, h: 160, at: [{ x: 320, y: 80 }] };
-  const big = n > 5, w = big ? 820 : 640, hgt = big ? 640 : 400;
+  const big = n > 5, w = big ? 820 : n === 3 && innerWidth < 600 ? 540 : 640, hgt = big ? 640 : 400;
   const at = [...Array(n).keys()].map((i) => {
     const a = (2 * Math.PI * i) / n - Math.PI / 2;
     return { x: w / 2 + (w / 2 - 115) * Math.cos(a), y: hgt / 2 + (hgt / 2 - 60) * Math.sin(a) };
@@ -187,7 +188,10 @@ function Box({ name, manager, tasks, color }: { name: string; manager: boolean; 
   const word = name ? lifeWord(v, name) || [n?.state !== "ready" ? n?.state : "", n?.availability !== "active" ? n?.availability : ""].filter(Boolean).join(", ") : "";
   const services = [...(tasks ?? [])].sort((a, b) => (v.service[a[0]]?.name ?? "").localeCompare(v.service[b[0]]?.name ?? ""));
   const count = services.reduce((sum, s) => sum + s[1].length, 0);
-  return (
+  const kind = manager ? raftRole(v, name) : "worker", isChosen = chosen.value.node === name;
+  // Of thirty boxes, those are drawn anew in which something is another.
+  const drawn = services.map(([id, list]) => [id, v.service[id]?.name, color[id], list.map(([tid, t]) => tid + t.state + t.desired + (t.message ?? ""))]);
+  return useMemo(() => (
     <div class={`box ${life}${chosen.value.node === name && name ? " chosen" : ""}`} {...(name ? press(name) : {})} aria-label={`${name || w.noNode}${word ? ", " + word : ""}, ${count} ${w.tasks}`} title={name ? (life === "up" ? w.explain[manager ? "follower" : "worker"] : life === "silent" ? w.explain.silent : w.explain.halted) : undefined}>
       <h3>
         {name && <svg class="glyph" viewBox="-16 -16 32 32" aria-hidden="true"><Diamond kind={manager ? raftRole(v, name) : "worker"} life={life} size={14} /></svg>}
@@ -204,7 +208,7 @@ function Box({ name, manager, tasks, color }: { name: string; manager: boolean; 
       ))}
       {!services.length && <p class="none">{w.noTasks}</p>}
     </div>
-  );
+  ), [JSON.stringify([drawn, life, word, kind, isChosen]), w]);
 }
 
 export function Beliefs() {

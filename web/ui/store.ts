@@ -72,7 +72,7 @@ function merge(before: View, m: Message): View {
   return next;
 }
 
-const newsMax = 100;
+const newsMax = 100, marksMax = 4000;
 function addNews(before: News[], more: News[]): News[] {
   const key = (n: News) => n.at + n.text;
   const known = new Set(before.map(key));
@@ -82,6 +82,7 @@ function addNews(before: News[], more: News[]): News[] {
 function addMarks(more: Mark[], whole?: boolean) {
   const next = new Map(whole ? [] : marks.value);
   for (const m of more) next.set(m.id, m);
+  for (const id of next.keys()) { if (next.size <= marksMax) break; next.delete(id); }
   marks.value = next;
 }
 
@@ -102,18 +103,44 @@ export function open() {
     if (r?.status === 401) connection.value = "refused";
     else setTimeout(open, 1000);
   };
-  source.onmessage = (e) => {
-    const m: Message = JSON.parse(e.data);
-    batch(() => {
-      connection.value = "open";
-      skew = Date.parse(m.now) - Date.now();
-      clock.value = Date.parse(m.now);
-      live.value = merge(live.value, m);
-      liveNews.value = addNews(m.whole ? [] : liveNews.value, m.news ?? []);
-      if (m.marks) addMarks(m.marks);
-    });
-    if (m.whole || !first.value) fetchLanes();
-  };
+  source.onmessage = (e) => { waiting.push(JSON.parse(e.data)); soon(); };
+}
+
+// What comes while the picture is drawn is gathered, and drawn at once: the more there is
+// to draw, the longer.
+let waiting: Message[] = [], scheduled = false, cost = 0;
+function soon() {
+  if (scheduled) return;
+  scheduled = true;
+  setTimeout(() => requestAnimationFrame(apply), Math.min(1000, 2 * cost));
+  if (document.hidden) setTimeout(apply, 1000); // no frame comes
+}
+function apply() {
+  if (!waiting.length) { scheduled = false; return; }
+  const from = performance.now(), messages = waiting;
+  waiting = [];
+  batch(() => {
+    connection.value = "open";
+    let next = live.value, said = liveNews.value;
+    const drawn: Mark[] = [];
+    for (const m of messages) {
+      next = merge(next, m);
+      said = addNews(m.whole ? [] : said, m.news ?? []);
+      drawn.push(...(m.marks ?? []));
+    }
+    const now = Date.parse(messages[messages.length - 1].now);
+    skew = now - Date.now();
+    clock.value = now;
+    live.value = next;
+    liveNews.value = said;
+    if (drawn.length) addMarks(drawn);
+  });
+  if (messages.some((m) => m.whole) || !first.value) fetchLanes();
+  setTimeout(() => { // after it was drawn
+    cost = performance.now() - from;
+    scheduled = false;
+    if (waiting.length) soon();
+  });
 }
 
 // lookBack shows how it was; of what is asked for meanwhile only the last is fetched.

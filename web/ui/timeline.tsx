@@ -15,7 +15,7 @@ export function Timeline() {
     return () => o.disconnect();
   }, []);
   const span = (Number(chosen.value.span) || 5) * 60_000;
-  const now = clock.value, back = chosen.value.at ? shownAt.value : 0;
+  const now = Math.floor(clock.value / 250) * 250, back = chosen.value.at ? shownAt.value : 0;
   const to = back && back < now - span ? back + span / 2 : now, from = to - span;
   const right = width - 8, x = (t: number) => labelWidth + ((t - from) / (to - from)) * (right - labelWidth);
   const height = axis + lanes.length * rowHeight + 4;
@@ -30,8 +30,12 @@ export function Timeline() {
   const step = steps.find((s) => (s / span) * (right - labelWidth) > 70) ?? steps[steps.length - 1];
   const ticks: number[] = [];
   for (let t = Math.ceil(from / step) * step; t < to; t += step) ticks.push(t);
-  const shown = [...marks.value.values()].filter((m) => Date.parse(m.at) <= to && (m.open || (m.until ? Date.parse(m.until) : Date.parse(m.at)) >= from));
-  return (
+  // Nothing on it moves by less than a pixel, and where much happens it is drawn now and then.
+  const grain = Math.max(250, span / 600), all = marks.value, seen = Math.floor(clock.value / grain), last = useRef<any>({});
+  const key = [seen, back, span, width, w, chosen.value.at];
+  if (last.current.key?.every((k: unknown, i: number) => k === key[i])) return last.current.drawn;
+  const shown = [...all.values()].filter((m) => Date.parse(m.at) <= to && (m.open || (m.until ? Date.parse(m.until) : Date.parse(m.at)) >= from));
+  const drawn = (
     <section class="timeline" aria-label={w.timeline} ref={box}>
       <div class="when">
         {back ? <><span><b>{time(back)}</b>, {duration(now - back)} {w.ago}</span> <button onClick={() => lookBack(undefined)}>{w.backToLive}</button></> : <><b class="dot">●</b> {w.live} · <span class="none">{w.drag}</span></>}
@@ -46,6 +50,8 @@ export function Timeline() {
       </svg>
     </section>
   );
+  last.current = { key, drawn };
+  return drawn;
 }
 
 function Lane({ lane, y, x, from, to, now, marks, right }: { lane: string; y: number; x: (t: number) => number; from: number; to: number; now: number; marks: Mark[]; right: number }) {
@@ -64,7 +70,7 @@ function Lane({ lane, y, x, from, to, now, marks, right }: { lane: string; y: nu
             {wide > 18 && <svg x={l} y={y} width={wide - 2} height={rowHeight}><text x="4" y="15">{text}</text></svg>}</g>;
         }
         const cx = x(at);
-        if (cx < labelWidth || at < from || at > to || cx - lastX < 2) return null;
+        if (cx < labelWidth || at < from || at > to || cx - lastX < 4) return null;
         lastX = cx;
         return <g key={m.id} class={"point " + m.kind}>{title}<Point kind={m.kind} x={cx} y={y + 11} /></g>;
       })}
