@@ -60,6 +60,7 @@ test-long: ## make test with all scenarios, each under the race detector, more r
 lint: ## The linters, of which go vet is one; also holds the arrows between packages
 	$(LINT) run ./...
 	cd tools/site && go tool -modfile=../go.mod golangci-lint run ./...
+	cd tools/page && go tool -modfile=../go.mod golangci-lint run ./...
 	shellcheck scripts/* fault/*.sh node/*.sh provision/scripts/*.sh machine/vagrant/*.sh machine/vagrant/testdata/fake-vagrant bench/testdata/*.sh release/testdata/*.sh .ci/run
 	$(RELEASE) actionlint
 
@@ -77,6 +78,7 @@ unit: ## Unit, property and contract tests, and the seeds of the fuzz targets
 
 .PHONY: unrooted
 unrooted: # what vet finds, make lint finds
+	cd tools/page && go test -vet=off -count=1 -run Bundle . # web/dist is what web/ui gives; files of another module are not in the cache of tests
 	go test -race -vet=off $$(go list ./... | grep -v -e /e2e$$ $(ROOTED:%=-e /%$$))
 
 .PHONY: $(ROOTED:%=rooted/%)
@@ -153,7 +155,7 @@ docker: box ## The docker driver on a real Docker: an evening (LONG=1: and the d
 # Virtual machines leave a processor idle for half of the time.
 .PHONY: machines-and-others
 machines-and-others:
-	@$(MAKE) --no-print-directory -j2 --output-sync=target machines cross docker test-site
+	@$(MAKE) --no-print-directory -j2 --output-sync=target machines cross docker test-site test-page
 
 .PHONY: cross
 cross: ## Build for every system that dcalab runs on (LONG=1: for every processor too)
@@ -175,6 +177,17 @@ site: ## Make the documentation site from docs in .cache/site: open index.html t
 test-site: ## The documentation site: links, search, both languages, in a real Chromium
 	scripts/install site
 	cd tools/site && nice go test -vet=off ./... # what vet finds, make lint finds
+
+# The page of dcalab serve, bundled from web/ui.
+.PHONY: page
+page: ## Make web/dist, the page of dcalab serve, anew from web/ui
+	go generate ./web
+
+.PHONY: test-page
+test-page: ## The page of a real lab, in a real Chromium: an election, tasks that move, looking back
+	scripts/install sandbox site
+	cd tools/page && go test -vet=off -c -o $(CURDIR)/$(CACHE)/page.test .
+	cd tools/page && nice $(AS_ROOT) env PATH="$$PATH" $(CURDIR)/$(CACHE)/page.test -test.v -test.run Chromium
 
 # What .goreleaser.yaml says, of what is committed, into dist.
 .PHONY: snapshot

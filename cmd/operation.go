@@ -153,6 +153,9 @@ func (s *session) confirm(ctx context.Context, question string) error {
 	if question == "" {
 		return nil
 	}
+	if asked := s.app.embedded.Asked; asked != nil {
+		asked(question)
+	}
 	ok, err := ui.Confirm(ctx, s.app.streams, question)
 	if err == nil && !ok {
 		err = &trouble.Error{ID: "not-confirmed", What: s.app.called.Name(), Why: "not confirmed, nothing was touched"}

@@ -30,6 +30,9 @@ type Embedded struct {
 	// ThroughSudo: another dcalab runs this one through sudo; Program is how
 	// that one was called.
 	ThroughSudo bool
+	// Asked is told what there is to ask, where no person runs the command: nothing is
+	// done then, and no password is asked for. May be nil.
+	Asked func(question string)
 }
 
 // app is one run of the program.
@@ -190,7 +193,7 @@ Without a labs.yaml in this folder or above, the built-in one is used
 	add("lab", upCommand(a), haltCommand(a), startCommand(a), destroyCommand(a), vagrantCommand(a), doctorCommand(a), snapshotCommand(a), resetCommand(a), breakCommand(a), healCommand(a), observeCommand(a), proveCommand(a), listCommand(a), pruneCommand(a))
 	add("swarm", statusCommand(a), waitCommand(a), whyCommand(a), swarmCommand(a), promoteCommand(a), demoteCommand(a))
 	add("swarm", joinCommand(a), removeCommand(a), drainCommand(a), pauseCommand(a), activateCommand(a), labelCommand(a))
-	add("node", sshCommand(a), execCommand(a), cpCommand(a), logsCommand(a), timelineCommand(a), imageCommand(a), sshConfigCommand(a), forwardCommand(a), contextCommand(a), envCommand(a))
+	add("node", sshCommand(a), execCommand(a), cpCommand(a), logsCommand(a), timelineCommand(a), serveCommand(a), imageCommand(a), sshConfigCommand(a), forwardCommand(a), contextCommand(a), envCommand(a))
 	add("config", initCommand(a), configCommand(a), renderCommand(a))
 	root.AddCommand(append(insideCommands(a), versionCommand(a), sshProxyCommand(a), demoServerCommand())...)
 	root.InitDefaultCompletionCmd()

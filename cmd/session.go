@@ -222,6 +222,12 @@ func (s *session) sudo(ctx context.Context) error {
 	if s.app.dryRun() {
 		return labsession.ErrReadOnly
 	}
+	if s.app.embedded.Asked != nil {
+		return &trouble.Error{
+			ID: "sandbox-needs-root", What: "the sandbox driver", Why: "this needs root, and a page cannot ask for a password",
+			Next: []string{"type it in a terminal", "or run dcalab serve as root: sudo dcalab serve"}, Exit: trouble.ExitRequirement,
+		}
+	}
 	sudo, err := exec.LookPath("sudo")
 	if err != nil {
 		return &trouble.Error{

@@ -11,62 +11,86 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/session/report"
-	"github.com/dcalab/dcalab/swarm/raft"
 	"github.com/dcalab/dcalab/timeline"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
 
-// stream is the timeline of a lab, as a live view wants it: how things are now, and a
-// sign when something has happened.
-type stream struct {
-	happened chan struct{}
-	all      bool // also what is not worth a line: that a log has grown
+// following listens to the lab that there is, whichever that is.
+type following struct {
+	recorded bool // what was recorded before is told, too
+	begin    func(*session)
+	take     func(timeline.Event)
+	failed   func(error)
 
-	lab    string // that is listened to
+	lab    string // that is listened to; empty before the first
 	cancel context.CancelFunc
 	ended  sync.WaitGroup
-
-	mu      sync.Mutex
-	began   time.Time // when this lab was begun to be listened to
-	present timeline.Present
-	failed  error
 }
-
-func newStream(all bool) *stream { return &stream{happened: make(chan struct{}, 1), all: all} }
 
 // from listens to the lab of s, once it exists, in place of another one: the lab may
 // be made, changed and destroyed meanwhile. It is called by one goroutine.
-func (t *stream) from(ctx context.Context, s *session) {
-	lab := s.Record().ID
-	if lab != "" {
-		lab += " " + strings.Join(s.Lab().NodeNames(), " ")
+func (t *following) from(ctx context.Context, s *session) {
+	lab := "none"
+	if s.Created() {
+		lab = s.Record().ID + " " + strings.Join(s.Lab().NodeNames(), " ")
 	}
 	if lab == t.lab {
 		return
 	}
 	t.stop()
 	t.lab = lab
-	t.mu.Lock()
-	t.present, t.failed, t.began = timeline.Present{}, nil, time.Now()
-	t.mu.Unlock()
-	if lab == "" {
+	t.begin(s)
+	if !s.Created() {
 		return
 	}
 	ctx, t.cancel = context.WithCancel(ctx)
 	since := time.Now()
-	if s.State().Recorded() { // by another process, which has told how things are
+	if t.recorded || s.State().Recorded() { // by another process, which has told how things are
 		since = time.Time{}
 	}
-	t.ended.Go(func() {
-		err := s.followTimeline(ctx, since, t.take)
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.failed = err
-	})
+	t.ended.Go(func() { t.failed(s.followTimeline(ctx, since, t.take)) })
 }
 
-func (t *stream) take(e timeline.Event) {
+// stop ends listening. It is called by the goroutine of from, or after it.
+func (t *following) stop() {
+	if t.cancel != nil {
+		t.cancel()
+		t.cancel = nil
+	}
+	t.ended.Wait()
+}
+
+// stream is the timeline of a lab, as a live view wants it: how things are now, and a
+// sign when something has happened.
+type stream struct {
+	following
+	happened chan struct{}
+	all      bool // also what is not worth a line: that a log has grown
+
+	mu      sync.Mutex
+	since   time.Time // when this lab was begun to be listened to
+	present timeline.Present
+	trouble error
+}
+
+func newStream(all bool) *stream {
+	t := &stream{happened: make(chan struct{}, 1), all: all}
+	t.take = t.happen
+	t.begin = func(*session) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.present, t.trouble, t.since = timeline.Present{}, nil, time.Now()
+	}
+	t.failed = func(err error) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.trouble = err
+	}
+	return t
+}
+
+func (t *stream) happen(e timeline.Event) {
 	t.mu.Lock()
 	isNew := t.present.Take(e)
 	t.mu.Unlock()
@@ -79,23 +103,14 @@ func (t *stream) take(e timeline.Event) {
 	}
 }
 
-// stop ends listening. It is called by the goroutine of from, or after it.
-func (t *stream) stop() {
-	if t.cancel != nil {
-		t.cancel()
-		t.cancel = nil
-	}
-	t.ended.Wait()
-}
-
 // add adds what the timeline tells to a picture of the lab.
 func (t *stream) add(p *ui.Picture, r report.Status) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.failed != nil {
-		p.Warnings = append(p.Warnings, "elections and tasks are not shown as they happen: "+trouble.OneLine(t.failed))
+	if t.trouble != nil {
+		p.Warnings = append(p.Warnings, "elections and tasks are not shown as they happen: "+trouble.OneLine(t.trouble))
 	}
-	addPresent(p, &t.present, r, t.began)
+	addPresent(p, &t.present, r, t.since)
 }
 
 // addPresent is what a live view shows of the timeline: the election, each manager's
@@ -119,14 +134,7 @@ func addPresent(p *ui.Picture, now *timeline.Present, r report.Status, began tim
 		if e.Time.Before(began) {
 			continue
 		}
-		about := e.Node
-		if e.Change != nil { // the manager that told it first is no matter
-			about = ""
-			if e.Change.Kind == raft.KindTask {
-				about = e.Change.On
-			}
-		}
-		p.News = append(p.News, ui.News{At: e.Time.Local(), About: about, Text: strings.TrimPrefix(e.Words(), e.Node+": ")})
+		p.News = append(p.News, ui.News{At: e.Time.Local(), About: e.About(), Text: e.Sentence()})
 	}
 }
 

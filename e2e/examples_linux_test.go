@@ -78,6 +78,7 @@ func notRun() []string {
 		"vagrant",                            // evening.txtar, on real machines, compares it
 		"image_host_save", "image_host_load", // they need a Docker: docker/evening.txtar
 		"forward",                    // it ends with Ctrl-C: ports.txtar
+		"serve",                      // it ends with Ctrl-C, and its link is another each time
 		"timeline",                   // what it shows was recorded before: timeline.txtar
 		"observe", "timeline_export", // their times are others each time: observe.txtar
 		"prove", // its counts are others each time: prove.txtar

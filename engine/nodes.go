@@ -29,6 +29,7 @@ func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
 func nodeFrom(in swarm.Node) Node {
 	out := Node{
 		ID:            in.ID,
+		Version:       in.Version.Index,
 		Hostname:      in.Description.Hostname,
 		Role:          Role(in.Spec.Role),
 		Addr:          in.Status.Addr,

@@ -27,11 +27,17 @@ type Port struct {
 
 // Service is a service of the swarm.
 type Service struct {
-	Name string
+	ID      string
+	Version uint64
+	Name    string
 	// Mode is replicated, global, replicated-job or global-job.
 	Mode string
 	// Running tasks, and how many the swarm wants.
 	Running, Desired int
+	// Replicas that it was told to have; nil for one that has no such number.
+	Replicas *uint64
+	// Update is the state of its last update, in moby's words; empty before one.
+	Update, UpdateMessage string
 	// Image as it was named, with the digest that the swarm found for it.
 	Image string
 	// Ports that it publishes, ordered. One of Host mode that the engine picks for
@@ -65,7 +71,13 @@ func (c *Client) Services(ctx context.Context) ([]Service, error) {
 func servicesOf(services []swarm.Service, tasks []swarm.Task) []Service {
 	var out []Service
 	for _, s := range services {
-		one := Service{Name: s.Spec.Name, Mode: modeOf(s.Spec.Mode), Ports: portsOf([]swarm.Service{s}, tasks)}
+		one := Service{ID: s.ID, Version: s.Version.Index, Name: s.Spec.Name, Mode: modeOf(s.Spec.Mode), Ports: portsOf([]swarm.Service{s}, tasks)}
+		if r := s.Spec.Mode.Replicated; r != nil {
+			one.Replicas = r.Replicas
+		}
+		if u := s.UpdateStatus; u != nil {
+			one.Update, one.UpdateMessage = string(u.State), u.Message
+		}
 		if c := s.Spec.TaskTemplate.ContainerSpec; c != nil {
 			one.Image = c.Image
 		}

@@ -12,8 +12,11 @@ import (
 // Task is one task of a service, on the node that it was given to.
 type Task struct {
 	ID string
+	// Version of the object, which is the index in raft's log of its last change.
+	Version uint64
 	// NodeID is empty as long as no node has it.
-	NodeID string
+	NodeID    string
+	ServiceID string
 	// Name is service.slot, or service.node-id for a global service, as in
 	// docker service ps.
 	Name string
@@ -21,6 +24,8 @@ type Task struct {
 	// moby's swarm.TaskState, in small letters.
 	State   string
 	Desired string
+	// Message is why it is in its state.
+	Message string
 	// Attached is a container outside any service that joined a network of the
 	// swarm (docker run --network): the swarm neither moves nor stops it.
 	Attached bool
@@ -67,7 +72,10 @@ func (c *Client) Tasks(ctx context.Context) ([]Task, error) {
 }
 
 func taskFrom(t swarm.Task, service string) Task {
-	out := Task{ID: t.ID, NodeID: t.NodeID, State: string(t.Status.State), Desired: string(t.DesiredState), Attached: t.ServiceID == ""}
+	out := Task{
+		ID: t.ID, Version: t.Version.Index, NodeID: t.NodeID, ServiceID: t.ServiceID,
+		State: string(t.Status.State), Desired: string(t.DesiredState), Message: t.Status.Err, Attached: t.ServiceID == "",
+	}
 	switch {
 	case service == "": // of a service that was removed, or of none
 		out.Name = t.ID

@@ -24,9 +24,9 @@ func TestTasksHaveTheNamesOfServicePs(t *testing.T) {
 		task            engine.Task
 		running, wanted bool
 	}{
-		{engine.Task{ID: "t1", NodeID: "n1", Name: "web.2", State: "running", Desired: "running"}, true, true},
-		{engine.Task{ID: "t2", NodeID: "n2", Name: "web.n2", State: "failed", Desired: "shutdown"}, false, false},
-		{engine.Task{ID: "t3", Name: "t3", State: "pending", Desired: "running"}, true, true},
+		{engine.Task{ID: "t1", NodeID: "n1", ServiceID: "s1", Name: "web.2", State: "running", Desired: "running"}, true, true},
+		{engine.Task{ID: "t2", NodeID: "n2", ServiceID: "s1", Name: "web.n2", State: "failed", Desired: "shutdown"}, false, false},
+		{engine.Task{ID: "t3", ServiceID: "gone", Name: "t3", State: "pending", Desired: "running"}, true, true},
 		{engine.Task{ID: "t4", NodeID: "n1", Name: "t4", State: "running", Desired: "running", Attached: true}, true, true},
 	} {
 		if got := tasks[i]; got != want.task || got.Running() != want.running || got.Wanted() != want.wanted {

@@ -90,7 +90,9 @@ type Info struct {
 
 // Node is an entry of the swarm's list of nodes.
 type Node struct {
-	ID       string
+	ID string
+	// Version of the object.
+	Version  uint64
 	Hostname string
 	// Role is the one that is wished for (docker node promote sets it at once);
 	// ManagerAddr and Reachability tell whether it has come true.

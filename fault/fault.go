@@ -258,6 +258,23 @@ type Rule struct {
 // cuts tells whether a rule lets nothing of raft through.
 func (r Rule) cuts() bool { return r.Percent >= 100 && (r.Port == 0 || r.Port == raftPort) }
 
+// Cuts are the ways, from one node to another, on which it lets nothing of raft through.
+func (f Fault) Cuts(l *lab.Lab) [][2]string {
+	if !f.Network() {
+		return nil
+	}
+	var out [][2]string
+	rules := f.Rules(l)
+	for _, n := range l.Nodes {
+		for _, r := range rules[n.Name] {
+			if way := [2]string{r.From, n.Name}; r.cuts() && (len(out) == 0 || out[len(out)-1] != way) {
+				out = append(out, way)
+			}
+		}
+	}
+	return out
+}
+
 // raftPort is where managers listen (TCP).
 const raftPort = 2377
 

@@ -119,12 +119,8 @@ func connected(l *lab.Lab, managers []string, down map[string]bool, faults []Fau
 			}
 			continue
 		}
-		for at, rules := range f.Rules(l) {
-			for _, r := range rules {
-				if r.cuts() {
-					deaf[at+" "+r.From] = true
-				}
-			}
+		for _, way := range f.Cuts(l) {
+			deaf[way[1]+" "+way[0]] = true
 		}
 	}
 	out := map[string]int{}

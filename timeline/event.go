@@ -38,7 +38,7 @@ type Kind string
 
 // The kinds.
 const (
-	KindState      Kind = "state"      // raft: how a manager's log is, when it is first read
+	KindState      Kind = "state"      // raft: how a manager's log is, when it is first read; swarm: how an object is that there is already
 	KindTerm       Kind = "term"       // raft: a manager's term or vote has changed
 	KindLog        Kind = "log"        // raft: its log has grown, or more of it is committed
 	KindLeader     Kind = "leader"     // raft: Node has won an election
@@ -76,6 +76,11 @@ type Event struct {
 	Change *Change `json:"change,omitempty"`
 	// Fault is its id, of the source fault.
 	Fault string `json:"fault,omitempty"`
+	// Until is when the fault heals by itself, Nodes are those that something is done to,
+	// and Cuts the ways from one node to another on which it lets nothing through.
+	Until time.Time   `json:"until,omitzero"`
+	Nodes []string    `json:"nodes,omitempty"`
+	Cuts  [][2]string `json:"cuts,omitempty"`
 	// Since is when it began, where that is told later: when the first node had a fault,
 	// when the first write was asked that was not accepted.
 	Since time.Time `json:"since,omitzero"`
@@ -221,11 +226,18 @@ type Story struct {
 
 // New tells whether an event is worth a line.
 func (s *Story) New(e Event) bool {
+	isNew, _ := s.take(e)
+	return isNew
+}
+
+// take tells whether an event is worth a line, and whether it tells of an object of the
+// cluster something later than what was told of it before.
+func (s *Story) take(e Event) (isNew, later bool) {
 	switch {
 	case e.Kind == KindLog:
-		return false
+		return false, false
 	case e.Change == nil:
-		return true
+		return true, false
 	}
 	if s.seen == nil {
 		s.seen = map[string]string{}
@@ -242,14 +254,16 @@ func (s *Story) New(e Event) bool {
 	}
 	before, known := s.seen[key]
 	if known && before[:len(at)] >= at {
-		return false
+		return false, false
 	}
 	s.seen[key] = at + state
 	switch {
+	case e.Kind == KindState:
+		return false, true // it was so before
 	case e.Change.Action != raft.ActionUpdate:
-		return true
+		return true, true
 	case known:
-		return before[len(at):] != state
+		return before[len(at):] != state, true
 	}
-	return c.Kind != raft.KindNetwork // of which an update says nothing
+	return c.Kind != raft.KindNetwork, true // of which an update says nothing
 }

@@ -30,14 +30,15 @@ const (
 )
 
 // Listen tells what happens in a lab, in one order, until ctx ends, which is no
-// error. It begins with how machines and raft logs are; of nodes, services and tasks
-// it tells what changes. Nodes that boot, halt, join and leave
+// error. It begins with how machines and raft logs are, and which nodes, services and
+// tasks there are, once a leader can be asked for them. Nodes that boot, halt, join and leave
 // meanwhile come and go with it. tell is called by one goroutine at a time.
 func Listen(ctx context.Context, s *session.Session, tell func(Event)) error {
 	l := &listener{
 		session: s, pool: s.NewPool(), tell: tell,
 		machines: map[string]machine.Status{}, engines: map[string]engine.Life{}, logs: map[string]raft.State{}, names: map[string]string{},
 		busy: map[string]bool{}, unread: map[string]bool{}, failed: map[string]string{}, since: map[string]time.Time{},
+		stock: make(chan struct{}, 1),
 	}
 	defer l.pool.Close()
 	ctx, cancel := context.WithCancel(ctx)
@@ -47,7 +48,7 @@ func Listen(ctx context.Context, s *session.Session, tell func(Event)) error {
 	l.say(Event{Source: SourceCommand, Kind: KindBegins, Text: "listening begins"})
 	l.mu.Unlock()
 	l.lookAtFaults()                        // who knows of others than these knows that they are over
-	l.nodes.Go(func() { l.nameNodes(ctx) }) // without a leader it takes long
+	l.nodes.Go(func() { l.takeStock(ctx) }) // without a leader it takes long
 	pause := machinePause
 	if s.Driver().Traits().SlowStatus {
 		pause = slowPause
@@ -69,6 +70,7 @@ type listener struct {
 	session *session.Session
 	pool    *session.Pool
 	nodes   sync.WaitGroup
+	stock   chan struct{} // it is to be taken, if it was not, or something may have been missed
 
 	mu       sync.Mutex // of what follows, and of tell
 	tell     func(Event)
@@ -78,6 +80,7 @@ type listener struct {
 	unknown  string                // why the machines' status is not known
 	logs     map[string]raft.State // by node
 	names    map[string]string     // of nodes, by their ids in the swarm
+	stocked  bool                  // stock was taken
 	leader   uint64                // raft id, and the term that it won
 	term     uint64
 	engines  map[string]engine.Life
@@ -91,22 +94,6 @@ type listener struct {
 func (l *listener) say(e Event) {
 	e.Time = time.Now()
 	l.tell(e)
-}
-
-// nameNodes learns the ids of the nodes, where there is a swarm that tells them.
-func (l *listener) nameNodes(ctx context.Context) {
-	v, engines, err := l.session.Observe(ctx)
-	if err != nil {
-		return
-	}
-	defer engines.Close()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, n := range v.Nodes {
-		if n.NodeID != "" {
-			l.names[n.NodeID] = n.Name
-		}
-	}
 }
 
 // look asks for the machines, and listens to nodes that it does not listen to yet.
@@ -191,7 +178,10 @@ func (l *listener) lookAtFaults() {
 		}
 		now[f.ID] = f.Words()
 		if l.faults[f.ID] == "" {
-			e := Event{Source: SourceFault, Kind: KindBroken, Fault: f.ID, Text: now[f.ID]}
+			e := Event{Source: SourceFault, Kind: KindBroken, Fault: f.ID, Text: now[f.ID], Nodes: f.Affected(l.session.Lab()), Cuts: f.Cuts(l.session.Lab())}
+			if f.Ends != nil {
+				e.Until = *f.Ends
+			}
 			if f.Applied != nil {
 				e.Since = *f.Applied
 			}
@@ -359,6 +349,8 @@ func (l *listener) watch(ctx context.Context, c *node.Conn, name string) {
 			delete(l.failed, name)
 			if !gap.IsZero() {
 				l.say(Event{Source: SourceSwarm, Kind: KindNote, Node: name, Text: "watched again; what it changed since " + gap.Local().Format(time.TimeOnly) + " may be missing"})
+				l.stocked = false
+				l.wantStock()
 			}
 		}, func(change raft.Change) { l.change(name, change) })
 		if ctx.Err() != nil {
@@ -407,7 +399,7 @@ func (l *listener) log(name string, now raft.State) {
 		e.Kind = KindLog
 	}
 	if len(l.logs) == 0 || known && (before.ID != now.ID || now.Term < before.Term) {
-		l.leader, l.term = 0, 0 // another swarm, or an older state of this one
+		l.leader, l.term, l.stocked = 0, 0, false // another swarm, or an older state of this one
 	}
 	l.logs[name] = now
 	if now.Node != "" {
@@ -440,6 +432,7 @@ func (l *listener) elected() {
 	for name, s := range l.logs {
 		if s.ID == id {
 			l.leader, l.term = id, term
+			l.wantStock()
 			l.say(Event{Source: SourceRaft, Kind: KindLeader, Node: name, Raft: l.raft(s)})
 		}
 	}
@@ -464,7 +457,9 @@ func (l *listener) manager(id uint64) string {
 }
 
 // change tells a change that a manager has applied.
-func (l *listener) change(name string, c raft.Change) {
+func (l *listener) change(name string, c raft.Change) { l.tellChange(name, KindChange, c) }
+
+func (l *listener) tellChange(name string, kind Kind, c raft.Change) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if c.Kind == raft.KindNode && l.names[c.ID] == "" {
@@ -481,5 +476,5 @@ func (l *listener) change(name string, c raft.Change) {
 	if c.Kind == raft.KindNode {
 		on = l.names[c.ID]
 	}
-	l.say(Event{Source: SourceSwarm, Kind: KindChange, Node: name, Change: &Change{Version: c.Version, Action: c.Action, Object: c.Object, On: on}})
+	l.say(Event{Source: SourceSwarm, Kind: kind, Node: name, Change: &Change{Version: c.Version, Action: c.Action, Object: c.Object, On: on}})
 }

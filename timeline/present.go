@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
@@ -20,13 +21,36 @@ type Present struct {
 	Leader  string
 	Term    uint64
 	Elected time.Time
+	// Won are the managers that won elections, by the term.
+	Won map[uint64]string
+	// Nodes by their names, Services and Tasks by their ids in the swarm, Faults by
+	// their own.
+	Nodes    map[string]Node
+	Services map[string]Service
+	Tasks    map[string]Task
+	Faults   map[string]Fault
 	// News are the newest events that a live view has a line for; the newest is last.
 	News []Event
 
-	away  map[string]time.Time // nodes that cannot lead, and since when
-	lost  time.Time            // since when nobody leads; zero where somebody does
-	hung  bool                 // the leader's engine hangs, and may still lead when it goes on
-	story Story
+	lost time.Time // since when nobody leads; zero where somebody does
+	// before is the election that was known when a listener began, which may be the newest still.
+	before election
+	hung   bool // the leader's engine hangs, and may still lead when it goes on
+	story  Story
+}
+
+// election is one that was won.
+type election struct {
+	leader string
+	term   uint64
+	at     time.Time
+}
+
+func (p *Present) elected() election {
+	if p.Leader == "" {
+		return p.before
+	}
+	return election{p.Leader, p.Term, p.Elected}
 }
 
 // newsMax is how many events a Present keeps.
@@ -35,26 +59,45 @@ const newsMax = 30
 // Take goes on to what is after an event, and tells whether that is worth a line, as a
 // Story does.
 func (p *Present) Take(e Event) (isNew bool) {
-	isNew = p.story.New(e)
-	switch e.Kind {
-	case KindBegins: // whatever was before, what follows begins with all that there is
-		*p = Present{News: p.News}
+	if e.Kind == KindBegins { // whatever was before, what follows begins with all that there is
+		*p = Present{News: p.News, before: p.elected()}
 		return true
+	}
+	isNew, later := p.story.take(e)
+	switch {
+	case later:
+		p.change(*e.Change)
+	case e.Source == SourceFault:
+		p.fault(e)
+	}
+	p.take(e)
+	if isNew && e.IsNews() {
+		p.News = append(p.News, e)
+		p.News = slices.Delete(p.News, 0, max(0, len(p.News)-newsMax))
+	}
+	return isNew
+}
+
+// take goes on to what is after an event of raft, an engine or a machine.
+func (p *Present) take(e Event) {
+	switch e.Kind {
 	case KindState, KindTerm, KindLog, KindLeader:
 		if e.Raft != nil && e.Source == SourceRaft {
-			if p.Managers == nil {
-				p.Managers = map[string]Raft{}
-			}
-			p.Managers[e.Node] = *e.Raft
+			put(&p.Managers, e.Node, *e.Raft)
 		}
 		if e.Kind == KindLeader && e.Raft != nil {
 			p.Leader, p.Term, p.Elected, p.lost, p.hung = e.Node, e.Raft.Term, e.Time, time.Time{}, false
+			if p.before.leader == p.Leader && p.before.term == p.Term {
+				p.Elected = p.before.at
+			}
+			put(&p.Won, p.Term, p.Leader)
 		}
 	case KindLeft:
 		p.forget(e.Node)
 	case KindEngine:
+		p.edit(e.Node, func(n *Node) { n.Engine = e.Engine })
 		if e.Engine == engine.LifeUp {
-			delete(p.away, e.Node)
+			p.back(e.Node)
 			// A leader that hung, and was not missed, still leads; one that stopped does not.
 			if e.Node == p.Leader && p.hung && !p.outvoted() {
 				p.lost = time.Time{}
@@ -66,6 +109,11 @@ func (p *Present) Take(e Event) (isNew bool) {
 			p.hung = e.Engine == engine.LifeHangs
 		}
 	case KindMachine:
+		p.edit(e.Node, func(n *Node) {
+			if n.Machine = e.Machine; e.Machine != machine.StatusRunning {
+				n.Engine = ""
+			}
+		})
 		switch e.Machine {
 		case machine.StatusAbsent:
 			p.forget(e.Node)
@@ -73,37 +121,35 @@ func (p *Present) Take(e Event) (isNew bool) {
 		case machine.StatusHalted:
 			p.gone(e.Node, e.Time)
 		case machine.StatusRunning:
-			delete(p.away, e.Node)
+			p.back(e.Node)
 		}
 	}
 	switch {
 	case p.Leader == "" || !p.lost.IsZero():
-	case !p.away[p.Leader].IsZero():
-		p.lost = p.away[p.Leader]
+	case !p.Nodes[p.Leader].Away.IsZero():
+		p.lost = p.Nodes[p.Leader].Away
 	case p.outvoted():
 		p.lost = e.Time
 	}
-	if isNew && e.news() {
-		p.News = append(p.News, e)
-		p.News = slices.Delete(p.News, 0, max(0, len(p.News)-newsMax))
-	}
-	return isNew
 }
 
 func (p *Present) forget(node string) {
 	delete(p.Managers, node)
 	if len(p.Managers) == 0 {
-		p.Leader, p.Term, p.lost = "", 0, time.Time{}
+		p.dissolved()
 	}
 }
 
 func (p *Present) gone(node string, at time.Time) {
-	if p.away == nil {
-		p.away = map[string]time.Time{}
-	}
-	if p.away[node].IsZero() {
-		p.away[node] = at
-	}
+	p.edit(node, func(n *Node) {
+		if n.Away.IsZero() {
+			n.Away = at
+		}
+	})
+}
+
+func (p *Present) back(node string) {
+	p.edit(node, func(n *Node) { n.Away = time.Time{} })
 }
 
 // outvoted tells whether a majority has gone on to a term that nobody has won yet. One
@@ -126,16 +172,16 @@ func (p *Present) Electing() (term uint64, since time.Time, ok bool) {
 	}
 	term = p.Term
 	for name, r := range p.Managers {
-		if p.away[name].IsZero() {
+		if p.Nodes[name].Away.IsZero() {
 			term = max(term, r.Term)
 		}
 	}
 	return term, p.lost, true
 }
 
-// news tells which events a live view has a line for: not those whose effect its table
+// IsNews tells which events a live view has a line for: not those whose effect its table
 // shows, machines and nodes.
-func (e Event) news() bool {
+func (e Event) IsNews() bool {
 	switch e.Source {
 	case SourceSwarm:
 		return e.Change == nil || e.Change.Kind == raft.KindTask || e.Change.Kind == raft.KindService
@@ -146,6 +192,21 @@ func (e Event) news() bool {
 	}
 	return true
 }
+
+// About is the node that an event is about, for a line: of a task its own, and none where
+// it does not matter which manager has told it first.
+func (e Event) About() string {
+	switch {
+	case e.Change == nil:
+		return e.Node
+	case e.Change.Kind == raft.KindTask:
+		return e.Change.On
+	}
+	return ""
+}
+
+// Sentence is Words for a line that begins with what it is about.
+func (e Event) Sentence() string { return strings.TrimPrefix(e.Words(), e.Node+": ") }
 
 // Behind is how many entries the longest log has more than that of a manager.
 func (p *Present) Behind(name string) uint64 {

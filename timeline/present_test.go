@@ -154,7 +154,7 @@ func TestElectingWhateverHappens(t *testing.T) {
 				p.Take(logOf(second, KindLog, node, term, node))
 			case 4:
 				p.Take(logOf(second, KindLeader, node, term, node))
-				if _, _, electing := p.Electing(); electing && p.Leader == node && p.away[node].IsZero() && !p.outvoted() {
+				if _, _, electing := p.Electing(); electing && p.Leader == node && p.Nodes[node].Away.IsZero() && !p.outvoted() {
 					t.Fatalf("%s leads in term %d, and there is an election", node, term)
 				}
 			}

@@ -42,6 +42,7 @@ func extraArgs() map[string]extraArg {
 		"timeline export":  {nil, []string{"one file: dcalab timeline export {word}"}},
 		"observe":          {nil, []string{"it follows what somebody else breaks: dcalab observe", "break something, and follow that: dcalab break isolate leader --observe"}},
 		"why":              {nil, []string{"one at a time: dcalab why {word}"}},
+		"serve":            {nil, []string{"it shows the whole lab: dcalab serve"}},
 		"prove":            {nil, []string{"a fault of your choice: dcalab prove --fault '{joined}'"}},
 		"break list":       {nil, []string{"it lists all: dcalab break list"}},
 		"list":             {nil, []string{"one lab alone: dcalab --lab {word} status"}},

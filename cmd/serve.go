@@ -1,0 +1,241 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"net"
+	"net/http"
+	"net/netip"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/dcalab/dcalab/timeline"
+	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/ui"
+	"github.com/dcalab/dcalab/web"
+)
+
+// serveAddress is where the page is unless another address is asked for, or it is taken.
+const serveAddress = "127.0.0.1:3227"
+
+func serveCommand(a *app) *cobra.Command {
+	var addr string
+	var open, readOnly bool
+	var at netip.AddrPort
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Show the lab on a page in the browser, while things happen and afterwards",
+		Long: `Listen at an address of this machine alone, and print the link to a page that
+shows the lab: managers with their terms, votes and logs, who leads, workers,
+where each task is, faults with the time that they have left, and a time line
+that can be drawn back to see everything as it was then. It listens to the lab
+and records as dcalab timeline --follow does, until Ctrl-C.
+
+On the page one can also power nodes off and on, promote, drain, break, heal and
+scale: each as the command that is shown, after what it would do and cost. Not
+with --read-only, and what needs root only where dcalab serve runs as root.
+
+The link has a token in it: who has the link can use the page. Other users and
+other pages cannot, even in the same browser. It needs no network.`,
+		Example: "  dcalab serve\n  dcalab serve --open\n  dcalab serve --addr 127.0.0.1:9000",
+		Args:    cobra.NoArgs,
+		PreRunE: func(*cobra.Command, []string) error { // before a lab is looked for
+			var err error
+			at, err = loopback(addr)
+			return err
+		},
+		RunE: func(c *cobra.Command, _ []string) error {
+			a.watching = true
+			s, err := a.open()
+			if err != nil {
+				return err
+			}
+			if stop, err := s.announce(timeline.Runbook(s.Session)); stop || err != nil {
+				return err
+			}
+			return s.showPage(c.Context(), at, open, readOnly)
+		},
+	}
+	c.Flags().StringVar(&addr, "addr", "", "where to listen: an address of loopback, with a port; 0 is any (default: "+serveAddress+", or any port where that is taken)")
+	c.Flags().BoolVar(&open, "open", false, "open the page in the browser")
+	c.Flags().BoolVar(&readOnly, "read-only", false, "show the lab, and change nothing")
+	_ = c.RegisterFlagCompletionFunc("addr", cobra.FixedCompletions([]string{serveAddress, "127.0.0.1:0"}, noFiles))
+	return explained(c)
+}
+
+// loopback reads an address that only this machine reaches; the zero one where none is
+// asked for.
+func loopback(addr string) (netip.AddrPort, error) {
+	if addr == "" {
+		return netip.AddrPort{}, nil
+	}
+	text := addr
+	if port, local := strings.CutPrefix(addr, "localhost:"); local {
+		text = "127.0.0.1:" + port
+	}
+	at, err := netip.ParseAddrPort(text)
+	switch {
+	case err != nil:
+		return at, usage("--addr "+addr+" is no address with a port", "dcalab serve --addr "+serveAddress)
+	case !at.Addr().IsLoopback():
+		return at, &trouble.Error{
+			ID: "serve-not-loopback", What: "show the page at " + addr, Why: "others could reach it there, and it has no encryption", Exit: trouble.ExitRefused,
+			Next: []string{"dcalab serve --addr " + serveAddress, "from another machine, through SSH: ssh -L 3227:" + serveAddress + " THIS-MACHINE"},
+		}
+	}
+	return at, nil
+}
+
+// showPage shows the page until ctx ends.
+func (s *session) showPage(ctx context.Context, at netip.AddrPort, open, readOnly bool) error {
+	listener, err := listenAt(ctx, at)
+	if err != nil {
+		return err
+	}
+	secret, err := s.serveSecret()
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	page := web.New(netip.MustParseAddrPort(listener.Addr().String()), secret, s.app.hint)
+	if !readOnly && !s.app.read { // labs.yaml came through a pipe: it cannot be read again
+		page.Act(ctx, s.app.act)
+	}
+	server := http.Server{Handler: page, ReadHeaderTimeout: 5 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	fmt.Fprintln(s.app.streams.Out, page.Link())
+	if open {
+		if err := openBrowser(ctx, page.Link()); err != nil {
+			s.warn("no browser could be opened: " + trouble.OneLine(err))
+		}
+	}
+	s.app.feed(ctx, page, secret)
+	page.Close()
+	if err := errors.Join(server.Close(), <-served); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func listenAt(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
+	var c net.ListenConfig
+	if at.IsValid() {
+		l, err := c.Listen(ctx, "tcp", at.String())
+		if err != nil {
+			return nil, &trouble.Error{
+				ID: "serve-address-taken", What: "listen at " + at.String(), Err: err, Exit: trouble.ExitRefused,
+				Next: []string{"another port: dcalab serve --addr " + netip.AddrPortFrom(at.Addr(), 0).String()},
+			}
+		}
+		return l, nil
+	}
+	if l, err := c.Listen(ctx, "tcp", serveAddress); err == nil {
+		return l, nil
+	}
+	return c.Listen(ctx, "tcp", "127.0.0.1:0")
+}
+
+// serveKey is the file with what cookies are made of.
+const serveKey = "serve.key"
+
+// serveSecret is what the lab has kept, else a new one.
+func (s *session) serveSecret() ([]byte, error) {
+	fresh := []byte(rand.Text() + rand.Text())
+	kept, err := s.State().ReadFile(serveKey)
+	switch {
+	case err == nil && len(kept) >= len(fresh):
+		return kept, nil
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		return fresh, nil
+	}
+	return nil, err
+}
+
+// keepSecret keeps it with the lab, once that exists, so that a page goes on when serve is
+// started again.
+func (s *session) keepSecret(secret []byte) error {
+	if kept, err := s.State().ReadFile(serveKey); !s.Created() || err == nil && bytes.Equal(kept, secret) {
+		return nil
+	}
+	return s.State().WriteFile(serveKey, secret, 0o600)
+}
+
+// act runs a command of dcalab on the same lab, as if it was typed, with nobody to ask.
+func (a *app) act(ctx context.Context, words []string) web.Done {
+	var done web.Done
+	var said bytes.Buffer
+	embedded := a.embedded
+	embedded.Asked = func(question string) { done.Question = question }
+	var args []string
+	a.flags.Visit(func(f *pflag.Flag) { args = append(args, "--"+f.Name+"="+f.Value.String()) })
+	streams := ui.Streams{In: strings.NewReader(""), Out: &said, Err: &said, Environ: []string{"NO_COLOR=1"}}
+	done.Exit = Run(ctx, streams, embedded, append(args, words...))
+	done.Text = said.String()
+	return done
+}
+
+func openBrowser(ctx context.Context, link string) error {
+	open := []string{"xdg-open"}
+	switch runtime.GOOS {
+	case "darwin":
+		open = []string{"open"}
+	case "windows":
+		open = []string{"rundll32", "url.dll,FileProtocolHandler"}
+	}
+	return exec.CommandContext(ctx, open[0], append(open[1:], link)...).Start() //nolint:gosec // it is ours
+}
+
+// feed tells the page what happens, until ctx ends. The lab may be made, changed and
+// destroyed meanwhile.
+func (a *app) feed(ctx context.Context, page *web.Server, secret []byte) {
+	failed := func(err error) {
+		if err != nil {
+			page.Trouble(trouble.OneLine(err))
+		}
+	}
+	begin := func(s *session) {
+		page.Begin(pageLab(s))
+		failed(s.keepSecret(secret))
+	}
+	events := following{recorded: true, take: page.Take, begin: begin, failed: failed}
+	defer events.stop()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for broken := false; ; {
+		s, err := a.open()
+		switch {
+		case err != nil:
+			failed(err)
+		case broken: // labs.yaml, and it is in order again
+			page.Trouble("")
+			fallthrough
+		default:
+			events.from(ctx, s)
+		}
+		broken = err != nil
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func pageLab(s *session) web.Lab {
+	l := web.Lab{Name: s.Lab().Name, Driver: s.Driver().Name(), Exists: s.Created(), Nodes: []web.LabNode{}}
+	for _, n := range s.Lab().Nodes {
+		l.Nodes = append(l.Nodes, web.LabNode{Name: n.Name, Role: string(n.Role), Address: n.IP.String()})
+	}
+	return l
+}

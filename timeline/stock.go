@@ -1,0 +1,126 @@
+package timeline
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/dcalab/dcalab/engine"
+	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/swarm/raft"
+)
+
+// A new leader takes calls some seconds after it was elected.
+const (
+	stockPause = 2 * time.Second
+	stockTries = 5
+)
+
+// wantStock has stock taken, unless it was. The caller holds the lock.
+func (l *listener) wantStock() {
+	if l.stocked {
+		return
+	}
+	select {
+	case l.stock <- struct{}{}:
+	default:
+	}
+}
+
+// takeStock tells which nodes, services and tasks there are, as soon as a leader can be
+// asked, and again where changes of them may have been missed.
+func (l *listener) takeStock(ctx context.Context) {
+	for tries := 0; ; tries++ {
+		l.tellStock(ctx)
+		l.mu.Lock()
+		again := !l.stocked && l.leader != 0 && tries < stockTries
+		l.mu.Unlock()
+		pause := time.Duration(math.MaxInt64)
+		if again {
+			pause = stockPause
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		case <-l.stock:
+			tries = 0
+		}
+	}
+}
+
+// tellStock asks the engines, and tells what there is if a manager has answered.
+func (l *listener) tellStock(ctx context.Context) {
+	l.mu.Lock()
+	known := l.stocked
+	l.mu.Unlock()
+	if known {
+		return
+	}
+	v, engines, err := l.session.Observe(ctx)
+	if err != nil {
+		return
+	}
+	defer engines.Close()
+	l.mu.Lock()
+	for _, n := range v.Nodes {
+		if n.NodeID != "" {
+			l.names[n.NodeID] = n.Name
+		}
+	}
+	l.mu.Unlock()
+	for _, n := range v.Nodes {
+		client := engines.Client(n.Name)
+		if client == nil || !n.Control || n.State != swarm.StateMember {
+			continue
+		}
+		if found, err := stockOf(ctx, client); err == nil {
+			for _, c := range found {
+				l.tellChange(n.Name, KindState, c)
+			}
+			l.mu.Lock()
+			l.stocked = true
+			l.mu.Unlock()
+			return
+		}
+	}
+}
+
+// stockOf is what there is in the cluster, in the words of its changes.
+func stockOf(ctx context.Context, client *engine.Client) ([]raft.Change, error) {
+	nodes, err := client.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	services, err := client.Services(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tasks, err := client.Tasks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []raft.Change
+	add := func(version uint64, o raft.Object) {
+		out = append(out, raft.Change{Version: version, Action: raft.ActionUpdate, Object: o})
+	}
+	for _, n := range nodes {
+		role := "worker"
+		if n.IsManager() {
+			role = "manager"
+		}
+		add(n.Version, raft.Object{
+			Kind: raft.KindNode, ID: n.ID, Name: n.Hostname, State: string(n.Status), Message: n.StatusMessage,
+			Role: role, Desired: string(n.Role), Availability: string(n.Availability),
+		})
+	}
+	for _, s := range services {
+		add(s.Version, raft.Object{Kind: raft.KindService, ID: s.ID, Name: s.Name, State: s.Update, Message: s.UpdateMessage, Replicas: s.Replicas})
+	}
+	for _, t := range tasks {
+		add(t.Version, raft.Object{
+			Kind: raft.KindTask, ID: t.ID, Name: t.Name, State: t.State, Desired: t.Desired, Service: t.ServiceID, Node: t.NodeID, Message: t.Message,
+		})
+	}
+	return out, nil
+}

@@ -1,0 +1,350 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// labs is three managers and a worker, on addresses of the test's own network namespace.
+const labs = `version: 1
+driver: sandbox
+labs:
+  page:
+    domain: page.example
+    subnet: 10.20.40.0/24
+    box: bento/ubuntu-24.04
+    cpus: 1
+    memory: 512
+    nodes:
+      - {name: m1, ip: 10.20.40.101, role: manager}
+      - {name: m2, ip: 10.20.40.102, role: manager}
+      - {name: m3, ip: 10.20.40.103, role: manager}
+      - {name: w1, ip: 10.20.40.111}
+`
+
+const (
+	inside  = "DCALAB_PAGE_TEST_INSIDE"
+	address = "127.0.0.1:3227"
+)
+
+// TestMain runs the tests in a network namespace, in which there is the lab and nothing else.
+func TestMain(m *testing.M) {
+	if os.Geteuid() != 0 || os.Getenv(inside) != "" {
+		os.Exit(m.Run())
+	}
+	c := exec.Command("/proc/self/exe", os.Args[1:]...)
+	c.Env = append(os.Environ(), inside+"=1")
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if err := c.Run(); err != nil {
+		os.Exit(1)
+	}
+}
+
+// TestInChromium looks at the page of a real lab in a real browser, while things happen.
+func TestInChromium(t *testing.T) {
+	b := open(t)
+	l := newLab(t)
+	link := l.serve(t)
+	b.do(t, chromedp.EmulateViewport(1280, 800), chromedp.Navigate(link), chromedp.WaitVisible(chromedp.CSS(".empty pre")))
+	if text := b.eval(t, `document.querySelector(".empty pre").textContent + location.href`); !strings.Contains(text, "up --swarm") || strings.Contains(text, "token") {
+		t.Errorf("without a lab the page says %s", text)
+	}
+
+	l.dcalab(t, "up", "--swarm")
+	b.until(t, "three managers, and their leader", `document.querySelectorAll(".manager").length === 3 && !!document.querySelector(".manager.leader")`)
+	b.until(t, "the quorum", `document.querySelector(".quorum").getAttribute("aria-label").includes("3/3")`)
+
+	l.dcalab(t, "image", "load", "demo")
+	l.dcalab(t, "ssh", "m1", "--", "docker", "service", "create", "-d", "--no-resolve-image", "--no-healthcheck", "--endpoint-mode", "dnsrr", "--name", "web", "--replicas", "4", "localhost/demo:1")
+	running := `[...document.querySelectorAll(".box")].filter((b) => b.querySelector("h3").textContent.includes("w1")).flatMap((b) => [...b.querySelectorAll(".glyph.running")]).length`
+	b.until(t, "tasks run, one of them on w1", running+` > 0 && document.querySelectorAll(".box .glyph.running").length === 4`)
+	b.run(t, `window.took = []; new EventSource("/events").onmessage = (e) => { const m = JSON.parse(e.data); if (m.news && !m.whole) requestAnimationFrame(() => took.push(Date.now() - Date.parse(m.news[m.news.length - 1].at))); }`)
+	b.run(t, `location.hash = "node=w1"`)
+	b.until(t, "what can be done with w1", `!!document.querySelector(".details .actions")`)
+	b.click(t, ".details .actions button", "drain")
+	b.until(t, "what a drain would do", `document.querySelector(".act h2").textContent.endsWith("drain w1") && /w1: .*drain/.test(document.querySelector(".act pre").textContent)`)
+	b.shot(t, "act")
+	b.click(t, ".act button", "do it")
+	b.until(t, "it is done", `document.querySelector(".act h3").textContent === "done"`)
+	b.click(t, ".act button", "close")
+	b.until(t, "no task is left on the drained node, and all four run", running+` === 0 && document.querySelectorAll(".box .glyph.running").length === 4`)
+
+	// What costs the quorum is asked for, and not done before the answer.
+	b.do(t, chromedp.KeyEvent(":"), chromedp.SendKeys(chromedp.CSS(".act input"), "break kill m1,m2 --for 90s\r"))
+	b.until(t, "what it costs", `document.querySelector(".act pre").textContent.includes("quorum")`)
+	b.click(t, ".act button", "do it")
+	b.until(t, "the question", `[...document.querySelectorAll(".act button")].some((b) => b.textContent.startsWith("yes"))`)
+	b.shot(t, "question")
+	b.click(t, ".act button", "close")
+	b.do(t, chromedp.KeyEvent(":"), chromedp.SendKeys(chromedp.CSS(".act input"), "destroy\r"))
+	b.until(t, "nothing is destroyed from here", `document.querySelector(".act .alarm").textContent.includes("terminal")`)
+	b.click(t, ".act button", "close")
+	if b.eval(t, `String(document.querySelectorAll(".faults.some").length)`) != "0" {
+		t.Error("something was broken before the answer")
+	}
+	b.run(t, `location.hash = ""`)
+
+	first := b.eval(t, `document.querySelector(".manager.leader .name").textContent`)
+	before := time.Now()
+	l.dcalab(t, "break", "kill", "leader", "--for", "90s", "--yes")
+	b.until(t, "its machine is halted, and nobody leads", `!!document.querySelector(".manager.halted") && !!document.querySelector("header .alarm")`)
+	b.until(t, "the fault, with the time that it has left", `/\d/.test(document.querySelector(".faults.some span").textContent)`)
+	b.until(t, "another leader", `!!document.querySelector(".manager.leader.up") && !document.querySelector("header .alarm")`)
+	second := b.eval(t, `document.querySelector(".manager.leader .name").textContent`)
+	if first == second {
+		t.Errorf("%s leads, whose power was cut", second)
+	}
+	b.until(t, "one quorum mark is empty", `document.querySelectorAll(".quorum i.have").length === 2`)
+
+	// Back to before the fault: everything is as it was then.
+	back := time.Since(before) + 2*time.Second
+	b.run(t, fmt.Sprintf(`const s = document.querySelector(".timeline svg[role]"), r = s.getBoundingClientRect(), wide = r.width - 8 - 86;
+		const x = r.left + r.width - 8 - wide * %d / 300000, y = r.top + 30, o = { bubbles: true, pointerId: 1, buttons: 1, clientY: y };
+		s.setPointerCapture = () => {};
+		s.dispatchEvent(new PointerEvent("pointerdown", { ...o, clientX: x + 40 })); s.dispatchEvent(new PointerEvent("pointermove", { ...o, clientX: x })); 0`, back.Milliseconds()))
+	b.until(t, "the leader that there was", `!!document.querySelector("header .back") && document.querySelector(".manager.leader.up .name")?.textContent === "`+first+`" && !document.querySelector(".faults.some")`)
+	t.Logf("milliseconds from an event that was heard to the frame that shows it: %s", b.eval(t, `JSON.stringify(took)`))
+	b.do(t, chromedp.Reload())
+	b.until(t, "the same after a reload", `!!document.querySelector("header .back") && document.querySelector(".manager.leader.up .name")?.textContent === "`+first+`"`)
+	b.do(t, chromedp.KeyEvent("l"))
+	b.until(t, "live again", `!!document.querySelector("header .open") && document.querySelector(".manager.leader.up .name")?.textContent === "`+second+`"`)
+
+	b.do(t, chromedp.KeyEvent("t"))
+	b.until(t, "the same as a table", `[...document.querySelectorAll(".tables tbody tr")].some((r) => r.textContent.startsWith("`+second+`leader"))`)
+	b.do(t, chromedp.KeyEvent("g"))
+	b.until(t, "in Portuguese", `document.documentElement.lang === "pt-BR" && document.querySelector(".tables caption").textContent.length > 0`)
+	b.do(t, chromedp.KeyEvent("g"), chromedp.KeyEvent("t"))
+
+	for _, width := range []int64{375, 1280} {
+		b.do(t, chromedp.EmulateViewport(width, 800))
+		b.until(t, "it fits "+strconv.FormatInt(width, 10)+" pixels", fmt.Sprintf(`document.documentElement.scrollWidth <= %d`, width))
+	}
+	b.quiet(t)
+
+	l.stop(t)
+	b.until(t, "it says that it is cut off", `!!document.querySelector("header .lost")`)
+	l.serve(t)
+	b.until(t, "it goes on by itself after a restart", `!!document.querySelector("header .open") && !!document.querySelector(".manager.leader.up")`)
+}
+
+// aLab is a lab in a folder of its own, and the dcalab that serves it.
+type aLab struct {
+	program, folder string
+	serving         *exec.Cmd
+}
+
+func newLab(t *testing.T) *aLab {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("it takes root to make a lab")
+	}
+	l := &aLab{folder: t.TempDir()}
+	l.program = filepath.Join(l.folder, "dcalab")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", l.program, ".")
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err := exec.CommandContext(t.Context(), "ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if err := os.WriteFile(filepath.Join(l.folder, "labs.yaml"), []byte(labs), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.stop(t)
+		c := exec.Command(l.program, "destroy", "--yes") //nolint:noctx // the test's own has ended
+		c.Dir = l.folder
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+	return l
+}
+
+func (l *aLab) dcalab(t *testing.T, args ...string) {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), l.program, args...)
+	c.Dir = l.folder
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("dcalab %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// serve starts dcalab serve, and gives the link that it prints.
+func (l *aLab) serve(t *testing.T) string {
+	t.Helper()
+	var out bytes.Buffer
+	var mu sync.Mutex
+	l.serving = exec.Command(l.program, "serve", "--addr", address) //nolint:noctx // it is stopped
+	l.serving.Dir, l.serving.Stderr = l.folder, os.Stderr
+	l.serving.Stdout = writer(func(p []byte) (int, error) { mu.Lock(); defer mu.Unlock(); return out.Write(p) })
+	if err := l.serving.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 200 {
+		mu.Lock()
+		text, whole := strings.CutSuffix(out.String(), "\n")
+		mu.Unlock()
+		if whole {
+			return text
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatal("dcalab serve prints no link")
+	return ""
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
+// stop ends dcalab serve as Ctrl-C does.
+func (l *aLab) stop(t *testing.T) {
+	t.Helper()
+	if l.serving == nil {
+		return
+	}
+	if err := l.serving.Process.Signal(syscall.SIGINT); err != nil {
+		t.Error(err)
+	}
+	if err := l.serving.Wait(); err != nil {
+		t.Errorf("dcalab serve ends with %v", err)
+	}
+	l.serving = nil
+}
+
+// browser is one tab, with what it complained of.
+type browser struct {
+	ctx  context.Context //nolint:containedctx // chromedp's handle of the tab
+	mu   sync.Mutex
+	said []string
+}
+
+func open(t *testing.T) *browser {
+	t.Helper()
+	program := ""
+	for _, name := range []string{"google-chrome", "chromium"} {
+		if found, err := exec.LookPath(name); err == nil {
+			program = found
+		}
+	}
+	if program == "" {
+		t.Skip("there is no chromium: scripts/install site")
+	}
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
+		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox,
+		chromedp.Flag("lang", "en-GB"), chromedp.Flag("disable-component-update", true))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	b := &browser{ctx: ctx}
+	err := chromedp.Listen(ctx, func(event any) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		switch e := event.(type) {
+		case *runtime.EventExceptionThrown:
+			b.said = append(b.said, e.ExceptionDetails.Text)
+		case *runtime.EventConsoleAPICalled:
+			b.said = append(b.said, string(e.Type))
+		case *log.EventEntryAdded:
+			b.said = append(b.said, e.Entry.Text)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chromedp.Call(ctx, log.Enable, struct{}{}); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *browser) do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	for _, s := range steps {
+		if _, err := chromedp.Run(b.ctx, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (b *browser) run(t *testing.T, script string) {
+	t.Helper()
+	b.do(t, chromedp.Evaluate[chromedp.Void]("(() => {"+script+"})()"))
+}
+
+func (b *browser) eval(t *testing.T, expression string) string {
+	t.Helper()
+	text, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](expression))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// click clicks the button with a text.
+func (b *browser) click(t *testing.T, selector, text string) {
+	t.Helper()
+	b.until(t, "a button: "+text, fmt.Sprintf(`[...document.querySelectorAll(%q)].filter((b) => b.textContent === %q).map((b) => b.click()).length`, selector, text))
+}
+
+// shot takes a picture, where a folder for them is given.
+func (b *browser) shot(t *testing.T, name string) {
+	t.Helper()
+	folder := os.Getenv("SHOTS")
+	if folder == "" {
+		return
+	}
+	png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+	if err == nil {
+		err = os.WriteFile(filepath.Join(folder, name+".png"), png, 0o600)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// until waits until the page shows something.
+func (b *browser) until(t *testing.T, what, expression string) {
+	t.Helper()
+	from := time.Now()
+	for time.Since(from) < 3*time.Minute {
+		if shown, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("!!("+expression+")")); err == nil && shown {
+			t.Logf("%5.1f s  %s", time.Since(from).Seconds(), what)
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	b.shot(t, "failed")
+	t.Fatalf("the page does not show: %s", what)
+}
+
+// quiet holds that the console has no complaints.
+func (b *browser) quiet(t *testing.T) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, said := range b.said {
+		t.Errorf("the console has: %s", said)
+	}
+}

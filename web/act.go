@@ -1,0 +1,138 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"mime"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Actor does what a person would type: a command of dcalab, by its words after the
+// program's name.
+type Actor func(ctx context.Context, words []string) Done
+
+// Done is what became of a command.
+type Done struct {
+	// Exit is its exit status, Text what it said.
+	Exit int    `json:"exit"`
+	Text string `json:"text"`
+	// Question is what it has to ask before it does anything; the answer is --yes.
+	Question string `json:"question,omitempty"`
+}
+
+// request is what a page asks for. Dry: what would be done. Yes answers the question.
+type request struct {
+	Words []string `json:"words"`
+	Dry   bool     `json:"dry"`
+	Yes   bool     `json:"yes"`
+}
+
+// reply is the answer: the command as one would type it, what became of it, and in a dry
+// run the plain commands for the same.
+type reply struct {
+	Command string `json:"command"`
+	Done
+	Plain string `json:"plain,omitempty"`
+}
+
+// requestMax is more than any command takes, in bytes.
+const requestMax = 4096
+
+// Act lets pages act: what they may ask for is done by actor, one after the other. ctx
+// ends with the server, and what is under way with it.
+func (s *Server) Act(ctx context.Context, actor Actor) {
+	s.guard.acts = true
+	s.hub.acts(s.guard.post)
+	turn := make(chan struct{}, 1)
+	s.mux.HandleFunc("POST /act", func(w http.ResponseWriter, r *http.Request) {
+		var asked request
+		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+			http.Error(w, "JSON is wanted", http.StatusUnsupportedMediaType)
+			return
+		}
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, requestMax)).Decode(&asked); err != nil {
+			http.Error(w, "this is no request: "+err.Error(), http.StatusBadRequest)
+			return
+		}
+		words, err := permitted(asked.Words, s.hub.leader())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		select {
+		case turn <- struct{}{}:
+			defer func() { <-turn }()
+		default:
+			http.Error(w, "another command is under way: wait until it has ended", http.StatusConflict)
+			return
+		}
+		answer(w, do(ctx, actor, s.hub.hint, words, asked))
+	})
+}
+
+func do(ctx context.Context, actor Actor, hint func(string) string, words []string, asked request) reply {
+	out := reply{Command: hint("dcalab " + strings.Join(words, " "))}
+	with := func(flags ...string) []string { // before what belongs to a node's own shell
+		at := slices.Index(words, "--")
+		if at < 0 {
+			at = len(words)
+		}
+		return slices.Concat(words[:at], flags, words[at:])
+	}
+	switch {
+	case asked.Dry:
+		out.Done = actor(ctx, with("--dry-run"))
+		out.Plain = actor(ctx, with("--dry-run", "--explain")).Text
+	case asked.Yes:
+		out.Done = actor(ctx, with("--yes"))
+	default:
+		out.Done = actor(ctx, words)
+	}
+	return out
+}
+
+// permitted gives the words of a command that a page may ask for. It may power machines on
+// and off, change a node's part in the swarm, break and heal, and scale a service; it may
+// not destroy anything, and run nothing of its own.
+func permitted(words []string, leader string) ([]string, error) {
+	if len(words) == 0 {
+		return nil, fmt.Errorf("no command was given")
+	}
+	flags := map[string]bool{}
+	switch words[0] {
+	case "halt", "start", "promote", "demote", "drain", "activate":
+	case "heal":
+		flags["--all"] = true
+	case "break":
+		flags["--for"], flags["--one-way"], flags["--to"] = true, true, true
+	case "scale":
+		return scaling(words, leader)
+	default:
+		return nil, fmt.Errorf("dcalab %s is for a terminal: here are halt, start, promote, demote, drain, activate, break, heal and scale", words[0])
+	}
+	if len(words) == 1 {
+		return nil, fmt.Errorf("dcalab %s of what? name a node", words[0])
+	}
+	plain := regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.,:%±+-]*$`)
+	for _, word := range words[1:] {
+		if !plain.MatchString(word) && !flags[word] {
+			return nil, fmt.Errorf("%q is for a terminal, or a mistake", word)
+		}
+	}
+	return words, nil
+}
+
+// scaling is docker's own command, on a manager.
+func scaling(words []string, leader string) ([]string, error) {
+	if len(words) != 3 || !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`).MatchString(words[1]) || !regexp.MustCompile(`^[0-9]{1,3}$`).MatchString(words[2]) {
+		return nil, fmt.Errorf("scale takes a service, and how many tasks it is to have, up to 999: scale web 3")
+	}
+	if leader == "" {
+		return nil, fmt.Errorf("nobody leads: a service cannot be scaled")
+	}
+	return []string{"ssh", leader, "--", "docker", "service", "scale", "--detach", words[1] + "=" + words[2]}, nil
+}

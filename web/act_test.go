@@ -1,0 +1,150 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// acting is a server whose commands are only noted.
+func acting(t *testing.T, actor Actor) *Server {
+	t.Helper()
+	s := New(netip.MustParseAddrPort(host), []byte("secret"), strings.ToUpper)
+	t.Cleanup(s.Close)
+	s.Act(t.Context(), actor)
+	return s
+}
+
+func post(s *Server, body string, change func(*http.Request)) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, "http://"+host+"/act", strings.NewReader(body))
+	r.AddCookie(&http.Cookie{Name: s.guard.cookie, Value: s.guard.session})
+	r.Header.Set("Origin", "http://"+host)
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set(postHeader, s.guard.post)
+	if change != nil {
+		change(r)
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+// TestNobodyElseActs: whatever one of the checks does not let through is not done.
+func TestNobodyElseActs(t *testing.T) {
+	done := 0
+	s := acting(t, func(context.Context, []string) Done { done++; return Done{} })
+	for name, c := range map[string]struct {
+		change func(*http.Request)
+		want   int
+	}{
+		"no header":             {func(r *http.Request) { r.Header.Del(postHeader) }, 403},
+		"the cookie as header":  {func(r *http.Request) { r.Header.Set(postHeader, s.guard.session) }, 403},
+		"no cookie":             {func(r *http.Request) { r.Header.Del("Cookie") }, 401},
+		"no origin":             {func(r *http.Request) { r.Header.Del("Origin") }, 403},
+		"a foreign origin":      {func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") }, 403},
+		"another name":          {func(r *http.Request) { r.Host = "evil.example:3227" }, 403},
+		"from another site":     {func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, 403},
+		"a form":                {func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, 415},
+		"another way":           {func(r *http.Request) { r.Method = http.MethodPut }, 405},
+		"at the page's address": {func(r *http.Request) { r.URL.Path = "/" }, 405},
+	} {
+		if got := post(s, `{"words":["halt","w1"]}`, c.change).Code; got != c.want || done > 0 {
+			t.Errorf("%s: %d, want %d; %d done", name, got, c.want, done)
+		}
+	}
+	if got := post(server(t), `{"words":["halt","w1"]}`, nil).Code; got != 405 {
+		t.Errorf("a page that may only look: %d", got)
+	}
+	if got := post(s, `{"words":["halt","w1"]}`, nil).Code; got != 200 || done != 1 {
+		t.Errorf("the page itself: %d, %d done", got, done)
+	}
+}
+
+// TestPermitted: nothing is destroyed, and no flag and no word of a shell gets through.
+func TestPermitted(t *testing.T) {
+	for line, want := range map[string]string{
+		"halt w1":                           "halt w1",
+		"promote w1 w2":                     "promote w1 w2",
+		"break partition m1,m2 m3 --for 2m": "break partition m1,m2 m3 --for 2m",
+		"break delay 200ms±50ms m1":         "break delay 200ms±50ms m1",
+		"break isolate leader --one-way in": "break isolate leader --one-way in",
+		"heal --all":                        "heal --all",
+		"scale web 3":                       "ssh m1 -- docker service scale --detach web=3",
+		"":                                  "",
+		"destroy":                           "",
+		"destroy w1":                        "",
+		"halt":                              "",
+		"halt --force w1":                   "",
+		"halt w1 --yes":                     "",
+		"halt w1;id":                        "",
+		"halt -- w1":                        "",
+		"heal --config=x":                   "",
+		"ssh m1 -- id":                      "",
+		"exec m1 id":                        "",
+		"scale web 3 4":                     "",
+		"scale web -1":                      "",
+		"scale web --force=1":               "",
+		"scale --help 1":                    "",
+	} {
+		got, err := permitted(strings.Fields(line), "m1")
+		if strings.Join(got, " ") != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %q, %v", line, got, err)
+		}
+	}
+	if _, err := permitted([]string{"scale", "web", "3"}, ""); err == nil {
+		t.Error("a service is scaled by nobody")
+	}
+}
+
+// TestWhatIsAsked: a dry run changes nothing, and --yes is given only where it was.
+func TestWhatIsAsked(t *testing.T) {
+	var typed []string
+	s := acting(t, func(_ context.Context, words []string) Done {
+		typed = append(typed, strings.Join(words, " "))
+		return Done{Text: strings.Join(words, " "), Question: "sure?"}
+	})
+	s.hub.take(leads("m1", 2))
+	for _, c := range []struct {
+		body string
+		want []string
+	}{
+		{`{"words":["halt","w1"]}`, []string{"halt w1"}},
+		{`{"words":["halt","w1"],"yes":true}`, []string{"halt w1 --yes"}},
+		{`{"words":["halt","w1"],"dry":true,"yes":true}`, []string{"halt w1 --dry-run", "halt w1 --dry-run --explain"}},
+		{`{"words":["scale","web","2"],"dry":true}`, []string{"ssh m1 --dry-run -- docker service scale --detach web=2", "ssh m1 --dry-run --explain -- docker service scale --detach web=2"}},
+		{`{"words":["destroy"]}`, nil},
+		{`{"words":["halt",`, nil},
+		{`{"words":["halt","` + strings.Repeat("w", requestMax) + `"]}`, nil},
+	} {
+		typed = nil
+		got := post(s, c.body, nil)
+		if !slices.Equal(typed, c.want) || (got.Code == 200) != (c.want != nil) {
+			t.Errorf("%.60s: %d, typed %q", c.body, got.Code, typed)
+		}
+		if c.want == nil {
+			continue
+		}
+		var r reply
+		if err := json.Unmarshal(got.Body.Bytes(), &r); err != nil || r.Text != c.want[0] || r.Question != "sure?" || !strings.HasPrefix(r.Command, "DCALAB ") {
+			t.Errorf("%s: %+v, %v", c.body, r, err)
+		}
+	}
+}
+
+func TestOneCommandAtATime(t *testing.T) {
+	var s *Server
+	codes := []int{}
+	s = acting(t, func(context.Context, []string) Done {
+		codes = append(codes, post(s, `{"words":["halt","w2"]}`, nil).Code)
+		return Done{}
+	})
+	codes = append(codes, post(s, `{"words":["halt","w1"]}`, nil).Code)
+	if !slices.Equal(codes, []int{http.StatusConflict, http.StatusOK}) {
+		t.Errorf("the answers are %v", codes)
+	}
+}

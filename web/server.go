@@ -1,0 +1,111 @@
+// Package web is the page of a lab: what happens in it, drawn in a browser on this machine
+// while it happens, and afterwards.
+//
+// A Server takes the events of a recording, in their order; it folds them
+// (timeline.Present), and tells pages that are open what has changed. It opens no lab, and
+// changes none: what a page may change, an Actor does.
+package web
+
+import (
+	"embed"
+	"encoding/json"
+	"io/fs"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/dcalab/dcalab/timeline"
+)
+
+//go:generate go run -C ../tools/page . ../..
+
+//go:embed dist
+var dist embed.FS
+
+// Lab is what a page shows of a lab beside its events.
+type Lab struct {
+	Name   string    `json:"name"`
+	Driver string    `json:"driver"`
+	Nodes  []LabNode `json:"nodes"`
+	// Exists: it was made. Trouble is why nothing more is known.
+	Exists  bool   `json:"exists"`
+	Trouble string `json:"trouble,omitempty"`
+	// Post is what a page has to send to act; empty where it may not.
+	Post string `json:"post,omitempty"`
+}
+
+// LabNode is a node as labs.yaml has it.
+type LabNode struct {
+	Name    string `json:"name"`
+	Role    string `json:"role"`
+	Address string `json:"address"`
+}
+
+// Server is an http.Handler.
+type Server struct {
+	guard   guard
+	hub     *hub
+	mux     *http.ServeMux
+	handler http.Handler
+}
+
+// New makes a Server that is listened to at an address of loopback. secret is what only
+// this lab's owner knows; hint completes commands of dcalab.
+func New(addr netip.AddrPort, secret []byte, hint func(string) string) *Server {
+	s := &Server{guard: newGuard(addr, secret), hub: newHub(hint)}
+	mux := http.NewServeMux()
+	files, _ := fs.Sub(dist, "dist") // it is embedded
+	mux.Handle("GET /assets/", http.StripPrefix("/assets/", http.FileServerFS(files)))
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, "page.html") })
+	mux.HandleFunc("GET /events", s.hub.events)
+	mux.HandleFunc("GET /at", s.at)
+	mux.HandleFunc("GET /lanes", s.lanes)
+	s.mux, s.handler = mux, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.guard.protect(mux).ServeHTTP(w, r) })
+	return s
+}
+
+// Link is the way in, for its user's eyes only.
+func (s *Server) Link() string { return "http://" + s.guard.hosts[0] + "/?token=" + s.guard.token }
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Begin is that another lab is shown from here on, or the same as it is now.
+func (s *Server) Begin(l Lab) { s.hub.begin(l) }
+
+// Trouble is why nothing more comes.
+func (s *Server) Trouble(why string) { s.hub.trouble(why) }
+
+// Take goes on to what is after an event.
+func (s *Server) Take(e timeline.Event) { s.hub.take(e) }
+
+// Close ends the streams of pages that are open.
+func (s *Server) Close() { s.hub.close() }
+
+// at gives the picture as it was at a time.
+func (s *Server) at(w http.ResponseWriter, r *http.Request) {
+	at, err := time.Parse(time.RFC3339Nano, r.URL.Query().Get("t"))
+	if err != nil {
+		http.Error(w, "t is a time: 2026-01-02T15:04:05Z", http.StatusBadRequest)
+		return
+	}
+	answer(w, s.hub.at(at))
+}
+
+// lanes gives the marks of the time line.
+func (s *Server) lanes(w http.ResponseWriter, r *http.Request) {
+	var since time.Time
+	if text := r.URL.Query().Get("since"); text != "" {
+		var err error
+		if since, err = time.Parse(time.RFC3339Nano, text); err != nil {
+			http.Error(w, "since is a time: 2026-01-02T15:04:05Z", http.StatusBadRequest)
+			return
+		}
+	}
+	answer(w, s.hub.marks(since))
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v)
+}

@@ -1,0 +1,92 @@
+// All words of the page's own, in each language. What happened is worded by dcalab.
+import { computed } from "@preact/signals";
+import { chosen } from "./store";
+
+const en = {
+  live: "live", lost: "connection lost, trying again", opening: "connecting",
+  refused: "dcalab serve has a new link now: open the one that it has printed",
+  term: "term", leader: "leader", forTime: "for", noLeader: "no leader", electing: "electing", since: "for",
+  quorum: "quorum", majority: "majority", tolerates: "tolerates", failures: "more failures", quorumLost: "quorum lost",
+  managers: "managers", workers: "workers and tasks", faults: "faults", news: "what happened", timeline: "time line", table: "table", picture: "picture",
+  beliefs: "what managers believe", believes: "leader", knowsNone: "knows no leader", noAnswer: "no answer for", inTerm: "term",
+  voted: "voted", nobody: "nobody", commit: "commit", lastEntry: "last entry", behind: "behind", node: "node", role: "role", machine: "machine",
+  engine: "engine", state: "state", availability: "availability", task: "task", service: "service", tasks: "tasks", wanted: "wanted", message: "message",
+  candidate: "candidate", follower: "follower", manager: "manager", worker: "worker", halted: "halted", absent: "not made", hangs: "engine hangs", down: "engine is down", boots: "starts",
+  heals: "heals in", healing: "heals now", untilHealed: "until it is healed", noFaults: "none: dcalab break makes some",
+  noTasks: "no tasks", noNode: "on no node yet", at: "at", ago: "ago", backToLive: "back to live", drag: "drag to look back",
+  lanes: { faults: "faults", terms: "terms", tasks: "tasks", machines: "machines", steps: "dcalab" } as Record<string, string>,
+  noLab: "This lab does not exist yet.", noLabNext: "Make it, with its swarm, and it appears here:",
+  noSwarm: "The machines are there, and form no swarm.", noSwarmNext: "This makes the managers and workers of labs.yaml one swarm:",
+  oneManager: "One manager: when it fails, nothing can be changed until it is back. With three, one may fail.",
+  commands: "to type in a terminal", close: "close", keys: "keys", from: "from", to: "to", until: "until", nothing: "nothing happened yet", cut: "cut", oneWay: "one way", bothWays: "both ways", ways: "ways between managers", hears: "hears", deaf: "does not hear",
+  keyList: { "Space, l": "live again", t: "table or picture", "← →": "look back, a second (with Shift ten)", ":": "type a command", P: "large, for a class", d: "light or dark", g: "English or Portuguese", Esc: "close", "?": "these keys" } as Record<string, string>,
+  explain: {
+    leader: "It has won the newest election: every change of the swarm goes through it.",
+    follower: "It stores what the leader sends, and votes when there is none.",
+    candidate: "It has not heard of a leader for an election timeout, and asks the others for their votes.",
+    silent: "Its engine does not answer; what is shown is what was known of it last.",
+    halted: "Its machine has no power; its disk is kept.",
+    worker: "It runs tasks that managers give it, and takes no part in raft.",
+    term: "Terms count elections: each has one leader at most.",
+    vote: "A manager votes once in a term, for the first candidate whose log is not behind its own.",
+    commit: "Entries up to here are on a majority of the managers, and will not be lost.",
+    last: "The newest entry of its log; those after the commit may still be lost.",
+    behind: "How many entries the longest log has more.",
+  },
+  act: {
+    would: "what it would do", refused: "it cannot be done", nothing: "nothing: it is so already", plain: "the plain commands for the same", asks: "are you sure?", done: "done", failed: "it did not succeed",
+    busy: "working", run: "do it", yes: "yes, do it", palette: "a command", look: "look what it does", heal: "heal",
+  },
+  states: { running: "running", starting: "starting", pending: "pending", failed: "failed", shutdown: "shut down", complete: "complete" } as Record<string, string>,
+};
+
+const pt: typeof en = {
+  live: "ao vivo", lost: "conexão perdida, tentando de novo", opening: "conectando",
+  refused: "o dcalab serve tem um link novo: abra o que ele imprimiu",
+  term: "termo", leader: "líder", forTime: "há", noLeader: "sem líder", electing: "em eleição", since: "há",
+  quorum: "quórum", majority: "maioria", tolerates: "tolera", failures: "falhas a mais", quorumLost: "quórum perdido",
+  managers: "managers", workers: "workers e tasks", faults: "falhas", news: "o que aconteceu", timeline: "linha do tempo", table: "tabela", picture: "imagem",
+  beliefs: "em que os managers acreditam", believes: "líder", knowsNone: "não conhece líder", noAnswer: "sem resposta há", inTerm: "termo",
+  voted: "votou em", nobody: "ninguém", commit: "commit", lastEntry: "última entrada", behind: "atraso", node: "nó", role: "papel", machine: "máquina",
+  engine: "engine", state: "estado", availability: "disponibilidade", task: "task", service: "serviço", tasks: "tasks", wanted: "desejado", message: "mensagem",
+  candidate: "candidato", follower: "seguidor", manager: "manager", worker: "worker", halted: "desligado", absent: "não criado", hangs: "engine travado", down: "engine parado", boots: "iniciando",
+  heals: "desfaz-se em", healing: "desfazendo-se", untilHealed: "até ser desfeita", noFaults: "nenhuma: dcalab break cria algumas",
+  noTasks: "sem tasks", noNode: "ainda em nenhum nó", at: "às", ago: "atrás", backToLive: "voltar ao vivo", drag: "arraste para voltar no tempo",
+  lanes: { faults: "falhas", terms: "termos", tasks: "tasks", machines: "máquinas", steps: "dcalab" },
+  noLab: "Este laboratório ainda não existe.", noLabNext: "Crie-o com o swarm, e ele aparece aqui:",
+  noSwarm: "As máquinas existem, mas não formam um swarm.", noSwarmNext: "Isto faz dos managers e workers do labs.yaml um swarm:",
+  oneManager: "Um manager só: se ele falha, nada pode ser alterado até que volte. Com três, um pode falhar.",
+  commands: "para digitar num terminal", close: "fechar", keys: "teclas", from: "de", to: "para", until: "até", nothing: "nada aconteceu ainda", cut: "cortado", oneWay: "um sentido", bothWays: "os dois sentidos", ways: "caminhos entre managers", hears: "ouve", deaf: "não ouve",
+  keyList: { "Espaço, l": "voltar ao vivo", t: "tabela ou imagem", "← →": "voltar um segundo (com Shift, dez)", ":": "digitar um comando", P: "grande, para uma turma", d: "claro ou escuro", g: "inglês ou português", Esc: "fechar", "?": "estas teclas" },
+  explain: {
+    leader: "Venceu a eleição mais recente: toda alteração do swarm passa por ele.",
+    follower: "Guarda o que o líder envia, e vota quando não há líder.",
+    candidate: "Não ouviu de um líder durante o tempo de eleição, e pede votos aos outros.",
+    silent: "O engine não responde; o que se vê é o que se soube por último.",
+    halted: "A máquina está sem energia; o disco é mantido.",
+    worker: "Executa as tasks que os managers lhe dão, e não participa do raft.",
+    term: "Termos contam eleições: cada um tem no máximo um líder.",
+    vote: "Um manager vota uma vez por termo, no primeiro candidato cujo log não está atrás do seu.",
+    commit: "Entradas até aqui estão na maioria dos managers, e não se perdem.",
+    last: "A entrada mais nova do log; as posteriores ao commit ainda podem se perder.",
+    behind: "Quantas entradas o log mais longo tem a mais.",
+  },
+  act: {
+    would: "o que faria", refused: "não pode ser feito", nothing: "nada: já está assim", plain: "os comandos simples para o mesmo", asks: "tem certeza?", done: "feito", failed: "não deu certo",
+    busy: "trabalhando", run: "executar", yes: "sim, executar", palette: "um comando", look: "ver o que faz", heal: "desfazer",
+  },
+  states: { running: "em execução", starting: "iniciando", pending: "pendente", failed: "falhou", shutdown: "encerrada", complete: "concluída" },
+};
+
+export const language = computed(() => chosen.value.lang ?? (navigator.language.toLowerCase().startsWith("pt") ? "pt" : "en"));
+export const words = computed(() => (language.value === "pt" ? pt : en));
+
+// duration reads "41 s", "2:10", "1:02:10".
+export function duration(ms: number): string {
+  const s = Math.max(0, Math.round(ms / 1000));
+  if (s < 100) return s + " s";
+  const two = (n: number) => String(n).padStart(2, "0");
+  const h = Math.floor(s / 3600);
+  return (h ? h + ":" + two(Math.floor(s / 60) % 60) : String(Math.floor(s / 60))) + ":" + two(s % 60);
+}
+export const time = (at: number | string) => new Date(at).toLocaleTimeString(language.value === "pt" ? "pt-BR" : "en-GB");
