@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -25,6 +27,16 @@ type Journal struct {
 	// Last is the number of the id that was given last.
 	Last   int     `json:"last"`
 	Faults []Fault `json:"faults"`
+}
+
+// JournalChanged tells whether a lab's journal is another one than at the last look, with
+// what was seen then; nil before the first.
+func JournalChanged(s *lab.State, seen fs.FileInfo) (is fs.FileInfo, changed bool) {
+	is, err := os.Lstat(filepath.Join(s.Dir(), journalFile))
+	if err != nil {
+		return nil, seen != nil || !errors.Is(err, fs.ErrNotExist)
+	}
+	return is, seen == nil || !os.SameFile(is, seen) || is.ModTime() != seen.ModTime() || is.Size() != seen.Size()
 }
 
 // ReadJournal reads a lab's journal; one that is absent is empty.

@@ -3,6 +3,7 @@ package timeline
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"maps"
 	"slices"
 	"strconv"
@@ -76,6 +77,7 @@ type listener struct {
 	tell     func(Event)
 	machines map[string]machine.Status
 	faults   map[string]string     // what each is, by its id
+	journal  fs.FileInfo           // the list of faults, when it was read last
 	passed   map[string]bool       // those that are over, and were told of, or were before
 	unknown  string                // why the machines' status is not known
 	logs     map[string]raft.State // by node
@@ -157,12 +159,17 @@ func (l *listener) watchFaults(ctx context.Context) {
 }
 
 func (l *listener) lookAtFaults() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	is, changed := fault.JournalChanged(l.session.State(), l.journal)
+	if !changed && len(l.faults) == 0 && l.passed != nil { // none that could be over by now
+		return
+	}
 	j, err := fault.ReadJournal(l.session.State())
 	if err != nil {
 		return // whoever changes it says so
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.journal = is
 	now, first := map[string]string{}, l.passed == nil
 	if first {
 		l.passed = map[string]bool{}

@@ -15,8 +15,12 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
-// lookPause is between two looks at a recording that is being written.
-const lookPause = 20 * time.Millisecond
+// lookPause is between two looks at a recording that is being written, and one of turnLooks
+// is whether another one is.
+const (
+	lookPause = 20 * time.Millisecond
+	turnLooks = 10
+)
 
 // Recording is that of one lab. Several processes may write it and read it at once.
 type Recording struct {
@@ -92,7 +96,7 @@ func (r Recording) Follow(ctx context.Context, since time.Time, tell func(Event)
 	defer func() { t.close() }()
 	tick := time.NewTicker(lookPause)
 	defer tick.Stop()
-	for {
+	for look := 1; ; look++ {
 		if err := t.rest(since, tell); err != nil {
 			return err
 		}
@@ -100,6 +104,9 @@ func (r Recording) Follow(ctx context.Context, since time.Time, tell func(Event)
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		}
+		if look%turnLooks > 0 && len(t.files) > 0 {
+			continue
 		}
 		if err := r.turn(t); err != nil {
 			return err
