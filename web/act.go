@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // Actor does what a person would type: a command of dcalab, by its words after the
@@ -59,8 +61,8 @@ func (s *Server) Act(ctx context.Context, actor Actor) {
 			return
 		}
 		words, err := permitted(asked.Words, s.hub.leader())
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
+		if err != nil { // an answer, and no mistake of the page's
+			answer(w, reply{Command: strings.Join(asked.Words, " "), Done: Done{Exit: trouble.ExitUsage, Text: err.Error()}})
 			return
 		}
 		select {

@@ -24,7 +24,6 @@ const (
 	ReserveCPU
 	ReserveMemory
 	ReserveGeneric
-	AnyPort
 	InstallPlugin
 	DropConstraint
 )
@@ -61,10 +60,6 @@ func (c Change) Command() string {
 			return update("--generic-resource-rm " + c.Key)
 		}
 		return update(fmt.Sprintf("--generic-resource-rm %s --generic-resource-add %[1]s=%d", c.Key, c.Amount))
-	case AnyPort:
-		// A port of host mode is removed only where the mode is named.
-		port := fmt.Sprintf("mode=host,target=%d,protocol=%s", c.Amount, c.Key)
-		return update("--publish-rm " + port + " --publish-add " + port)
 	case InstallPlugin:
 		return "dcalab exec " + c.Node + " -- docker plugin install " + c.Value
 	case DropConstraint:
@@ -138,8 +133,6 @@ func (c Change) Apply(s Swarm, q Question) (Swarm, Question) {
 		if needs.Reserved.Generic[c.Key] = c.Amount; c.Amount == 0 {
 			delete(needs.Reserved.Generic, c.Key)
 		}
-	case AnyPort:
-		needs.HostPorts = slices.DeleteFunc(slices.Clone(needs.HostPorts), func(p engine.HostPort) bool { return p.Protocol == c.Key && int64(p.Target) == c.Amount })
 	case DropConstraint:
 		needs.Constraints = slices.DeleteFunc(slices.Clone(needs.Constraints), func(text string) bool { return text == c.Value })
 	}

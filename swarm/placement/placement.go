@@ -296,8 +296,7 @@ func portsTaken(q Question, l load) []failure {
 	var out []failure
 	for _, p := range q.Needs.HostPorts {
 		if by, taken := l.ports[port(p)]; taken {
-			out = append(out, failure{Reason{FilterHostPorts, fmt.Sprintf("port %s is taken by %s", port(p), by)},
-				[]Change{{Kind: AnyPort, Service: q.Name, Key: p.Protocol, Value: port(p), Amount: int64(p.Target)}}})
+			out = append(out, failure{Reason{FilterHostPorts, fmt.Sprintf("port %s is taken by %s", port(p), by)}, nil})
 		}
 	}
 	return out

@@ -71,17 +71,17 @@ func TestFilters(t *testing.T) {
 		"logs of an old engine": {needs: engine.Requirements{Plugins: []engine.Plugin{{Type: "Log", Name: "fluentd"}}}, node: func(n *placement.Node) { n.Plugins = nil }},
 		"a platform":            {needs: engine.Requirements{Platforms: []engine.Platform{{OS: "linux", Arch: "arm64"}}}, want: "platform"},
 		"a platform's names":    {needs: engine.Requirements{Platforms: []engine.Platform{{OS: "linux", Arch: "arm64"}, {OS: "linux", Arch: "amd64"}}}},
-		"a port":                {needs: tcp, tasks: []engine.ScheduleTask{on("a", "other", "starting", "running", tcp)}, want: "host-ports", fix: "docker service update --publish-rm mode=host,target=8080,protocol=tcp --publish-add mode=host,target=8080,protocol=tcp web"},
+		"a port":                {needs: tcp, tasks: []engine.ScheduleTask{on("a", "other", "starting", "running", tcp)}, want: "host-ports"},
 		"the same of udp":       {needs: tcp, tasks: []engine.ScheduleTask{on("a", "other", "running", "running", engine.Requirements{HostPorts: []engine.HostPort{{Protocol: "udp", Port: 80}}})}},
-		"a port of what ends":   {needs: tcp, tasks: []engine.ScheduleTask{on("a", "other", "running", "shutdown", tcp)}, want: "host-ports", fix: "docker service update --publish-rm mode=host,target=8080,protocol=tcp --publish-add mode=host,target=8080,protocol=tcp web"},
+		"a port of what ends":   {needs: tcp, tasks: []engine.ScheduleTask{on("a", "other", "running", "shutdown", tcp)}, want: "host-ports"},
 		"most on a node":        {needs: engine.Requirements{MaxReplicas: 1}, tasks: []engine.ScheduleTask{on("a", "web", "running", "running", tcp)}, want: "max-replicas", fix: "docker service update --replicas-max-per-node 2 web"},
 		"most, one is going":    {needs: engine.Requirements{MaxReplicas: 1}, tasks: []engine.ScheduleTask{on("a", "web", "running", "shutdown", tcp), on("a", "other", "running", "running", tcp)}},
 		"all at once": {
-			needs: engine.Requirements{Reserved: engine.Resources{Memory: 9 * gib}, Constraints: []string{"node.labels.zone==x"}, MaxReplicas: 1, HostPorts: tcp.HostPorts},
+			needs: engine.Requirements{Reserved: engine.Resources{Memory: 9 * gib}, Constraints: []string{"node.labels.zone==x"}, MaxReplicas: 1},
 			node:  func(n *placement.Node) { n.Availability = engine.AvailabilityDrain },
 			tasks: []engine.ScheduleTask{on("a", "web", "running", "running", tcp)},
-			want:  "ready resources constraints host-ports max-replicas",
-			fix:   "dcalab activate a; docker service update --reserve-memory 8G web; dcalab label set a zone=x; docker service update --publish-rm mode=host,target=8080,protocol=tcp --publish-add mode=host,target=8080,protocol=tcp web; docker service update --replicas-max-per-node 2 web",
+			want:  "ready resources constraints max-replicas",
+			fix:   "dcalab activate a; docker service update --reserve-memory 8G web; dcalab label set a zone=x; docker service update --replicas-max-per-node 2 web",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -158,10 +158,12 @@ func TestProperties(t *testing.T) {
 	})
 }
 
-// hopeless tells whether no change is known: for another platform, and where tasks
+// hopeless tells whether no change is known: for another platform, for a port of the host that is taken, and where tasks
 // reserve more than a node has.
 func hopeless(s placement.Swarm, v placement.Verdict) bool {
-	if slices.ContainsFunc(v.Reasons, func(r placement.Reason) bool { return r.Filter == placement.FilterPlatform }) {
+	if slices.ContainsFunc(v.Reasons, func(r placement.Reason) bool {
+		return r.Filter == placement.FilterPlatform || r.Filter == placement.FilterHostPorts
+	}) {
 		return true
 	}
 	return slices.ContainsFunc(s.Nodes, func(n placement.Node) bool {

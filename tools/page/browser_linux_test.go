@@ -93,7 +93,7 @@ func TestInChromium(t *testing.T) {
 	b.shot(t, "question")
 	b.click(t, ".act button", "close")
 	b.do(t, chromedp.KeyEvent(":"), chromedp.SendKeys(chromedp.CSS(".act input"), "destroy\r"))
-	b.until(t, "nothing is destroyed from here", `document.querySelector(".act .alarm").textContent.includes("terminal")`)
+	b.until(t, "nothing is destroyed from here", `document.querySelector(".act pre")?.textContent.includes("terminal") && document.querySelectorAll(".act button").length === 1`)
 	b.click(t, ".act button", "close")
 	if b.eval(t, `String(document.querySelectorAll(".faults.some").length)`) != "0" {
 		t.Error("something was broken before the answer")
