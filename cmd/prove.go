@@ -191,10 +191,15 @@ func (s *session) prove(ctx context.Context, p proof) error {
 func (s *session) elections(ctx context.Context) func() []timeline.Event {
 	ctx, stop := context.WithCancel(ctx)
 	var won []timeline.Event
+	before := uint64(0) // the newest term when the logs were first read: who leads in it is no news
 	ended := make(chan error, 1)
 	go func() {
 		ended <- s.followTimeline(ctx, time.Now(), func(e timeline.Event) {
-			if e.Kind == timeline.KindLeader && e.Raft != nil {
+			switch {
+			case e.Raft == nil:
+			case e.Kind == timeline.KindState:
+				before = max(before, e.Raft.Term)
+			case e.Kind == timeline.KindLeader && e.Raft.Term > before:
 				won = append(won, e)
 			}
 		})

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -116,7 +117,7 @@ func (s *session) showPage(ctx context.Context, at netip.AddrPort, open, readOnl
 	go func() { served <- server.Serve(listener) }()
 	fmt.Fprintln(s.app.streams.Out, page.Link())
 	if open {
-		if err := openBrowser(ctx, page.Link()); err != nil {
+		if err := openBrowser(page.LinkOnce()); err != nil {
 			s.warn("no browser could be opened: " + trouble.OneLine(err))
 		}
 	}
@@ -174,18 +175,31 @@ func (s *session) keepSecret(secret []byte) error {
 // act runs a command of dcalab on the same lab, as if it was typed, with nobody to ask.
 func (a *app) act(ctx context.Context, words []string) web.Done {
 	var done web.Done
-	var said bytes.Buffer
+	var said heard
 	embedded := a.embedded
 	embedded.Asked = func(question string) { done.Question = question }
 	var args []string
 	a.flags.Visit(func(f *pflag.Flag) { args = append(args, "--"+f.Name+"="+f.Value.String()) })
 	streams := ui.Streams{In: strings.NewReader(""), Out: &said, Err: &said, Environ: []string{"NO_COLOR=1"}}
 	done.Exit = Run(ctx, streams, embedded, append(args, words...))
-	done.Text = said.String()
+	done.Text = said.text.String()
 	return done
 }
 
-func openBrowser(ctx context.Context, link string) error {
+// heard is what a command says, which may come from several goroutines.
+type heard struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *heard) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+// openBrowser gives the link to what starts the browser: others can see it there.
+func openBrowser(link string) error {
 	open := []string{"xdg-open"}
 	switch runtime.GOOS {
 	case "darwin":
@@ -193,7 +207,12 @@ func openBrowser(ctx context.Context, link string) error {
 	case "windows":
 		open = []string{"rundll32", "url.dll,FileProtocolHandler"}
 	}
-	return exec.CommandContext(ctx, open[0], append(open[1:], link)...).Start() //nolint:gosec // it is ours
+	c := exec.Command(open[0], append(open[1:], link)...) //nolint:gosec,noctx // it is ours, and outlives this
+	if err := c.Start(); err != nil {
+		return err
+	}
+	go func() { _ = c.Wait() }()
+	return nil
 }
 
 // feed tells the page what happens, until ctx ends. The lab may be made, changed and

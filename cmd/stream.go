@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dcalab/dcalab/session/report"
@@ -26,6 +27,7 @@ type following struct {
 	lab    string // that is listened to; empty before the first
 	cancel context.CancelFunc
 	ended  sync.WaitGroup
+	broken atomic.Bool // listening has failed
 }
 
 // from listens to the lab of s, once it exists, in place of another one: the lab may
@@ -35,7 +37,7 @@ func (t *following) from(ctx context.Context, s *session) {
 	if s.Created() {
 		lab = s.Record().ID + " " + strings.Join(s.Lab().NodeNames(), " ")
 	}
-	if lab == t.lab {
+	if failed := t.broken.Swap(false); lab == t.lab && !failed {
 		return
 	}
 	t.stop()
@@ -49,7 +51,11 @@ func (t *following) from(ctx context.Context, s *session) {
 	if t.recorded || s.State().Recorded() { // by another process, which has told how things are
 		since = time.Time{}
 	}
-	t.ended.Go(func() { t.failed(s.followTimeline(ctx, since, t.take)) })
+	t.ended.Go(func() {
+		err := s.followTimeline(ctx, since, t.take)
+		t.failed(err)
+		t.broken.Store(err != nil)
+	})
 }
 
 // stop ends listening. It is called by the goroutine of from, or after it.

@@ -59,6 +59,12 @@ func unlocked(file []byte, unlockKey string) ([]byte, error) {
 	return pem.EncodeToMemory(out), nil
 }
 
+// Locked tells whether a manager's key is encrypted.
+func Locked(file []byte) bool {
+	block, _ := pem.Decode(file)
+	return block != nil && block.Type == "ENCRYPTED PRIVATE KEY"
+}
+
 // Unlocks tells whether an unlock key is the one that a manager's key is encrypted with:
 // ErrWrongKey where it is not.
 func Unlocks(file []byte, unlockKey string) error {

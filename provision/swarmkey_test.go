@@ -31,6 +31,9 @@ func TestUnlocked(t *testing.T) {
 	if _, err := tls.X509KeyPair(read(t, "swarm-node.crt"), got); err != nil {
 		t.Errorf("it is not the key of the certificate: %v", err)
 	}
+	if !Locked(locked) || Locked(got) {
+		t.Error("which one is locked is not known")
+	}
 	block, _ := pem.Decode(got)
 	if block == nil || block.Headers["kek-version"] != "0" {
 		t.Fatalf("no key, or of a version that SwarmKit would keep: %v", block)

@@ -80,13 +80,15 @@ func (d SwarmData) unlocked(ctx context.Context, unlockKey string) ([]byte, erro
 // on 20.10). With an unlock key, the data is not locked any more.
 func (d SwarmData) SetAside(ctx context.Context, unlockKey string) error {
 	var key []byte
+	args := []string{"aside"}
 	if unlockKey != "" {
 		var err error
 		if key, err = d.unlocked(ctx, unlockKey); err != nil {
 			return err
 		}
+		args = append(args, "key")
 	}
-	if _, err := d.Conn.Root(ctx, script(d.Conn, "swarm-state.sh"), key, "aside"); err != nil {
+	if _, err := d.Conn.Root(ctx, script(d.Conn, "swarm-state.sh"), key, args...); err != nil {
 		return fmt.Errorf("restart the engine without its swarm: %w", err)
 	}
 	_, err := awaitEngine(ctx, d.Conn)

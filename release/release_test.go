@@ -30,7 +30,7 @@ func output(t *testing.T, dir string, environ []string, name string, args ...str
 }
 
 // The modules that THIRD-PARTY-LICENSES lists are those of the program, on all
-// systems that it is built for.
+// systems that it is built for, and of its page.
 func TestLicensesAreThoseOfTheModules(t *testing.T) {
 	text, err := os.ReadFile("../THIRD-PARTY-LICENSES")
 	if err != nil {
@@ -47,6 +47,15 @@ func TestLicensesAreThoseOfTheModules(t *testing.T) {
 	for _, system := range []string{"linux", "darwin", "windows"} {
 		out := output(t, "..", []string{"GOOS=" + system, "CGO_ENABLED=0"}, "go", "list", "-deps", "-f", format, ".")
 		used = append(used, strings.FieldsFunc(out, func(r rune) bool { return r == '\n' })...)
+	}
+	manifest, err := os.ReadFile("../web/vendor/manifest") // what the page's bundle has
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(manifest)) {
+		if words := strings.Fields(line); len(words) > 2 && !strings.HasPrefix(line, "#") {
+			used = append(used, words[0]+" "+words[1])
+		}
 	}
 	slices.Sort(used)
 	if diff := cmp.Diff(slices.Compact(used), listed); diff != "" {

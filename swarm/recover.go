@@ -235,9 +235,13 @@ func endRecover(ctx context.Context, r *Run, p Plan, failed []failure, res *Resu
 	}
 	for _, f := range failed {
 		if f.step.Kind() == KindInit {
+			next := []string{"look at the engine's log: dcalab logs " + f.step.Node(), "where another manager is left: dcalab swarm recover NODE"}
+			if s, ok := f.step.(initStep); ok && s.Locked {
+				next = append(next, "until the swarm has a leader, the keys on the disk of "+s.Node()+" may be in clear: destroy that node where it is given up")
+			}
 			return &trouble.Error{ID: "recover-failed", Exit: trouble.ExitUnfinished, Where: f.step.Node(),
 				What: "the engine could not go on from its raft log", Why: cause(f.step.Node(), f.err),
-				Next: []string{"look at the engine's log: dcalab logs " + f.step.Node(), "where another manager is left: dcalab swarm recover NODE"}, Err: f.err}
+				Next: next, Err: f.err}
 		}
 		res.Failed = append(res.Failed, Unfinished{Node: f.step.Node(), Why: f.step.String() + ": " + cause(f.step.Node(), f.err), Err: f.err})
 	}

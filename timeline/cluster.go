@@ -152,7 +152,7 @@ func (p *Present) member(c Change) {
 // dissolved is that no manager is left: there is no swarm.
 func (p *Present) dissolved() {
 	p.Leader, p.Term, p.lost = "", 0, time.Time{}
-	p.Won, p.Services, p.Tasks = nil, nil, nil
+	p.Won, p.Services, p.Tasks, p.story = nil, nil, nil, Story{} // an older state of it may come back
 	for name := range p.Nodes {
 		p.edit(name, func(n *Node) { *n = Node{Machine: n.Machine, Engine: n.Engine, Away: n.Away} })
 	}

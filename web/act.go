@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -44,12 +45,15 @@ type reply struct {
 // requestMax is more than any command takes, in bytes.
 const requestMax = 4096
 
+// scaleTimeout is how long docker may take to scale a service: it waits for an engine that
+// is frozen.
+const scaleTimeout = 30 * time.Second
+
 // Act lets pages act: what they may ask for is done by actor, one after the other. ctx
-// ends with the server, and what is under way with it.
+// ends with the server, and what is under way with it, in order.
 func (s *Server) Act(ctx context.Context, actor Actor) {
 	s.guard.acts = true
-	s.hub.acts(s.guard.post)
-	turn := make(chan struct{}, 1)
+	s.hub.acts()
 	s.mux.HandleFunc("POST /act", func(w http.ResponseWriter, r *http.Request) {
 		var asked request
 		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
@@ -65,18 +69,25 @@ func (s *Server) Act(ctx context.Context, actor Actor) {
 			answer(w, reply{Command: strings.Join(asked.Words, " "), Done: Done{Exit: trouble.ExitUsage, Text: err.Error()}})
 			return
 		}
-		select {
-		case turn <- struct{}{}:
-			defer func() { <-turn }()
-		default:
-			http.Error(w, "another command is under way: wait until it has ended", http.StatusConflict)
-			return
+		if !asked.Dry && words[0] != "heal" { // which may be what another one waits for
+			select {
+			case s.turn <- struct{}{}:
+				defer func() { <-s.turn }()
+			default:
+				http.Error(w, "another command is under way: wait until it has ended, or heal", http.StatusConflict)
+				return
+			}
 		}
 		answer(w, do(ctx, actor, s.hub.hint, words, asked))
 	})
 }
 
 func do(ctx context.Context, actor Actor, hint func(string) string, words []string, asked request) reply {
+	if words[0] == "ssh" {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, scaleTimeout)
+		defer cancel()
+	}
 	out := reply{Command: hint("dcalab " + strings.Join(words, " "))}
 	with := func(flags ...string) []string { // before what belongs to a node's own shell
 		at := slices.Index(words, "--")

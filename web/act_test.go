@@ -136,15 +136,45 @@ func TestWhatIsAsked(t *testing.T) {
 	}
 }
 
+// TestOneCommandAtATime: a second one is refused, unless it heals what the first may wait for.
 func TestOneCommandAtATime(t *testing.T) {
 	var s *Server
 	codes := []int{}
-	s = acting(t, func(context.Context, []string) Done {
-		codes = append(codes, post(s, `{"words":["halt","w2"]}`, nil).Code)
+	s = acting(t, func(_ context.Context, words []string) Done {
+		if words[0] == "halt" {
+			codes = append(codes, post(s, `{"words":["start","w2"]}`, nil).Code, post(s, `{"words":["heal","--all"]}`, nil).Code)
+		}
 		return Done{}
 	})
 	codes = append(codes, post(s, `{"words":["halt","w1"]}`, nil).Code)
-	if !slices.Equal(codes, []int{http.StatusConflict, http.StatusOK}) {
+	if !slices.Equal(codes, []int{http.StatusConflict, http.StatusOK, http.StatusOK}) {
 		t.Errorf("the answers are %v", codes)
+	}
+}
+
+// TestWhatItTakesToAct: it comes with the token, and never for a cookie. The link for who
+// starts a browser opens once.
+func TestWhatItTakesToAct(t *testing.T) {
+	s := acting(t, func(context.Context, []string) Done { return Done{} })
+	anonymous := func(r *http.Request) { r.Header.Del("Cookie") }
+	once := strings.TrimPrefix(s.LinkOnce(), "http://"+host)
+	if where := ask(t, s, once, anonymous).Header().Get("Location"); where != "/#post="+s.guard.post {
+		t.Errorf("the link leads to %q", where)
+	}
+	if code := ask(t, s, once, anonymous).Code; code != 401 {
+		t.Errorf("the link opens twice: %d", code)
+	}
+	if code := ask(t, s, "/?token="+s.guard.token, anonymous).Code; code != 303 {
+		t.Errorf("the token does not open beside it: %d", code)
+	}
+	s.Begin(Lab{Name: "x"})
+	s.hub.tell()
+	for _, path := range []string{"/", "/lanes", "/at?t=2026-01-02T03:04:05Z"} {
+		if body := ask(t, s, path, nil).Body.String(); strings.Contains(body, s.guard.post) {
+			t.Errorf("%s tells what it takes to act: %s", path, body)
+		}
+	}
+	if whole, _, _ := s.hub.since(""); strings.Contains(string(whole[0]), s.guard.post) || !strings.Contains(string(whole[0]), `"acts":true`) {
+		t.Errorf("the stream tells %s", whole[0])
 	}
 }

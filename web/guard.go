@@ -18,8 +18,9 @@ type guard struct {
 	session string // of the cookie, which outlives a restart
 	cookie  string // its name: browsers do not tell ports apart
 	hosts   []string
-	post    string // what a request that changes something has in a header
-	acts    bool   // there may be such requests
+	post    string      // what a request that changes something has in a header: not for a cookie
+	once    chan string // a token that opens once, for who starts a browser by its arguments
+	acts    bool        // there may be such requests
 }
 
 // postHeader has the guard's post: no page elsewhere can send it.
@@ -41,6 +42,7 @@ func newGuard(addr netip.AddrPort, secret []byte) guard {
 		token:   rand.Text() + rand.Text(),
 		session: derived("session"),
 		post:    derived("post"),
+		once:    make(chan string, 1),
 		cookie:  "dcalab" + port[1:],
 		hosts:   []string{addr.String(), net.JoinHostPort("localhost", port[1:])},
 	}
@@ -101,12 +103,31 @@ func (g guard) protect(next http.Handler) http.Handler {
 	})
 }
 
-// letIn gives a cookie for the token, and an address without it.
+// letIn gives a cookie for the token, and an address without it. What it takes to act is
+// in the address, and kept by the page: a cookie is sent to every port of a host, and so
+// to servers of other users.
 func (g guard) letIn(w http.ResponseWriter, r *http.Request) {
-	if !same(r.URL.Query().Get("token"), g.token) {
+	if token := r.URL.Query().Get("token"); !same(token, g.token) && !g.isOnce(token) {
 		http.Error(w, "this address is of a dcalab serve that has ended, or is not whole; open the one that it has printed", http.StatusUnauthorized)
 		return
 	}
 	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: g.session, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}) //nolint:gosec // loopback has no TLS
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	to := "/"
+	if g.acts {
+		to += "#post=" + g.post
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// isOnce tells whether it is the token that opens once, which it does then.
+func (g guard) isOnce(token string) bool {
+	select {
+	case once := <-g.once:
+		if same(token, once) {
+			return true
+		}
+		g.once <- once
+	default:
+	}
+	return false
 }

@@ -58,6 +58,7 @@ type hub struct {
 	fresh   []news
 	shown   picture // what pages were told
 	pending *time.Timer
+	gathers time.Time // since when it is pending
 	hold    time.Time // until when a listener that has just begun may not know how things are
 	closed  chan struct{}
 
@@ -73,16 +74,16 @@ func newHub(hint func(string) string) *hub {
 func (h *hub) begin(l Lab) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	l.Post = h.lab.Post
+	l.Acts = h.lab.Acts
 	h.lab, h.now, h.history, h.lanes, h.fresh = l, timeline.Present{}, history{}, newLanes(), nil
 	h.past = nil // what is told next is the whole
 	h.tellAfter(gather)
 }
 
-func (h *hub) acts(post string) {
+func (h *hub) acts() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.lab.Post = post
+	h.lab.Acts = true
 }
 
 func (h *hub) leader() string {
@@ -126,9 +127,10 @@ func newsOf(e timeline.Event) news {
 
 // tellAfter has pages told soon. The caller holds the lock.
 func (h *hub) tellAfter(d time.Duration) {
-	if h.pending == nil {
-		h.pending = time.AfterFunc(d, h.tell)
-	} else if d == gatherOld {
+	switch {
+	case h.pending == nil:
+		h.pending, h.gathers = time.AfterFunc(d, h.tell), time.Now()
+	case d == gatherOld && time.Since(h.gathers) < oldAfter:
 		h.pending.Reset(d)
 	}
 }

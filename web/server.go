@@ -7,6 +7,7 @@
 package web
 
 import (
+	"crypto/rand"
 	"embed"
 	"encoding/json"
 	"io/fs"
@@ -30,8 +31,8 @@ type Lab struct {
 	// Exists: it was made. Trouble is why nothing more is known.
 	Exists  bool   `json:"exists"`
 	Trouble string `json:"trouble,omitempty"`
-	// Post is what a page has to send to act; empty where it may not.
-	Post string `json:"post,omitempty"`
+	// Acts: pages may act.
+	Acts bool `json:"acts,omitempty"`
 }
 
 // LabNode is a node as labs.yaml has it.
@@ -46,13 +47,14 @@ type Server struct {
 	guard   guard
 	hub     *hub
 	mux     *http.ServeMux
+	turn    chan struct{} // holds whose command is under way
 	handler http.Handler
 }
 
 // New makes a Server that is listened to at an address of loopback. secret is what only
 // this lab's owner knows; hint completes commands of dcalab.
 func New(addr netip.AddrPort, secret []byte, hint func(string) string) *Server {
-	s := &Server{guard: newGuard(addr, secret), hub: newHub(hint)}
+	s := &Server{guard: newGuard(addr, secret), hub: newHub(hint), turn: make(chan struct{}, 1)}
 	mux := http.NewServeMux()
 	files, _ := fs.Sub(dist, "dist") // it is embedded
 	mux.Handle("GET /assets/", http.StripPrefix("/assets/", http.FileServerFS(files)))
@@ -67,6 +69,17 @@ func New(addr netip.AddrPort, secret []byte, hint func(string) string) *Server {
 // Link is the way in, for its user's eyes only.
 func (s *Server) Link() string { return "http://" + s.guard.hosts[0] + "/?token=" + s.guard.token }
 
+// LinkOnce is a way in that opens once.
+func (s *Server) LinkOnce() string {
+	token := rand.Text() + rand.Text()
+	select {
+	case <-s.guard.once: // one that was not used
+	default:
+	}
+	s.guard.once <- token
+	return "http://" + s.guard.hosts[0] + "/?token=" + token
+}
+
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
@@ -79,8 +92,12 @@ func (s *Server) Trouble(why string) { s.hub.trouble(why) }
 // Take goes on to what is after an event.
 func (s *Server) Take(e timeline.Event) { s.hub.take(e) }
 
-// Close ends the streams of pages that are open.
-func (s *Server) Close() { s.hub.close() }
+// Close ends the streams of pages that are open, and waits for the command that is under
+// way to end in order.
+func (s *Server) Close() {
+	s.hub.close()
+	s.turn <- struct{}{}
+}
 
 // at gives the picture as it was at a time.
 func (s *Server) at(w http.ResponseWriter, r *http.Request) {

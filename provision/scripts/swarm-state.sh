@@ -4,8 +4,8 @@
 # swarm-state.sh put: puts the archive on stdin in the place of what is there, with the
 # engine stopped, and without the note that would take it back to its old peers.
 # swarm-state.sh aside: restarts the engine without that note (docker-state.json), so that
-# it starts without a swarm; the swarm's data stays where it is. A key on stdin takes the
-# place of the node's own in the swarm.
+# it starts without a swarm; the swarm's data stays where it is.
+# swarm-state.sh aside key: the same, with the key on stdin in the place of the node's own.
 # As root. However it ends, the engine is started again.
 set -eu
 data=/var/lib/docker
@@ -54,13 +54,20 @@ put)
 	;;
 aside)
 	cd "$data/swarm"
-	umask 077
-	cat >certificates/swarm-node.key.new
-	stop
-	if [ -s certificates/swarm-node.key.new ]; then
+	if [ "${2-}" = key ]; then
+		# Whole, before anything is touched: it has the only key of the raft log.
+		umask 077
+		trap 'rm -f certificates/swarm-node.key.new; start' EXIT
+		cat >certificates/swarm-node.key.new
+		if ! grep -q '^-----END PRIVATE KEY-----$' certificates/swarm-node.key.new; then
+			echo "the key did not arrive as a whole" >&2
+			exit 1
+		fi
+		sync certificates/swarm-node.key.new
+		stop
 		mv certificates/swarm-node.key.new certificates/swarm-node.key
 	else
-		rm certificates/swarm-node.key.new
+		stop
 	fi
 	if [ -e docker-state.json ]; then mv docker-state.json docker-state.old; fi
 	;;

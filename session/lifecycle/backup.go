@@ -20,6 +20,10 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
+// unlockTimeout is how long a manager may take to be back, with its key, after a backup that
+// was interrupted.
+const unlockTimeout = 2 * time.Minute
+
 type backingUp struct {
 	Operator
 	file string
@@ -134,12 +138,12 @@ func (b backingUp) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 		return Outcome{}, err
 	}
 	defer engines.Close()
-	var key engine.Secret
-	if found.Locked { // before its engine, which may be the only one that has it, is stopped
-		if key, err = engines.Cluster(swarm.Options{}).UnlockKey(ctx); err != nil {
-			return Outcome{}, err
-		}
+	// Before its engine, which may be the only one that has it, is stopped.
+	key, err := engines.Cluster(swarm.Options{}).UnlockKey(ctx)
+	if err != nil {
+		return Outcome{}, err
 	}
+	found.Locked = key != ""
 	what, _ := cost(v, found.Node)
 	warn(tell, what, b.secret(found))
 	tell.Step(found.Node, "copying the swarm's data, with the engine stopped")
@@ -156,12 +160,20 @@ func (b backingUp) Run(ctx context.Context, tell session.Reporter) (Outcome, err
 		_ = r.CloseWithError(err) // which ends the copy
 		return errors.Join(err, <-ended)
 	})
-	if err != nil {
-		return Outcome{}, cut(ctx, err, "nothing was written; the engine of "+found.Node+" is started again", "the same command begins anew: dcalab swarm backup FILE")
-	}
 	engines.Release() // their connections ended with the engine
-	if _, err := b.back(ctx, session.Waiting(tell), engines.Pool, key, found.Node); err != nil {
-		return Outcome{}, err
+	if err != nil {
+		err = cut(ctx, err, "nothing was written; the engine of "+found.Node+" is started again", "the same command begins anew: dcalab swarm backup FILE")
+		if !found.Locked {
+			return Outcome{}, err
+		}
+	}
+	unlocking, cancel := ctx, context.CancelFunc(func() {})
+	if found.Locked { // nobody else may have the key: also after Ctrl-C
+		unlocking, cancel = context.WithTimeout(context.WithoutCancel(ctx), unlockTimeout)
+	}
+	defer cancel()
+	if _, failed := b.back(unlocking, session.Waiting(tell), engines.Pool, key, found.Node); failed != nil || err != nil {
+		return Outcome{}, errors.Join(err, failed)
 	}
 	tell.Done(found.Node, "copied, and back in the swarm")
 	note := fmt.Sprintf("swarm %s: backed up to %s, %s; restore it: dcalab swarm restore %[2]s", found.Cluster, b.file, node.Size(size))

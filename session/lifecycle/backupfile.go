@@ -15,6 +15,7 @@ import (
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/provision"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -116,6 +117,7 @@ func readBackup(from io.Reader, to io.Writer) (backup, error) {
 	if b.Key, err = copyMembers(out, in); err != nil {
 		return b, err
 	}
+	b.Locked = provision.Locked(b.Key) // whatever the note says
 	// To the end, where the sum of the whole is checked.
 	if _, err := io.Copy(io.Discard, z); err != nil {
 		return b, err

@@ -162,7 +162,7 @@ func newWhy(labName string, v swarm.View, known engine.Schedule, now time.Time) 
 				one.Name, one.Foreign = of.Name, false
 			}
 		}
-		if one.Foreign && (one.Name == "" || slices.ContainsFunc(w.swarm.Nodes, func(o placement.Node) bool { return o.Name == one.Name })) {
+		if one.Foreign && (one.Name == "" || slices.ContainsFunc(known.Nodes, func(o engine.ScheduleNode) bool { return o.ID != n.ID && o.Hostname == n.Hostname })) {
 			one.Name = n.ID // an entry that a node has left behind
 		}
 		w.swarm.Nodes = append(w.swarm.Nodes, one)
@@ -638,8 +638,10 @@ func (w *why) aboutTask(t engine.ScheduleTask) {
 		w.noteWaiting([]engine.ScheduleTask{t})
 		if strings.HasPrefix(s.Mode, "global") {
 			w.only(w.node(t.NodeID))
-			if changes := w.Placements[0].Changes; len(changes) > 0 {
-				w.Changes = [][]string{changes}
+			for _, p := range w.Placements { // one, or none where the node has just joined
+				if len(p.Changes) > 0 {
+					w.Changes = [][]string{p.Changes}
+				}
 			}
 		} else {
 			w.propose(s, q)

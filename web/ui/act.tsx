@@ -2,7 +2,7 @@
 import { h, Fragment } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { signal } from "@preact/signals";
-import { chosen, live } from "./store";
+import { chosen, live, post } from "./store";
 import { words } from "./words";
 
 type Reply = { command: string; exit: number; text: string; question?: string; plain?: string };
@@ -10,10 +10,10 @@ type Act = { words: string[]; plan?: Reply; done?: Reply; busy?: boolean; error?
 
 export const act = signal<Act | null>(null);
 export const palette = signal(false);
-export const mayAct = () => !!live.value.lab?.post && !chosen.value.at;
+export const mayAct = () => !!live.value.lab?.acts && !!post() && !chosen.value.at;
 
 async function send(body: { words: string[]; dry?: boolean; yes?: boolean }): Promise<Reply> {
-  const r = await fetch("/act", { method: "POST", headers: { "Content-Type": "application/json", "Dcalab-Page": live.value.lab!.post! }, body: JSON.stringify(body) });
+  const r = await fetch("/act", { method: "POST", headers: { "Content-Type": "application/json", "Dcalab-Page": post() }, body: JSON.stringify(body) });
   if (!r.ok) throw new Error((await r.text()).trim());
   return r.json();
 }

@@ -14,7 +14,7 @@ export type Swarm = {
   leader?: string; term: number; elected?: string; electing?: number; lost?: string;
   managers: number; majority: number; connected: number; tolerates: number;
 };
-export type Lab = { name: string; driver: string; nodes: LabNode[]; exists: boolean; trouble?: string; post?: string; up: string; form: string };
+export type Lab = { name: string; driver: string; nodes: LabNode[]; exists: boolean; trouble?: string; acts?: boolean; up: string; form: string };
 export type View = {
   lab?: Lab; swarm?: Swarm; node: Record<string, Node>; manager: Record<string, Raft>;
   service: Record<string, Service>; task: Record<string, Task>; fault: Record<string, Fault>;
@@ -38,6 +38,11 @@ export const first = signal(0); // the first time that is known
 export type Chosen = { at?: string; node?: string; table?: string; theme?: string; lang?: string; large?: string; span?: string };
 const read = (): Chosen => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 export const chosen = signal<Chosen>(read());
+// What it takes to act came with the address that has the token; it stays in this tab.
+const came = (chosen.value as Record<string, string>).post;
+if (came) sessionStorage.setItem("post", came);
+export const post = () => sessionStorage.getItem("post") ?? "";
+if (came) choose({ post: undefined } as Chosen);
 export function choose(change: Chosen) {
   const next = { ...chosen.value, ...change };
   for (const k of Object.keys(next) as (keyof Chosen)[]) if (!next[k]) delete next[k];
