@@ -50,6 +50,7 @@ func TestDocker(t *testing.T) {
 				"json":       jsonEquals,
 				"sh":         shell,
 				"exits":      exits,
+				"milestones": milestones,
 			},
 		})
 	})

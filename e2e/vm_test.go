@@ -48,6 +48,7 @@ func TestMachines(t *testing.T) {
 			"json":       jsonEquals,
 			"sh":         shell,
 			"exits":      exits,
+			"milestones": milestones,
 			"starts":     starts,
 			"types":      types,
 		},
