@@ -74,12 +74,15 @@ func TestInChromium(t *testing.T) {
 	l.dcalab(t, "ssh", "m1", "--", "docker", "service", "create", "-d", "--no-resolve-image", "--no-healthcheck", "--endpoint-mode", "dnsrr", "--name", "web", "--replicas", "4", "localhost/demo:1")
 	running := `[...document.querySelectorAll(".box")].filter((b) => b.querySelector("h3").textContent.includes("w1")).flatMap((b) => [...b.querySelectorAll(".glyph.running")]).length`
 	b.until(t, "tasks run, one of them on w1", running+` > 0 && document.querySelectorAll(".box .glyph.running").length === 4`)
+	accessible(t, b, "the picture")
+	hostile(t, b)
 	b.run(t, `window.took = []; new EventSource("/events").onmessage = (e) => { const m = JSON.parse(e.data); if (m.news && !m.whole) requestAnimationFrame(() => took.push(Date.now() - Date.parse(m.news[m.news.length - 1].at))); }`)
 	b.run(t, `location.hash = "node=w1"`)
 	b.until(t, "what can be done with w1", `!!document.querySelector(".details .actions")`)
 	b.click(t, ".details .actions button", "drain")
 	b.until(t, "what a drain would do", `document.querySelector(".act h2").textContent.endsWith("drain w1") && /w1: .*drain/.test(document.querySelector(".act pre").textContent)`)
 	b.shot(t, "act")
+	accessible(t, b, "a node's panel, and what a drain would do")
 	b.click(t, ".act button", "do it")
 	b.until(t, "it is done", `document.querySelector(".act h3").textContent === "done"`)
 	b.click(t, ".act button", "close")
@@ -127,6 +130,7 @@ func TestInChromium(t *testing.T) {
 
 	b.do(t, chromedp.KeyEvent("t"))
 	b.until(t, "the same as a table", `[...document.querySelectorAll(".tables tbody tr")].some((r) => r.textContent.startsWith("`+second+`leader"))`)
+	accessible(t, b, "the table, with a fault")
 	b.do(t, chromedp.KeyEvent("g"))
 	b.until(t, "in Portuguese", `document.documentElement.lang === "pt-BR" && document.querySelector(".tables caption").textContent.length > 0`)
 	b.do(t, chromedp.KeyEvent("g"), chromedp.KeyEvent("t"))
@@ -250,7 +254,8 @@ func open(t *testing.T) *browser {
 	}
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox,
-		chromedp.Flag("lang", "en-GB"), chromedp.Flag("disable-component-update", true))
+		chromedp.Flag("lang", "en-GB"), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("host-resolver-rules", "MAP "+evil+" 127.0.0.1"))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)

@@ -40,8 +40,6 @@ func parse(md goldmark.Markdown, source []byte) (ast.Node, error) {
 		case !entering:
 		case n.Kind() == ast.KindHTMLBlock, ok && string(raw.Segments.Value(source)) != "<br>":
 			return ast.WalkStop, fmt.Errorf("%d: HTML in Markdown: only <br> is allowed; write \\< for the character", line(n, source))
-		case n.Kind() == ast.KindImage:
-			return ast.WalkStop, fmt.Errorf("%d: the site has no images yet", line(n, source))
 		}
 		return ast.WalkContinue, nil
 	})

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -33,7 +34,7 @@ type page struct {
 
 // build makes the site of a repository: files by their path.
 func build(repository fs.FS) (map[string][]byte, error) {
-	s := site{repository: repository, md: markdown(), pages: map[string]*page{}}
+	s := site{repository: repository, md: markdown(), pages: map[string]*page{}, images: map[string][]byte{}}
 	if err := s.read(); err != nil {
 		return nil, err
 	}
@@ -49,6 +50,7 @@ type site struct {
 	md         goldmark.Markdown
 	pages      map[string]*page // by file
 	order      []*page          // as the files are sorted
+	images     map[string][]byte
 }
 
 // homepage is where the release says that the repository is.
@@ -115,11 +117,19 @@ func (s *site) read() error {
 }
 
 // links makes links between documents links between pages, and those to other
-// files of the repository links to GitHub. One that leads nowhere is an error.
+// files of the repository links to GitHub. Images come along. One that leads
+// nowhere is an error.
 func (s *site) links() error {
 	var wrong []error
 	for _, p := range s.order {
 		_ = ast.Walk(p.doc, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
+			if i, ok := n.(*ast.Image); ok && entering {
+				to, err := s.image(p, string(i.Destination), words(i, p.source))
+				if err != nil {
+					wrong = append(wrong, fmt.Errorf("%s:%d: the image %s: %w", p.file, line(i, p.source), i.Destination, err))
+				}
+				i.Destination = []byte(to)
+			}
 			if l, ok := n.(*ast.Link); ok && entering {
 				to, err := s.target(p, string(l.Destination))
 				if err != nil {
@@ -176,6 +186,23 @@ func (s *site) target(from *page, link string) (string, error) {
 	return s.home + "/blob/main/" + file, nil
 }
 
+// image takes an image of the repository along, and says where it is for a page.
+func (s *site) image(from *page, link, alt string) (string, error) {
+	if alt == "" {
+		return "", errors.New("it says in no words what it shows")
+	}
+	file := path.Join(path.Dir(from.file), link)
+	if scheme.MatchString(link) || !strings.HasPrefix(file, "docs/") {
+		return "", errors.New("it is not below docs")
+	}
+	data, err := fs.ReadFile(s.repository, file)
+	if err != nil {
+		return "", errors.New("the repository has no " + file)
+	}
+	s.images[file] = data
+	return from.to(file), nil
+}
+
 var scheme = regexp.MustCompile(`^[a-z]+:`)
 
 // to is a path of the site, as it is written in a link of the page.
@@ -210,6 +237,7 @@ func (s *site) write() (map[string][]byte, error) {
 		return nil, err
 	}
 	delete(files, "page.html")
+	maps.Copy(files, s.images)
 	for _, p := range s.order {
 		var content, whole bytes.Buffer
 		if err := s.md.Renderer().Render(&content, p.source, p.doc); err != nil {

@@ -56,7 +56,10 @@ func TestLinksThatLeadNowhereFailTheBuild(t *testing.T) {
 		"# A\n\n[code](../cmd/main.go#L1)":                 "docs/a.md:3: the link ../cmd/main.go#L1 leads nowhere: cmd/main.go is no page",
 		"# A\n\n| a |\n| - |\n| [`x`](x.md) |":             "docs/a.md:5: the link x.md leads nowhere: the repository has no docs/x.md",
 		"# A\n\nthe <name> of it":                          "docs/a.md:3: HTML in Markdown: only <br> is allowed; write \\< for the character",
-		"# A\n\n![x](x.png)":                               "docs/a.md:3: the site has no images yet",
+		"# A\n\n![x](x.png)":                               "docs/a.md:3: the image x.png: the repository has no docs/x.png",
+		"# A\n\n![](x.png)":                                "docs/a.md:3: the image x.png: it says in no words what it shows",
+		"# A\n\n![x](../x.png)":                            "docs/a.md:3: the image ../x.png: it is not below docs",
+		"# A\n\n![x](https://example.org/x.png)":           "docs/a.md:3: the image https://example.org/x.png: it is not below docs",
 		"Text first\n\n# A":                                "docs/a.md:1: a page begins with its title",
 		"# A\n\n[b](b.md)\n\n[c](c.md)":                    "docs/a.md:3: the link b.md leads nowhere: the repository has no docs/b.md\ndocs/a.md:5: the link c.md leads nowhere: the repository has no docs/c.md",
 		"# A\n\n[x](other.md#its-x) [y](other.md#again-1)": "",
@@ -69,6 +72,29 @@ func TestLinksThatLeadNowhereFailTheBuild(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
+		}
+	}
+}
+
+func TestImages(t *testing.T) {
+	files, err := build(small(map[string]string{
+		"README.md":            "# Lab\n\n![The page](docs/images/page.png)\n",
+		"docs/a.md":            "# A\n\n[![The page](images/page.png)](#a)\n",
+		"docs/images/x.png":    "not shown",
+		"docs/images/page.png": "pixels",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(files["docs/images/page.png"]) != "pixels" || files["docs/images/x.png"] != nil {
+		t.Error("the site has not just the images that it shows")
+	}
+	for name, want := range map[string]string{
+		"index.html":  `<img src="docs/images/page.png" alt="The page">`,
+		"docs/a.html": `<a href="#a"><img src="images/page.png" alt="The page"></a>`,
+	} {
+		if !strings.Contains(string(files[name]), want) {
+			t.Errorf("%s has no %s:\n%s", name, want, files[name])
 		}
 	}
 }
