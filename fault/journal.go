@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,6 +38,11 @@ func JournalChanged(s *lab.State, seen fs.FileInfo) (is fs.FileInfo, changed boo
 		return nil, seen != nil || !errors.Is(err, fs.ErrNotExist)
 	}
 	return is, seen == nil || !os.SameFile(is, seen) || is.ModTime() != seen.ModTime() || is.Size() != seen.Size()
+}
+
+// JournalChanges gives a sign when a lab's journal may be another one, as State.Changes does.
+func JournalChanges(ctx context.Context, s *lab.State, looks time.Duration) <-chan struct{} {
+	return s.Changes(ctx, journalFile, looks)
 }
 
 // ReadJournal reads a lab's journal; one that is absent is empty.

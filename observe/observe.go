@@ -5,6 +5,7 @@
 package observe
 
 import (
+	"slices"
 	"time"
 )
 
@@ -60,6 +61,15 @@ func (id ID) Rule() string {
 	case Broken, Healed, Off, On, Containers, Whole:
 	}
 	return ""
+}
+
+// rank orders what is of the same moment: what it comes of is before it.
+func (id ID) rank() int {
+	causes := []ID{Broken, Healed, Off, On, Term, Vote, Leader}
+	if at := slices.Index(causes, id); at >= 0 {
+		return at
+	}
+	return len(causes)
 }
 
 // Milestone is one thing on the way.

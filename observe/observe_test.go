@@ -83,11 +83,16 @@ func TestRecordedPartition(t *testing.T) {
 // scene are events, a second after one another unless told otherwise.
 type scene struct {
 	now    time.Time
+	close  bool // a millisecond after one another
 	events []timeline.Event
 }
 
 func (s *scene) add(e timeline.Event) *scene {
-	s.now = s.now.Add(time.Second)
+	step := time.Second
+	if s.close {
+		step = time.Millisecond
+	}
+	s.now = s.now.Add(step)
 	e.Time = s.now
 	s.events = append(s.events, e)
 	return s
@@ -226,6 +231,35 @@ func TestAWriteOnItsWay(t *testing.T) {
 	r := o.Report(s.now)
 	if last := r.Milestones[len(r.Milestones)-1]; last.ID != Unwritable || !last.Time.Equal(broken) || last.MS != 0 {
 		t.Error(last)
+	}
+}
+
+// One manager is heard a moment later than another: a vote is never before who is voted for,
+// nor a write before who has won; but what is long ago has come of something else.
+func TestWhatIsHeardLate(t *testing.T) {
+	cut := func() *scene {
+		return small().fault(timeline.KindBroken, "isolate a").probe("a", timeline.KindUnwritable).probe("b", timeline.KindUnwritable)
+	}
+	ids := func(s *scene) string {
+		o := New("dca", s.events[0].Time)
+		for _, e := range s.events {
+			o.Add(e)
+		}
+		var out []string
+		for _, m := range o.Report(s.now).Milestones {
+			out = append(out, string(m.ID))
+		}
+		return strings.Join(out, " ")
+	}
+	late := cut()
+	late.raft(timeline.KindTerm, "c", 3, "b", 10).close = true
+	late.probe("b", timeline.KindWritable).raft(timeline.KindTerm, "b", 3, "b", 10).raft(timeline.KindLeader, "b", 3, "b", 11)
+	if got, want := ids(late), "broken unwritable unwritable term vote leader write"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	long := cut().raft(timeline.KindTerm, "c", 3, "c", 10).probe("b", timeline.KindWritable).raft(timeline.KindTerm, "b", 4, "b", 10).raft(timeline.KindLeader, "b", 3, "b", 11)
+	if got, want := ids(long), "broken unwritable unwritable term write leader"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 

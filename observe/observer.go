@@ -36,6 +36,9 @@ const (
 	lagTime          = 2 * time.Second
 	// powerTime is how long after a fault its machine may be seen to be off.
 	powerTime = 15 * time.Second
+	// lateTime is more than one manager is heard later than another: what has come of
+	// something may be heard before it.
+	lateTime = time.Second
 	// gapTime is more than it takes until another process goes on recording.
 	gapTime = time.Minute
 )
@@ -69,12 +72,20 @@ type Observer struct {
 	since     time.Time // the last that was broken or healed
 	changes   []time.Time
 	newTerm   uint64 // the first since then
+	election  election
 	told      map[string]bool
 	found     []Milestone
 	elections map[string]bool
 	leaders   int
 
 	tracks map[string]map[string][]stretch // by kind and node
+}
+
+// election is the newest that was heard of: since when, and what is the first write that was
+// accepted since, if it is not known yet who has won.
+type election struct {
+	term         uint64
+	begun, wrote time.Time
 }
 
 // write is whether writes through a manager are accepted, since when, and why not.
@@ -414,15 +425,31 @@ func (o *Observer) log(e timeline.Event) {
 		}
 		o.newest = r.Term
 	}
+	if r.Term > o.election.term && r.Vote != "" {
+		o.election = election{term: r.Term, begun: e.Time}
+	}
 	if o.newTerm > 0 && r.Term >= o.newTerm && r.Vote == e.Node {
 		o.elections[fmt.Sprint(r.Term)] = true
-		o.once(e.Time, Term, e.Node, fmt.Sprintf("stands for election in term %d", r.Term))
+		at := e.Time
+		if r.Term == o.election.term { // its first vote may have been heard of before
+			at = noLater(at, o.election.begun)
+		}
+		o.once(at, Term, e.Node, fmt.Sprintf("stands for election in term %d", r.Term))
 	}
 	if o.newTerm > 0 && r.Term >= o.newTerm && r.Vote != "" && r.Vote != e.Node {
 		o.elections[fmt.Sprint(r.Term)] = true
 		o.once(e.Time, Vote, e.Node, fmt.Sprintf("votes for %s in term %d", r.Vote, r.Term))
 	}
 	o.catchUp(e.Time)
+}
+
+// noLater is when something was that is heard of now, where what came of it was heard of a
+// moment ago.
+func noLater(at, cameOfIt time.Time) time.Time {
+	if at.After(cameOfIt) && at.Sub(cameOfIt) < lateTime {
+		return cameOfIt
+	}
+	return at
 }
 
 func (o *Observer) elected(e timeline.Event) {
@@ -454,7 +481,11 @@ func (o *Observer) elected(e timeline.Event) {
 	if o.Broken() {
 		o.leaders++
 	}
-	o.tell(e.Time, Leader, e.Node, text)
+	at := e.Time
+	if o.won == o.election.term {
+		at = noLater(at, o.election.wrote)
+	}
+	o.tell(at, Leader, e.Node, text)
 	o.catchUp(e.Time)
 }
 
@@ -518,6 +549,9 @@ func (o *Observer) probe(e timeline.Event) {
 			if !w.accepted && w.since.After(lost) {
 				lost = w.since
 			}
+		}
+		if o.election.term > o.won && o.election.wrote.IsZero() {
+			o.election.wrote = e.Time
 		}
 		o.tell(e.Time, Write, e.Node, "the first write is accepted; none was for "+seconds(e.Time.Sub(lost)))
 	}
@@ -684,7 +718,9 @@ func (o *Observer) Report(end time.Time) Report {
 	for i, m := range r.Milestones {
 		r.Milestones[i] = o.timed(m)
 	}
-	slices.SortStableFunc(r.Milestones, func(a, b Milestone) int { return a.Time.Compare(b.Time) }) // a write that is not accepted is found out late
+	slices.SortStableFunc(r.Milestones, func(a, b Milestone) int { // a write that is not accepted is found out late
+		return cmp.Or(a.Time.Compare(b.Time), a.ID.rank()-b.ID.rank())
+	})
 	r.TasksLost, r.TasksPlaced = o.counts()
 	for _, f := range o.faults {
 		if f.To != nil && *f.To < o.from.UnixMilli() {

@@ -20,7 +20,8 @@ import (
 )
 
 const (
-	// faultPause is between two looks at the list of faults, a small file.
+	// faultPause is between two looks whether a fault is over, and at the list of faults
+	// where the system does not tell that it has changed.
 	faultPause = 50 * time.Millisecond
 	// machinePause is between two looks at the machines, and slowPause where a look
 	// costs seconds.
@@ -146,28 +147,32 @@ func (l *listener) look(ctx context.Context) {
 
 // watchFaults tells which faults come, and which are over, until ctx ends.
 func (l *listener) watchFaults(ctx context.Context) {
-	tick := time.NewTicker(faultPause)
-	defer tick.Stop()
+	changes := fault.JournalChanges(ctx, l.session.State(), faultPause)
 	for {
-		l.lookAtFaults()
+		var over <-chan time.Time
+		if l.lookAtFaults() {
+			over = time.After(faultPause)
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-changes:
+		case <-over:
 		}
 	}
 }
 
-func (l *listener) lookAtFaults() {
+// lookAtFaults tells which there are. more: to be looked at again soon, as one may be over.
+func (l *listener) lookAtFaults() (more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	is, changed := fault.JournalChanged(l.session.State(), l.journal)
 	if !changed && len(l.faults) == 0 && l.passed != nil { // none that could be over by now
-		return
+		return false
 	}
 	j, err := fault.ReadJournal(l.session.State())
 	if err != nil {
-		return // whoever changes it says so
+		return true // whoever changes it says so
 	}
 	l.journal = is
 	now, first := map[string]string{}, l.passed == nil
@@ -209,6 +214,7 @@ func (l *listener) lookAtFaults() {
 		}
 	}
 	l.faults = now
+	return len(now) > 0
 }
 
 // wrong tells why a node is not heard, each reason once until it is heard again. The

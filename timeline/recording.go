@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/dcalab/dcalab/lab"
@@ -15,11 +16,11 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
-// lookPause is between two looks at a recording that is being written, and one of turnLooks
-// is whether another one is.
+// lookPause is between two looks at a recording that is being written, where the system
+// does not tell of what is, and turnPause between two looks whether another one is.
 const (
 	lookPause = 20 * time.Millisecond
-	turnLooks = 10
+	turnPause = 200 * time.Millisecond
 )
 
 // Recording is that of one lab. Several processes may write it and read it at once.
@@ -94,23 +95,25 @@ func (r Recording) Follow(ctx context.Context, since time.Time, tell func(Event)
 		return err
 	}
 	defer func() { t.close() }()
-	tick := time.NewTicker(lookPause)
-	defer tick.Stop()
-	for look := 1; ; look++ {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	changes := r.State.Changes(ctx, filepath.Base(r.State.Recording()), lookPause)
+	for turned := time.Now(); ; {
 		if err := t.rest(since, tell); err != nil {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-changes:
 		}
-		if look%turnLooks > 0 && len(t.files) > 0 {
+		if len(t.files) > 0 && time.Since(turned) < turnPause {
 			continue
 		}
 		if err := r.turn(t); err != nil {
 			return err
 		}
+		turned = time.Now()
 	}
 }
 

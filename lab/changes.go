@@ -1,0 +1,64 @@
+package lab
+
+import (
+	"context"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// Changes gives a sign when a file of the lab's folder may have been written, until ctx
+// ends: at once where the system tells of it (on Linux), and from time to time in any case,
+// so that nobody depends on it. looks is how often that is where the system tells nothing.
+func (s *State) Changes(ctx context.Context, name string, looks time.Duration) <-chan struct{} {
+	sign := make(chan struct{}, 1)
+	go s.watch(ctx, name, looks, func() {
+		select {
+		case sign <- struct{}{}:
+		default: // one is there
+		}
+	})
+	return sign
+}
+
+// told is how often one looks where the system tells of changes.
+const told = 250 * time.Millisecond
+
+func (s *State) watch(ctx context.Context, name string, looks time.Duration, sign func()) {
+	var events chan fsnotify.Event // none, where there is no watcher
+	watch := func() bool { return false }
+	if runtime.GOOS == "linux" { // a folder that is watched is hard to remove on Windows, and costs a file for each of its own on macOS
+		if w, err := fsnotify.NewWatcher(); err == nil {
+			defer w.Close()
+			events = w.Events
+			watch = func() bool { return w.Add(s.Dir()) == nil } // again each time: the folder may be another one
+			go func() {
+				for range w.Errors { // what was lost is found at the next look
+				}
+			}()
+		}
+	}
+	pause := func() time.Duration {
+		if watch() {
+			return max(looks, told)
+		}
+		return looks
+	}
+	next := time.NewTimer(pause())
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-events:
+			if filepath.Base(e.Name) == name {
+				sign()
+			}
+		case <-next.C:
+			sign()
+			next.Reset(pause())
+		}
+	}
+}
