@@ -121,7 +121,7 @@ func (s *session) showPage(ctx context.Context, at netip.AddrPort, open, readOnl
 			s.warn("no browser could be opened: " + trouble.OneLine(err))
 		}
 	}
-	s.app.feed(ctx, page, secret)
+	s.app.feed(ctx, page, secret, s.State().RecordChanges(ctx))
 	page.Close()
 	if err := errors.Join(server.Close(), <-served); !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -216,8 +216,8 @@ func openBrowser(link string) error {
 }
 
 // feed tells the page what happens, until ctx ends. The lab may be made, changed and
-// destroyed meanwhile.
-func (a *app) feed(ctx context.Context, page *web.Server, secret []byte) {
+// destroyed meanwhile, of which changes gives a sign.
+func (a *app) feed(ctx context.Context, page *web.Server, secret []byte, changes <-chan struct{}) {
 	failed := func(err error) {
 		if err != nil {
 			page.Trouble(trouble.OneLine(err))
@@ -229,8 +229,6 @@ func (a *app) feed(ctx context.Context, page *web.Server, secret []byte) {
 	}
 	events := following{recorded: true, take: page.Take, begin: begin, failed: failed}
 	defer events.stop()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
 	for broken := false; ; {
 		s, err := a.open()
 		switch {
@@ -246,7 +244,7 @@ func (a *app) feed(ctx context.Context, page *web.Server, secret []byte) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-changes:
 		}
 	}
 }

@@ -41,8 +41,8 @@ func JournalChanged(s *lab.State, seen fs.FileInfo) (is fs.FileInfo, changed boo
 }
 
 // JournalChanges gives a sign when a lab's journal may be another one, as State.Changes does.
-func JournalChanges(ctx context.Context, s *lab.State, looks time.Duration) <-chan struct{} {
-	return s.Changes(ctx, journalFile, looks)
+func JournalChanges(ctx context.Context, s *lab.State) <-chan struct{} {
+	return s.Changes(ctx, journalFile, 50*time.Millisecond, time.Second)
 }
 
 // ReadJournal reads a lab's journal; one that is absent is empty.

@@ -10,11 +10,11 @@ import (
 )
 
 // Changes gives a sign when a file of the lab's folder may have been written, until ctx
-// ends: at once where the system tells of it (on Linux), and from time to time in any case,
-// so that nobody depends on it. looks is how often that is where the system tells nothing.
-func (s *State) Changes(ctx context.Context, name string, looks time.Duration) <-chan struct{} {
+// ends: at once where the system tells of it (on Linux), and each time that rarely is over,
+// so that nobody depends on it; elsewhere each time that often is over.
+func (s *State) Changes(ctx context.Context, name string, often, rarely time.Duration) <-chan struct{} {
 	sign := make(chan struct{}, 1)
-	go s.watch(ctx, name, looks, func() {
+	go s.watch(ctx, name, often, rarely, func() {
 		select {
 		case sign <- struct{}{}:
 		default: // one is there
@@ -23,10 +23,12 @@ func (s *State) Changes(ctx context.Context, name string, looks time.Duration) <
 	return sign
 }
 
-// told is how often one looks where the system tells of changes.
-const told = 250 * time.Millisecond
+// RecordChanges gives a sign when the lab may have been made or destroyed, as Changes does.
+func (s *State) RecordChanges(ctx context.Context) <-chan struct{} {
+	return s.Changes(ctx, recordFile, time.Second, 5*time.Second)
+}
 
-func (s *State) watch(ctx context.Context, name string, looks time.Duration, sign func()) {
+func (s *State) watch(ctx context.Context, name string, often, rarely time.Duration, sign func()) {
 	var events chan fsnotify.Event // none, where there is no watcher
 	watch := func() bool { return false }
 	if runtime.GOOS == "linux" { // a folder that is watched is hard to remove on Windows, and costs a file for each of its own on macOS
@@ -42,9 +44,9 @@ func (s *State) watch(ctx context.Context, name string, looks time.Duration, sig
 	}
 	pause := func() time.Duration {
 		if watch() {
-			return max(looks, told)
+			return rarely
 		}
-		return looks
+		return often
 	}
 	next := time.NewTimer(pause())
 	defer next.Stop()

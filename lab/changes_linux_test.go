@@ -13,7 +13,7 @@ func TestChangesAreTold(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	changes := s.Changes(ctx, "one", time.Hour) // so that a sign is one of the system's
+	changes := s.Changes(ctx, "one", time.Hour, time.Hour) // so that a sign is one of the system's
 	write := func(name string) {
 		t.Helper()
 		if err := s.WriteFile(name, []byte("x"), 0o600); err != nil {
@@ -36,7 +36,7 @@ func TestChangesAreTold(t *testing.T) {
 
 func TestChangesOfAFolderThatIsMadeLater(t *testing.T) {
 	s := newState(t)
-	changes := s.Changes(t.Context(), "one", time.Millisecond)
+	changes := s.Changes(t.Context(), "one", time.Millisecond, time.Millisecond)
 	<-changes
 	if err := s.Create(); err != nil {
 		t.Fatal(err)

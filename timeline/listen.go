@@ -20,8 +20,7 @@ import (
 )
 
 const (
-	// faultPause is between two looks whether a fault is over, and at the list of faults
-	// where the system does not tell that it has changed.
+	// faultPause is between two looks whether a fault is over.
 	faultPause = 50 * time.Millisecond
 	// machinePause is between two looks at the machines, and slowPause where a look
 	// costs seconds.
@@ -147,7 +146,7 @@ func (l *listener) look(ctx context.Context) {
 
 // watchFaults tells which faults come, and which are over, until ctx ends.
 func (l *listener) watchFaults(ctx context.Context) {
-	changes := fault.JournalChanges(ctx, l.session.State(), faultPause)
+	changes := fault.JournalChanges(ctx, l.session.State())
 	for {
 		var over <-chan time.Time
 		if l.lookAtFaults() {

@@ -17,7 +17,7 @@ import (
 )
 
 // lookPause is between two looks at a recording that is being written, where the system
-// does not tell of what is, and turnPause between two looks whether another one is.
+// does not tell that it was, and turnPause between two looks whether another one is.
 const (
 	lookPause = 20 * time.Millisecond
 	turnPause = 200 * time.Millisecond
@@ -97,7 +97,7 @@ func (r Recording) Follow(ctx context.Context, since time.Time, tell func(Event)
 	defer func() { t.close() }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	changes := r.State.Changes(ctx, filepath.Base(r.State.Recording()), lookPause)
+	changes := r.State.Changes(ctx, filepath.Base(r.State.Recording()), lookPause, turnPause)
 	for turned := time.Now(); ; {
 		if err := t.rest(since, tell); err != nil {
 			return err
