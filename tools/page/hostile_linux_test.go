@@ -75,7 +75,7 @@ func hostile(t *testing.T, b *browser) {
 	if text := theirs.eval(t, `document.body.textContent`); !strings.Contains(text, "not for you") {
 		t.Errorf("by another name that leads here the page says %s", text)
 	}
-	if state := b.eval(t, `String(!!document.querySelector(".halted"))`); state != "false" {
+	if state := b.eval(t, `String(!!document.querySelector(".manager.halted, .box.halted"))`); state != "false" {
 		t.Error("a page of somebody else's has powered off a node")
 	}
 }

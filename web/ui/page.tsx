@@ -73,7 +73,7 @@ function News() {
   return (
     <section class="news" aria-label={w.news}>
       <h2>{w.news}</h2>
-      {list.length ? <ol>{list.map((n) => <li key={n.at + n.text}><time>{time(n.at)}</time> {n.about && <b>{n.about}</b>} {n.text}</li>)}</ol> : <p class="none">{w.nothing}</p>}
+      {list.length ? <ol tabIndex={0}>{list.map((n) => <li key={n.at + n.text}><time>{time(n.at)}</time> {n.about && <b>{n.about}</b>} {n.text}</li>)}</ol> : <p class="none">{w.nothing}</p>}
     </section>
   );
 }

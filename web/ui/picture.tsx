@@ -99,7 +99,8 @@ function Manager({ name, at }: { name: string; at: Point }) {
   const v = view.value, w = words.value, m = v.manager[name], kind = raftRole(v, name), life = lifeOf(v, name);
   const longest = Math.max(1, ...Object.values(v.manager).map((x) => x.last_index));
   const word = lifeWord(v, name) || w[kind];
-  const label = `${name}: ${word}` + (m ? `, ${w.term} ${m.term}, ${w.commit} ${m.commit}, ${w.voted} ${m.vote || w.nobody}` : "");
+  const numbers = m ? [`${w.term} ${m.term} · ${w.commit} ${m.commit}`, `${w.voted} ${m.vote || w.nobody}${m.behind ? ` · −${m.behind}` : ""}`] : [];
+  const label = [name, word, ...numbers].join(", ");
   const why = life === "halted" ? w.explain.halted : life === "silent" ? w.explain.silent : w.explain[kind];
   const hit = Object.values(v.fault).some((f) => f.nodes?.includes(name));
   // A short log is compared by its last entries: those are what is sent.
@@ -110,10 +111,9 @@ function Manager({ name, at }: { name: string; at: Point }) {
       <rect class="card" x="-112" y="-46" width="224" height="92" rx="8" />
       <g transform="translate(-86 -14)"><Diamond kind={kind} life={life} /></g>
       {hit && <text class="bolt" x="-94" y="28">⚡</text>}
-      <text class="name" x="-60" y="-22">{name}</text>
+      <text class="name" x="-60" y="-22">{name}</text>{" "}
       <text class="word" x="-60" y="-5">{word}</text>
-      {m && <text class="numbers" x="-60" y="13">{`${w.term} ${m.term} · ${w.commit} ${m.commit}`}</text>}
-      {m && <text class="numbers" x="-60" y="29">{`${w.voted} ${m.vote || w.nobody}${m.behind ? ` · −${m.behind}` : ""}`}</text>}
+      {numbers.map((line, i) => <Fragment key={i}>{" "}<text class="numbers" x="-60" y={13 + 16 * i}>{line}</text></Fragment>)}
       {m && <rect class="bar all" x="-60" y="34" width="160" height="5" rx="2" />}
       {m && <rect class="bar" x="-60" y="34" width={160 * share} height="5" rx="2" />}
     </g>
@@ -178,6 +178,7 @@ export function Workers() {
   if (tasks.has("")) names.push("");
   return (
     <section class="workers" aria-label={w.workers}>
+      <h2 class="spoken">{w.workers}</h2>
       {names.map((name) => <Box key={name} name={name} manager={managers.has(name)} tasks={tasks.get(name)} color={color} />)}
     </section>
   );
