@@ -67,6 +67,7 @@ type Observer struct {
 	unsure   map[string]bool // those that a new listener has not told of yet
 	last     time.Time       // of an event
 	latest   bool            // only what was listened to last is wanted
+	rolling  bool            // only what was broken last is wanted
 
 	began     time.Time // the first thing that was broken
 	since     time.Time // the last that was broken or healed
@@ -75,6 +76,7 @@ type Observer struct {
 	election  election
 	told      map[string]bool
 	found     []Milestone
+	fresh     int // the first that was found of the event that is taken
 	elections map[string]bool
 	leaders   int
 
@@ -115,9 +117,17 @@ func New(lab string, from time.Time) *Observer {
 	}
 }
 
+// Newest makes an observer that may be told events for ever: it keeps what was broken last,
+// once the swarm was whole before that.
+func Newest(lab string) *Observer {
+	o := New(lab, time.Time{})
+	o.rolling = true
+	return o
+}
+
 // Add takes an event, and gives the milestones that it is.
 func (o *Observer) Add(e timeline.Event) []Milestone {
-	first := len(o.found)
+	o.fresh = len(o.found)
 	if o.from.IsZero() {
 		o.from = e.Time
 	}
@@ -154,18 +164,28 @@ func (o *Observer) Add(e timeline.Event) []Milestone {
 		o.tell(e.Time, Whole, "", text)
 		o.told["whole"] = true
 	}
-	return o.found[min(first, len(o.found)):] // it may have begun anew
+	return o.found[min(o.fresh, len(o.found)):] // it may have begun anew
 }
 
 // From forgets what was found: what was before a time is only how it was.
 func (o *Observer) From(at time.Time) {
 	o.from, o.began, o.since, o.newTerm, o.leaders = at, time.Time{}, time.Time{}, 0, 0
-	o.found, o.changes = nil, nil
+	o.found, o.changes, o.fresh = nil, nil, 0
 	clear(o.told)
 	clear(o.elections)
 	clear(o.slots)
 	for id := range o.open {
 		o.standing[id] = true
+	}
+	o.faults = slices.DeleteFunc(o.faults, func(f Fault) bool { return f.To != nil })
+	for _, nodes := range o.tracks {
+		for name, list := range nodes {
+			over := 0
+			for over+1 < len(list) && !list[over+1].from.After(at) {
+				over++
+			}
+			nodes[name] = slices.Clone(list[over:])
+		}
 	}
 }
 
@@ -177,7 +197,7 @@ func (o *Observer) anew(last time.Time) {
 		if o.latest {
 			n.from, n.latest = o.last, true
 		}
-		n.writes, n.last = o.writes, o.last
+		n.writes, n.last, n.rolling = o.writes, o.last, o.rolling
 		*o = *n
 		return
 	}
@@ -279,6 +299,9 @@ func (o *Observer) begin(at time.Time) {
 	if at.Before(o.from) {
 		return
 	}
+	if o.rolling && o.told["whole"] {
+		o.From(at)
+	}
 	if !o.Broken() || at.Before(o.began) { // what it did may have been seen before it was told
 		o.began = at
 	}
@@ -340,10 +363,13 @@ func (o *Observer) fault(e timeline.Event) {
 		if !e.Since.IsZero() {
 			at = e.Since
 		}
-		o.open[e.Fault] = true
-		o.faults = append(o.faults, Fault{ID: e.Fault, Words: e.Text, From: at.UnixMilli()})
-		if o.standing[e.Fault] = at.Before(o.from); !o.standing[e.Fault] {
+		standing := at.Before(o.from)
+		if !standing {
 			o.begin(at)
+		}
+		o.open[e.Fault], o.standing[e.Fault] = true, standing
+		o.faults = append(o.faults, Fault{ID: e.Fault, Words: e.Text, From: at.UnixMilli()})
+		if !standing {
 			o.tell(at, Broken, "", e.Fault+": "+e.Text)
 		}
 	case timeline.KindHealed:
@@ -701,6 +727,18 @@ func (o *Observer) track(at time.Time) {
 	}
 }
 
+// Milestones are those that were found, in their order.
+func (o *Observer) Milestones() []Milestone {
+	list := append([]Milestone{}, o.found...)
+	for i, m := range list {
+		list[i] = o.timed(m)
+	}
+	slices.SortStableFunc(list, func(a, b Milestone) int { // a write that is not accepted is found out late
+		return cmp.Or(a.Time.Compare(b.Time), a.ID.rank()-b.ID.rank())
+	})
+	return list
+}
+
 // Report is what was found until a time.
 func (o *Observer) Report(end time.Time) Report {
 	began := o.began
@@ -712,15 +750,9 @@ func (o *Observer) Report(end time.Time) Report {
 	}
 	ms := func(at time.Time) int64 { return at.Sub(began).Milliseconds() }
 	r := Report{
-		Lab: o.lab, Began: began, MS: ms(end), Faults: []Fault{}, Milestones: append([]Milestone{}, o.found...), Elections: len(o.elections), Leaders: o.leaders,
+		Lab: o.lab, Began: began, MS: ms(end), Faults: []Fault{}, Milestones: o.Milestones(), Elections: len(o.elections), Leaders: o.leaders,
 		Missing: append([]string{}, o.Missing()...), Rules: map[ID]string{},
 	}
-	for i, m := range r.Milestones {
-		r.Milestones[i] = o.timed(m)
-	}
-	slices.SortStableFunc(r.Milestones, func(a, b Milestone) int { // a write that is not accepted is found out late
-		return cmp.Or(a.Time.Compare(b.Time), a.ID.rank()-b.ID.rank())
-	})
 	r.TasksLost, r.TasksPlaced = o.counts()
 	for _, f := range o.faults {
 		if f.To != nil && *f.To < o.from.UnixMilli() {

@@ -45,11 +45,16 @@ type reply struct {
 // requestMax is more than any command takes, in bytes.
 const requestMax = 4096
 
+// observeFlag is the flag of break that also writes through all managers, and lasts until the
+// swarm is whole.
+const observeFlag = "--observe"
+
 // scaleTimeout is how long docker may take to scale a service: it waits for an engine that
 // is frozen.
 const scaleTimeout = 30 * time.Second
 
-// Act lets pages act: what they may ask for is done by actor, one after the other. ctx
+// Act lets pages act: what they may ask for is done by actor, one after the other, and one
+// that observes beside them. ctx
 // ends with the server, and what is under way with it, in order.
 func (s *Server) Act(ctx context.Context, actor Actor) {
 	s.guard.acts = true
@@ -70,9 +75,13 @@ func (s *Server) Act(ctx context.Context, actor Actor) {
 			return
 		}
 		if !asked.Dry && words[0] != "heal" { // which may be what another one waits for
+			turn := s.turn
+			if slices.Contains(words, observeFlag) { // it takes minutes, in which others act
+				turn = s.watch
+			}
 			select {
-			case s.turn <- struct{}{}:
-				defer func() { <-s.turn }()
+			case turn <- struct{}{}:
+				defer func() { <-turn }()
 			default:
 				http.Error(w, "another command is under way: wait until it has ended, or heal", http.StatusConflict)
 				return
@@ -98,6 +107,7 @@ func do(ctx context.Context, actor Actor, hint func(string) string, words []stri
 	}
 	switch {
 	case asked.Dry:
+		words = slices.DeleteFunc(words, func(w string) bool { return w == observeFlag })
 		out.Done = actor(ctx, with("--dry-run"))
 		out.Plain = actor(ctx, with("--dry-run", "--explain")).Text
 	case asked.Yes:
@@ -121,7 +131,7 @@ func permitted(words []string, leader string) ([]string, error) {
 	case "heal":
 		flags["--all"] = true
 	case "break":
-		flags["--for"], flags["--one-way"], flags["--to"] = true, true, true
+		flags["--for"], flags["--one-way"], flags["--to"], flags[observeFlag] = true, true, true, true
 	case "scale":
 		return scaling(words, leader)
 	default:

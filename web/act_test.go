@@ -117,6 +117,9 @@ func TestWhatIsAsked(t *testing.T) {
 		{`{"words":["halt","w1"],"yes":true}`, []string{"halt w1 --yes"}},
 		{`{"words":["halt","w1"],"dry":true,"yes":true}`, []string{"halt w1 --dry-run", "halt w1 --dry-run --explain"}},
 		{`{"words":["scale","web","2"],"dry":true}`, []string{"ssh m1 --dry-run -- docker service scale --detach web=2", "ssh m1 --dry-run --explain -- docker service scale --detach web=2"}},
+		{`{"words":["break","isolate","m1","--observe"],"yes":true}`, []string{"break isolate m1 --observe --yes"}},
+		{`{"words":["break","isolate","m1","--observe"],"dry":true}`, []string{"break isolate m1 --dry-run", "break isolate m1 --dry-run --explain"}},
+		{`{"words":["halt","m1","--observe"]}`, nil},
 		{`{"words":["destroy"]}`, nil},
 		{`{"words":["halt",`, nil},
 		{`{"words":["halt","` + strings.Repeat("w", requestMax) + `"]}`, nil},
@@ -136,7 +139,8 @@ func TestWhatIsAsked(t *testing.T) {
 	}
 }
 
-// TestOneCommandAtATime: a second one is refused, unless it heals what the first may wait for.
+// TestOneCommandAtATime: a second one is refused, unless it heals what the first may wait for,
+// or the first observes.
 func TestOneCommandAtATime(t *testing.T) {
 	var s *Server
 	codes := []int{}
@@ -149,6 +153,18 @@ func TestOneCommandAtATime(t *testing.T) {
 	codes = append(codes, post(s, `{"words":["halt","w1"]}`, nil).Code)
 	if !slices.Equal(codes, []int{http.StatusConflict, http.StatusOK, http.StatusOK}) {
 		t.Errorf("the answers are %v", codes)
+	}
+	codes = codes[:0]
+	const observes = `{"words":["break","isolate","m1","--observe"]}`
+	s = acting(t, func(_ context.Context, words []string) Done {
+		if words[0] == "break" {
+			codes = append(codes, post(s, observes, nil).Code, post(s, `{"words":["start","w2"]}`, nil).Code)
+		}
+		return Done{}
+	})
+	codes = append(codes, post(s, observes, nil).Code)
+	if !slices.Equal(codes, []int{http.StatusConflict, http.StatusOK, http.StatusOK}) {
+		t.Errorf("beside one that observes the answers are %v", codes)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dcalab/dcalab/observe"
 	"github.com/dcalab/dcalab/timeline"
 )
 
@@ -56,11 +57,14 @@ type hub struct {
 	history history
 	lanes   *lanes
 	fresh   []news
-	shown   picture // what pages were told
-	pending *time.Timer
-	gathers time.Time // since when it is pending
-	hold    time.Time // until when a listener that has just begun may not know how things are
-	closed  chan struct{}
+	// observer observes what is broken, of which observed is what pages are told.
+	observer *observe.Observer
+	observed []milestone
+	shown    picture // what pages were told
+	pending  *time.Timer
+	gathers  time.Time // since when it is pending
+	hold     time.Time // until when a listener that has just begun may not know how things are
+	closed   chan struct{}
 
 	seq  int // of the last message
 	past [][]byte
@@ -68,7 +72,7 @@ type hub struct {
 }
 
 func newHub(hint func(string) string) *hub {
-	return &hub{hint: hint, epoch: rand.Text()[:8], lanes: newLanes(), shown: picture{}, more: make(chan struct{}), closed: make(chan struct{})}
+	return &hub{hint: hint, epoch: rand.Text()[:8], lanes: newLanes(), observer: observe.Newest(""), shown: picture{}, more: make(chan struct{}), closed: make(chan struct{})}
 }
 
 func (h *hub) begin(l Lab) {
@@ -76,6 +80,7 @@ func (h *hub) begin(l Lab) {
 	defer h.mu.Unlock()
 	l.Acts = h.lab.Acts
 	h.lab, h.now, h.history, h.lanes, h.fresh = l, timeline.Present{}, history{}, newLanes(), nil
+	h.observer, h.observed = observe.Newest(l.Name), nil
 	h.past = nil // what is told next is the whole
 	h.tellAfter(gather)
 }
@@ -111,6 +116,9 @@ func (h *hub) take(e timeline.Event) {
 	h.history.add(e, &h.now)
 	isNew := h.now.Take(e)
 	h.lanes.take(e, &h.now, isNew)
+	if found := h.observer.Add(e); len(found) > 0 || len(h.observed) > 0 && !h.observer.Broken() {
+		h.observed = h.observe()
+	}
 	if time.Since(e.Time) > oldAfter {
 		h.tellAfter(gatherOld)
 		return
@@ -161,6 +169,9 @@ func (h *hub) settled() bool {
 // show tells what has changed now. The caller holds the lock.
 func (h *hub) show() {
 	now := draw(h.lab, &h.now, h.hint)
+	if len(h.observed) > 0 {
+		now.set("observed", h.observed)
+	}
 	m := message{Now: stamp(), Set: now.minus(h.shown), Marks: h.lanes.news(), News: h.fresh}
 	h.fresh, h.shown = nil, now
 	if len(m.Set) == 0 && len(m.Marks) == 0 && len(m.News) == 0 {

@@ -48,13 +48,14 @@ type Server struct {
 	hub     *hub
 	mux     *http.ServeMux
 	turn    chan struct{} // holds whose command is under way
+	watch   chan struct{} // holds whose command observes
 	handler http.Handler
 }
 
 // New makes a Server that is listened to at an address of loopback. secret is what only
 // this lab's owner knows; hint completes commands of dcalab.
 func New(addr netip.AddrPort, secret []byte, hint func(string) string) *Server {
-	s := &Server{guard: newGuard(addr, secret), hub: newHub(hint), turn: make(chan struct{}, 1)}
+	s := &Server{guard: newGuard(addr, secret), hub: newHub(hint), turn: make(chan struct{}, 1), watch: make(chan struct{}, 1)}
 	mux := http.NewServeMux()
 	files, _ := fs.Sub(dist, "dist") // it is embedded
 	mux.Handle("GET /assets/", http.StripPrefix("/assets/", http.FileServerFS(files)))
@@ -62,6 +63,7 @@ func New(addr netip.AddrPort, secret []byte, hint func(string) string) *Server {
 	mux.HandleFunc("GET /events", s.hub.events)
 	mux.HandleFunc("GET /at", s.at)
 	mux.HandleFunc("GET /lanes", s.lanes)
+	mux.HandleFunc("GET /report", s.hub.report)
 	s.mux, s.handler = mux, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.guard.protect(mux).ServeHTTP(w, r) })
 	return s
 }
@@ -92,11 +94,12 @@ func (s *Server) Trouble(why string) { s.hub.trouble(why) }
 // Take goes on to what is after an event.
 func (s *Server) Take(e timeline.Event) { s.hub.take(e) }
 
-// Close ends the streams of pages that are open, and waits for the command that is under
+// Close ends the streams of pages that are open, and waits for the commands that are under
 // way to end in order.
 func (s *Server) Close() {
 	s.hub.close()
 	s.turn <- struct{}{}
+	s.watch <- struct{}{}
 }
 
 // at gives the picture as it was at a time.

@@ -72,9 +72,9 @@ func TestNobodyElseGetsIn(t *testing.T) {
 		"something is to be changed":  {func(r *http.Request) { r.Method = http.MethodPost }, 405},
 		"a preflight of another page": {func(r *http.Request) { r.Method = http.MethodOptions; r.Header.Set("Origin", "http://evil.example") }, 403},
 	} {
-		for _, path := range []string{"/", "/lanes", "/at?t=2026-01-02T03:04:05Z", "/events"} {
-			if path == "/events" && c.want == 200 {
-				continue // it does not end
+		for _, path := range []string{"/", "/lanes", "/at?t=2026-01-02T03:04:05Z", "/events", "/report"} {
+			if (path == "/events" || path == "/report") && c.want == 200 {
+				continue // it does not end, or has nothing to tell
 			}
 			resp := ask(t, s, path, c.change)
 			if resp.Code != c.want {
@@ -121,6 +121,45 @@ func TestToken(t *testing.T) {
 	}
 	if !strings.HasPrefix(other.Link(), "http://[::1]:9/?token=") {
 		t.Errorf("the link is %s", other.Link())
+	}
+}
+
+// TestObserved: what comes of a fault is told as it comes, and as a page of its own, which
+// has no script; of the next fault alone, once the swarm was whole.
+func TestObserved(t *testing.T) {
+	s := server(t)
+	s.Begin(Lab{Name: "x"})
+	if code := ask(t, s, "/report", nil).Code; code != http.StatusNotFound {
+		t.Errorf("before anything is broken /report answers %d", code)
+	}
+	told := func() []string {
+		var out []string
+		for _, m := range s.hub.observed {
+			out = append(out, string(m.ID)+" "+m.Text)
+		}
+		return out
+	}
+	s.hub.take(leads("m1", 2))
+	for _, id := range []string{"f1", "f2"} {
+		s.hub.take(timeline.Event{Time: time.Now(), Source: timeline.SourceFault, Kind: timeline.KindBroken, Fault: id, Text: "isolate <m1>"})
+		if got := told(); len(got) != 1 || got[0] != "broken "+id+": isolate <m1>" || s.hub.observed[0].MS != 0 {
+			t.Errorf("it tells %q", got)
+		}
+		s.hub.take(timeline.Event{Time: time.Now(), Source: timeline.SourceFault, Kind: timeline.KindHealed, Fault: id})
+		if got := told(); len(got) != 3 || !strings.HasPrefix(got[2], "whole ") {
+			t.Errorf("it tells %q", got)
+		}
+	}
+	s.hub.tell()
+	if whole, _, _ := s.hub.since(""); !strings.Contains(string(whole[0]), `"observed":[{"id":"broken",`) {
+		t.Errorf("pages are told %s", whole[0])
+	}
+	report := ask(t, s, "/report", nil)
+	if policy := report.Header().Get("Content-Security-Policy"); report.Code != http.StatusOK || !strings.HasPrefix(policy, "default-src 'none'; style-src 'unsafe-inline'; base") {
+		t.Errorf("the report: %d, %s", report.Code, policy)
+	}
+	if body := report.Body.String(); !strings.Contains(body, "isolate &lt;m1&gt;") || strings.Contains(body, "<script") {
+		t.Errorf("the report is %s", body)
 	}
 }
 

@@ -115,6 +115,10 @@ func TestInChromium(t *testing.T) {
 	}
 	b.until(t, "one quorum mark is empty", `document.querySelectorAll(".quorum i.have").length === 2`)
 
+	b.until(t, "what came of it", `[...document.querySelectorAll(".observed li")].some((l) => /^[0-9.]+ s.*leads in term/.test(l.textContent))`)
+	b.run(t, `window.report = ""; fetch("/report").then((r) => r.text()).then((text) => window.report = text)`)
+	b.until(t, "the same as a report", `/<svg[^]*leads in term/.test(report) && !report.includes("<script")`)
+
 	// Back to before the fault: everything is as it was then.
 	back := time.Since(before) + 2*time.Second
 	b.run(t, fmt.Sprintf(`const s = document.querySelector(".timeline svg[role]"), r = s.getBoundingClientRect(), wide = r.width - 8 - 86;

@@ -66,7 +66,7 @@ function Palette() {
   useEffect(() => box.current?.focus(), []);
   const nodes = Object.keys(v.node).sort(), services = Object.values(v.service).filter((s) => s.replicas !== undefined).map((s) => s.name);
   const lines = [
-    ...nodes.flatMap((n) => actionsOf(n).map((a) => a.join(" "))), "break kill leader", "break partition leader", "break loss 30% leader", "heal --all",
+    ...nodes.flatMap((n) => actionsOf(n).map((a) => a.join(" "))), "break kill leader", "break kill leader --observe", "break partition leader", "break loss 30% leader", "heal --all",
     ...services.map((s) => `scale ${s} 3`),
   ];
   return (

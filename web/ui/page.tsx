@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { effect } from "@preact/signals";
 import { chosen, choose, clock, connection, live, lookBack, news, open, shownAt, view } from "./store";
 import { Beliefs, Faults, lifeOf, lifeWord, managersOf, raftRole, Ring, Workers } from "./picture";
+import { Observed } from "./observed";
 import { Tables } from "./table";
 import { Timeline } from "./timeline";
 import { act, Actions, close, Dialog, mayAct, palette } from "./act";
@@ -104,7 +105,7 @@ function Page() {
             <Ring />
             {managersOf(v).length === 1 && <p class="hint">{w.oneManager}</p>}
           </section>
-          <section class="right"><Workers /><div class="pair"><Beliefs /><Faults /></div><Details /><News /></section>
+          <section class="right"><Workers /><div class="pair"><Beliefs /><Faults /></div><Observed /><Details /><News /></section>
         </main>
       ))}
       {live.value.lab && <Timeline />}

@@ -15,8 +15,9 @@ export type Swarm = {
   managers: number; majority: number; connected: number; tolerates: number;
 };
 export type Lab = { name: string; driver: string; nodes: LabNode[]; exists: boolean; trouble?: string; acts?: boolean; up: string; form: string };
+export type Milestone = { id: string; time: string; ms: number; since_ms: number; node: string; text: string; why?: string };
 export type View = {
-  lab?: Lab; swarm?: Swarm; node: Record<string, Node>; manager: Record<string, Raft>;
+  lab?: Lab; swarm?: Swarm; observed?: Milestone[]; node: Record<string, Node>; manager: Record<string, Raft>;
   service: Record<string, Service>; task: Record<string, Task>; fault: Record<string, Fault>;
 };
 export type Mark = { id: number; lane: string; at: string; until?: string; open?: boolean; kind: string; node?: string; text: string };
