@@ -93,7 +93,7 @@ export function actionsOf(name: string): string[][] {
 }
 
 export function Actions({ name }: { name: string }) {
-  if (!mayAct()) return null;
+  if (!mayAct()) return live.value.lab?.acts && !post() ? <p class="none">{words.value.act.looks}</p> : null;
   return <ul class="actions">{actionsOf(name).map((a) => <li key={a.join(" ")}><button onClick={() => plan(a)}>{a.filter((word) => word !== name).join(" ")}</button></li>)}</ul>;
 }
 

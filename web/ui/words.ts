@@ -36,7 +36,7 @@ const en = {
   },
   act: {
     would: "what it would do", refused: "it cannot be done", nothing: "nothing: it is so already", plain: "the plain commands for the same", asks: "are you sure?", done: "done", failed: "it did not succeed",
-    busy: "working", run: "do it", yes: "yes, do it", palette: "a command", look: "look what it does", heal: "heal",
+    busy: "working", run: "do it", yes: "yes, do it", palette: "a command", look: "look what it does", looks: "This tab only looks. To act, open the link of dcalab serve in it.", heal: "heal",
   },
   states: { running: "running", starting: "starting", pending: "pending", failed: "failed", shutdown: "shut down", complete: "complete" } as Record<string, string>,
 };
@@ -75,7 +75,7 @@ const pt: typeof en = {
   },
   act: {
     would: "o que faria", refused: "não pode ser feito", nothing: "nada: já está assim", plain: "os comandos simples para o mesmo", asks: "tem certeza?", done: "feito", failed: "não deu certo",
-    busy: "trabalhando", run: "executar", yes: "sim, executar", palette: "um comando", look: "ver o que faz", heal: "desfazer",
+    busy: "trabalhando", run: "executar", yes: "sim, executar", palette: "um comando", look: "ver o que faz", looks: "Esta aba só olha. Para agir, abra nela o link do dcalab serve.", heal: "desfazer",
   },
   states: { running: "em execução", starting: "iniciando", pending: "pendente", failed: "falhou", shutdown: "encerrada", complete: "concluída" },
 };
