@@ -108,6 +108,7 @@ func TestInChromium(t *testing.T) {
 	l.dcalab(t, "break", "kill", "leader", "--for", "90s", "--yes")
 	b.until(t, "its machine is halted, and nobody leads", `!!document.querySelector(".manager.halted") && !!document.querySelector("header .alarm")`)
 	b.until(t, "the fault, with the time that it has left", `/\d/.test(document.querySelector(".faults.some span").textContent)`)
+	b.run(t, `window.flown = []; new MutationObserver((all) => all.forEach((m) => m.addedNodes.forEach((n) => n.classList?.contains("flight") && flown.push(n.className)))).observe(document.body, { childList: true })`)
 	b.until(t, "another leader", `!!document.querySelector(".manager.leader.up") && !document.querySelector("header .alarm")`)
 	second := b.eval(t, `document.querySelector(".manager.leader .name").textContent`)
 	if first == second {
@@ -115,6 +116,7 @@ func TestInChromium(t *testing.T) {
 	}
 	b.until(t, "one quorum mark is empty", `document.querySelectorAll(".quorum i.have").length === 2`)
 
+	b.until(t, "a vote and the lead have moved", `flown.includes("flight ballot") && flown.includes("flight lead") && !document.querySelector(".flight")`)
 	b.until(t, "what came of it", `[...document.querySelectorAll(".observed li")].some((l) => /^[0-9.]+ s.*leads in term/.test(l.textContent))`)
 	b.run(t, `window.report = ""; fetch("/report").then((r) => r.text()).then((text) => window.report = text)`)
 	b.until(t, "the same as a report", `/<svg[^]*leads in term/.test(report) && !report.includes("<script")`)

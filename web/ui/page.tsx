@@ -4,6 +4,7 @@ import { effect } from "@preact/signals";
 import { chosen, choose, clock, connection, live, lookBack, news, open, shownAt, view } from "./store";
 import { Beliefs, Faults, lifeOf, lifeWord, managersOf, raftRole, Ring, Workers } from "./picture";
 import { Observed } from "./observed";
+import { move } from "./motion";
 import { Tables } from "./table";
 import { Timeline } from "./timeline";
 import { act, Actions, close, Dialog, mayAct, palette } from "./act";
@@ -144,4 +145,5 @@ effect(() => {
 });
 if (chosen.value.at) lookBack(chosen.value.at);
 open();
+move();
 render(<Page />, document.getElementById("page")!);

@@ -106,7 +106,7 @@ function Manager({ name, at }: { name: string; at: Point }) {
   // A short log is compared by its last entries: those are what is sent.
   const share = m ? Math.max(0.04, 1 - m.behind / Math.min(longest, 50)) : 0;
   return (
-    <g class={`manager ${kind} ${life}${chosen.value.node === name ? " chosen" : ""}`} transform={`translate(${at.x} ${at.y})`} {...press(name)} aria-label={`${label}. ${why}`}>
+    <g class={`manager ${kind} ${life}${chosen.value.node === name ? " chosen" : ""}`} transform={`translate(${at.x} ${at.y})`} {...press(name)} data-node={name} aria-label={`${label}. ${why}`}>
       <title>{`${label}\n${why}`}</title>
       <rect class="card" x="-112" y="-46" width="224" height="92" rx="8" />
       <g transform="translate(-86 -14)"><Diamond kind={kind} life={life} /></g>
@@ -189,18 +189,20 @@ function Box({ name, manager, tasks, color }: { name: string; manager: boolean; 
   const word = name ? lifeWord(v, name) || [n?.state !== "ready" ? n?.state : "", n?.availability !== "active" ? n?.availability : ""].filter(Boolean).join(", ") : "";
   const services = [...(tasks ?? [])].sort((a, b) => (v.service[a[0]]?.name ?? "").localeCompare(v.service[b[0]]?.name ?? ""));
   const count = services.reduce((sum, s) => sum + s[1].length, 0);
+  const shown = services.map(([id, list]) => v.service[id]?.name ?? list[0][1].name.split(".")[0]);
+  const label = [name || w.noNode, word, ...(shown.length ? shown : [w.noTasks])].filter(Boolean).join(", ") + (count ? `: ${count} ${w.tasks}` : "");
   const kind = manager ? raftRole(v, name) : "worker", isChosen = chosen.value.node === name;
   // Of thirty boxes, those are drawn anew in which something is another.
   const drawn = services.map(([id, list]) => [id, v.service[id]?.name, color[id], list.map(([tid, t]) => tid + t.state + t.desired + (t.message ?? ""))]);
   return useMemo(() => (
-    <div class={`box ${life}${chosen.value.node === name && name ? " chosen" : ""}`} {...(name ? press(name) : {})} aria-label={`${name || w.noNode}${word ? ", " + word : ""}, ${count} ${w.tasks}`} title={name ? (life === "up" ? w.explain[manager ? "follower" : "worker"] : life === "silent" ? w.explain.silent : w.explain.halted) : undefined}>
+    <div class={`box ${life}${chosen.value.node === name && name ? " chosen" : ""}`} {...(name ? press(name) : {})} data-node={name} aria-label={label} title={name ? (life === "up" ? w.explain[manager ? "follower" : "worker"] : life === "silent" ? w.explain.silent : w.explain.halted) : undefined}>
       <h3>
         {name && <svg class="glyph" viewBox="-16 -16 32 32" aria-hidden="true"><Diamond kind={manager ? raftRole(v, name) : "worker"} life={life} size={14} /></svg>}
         {name || w.noNode} <small>{word}</small>
       </h3>
-      {services.map(([id, list]) => (
+      {services.map(([id, list], i) => (
         <div class="service" key={id}>
-          <span class="label">{v.service[id]?.name ?? list[0][1].name.split(".")[0]}</span>
+          <span class="label">{shown[i]}</span>
           <span class="marks">{list.map(([tid, t]) => (
             <span key={tid} class="mark" title={`${t.name}: ${w.states[shapeOf(t)]} (${t.state})${t.message ? ", " + t.message : ""}`}>
               <Glyph shape={shapeOf(t)} color={color[id]} /></span>
