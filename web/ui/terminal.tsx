@@ -134,7 +134,7 @@ async function screen(id: string, box: HTMLElement): Promise<Screen> {
 }
 
 function Panel({ t, shown }: { t: Open; shown: boolean }) {
-  const box = useRef<HTMLDivElement>(null), made = useRef<Screen>(), w = words.value.terminal, why = notes.value[t.id];
+  const box = useRef<HTMLDivElement>(null), made = useRef<Screen | undefined>(undefined), w = words.value.terminal, why = notes.value[t.id];
   useEffect(() => {
     let gone = false;
     screen(t.id, box.current!).then((s) => {
@@ -168,7 +168,10 @@ export function Drawer() {
     <section class={"terminals" + (list.some((t) => t.id === current) ? " shown" : "")} aria-label={w.title}>
       <div class="tabs">
         <span role="tablist" aria-label={w.title} onKeyDown={step}>
-          {list.map((t) => <span key={t.id} role="none"><button role="tab" id={"tab-" + t.id} aria-selected={t.id === current} aria-controls={"panel-" + t.id} onClick={() => choose({ terminal: t.id === current ? undefined : t.id })}>{t.node}</button></span>)}
+          {list.map((t, i) => {
+            const before = list.slice(0, i).filter((other) => other.node === t.node).length;
+            return <button key={t.id} role="tab" id={"tab-" + t.id} aria-selected={t.id === current} aria-controls={"panel-" + t.id} onClick={() => choose({ terminal: t.id === current ? undefined : t.id })}>{t.node}{before > 0 && ` (${before + 1})`}</button>;
+          })}
         </span>
         {current && <button onClick={() => close(current)} aria-label={w.end}>✕</button>}
         <small>{w.leave}: <kbd>Ctrl Shift Enter</kbd></small>
