@@ -15,9 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // labs is three managers and a worker, on addresses of the test's own network namespace.
@@ -150,12 +152,12 @@ func TestInChromium(t *testing.T) {
 func (l *aLab) terminals(t *testing.T, b *browser) {
 	t.Helper()
 	const said = `document.querySelector(".panel:not([hidden]) .xterm-rows").textContent`
-	typed := func(line string) { b.do(t, chromedp.KeyEvent(line+"\r")) }
+	typed := func(line string) { b.types(t, line+"\r") }
 	opened := func(node string) {
 		b.run(t, `location.hash = "node=`+node+`"`)
 		b.until(t, node+" is chosen", `document.querySelector(".details h2").textContent.startsWith("`+node+`")`)
 		b.click(t, ".details button", "terminal")
-		b.until(t, "a shell on "+node, `document.activeElement.closest(".panel") && /[$#] *$/.test(`+said+`)`)
+		b.until(t, "a shell on "+node, `document.activeElement.closest(".panel") && /[$#]\s*$/.test(`+said+`)`)
 	}
 	opened("w1")
 	typed(`echo "[$(hostname)]"`)
@@ -180,7 +182,7 @@ func (l *aLab) terminals(t *testing.T, b *browser) {
 	b.until(t, "another size", `(`+said+`.match(/\d+ \d+/g) ?? []).some((s) => s !== size)`)
 	b.do(t, chromedp.KeyEvent("c", chromedp.KeyModifiers(chromedp.ModifierCtrl)), chromedp.EmulateViewport(1280, 800))
 	typed("clear")
-	b.until(t, "it was interrupted", `/[$#] *$/.test(`+said+`) && !/\d+ \d+/.test(`+said+`)`)
+	b.until(t, "it was interrupted", `/[$#]\s*$/.test(`+said+`) && !/\d+ \d+/.test(`+said+`)`)
 
 	b.run(t, `document.querySelector(".terminals input").click()`)
 	typed("echo rea''d")
@@ -353,6 +355,24 @@ func (b *browser) eval(t *testing.T, expression string) string {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// types presses keys as a keyboard does: Chromium makes a key's character, unless the page
+// has taken the key. chromedp.KeyEvent makes it always.
+func (b *browser) types(t *testing.T, text string) {
+	t.Helper()
+	for _, r := range text {
+		keys := kb.Encode(r)
+		down, up := *keys[0], *keys[len(keys)-1]
+		if len(keys) == 3 {
+			down.Text, down.UnmodifiedText = keys[1].Text, keys[1].UnmodifiedText
+		}
+		for _, key := range []input.DispatchKeyEventParams{down, up} {
+			if _, err := chromedp.Call(b.ctx, input.DispatchKeyEvent, key); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // click clicks the button with a text.
