@@ -151,13 +151,14 @@ func TestInChromium(t *testing.T) {
 // reload, too, and the shells go on.
 func (l *aLab) terminals(t *testing.T, b *browser) {
 	t.Helper()
+	const focused = `document.activeElement.closest(".panel:not([hidden])")`
 	const said = `document.querySelector(".panel:not([hidden]) .xterm-rows").textContent`
 	typed := func(line string) { b.types(t, line+"\r") }
 	opened := func(node string) {
 		b.run(t, `location.hash = "node=`+node+`"`)
 		b.until(t, node+" is chosen", `document.querySelector(".details h2").textContent.startsWith("`+node+`")`)
 		b.click(t, ".details button", "terminal")
-		b.until(t, "a shell on "+node, `document.activeElement.closest(".panel") && /[$#]\s*$/.test(`+said+`)`)
+		b.until(t, "a shell on "+node, focused+` && /[$#]\s*$/.test(`+said+`)`)
 	}
 	opened("w1")
 	typed(`echo "[$(hostname)]"`)
@@ -173,7 +174,7 @@ func (l *aLab) terminals(t *testing.T, b *browser) {
 	typed(`echo "<$x>"`)
 	b.until(t, "the same shell", `/<kept>/.test(`+said+`)`)
 	b.click(t, "[role=tab]", "w1")
-	b.until(t, "the other terminal", `/\[w1/.test(`+said+`)`)
+	b.until(t, "the other terminal", focused+` && /\[w1/.test(`+said+`)`)
 
 	typed("clear; while sleep .1; do stty size; done")
 	b.until(t, "its size", `/\d+ \d+/.test(`+said+`)`)
@@ -191,6 +192,7 @@ func (l *aLab) terminals(t *testing.T, b *browser) {
 	b.until(t, "the keyboard leaves it", `document.activeElement.getAttribute("role") === "tab"`)
 	b.run(t, `document.querySelector(".terminals input").click()`)
 	b.click(t, "[role=tab]", "m1")
+	b.until(t, "the first one again", focused+` && /<kept>/.test(`+said+`)`)
 	typed("exit")
 	b.until(t, "it is gone with its shell", `document.querySelectorAll("[role=tab]").length === 1`)
 	b.run(t, `document.querySelector(".tabs button:not([role])").click()`)
