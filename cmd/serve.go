@@ -44,8 +44,9 @@ that can be drawn back to see everything as it was then. It listens to the lab
 and records as dcalab timeline --follow does, until Ctrl-C.
 
 On the page one can also power nodes off and on, promote, drain, break, heal and
-scale: each as the command that is shown, after what it would do and cost. Not
-with --read-only, and what needs root only where dcalab serve runs as root.
+scale: each as the command that is shown, after what it would do and cost; and
+open terminals on nodes, which go on when the page is loaded again. Not with
+--read-only, and what needs root only where dcalab serve runs as root.
 
 The link has a token in it: who has the link can use the page. Other users and
 other pages cannot, even in the same browser. It needs no network.`,
@@ -111,6 +112,7 @@ func (s *session) showPage(ctx context.Context, at netip.AddrPort, open, readOnl
 	page := web.New(netip.MustParseAddrPort(listener.Addr().String()), secret, s.app.hint)
 	if !readOnly && !s.app.read { // labs.yaml came through a pipe: it cannot be read again
 		page.Act(ctx, s.app.act)
+		page.Terminals(ctx, s.app.shell)
 	}
 	server := http.Server{Handler: page, ReadHeaderTimeout: 5 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	served := make(chan error, 1)
@@ -178,12 +180,30 @@ func (a *app) act(ctx context.Context, words []string) web.Done {
 	var said heard
 	embedded := a.embedded
 	embedded.Asked = func(question string) { done.Question = question }
-	var args []string
-	a.flags.Visit(func(f *pflag.Flag) { args = append(args, "--"+f.Name+"="+f.Value.String()) })
-	streams := ui.Streams{In: strings.NewReader(""), Out: &said, Err: &said, Environ: []string{"NO_COLOR=1"}}
-	done.Exit = Run(ctx, streams, embedded, append(args, words...))
+	done.Exit = a.again(ctx, ui.Streams{In: strings.NewReader(""), Out: &said, Err: &said}, embedded, words)
 	done.Text = said.text.String()
 	return done
+}
+
+// shell runs dcalab ssh in a terminal of the page.
+func (a *app) shell(ctx context.Context, node string, t *web.Terminal) int {
+	return a.again(ctx, ui.Streams{In: t, Out: t, Err: rawLines{t}}, a.embedded, []string{"ssh", node})
+}
+
+// again runs another command of dcalab with the flags of this one that are for all.
+func (a *app) again(ctx context.Context, streams ui.Streams, embedded Embedded, words []string) int {
+	var args []string
+	a.flags.Visit(func(f *pflag.Flag) { args = append(args, "--"+f.Name+"="+f.Value.String()) })
+	streams.Environ = []string{"NO_COLOR=1"}
+	return Run(ctx, streams, embedded, append(args, words...))
+}
+
+// rawLines writes lines to a terminal that is in raw mode.
+type rawLines struct{ io.Writer }
+
+func (w rawLines) Write(p []byte) (int, error) {
+	_, err := w.Writer.Write(bytes.ReplaceAll(p, []byte("\n"), []byte("\r\n")))
+	return len(p), err
 }
 
 // heard is what a command says, which may come from several goroutines.

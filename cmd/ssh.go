@@ -10,6 +10,7 @@ import (
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/trouble"
+	"github.com/dcalab/dcalab/web"
 )
 
 // exitConnection is what ssh itself exits with when there is no connection.
@@ -84,7 +85,9 @@ func sshTo(ctx context.Context, s *session, on lab.Node, command string, termina
 	var exit int
 	in, file := a.streams.In.(*os.File)
 	out, _ := a.streams.Out.(*os.File)
-	if terminal && (file || command == "") {
+	if page, ok := a.streams.In.(*web.Terminal); ok {
+		exit, err = conn.InPty(ctx, node.Pty{In: page, Out: page, Command: command, Columns: 80, Rows: 24, Sizes: page.Sizes})
+	} else if terminal && (file || command == "") {
 		exit, err = conn.Interactive(ctx, node.Terminal{In: in, Out: out, Err: a.streams.Err, Type: os.Getenv("TERM"), Command: command})
 	} else {
 		exit, err = conn.Stream(ctx, command, a.streams.In, a.streams.Out, a.streams.Err)

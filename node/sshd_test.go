@@ -381,6 +381,42 @@ func TestInteractive(t *testing.T) {
 	}
 }
 
+// TestInPty: a terminal that is no file, as a page's.
+func TestInPty(t *testing.T) {
+	n := startSSHD(t, "unix", "").dial(t)
+	in, typed := net.Pipe()
+	defer typed.Close()
+	r, out := io.Pipe()
+	var s nodetest.Screen
+	go s.Follow(r)
+	resize := make(chan [2]int)
+	done := make(chan int)
+	go func() {
+		exit, err := n.InPty(t.Context(), Pty{In: in, Out: out, Columns: 99, Rows: 33, Sizes: func(ctx context.Context, set func(int, int)) {
+			select {
+			case size := <-resize:
+				set(size[0], size[1])
+			case <-ctx.Done():
+			}
+		}})
+		if err != nil {
+			t.Error(err)
+		}
+		done <- exit
+	}()
+	_, _ = io.WriteString(typed, "stty size; echo term-$TERM-\n")
+	nodetest.Eventually(t, "the size and type of the terminal", func() bool { return s.Shows("33 99")() && s.Shows("term-xterm-256color-\r")() })
+	resize <- [2]int{111, 44}
+	nodetest.Eventually(t, "the new size", func() bool {
+		_, _ = io.WriteString(typed, "stty size\n")
+		return s.Shows("44 111")()
+	})
+	_, _ = io.WriteString(typed, "exit 9\n")
+	if exit := <-done; exit != 9 {
+		t.Errorf("the shell ended with %d", exit)
+	}
+}
+
 func TestInteractiveCommandAndCancel(t *testing.T) {
 	n := startSSHD(t, "unix", "").dial(t)
 	far, near := pair(t)

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -33,19 +34,9 @@ type Terminal struct {
 // the size of the terminal, restores the terminal whatever happens, and
 // returns the exit status of the shell as Result.Exit describes it.
 func (c *Conn) Interactive(ctx context.Context, t Terminal) (int, error) {
-	start := func(s *ssh.Session) error {
-		if t.Command != "" {
-			return s.Start(t.Command)
-		}
-		return s.Shell()
-	}
 	fd := int(t.In.Fd())
 	if !term.IsTerminal(fd) {
-		return c.exec(ctx, start, t.In, t.Out, t.Err)
-	}
-
-	if t.Type == "" {
-		t.Type = "xterm-256color"
+		return c.exec(ctx, starting(t.Command), t.In, t.Out, t.Err)
 	}
 	width, height, err := term.GetSize(int(t.Out.Fd()))
 	if err != nil {
@@ -56,7 +47,28 @@ func (c *Conn) Interactive(ctx context.Context, t Terminal) (int, error) {
 		return 0, fmt.Errorf("take the terminal: %w", err)
 	}
 	defer func() { _ = term.Restore(fd, before) }()
+	return c.InPty(ctx, Pty{In: t.In, Out: t.Out, Type: t.Type, Command: t.Command, Columns: width, Rows: height, Sizes: func(ctx context.Context, set func(int, int)) {
+		watchSize(ctx, func() {
+			if w, h, err := term.GetSize(int(t.Out.Fd())); err == nil && (w != width || h != height) {
+				width, height = w, h
+				set(w, h)
+			}
+		})
+	}})
+}
 
+// Pty is a terminal whose other end is anywhere: here, or in a page.
+type Pty struct {
+	In            io.Reader
+	Out           io.Writer
+	Type, Command string // as in Terminal
+	Columns, Rows int
+	// Sizes calls set with each other size that the terminal gets, until ctx ends.
+	Sizes func(ctx context.Context, set func(columns, rows int))
+}
+
+// InPty is Interactive for a terminal that is no file, or is in raw mode already.
+func (c *Conn) InPty(ctx context.Context, t Pty) (int, error) {
 	started := make(chan *ssh.Session, 1)
 	following, stop := context.WithCancel(ctx)
 	followed := make(chan struct{})
@@ -64,25 +76,19 @@ func (c *Conn) Interactive(ctx context.Context, t Terminal) (int, error) {
 		defer close(followed)
 		select {
 		case s := <-started:
-			watchSize(following, func() {
-				if w, h, err := term.GetSize(int(t.Out.Fd())); err == nil && (w != width || h != height) {
-					width, height = w, h
-					_ = s.WindowChange(h, w)
-				}
-			})
+			t.Sizes(following, func(columns, rows int) { _ = s.WindowChange(rows, columns) })
 		case <-following.Done():
 		}
 	}()
 	defer func() { stop(); <-followed }()
 
-	h, w := height, width
 	exit, err := c.exec(ctx, func(s *ssh.Session) error {
 		// RFC 4254 section 8: the echo is the node's business, ours is raw.
 		modes := ssh.TerminalModes{ssh.ECHO: 1, ssh.TTY_OP_ISPEED: 38400, ssh.TTY_OP_OSPEED: 38400}
-		if err := s.RequestPty(t.Type, h, w, modes); err != nil {
+		if err := s.RequestPty(cmp.Or(t.Type, "xterm-256color"), t.Rows, t.Columns, modes); err != nil {
 			return fmt.Errorf("sshd gives no terminal: %w", err)
 		}
-		if err := start(s); err != nil {
+		if err := starting(t.Command)(s); err != nil {
 			return err
 		}
 		started <- s
@@ -92,4 +98,14 @@ func (c *Conn) Interactive(ctx context.Context, t Terminal) (int, error) {
 		return 0, fmt.Errorf("%s: shell: %w", c.Name(), err)
 	}
 	return exit, nil
+}
+
+// starting gives what starts a command, or the login shell.
+func starting(command string) func(*ssh.Session) error {
+	return func(s *ssh.Session) error {
+		if command != "" {
+			return s.Start(command)
+		}
+		return s.Shell()
+	}
 }

@@ -61,12 +61,7 @@ func (s *Server) Act(ctx context.Context, actor Actor) {
 	s.hub.acts()
 	s.mux.HandleFunc("POST /act", func(w http.ResponseWriter, r *http.Request) {
 		var asked request
-		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-			http.Error(w, "JSON is wanted", http.StatusUnsupportedMediaType)
-			return
-		}
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, requestMax)).Decode(&asked); err != nil {
-			http.Error(w, "this is no request: "+err.Error(), http.StatusBadRequest)
+		if !read(w, r, &asked) {
 			return
 		}
 		words, err := permitted(asked.Words, s.hub.leader())
@@ -89,6 +84,19 @@ func (s *Server) Act(ctx context.Context, actor Actor) {
 		}
 		answer(w, do(ctx, actor, s.hub.hint, words, asked))
 	})
+}
+
+// read takes what a page asks for, or answers why not.
+func read(w http.ResponseWriter, r *http.Request, asked any) bool {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		http.Error(w, "JSON is wanted", http.StatusUnsupportedMediaType)
+		return false
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, requestMax)).Decode(asked); err != nil {
+		http.Error(w, "this is no request: "+err.Error(), http.StatusBadRequest)
+		return false
+	}
+	return true
 }
 
 func do(ctx context.Context, actor Actor, hint func(string) string, words []string, asked request) reply {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -95,6 +96,13 @@ func (h *hub) leader() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return swarmOf(&h.now).Leader
+}
+
+// has tells whether the lab has a node.
+func (h *hub) has(node string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.ContainsFunc(h.lab.Nodes, func(n LabNode) bool { return n.Name == node })
 }
 
 func (h *hub) trouble(why string) {

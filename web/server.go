@@ -50,6 +50,8 @@ type Server struct {
 	turn    chan struct{} // holds whose command is under way
 	watch   chan struct{} // holds whose command observes
 	handler http.Handler
+
+	terminals terminals
 }
 
 // New makes a Server that is listened to at an address of loopback. secret is what only
@@ -95,11 +97,12 @@ func (s *Server) Trouble(why string) { s.hub.trouble(why) }
 func (s *Server) Take(e timeline.Event) { s.hub.take(e) }
 
 // Close ends the streams of pages that are open, and waits for the commands that are under
-// way to end in order.
+// way and the shells to end in order.
 func (s *Server) Close() {
 	s.hub.close()
 	s.turn <- struct{}{}
 	s.watch <- struct{}{}
+	s.terminals.running.Wait()
 }
 
 // at gives the picture as it was at a time.

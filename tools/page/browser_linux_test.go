@@ -15,9 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // labs is three managers and a worker, on addresses of the test's own network namespace.
@@ -88,6 +90,8 @@ func TestInChromium(t *testing.T) {
 	b.click(t, ".act button", "close")
 	b.until(t, "no task is left on the drained node, and all four run", running+` === 0 && document.querySelectorAll(".box .glyph.running").length === 4`)
 
+	l.terminals(t, b)
+
 	// What costs the quorum is asked for, and not done before the answer.
 	b.do(t, chromedp.KeyEvent(":"), chromedp.SendKeys(chromedp.CSS(".act input"), "break kill m1,m2 --for 90s\r"))
 	b.until(t, "what it costs", `document.querySelector(".act pre").textContent.includes("quorum")`)
@@ -151,6 +155,59 @@ func TestInChromium(t *testing.T) {
 	b.until(t, "it says that it is cut off", `!!document.querySelector("header .lost")`)
 	l.serve(t)
 	b.until(t, "it goes on by itself after a restart", `!!document.querySelector("header .open") && !!document.querySelector(".manager.leader.up")`)
+}
+
+// terminals types into terminals of two nodes: what the nodes answer is there after a
+// reload, too, and the shells go on.
+func (l *aLab) terminals(t *testing.T, b *browser) {
+	t.Helper()
+	const focused = `document.activeElement.closest(".panel:not([hidden])")`
+	const said = `document.querySelector(".panel:not([hidden]) .xterm-rows").textContent`
+	typed := func(line string) { b.types(t, line+"\r") }
+	opened := func(node string) {
+		b.run(t, `location.hash = "node=`+node+`"`)
+		b.until(t, node+" is chosen", `document.querySelector(".details h2").textContent.startsWith("`+node+`")`)
+		b.click(t, ".details button", "terminal")
+		b.until(t, "a shell on "+node, focused+` && /[$#]\s*$/.test(`+said+`)`)
+	}
+	opened("w1")
+	typed(`echo "[$(hostname)]"`)
+	b.until(t, "what w1 answers", `/\[w1/.test(`+said+`)`)
+	opened("m1")
+	typed(`x=kept; echo "[$(hostname)]"`)
+	b.until(t, "what m1 answers, in a second terminal", `/\[m1/.test(`+said+`) && document.querySelectorAll("[role=tab]").length === 2`)
+	b.shot(t, "terminal")
+
+	b.do(t, chromedp.Reload())
+	b.until(t, "the same after a reload, once", said+`.match(/\[m1/g)?.length === 1`)
+	b.run(t, `document.querySelector(".panel:not([hidden]) textarea").focus()`)
+	typed(`echo "<$x>"`)
+	b.until(t, "the same shell", `/<kept>/.test(`+said+`)`)
+	b.click(t, "[role=tab]", "w1")
+	b.until(t, "the other terminal", focused+` && /\[w1/.test(`+said+`)`)
+
+	typed("clear; while sleep .1; do stty size; done")
+	b.until(t, "its size", `/\d+ \d+/.test(`+said+`)`)
+	b.run(t, `window.size = `+said+`.match(/\d+ \d+/)[0]`)
+	b.do(t, chromedp.EmulateViewport(900, 700))
+	b.until(t, "another size", `(`+said+`.match(/\d+ \d+/g) ?? []).some((s) => s !== size)`)
+	b.do(t, chromedp.KeyEvent("c", chromedp.KeyModifiers(chromedp.ModifierCtrl)), chromedp.EmulateViewport(1280, 800))
+	typed("clear")
+	b.until(t, "it was interrupted", `/[$#]\s*$/.test(`+said+`) && !/\d+ \d+/.test(`+said+`)`)
+
+	b.run(t, `document.querySelector(".terminals input").click()`)
+	typed("echo rea''d")
+	b.until(t, "a screen reader can read it", `/read/.test(document.querySelector(".panel:not([hidden]) .xterm-accessibility")?.textContent)`)
+	b.do(t, chromedp.KeyEvent("\r", chromedp.KeyModifiers(chromedp.ModifierCtrl, chromedp.ModifierShift)))
+	b.until(t, "the keyboard leaves it", `document.activeElement.getAttribute("role") === "tab"`)
+	b.run(t, `document.querySelector(".terminals input").click()`)
+	b.click(t, "[role=tab]", "m1")
+	b.until(t, "the first one again", focused+` && /<kept>/.test(`+said+`)`)
+	typed("exit")
+	b.until(t, "it is gone with its shell", `document.querySelectorAll("[role=tab]").length === 1`)
+	b.run(t, `document.querySelector(".tabs button:not([role])").click()`)
+	b.until(t, "and the other one when it is closed", `!document.querySelector(".terminals")`)
+	b.run(t, `location.hash = ""`)
 }
 
 // aLab is a lab in a folder of its own, and the dcalab that serves it.
@@ -311,6 +368,24 @@ func (b *browser) eval(t *testing.T, expression string) string {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// types presses keys as a keyboard does: Chromium makes a key's character, unless the page
+// has taken the key. chromedp.KeyEvent makes it always.
+func (b *browser) types(t *testing.T, text string) {
+	t.Helper()
+	for _, r := range text {
+		keys := kb.Encode(r)
+		down, up := *keys[0], *keys[len(keys)-1]
+		if len(keys) == 3 {
+			down.Text, down.UnmodifiedText = keys[1].Text, keys[1].UnmodifiedText
+		}
+		for _, key := range []input.DispatchKeyEventParams{down, up} {
+			if _, err := chromedp.Call(b.ctx, input.DispatchKeyEvent, key); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // click clicks the button with a text.

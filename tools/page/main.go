@@ -35,7 +35,7 @@ func bundle(root string) (map[string][]byte, error) {
 	vendor := filepath.Join(root, "web", "vendor")
 	done := api.Build(api.BuildOptions{
 		AbsWorkingDir: filepath.Join(root, "web"),
-		EntryPoints:   []string{"ui/page.tsx", "ui/page.css"},
+		EntryPoints:   []string{"ui/page.tsx", "ui/page.css", "ui/xterm.ts"},
 		Outdir:        "dist",
 		Bundle:        true, MinifyWhitespace: true, MinifyIdentifiers: true, MinifySyntax: true,
 		Format: api.FormatESModule, Target: api.ES2022, Charset: api.CharsetUTF8, LegalComments: api.LegalCommentsNone,
@@ -44,6 +44,8 @@ func bundle(root string) (map[string][]byte, error) {
 			"preact":               filepath.Join(vendor, "preact", "preact.mjs"),
 			"preact/hooks":         filepath.Join(vendor, "preact", "hooks.mjs"),
 			"@preact/signals":      filepath.Join(vendor, "@preact", "signals", "signals.mjs"),
+			"@xterm/xterm":         filepath.Join(vendor, "@xterm", "xterm", "xterm.mjs"),
+			"@xterm/addon-fit":     filepath.Join(vendor, "@xterm", "addon-fit", "addon-fit.mjs"),
 			"@preact/signals-core": filepath.Join(vendor, "@preact", "signals-core", "signals-core.mjs"),
 		},
 	})

@@ -12,11 +12,12 @@ export const act = signal<Act | null>(null);
 export const palette = signal(false);
 export const mayAct = () => !!live.value.lab?.acts && !!post() && !chosen.value.at;
 
-async function send(body: { words: string[]; dry?: boolean; yes?: boolean }): Promise<Reply> {
-  const r = await fetch("/act", { method: "POST", headers: { "Content-Type": "application/json", "Dcalab-Page": post() }, body: JSON.stringify(body) });
-  if (!r.ok) throw new Error((await r.text()).trim());
+export async function send<T>(path: string, body: unknown): Promise<T> {
+  const r = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json", "Dcalab-Page": post() }, body: JSON.stringify(body) });
+  if (!r.ok) throw Object.assign(new Error((await r.text()).trim()), { status: r.status });
   return r.json();
 }
+const say = (body: { words: string[]; dry?: boolean; yes?: boolean }) => send<Reply>("/act", body);
 
 // update changes what is shown, unless it is another command by now.
 function update(of: string[], change: Partial<Act>) {
@@ -26,13 +27,13 @@ function update(of: string[], change: Partial<Act>) {
 export async function plan(line: string[]) {
   palette.value = false;
   act.value = { words: line, busy: true };
-  try { update(line, { plan: await send({ words: line, dry: true }), busy: false }); } catch (e) { update(line, { error: (e as Error).message, busy: false }); }
+  try { update(line, { plan: await say({ words: line, dry: true }), busy: false }); } catch (e) { update(line, { error: (e as Error).message, busy: false }); }
 }
 
 async function run(yes: boolean) {
   const line = act.value!.words;
   update(line, { busy: true, done: undefined });
-  try { update(line, { done: await send({ words: line, yes }), busy: false }); } catch (e) { update(line, { error: (e as Error).message, busy: false }); }
+  try { update(line, { done: await say({ words: line, yes }), busy: false }); } catch (e) { update(line, { error: (e as Error).message, busy: false }); }
 }
 
 export const close = () => { act.value = null; palette.value = false; };

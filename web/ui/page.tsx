@@ -8,6 +8,7 @@ import { move } from "./motion";
 import { Tables } from "./table";
 import { Timeline } from "./timeline";
 import { act, Actions, close, Dialog, mayAct, palette } from "./act";
+import { Drawer, TerminalButton } from "./terminal";
 import { duration, language, time, words } from "./words";
 
 function Quorum() {
@@ -64,6 +65,7 @@ function Details() {
       {n.message && <p>{n.message}</p>}
       <dl>{numbers.map(([k, value, why]) => <div key={k}><dt>{k} <b>{value as any}</b></dt><dd>{why}</dd></div>)}</dl>
       <Actions name={name} />
+      <TerminalButton node={name} />
       <h3>{w.commands}</h3>
       <ul class="commands">{n.commands.map((c) => <li key={c}><code>{c}</code></li>)}</ul>
     </aside>
@@ -109,7 +111,7 @@ function Page() {
           <section class="right"><Workers /><div class="pair"><Beliefs /><Faults /></div><Observed /><Details /><News /></section>
         </main>
       ))}
-      {live.value.lab && <Timeline />}
+      <div class="foot">{live.value.lab && <Timeline />}<Drawer /></div>
       <div class="spoken" role="status" aria-live="polite">{last ? `${last.about ?? ""} ${last.text}` : ""}</div>
       <Dialog />
       {keys && <Keys close={() => set(false)} />}

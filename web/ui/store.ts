@@ -36,7 +36,7 @@ export const clock = signal(Date.now()); // the server's, ticking
 export const first = signal(0); // the first time that is known
 
 // What is chosen is in the address.
-export type Chosen = { at?: string; node?: string; table?: string; theme?: string; lang?: string; large?: string; span?: string };
+export type Chosen = { at?: string; node?: string; table?: string; theme?: string; lang?: string; large?: string; span?: string; terminal?: string };
 const read = (): Chosen => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 export const chosen = signal<Chosen>(read());
 // What it takes to act came with the address that has the token; it stays in this tab.
