@@ -39,7 +39,7 @@ func Listen(ctx context.Context, s *session.Session, tell func(Event)) error {
 		session: s, pool: s.NewPool(), tell: tell,
 		machines: map[string]machine.Status{}, engines: map[string]engine.Life{}, logs: map[string]raft.State{}, names: map[string]string{},
 		busy: map[string]bool{}, unread: map[string]bool{}, failed: map[string]string{}, since: map[string]time.Time{},
-		stock: make(chan struct{}, 1),
+		stock: make(chan struct{}, 1), wanted: 1, known: map[string]raft.Change{},
 	}
 	defer l.pool.Close()
 	ctx, cancel := context.WithCancel(ctx)
@@ -71,19 +71,21 @@ type listener struct {
 	session *session.Session
 	pool    *session.Pool
 	nodes   sync.WaitGroup
-	stock   chan struct{} // it is to be taken, if it was not, or something may have been missed
+	stock   chan struct{} // it is to be taken, unless it was
 
 	mu       sync.Mutex // of what follows, and of tell
 	tell     func(Event)
 	machines map[string]machine.Status
-	faults   map[string]string     // what each is, by its id
-	journal  fs.FileInfo           // the list of faults, when it was read last
-	passed   map[string]bool       // those that are over, and were told of, or were before
-	unknown  string                // why the machines' status is not known
-	logs     map[string]raft.State // by node
-	names    map[string]string     // of nodes, by their ids in the swarm
-	stocked  bool                  // stock was taken
-	leader   uint64                // raft id, and the term that it won
+	faults   map[string]string      // what each is, by its id
+	journal  fs.FileInfo            // the list of faults, when it was read last
+	passed   map[string]bool        // those that are over, and were told of, or were before
+	unknown  string                 // why the machines' status is not known
+	logs     map[string]raft.State  // by node
+	names    map[string]string      // of nodes, by their ids in the swarm
+	wanted   int                    // how many times stock had to be taken until now
+	taken    int                    // which of them it was taken last; 0 before one
+	known    map[string]raft.Change // objects that stock is taken of, as they were told last, by kind and id
+	leader   uint64                 // raft id, and the term that it won
 	term     uint64
 	engines  map[string]engine.Life
 	busy     map[string]bool   // nodes that are listened to
@@ -356,7 +358,7 @@ func (l *listener) watch(ctx context.Context, c *node.Conn, name string) {
 			delete(l.failed, name)
 			if !gap.IsZero() {
 				l.say(Event{Source: SourceSwarm, Kind: KindNote, Node: name, Text: "watched again; what it changed since " + gap.Local().Format(time.TimeOnly) + " may be missing"})
-				l.stocked = false
+				l.wanted++
 				l.wantStock()
 			}
 		}, func(change raft.Change) { l.change(name, change) })
@@ -406,7 +408,11 @@ func (l *listener) log(name string, now raft.State) {
 		e.Kind = KindLog
 	}
 	if len(l.logs) == 0 || known && (before.ID != now.ID || now.Term < before.Term) {
-		l.leader, l.term, l.stocked = 0, 0, false // another swarm, or an older state of this one
+		l.leader, l.term = 0, 0 // another swarm, or an older state of this one
+		l.wanted++
+	}
+	if len(l.logs) == 0 {
+		clear(l.known)
 	}
 	l.logs[name] = now
 	if now.Node != "" {
@@ -464,11 +470,15 @@ func (l *listener) manager(id uint64) string {
 }
 
 // change tells a change that a manager has applied.
-func (l *listener) change(name string, c raft.Change) { l.tellChange(name, KindChange, c) }
-
-func (l *listener) tellChange(name string, kind Kind, c raft.Change) {
+func (l *listener) change(name string, c raft.Change) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.tellChange(name, KindChange, c)
+}
+
+// tellChange tells a change, or how an object is. The caller holds the lock.
+func (l *listener) tellChange(name string, kind Kind, c raft.Change) {
+	l.know(c)
 	if c.Kind == raft.KindNode && l.names[c.ID] == "" {
 		for _, n := range l.session.Lab().Nodes {
 			if c.Name == l.session.Lab().Hostname(n) || c.Name == n.Name {

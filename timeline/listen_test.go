@@ -17,6 +17,7 @@ func listening(told *[]string, unread ...string) *listener {
 		tell:     func(e Event) { *told = append(*told, fmt.Sprintf("%s %s", e.Node, e.Kind)) },
 		machines: map[string]machine.Status{}, engines: map[string]engine.Life{}, logs: map[string]raft.State{}, names: map[string]string{},
 		unread: map[string]bool{}, failed: map[string]string{},
+		stock: make(chan struct{}, 1), wanted: 1, known: map[string]raft.Change{},
 	}
 	for _, n := range unread {
 		l.unread[n] = true
