@@ -5,14 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/observe"
 	"github.com/dcalab/dcalab/timeline"
+	"github.com/dcalab/dcalab/web"
 )
 
 func timelineCommand(a *app) *cobra.Command {
@@ -88,11 +91,15 @@ func timelineExportCommand(a *app) *cobra.Command {
 	var output string
 	c := &cobra.Command{
 		Use:   "export [FILE.html]",
-		Short: "Tell what became of the swarm in a recorded time, and draw it",
+		Short: "Tell what became of the swarm in a recorded time, and keep it as a page",
 		Long: `Find in what was recorded of the lab what dcalab observe finds while it happens:
 what was broken, terms, votes, leaders, tasks that were placed anew, nodes that
-are Ready again, each with its time, and the rules behind them. With FILE.html
-it is drawn, on one page that needs neither a network nor a script.
+are Ready again, each with its time, and the rules behind them.
+
+FILE.html is the page of dcalab serve with that time in it, to be opened without
+dcalab and without a network: drag its time line, and everything is as it was.
+What was found is drawn below, and seen without a script as well. Moments less
+than 0.1 s apart are one, and where there are more than 10,000, longer ones.
 
 Which writes were accepted is known where dcalab observe was at work then.`,
 		Example: "  dcalab timeline export --since 10m\n  dcalab timeline export evening.html --since 2h --until 1h",
@@ -136,21 +143,32 @@ func (s *session) exportTimeline(o observation, since, until time.Duration) erro
 		from = now.Add(-since)
 	}
 	observer := observe.New(s.Lab().Name, from)
-	var last time.Time
+	var events []timeline.Event
 	err := timeline.Recording{State: s.State()}.Read(time.Time{}, func(e timeline.Event) {
 		if !e.Time.After(end) {
 			observer.Add(e)
-			last = e.Time
+			events = append(events, e)
 		}
 	})
 	if err != nil {
 		return err
 	}
-	if last.IsZero() {
+	last := end
+	if len(events) > 0 {
+		last = events[len(events)-1].Time
+	} else {
 		s.note("nothing was recorded then; dcalab timeline --follow and dcalab observe record")
-		last = end
 	}
-	return s.showObserved(o, observer.Report(last))
+	rep := observer.Report(last)
+	return s.showReport(o.report, o.output, rep, func(w io.Writer) error {
+		var found strings.Builder
+		if err := observe.WritePage(&found, rep); err != nil {
+			return err
+		}
+		l := pageLab(s)
+		l.Exists = true // then
+		return web.WritePast(w, l, events, observer.Start(), found.String())
+	})
 }
 
 // followTimeline shows what is recorded, and records it while nobody else does.

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -114,10 +115,7 @@ func TestInChromium(t *testing.T) {
 
 	// Back to before the fault: everything is as it was then.
 	back := time.Since(before) + 2*time.Second
-	b.run(t, fmt.Sprintf(`const s = document.querySelector(".timeline svg[role]"), r = s.getBoundingClientRect(), wide = r.width - 8 - 86;
-		const x = r.left + r.width - 8 - wide * %d / 300000, y = r.top + 30, o = { bubbles: true, pointerId: 1, buttons: 1, clientY: y };
-		s.setPointerCapture = () => {};
-		s.dispatchEvent(new PointerEvent("pointerdown", { ...o, clientX: x + 40 })); s.dispatchEvent(new PointerEvent("pointermove", { ...o, clientX: x })); 0`, back.Milliseconds()))
+	b.drag(t, back.Seconds()/300)
 	b.until(t, "the leader that there was", `!!document.querySelector("header .back") && document.querySelector(".manager.leader.up .name")?.textContent === "`+first+`" && !document.querySelector(".faults.some")`)
 	t.Logf("milliseconds from an event that was heard to the frame that shows it: %s", b.eval(t, `JSON.stringify(took)`))
 	b.do(t, chromedp.Reload())
@@ -143,6 +141,82 @@ func TestInChromium(t *testing.T) {
 	b.until(t, "it goes on by itself after a restart", `!!document.querySelector("header .open") && !!document.querySelector(".manager.leader.up")`)
 }
 
+// TestExportedInChromium looks at a recorded time by its file alone: no dcalab, no network.
+func TestExportedInChromium(t *testing.T) {
+	b := open(t)
+	folder := t.TempDir()
+	program := build(t, folder)
+	recording, err := os.ReadFile(filepath.Join(root, "observe", "testdata", "partition.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(folder, ".dcalab", "page")
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for file, text := range map[string][]byte{filepath.Join(folder, "labs.yaml"): []byte(labs), filepath.Join(state, "timeline.jsonl"): recording} {
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	(&aLab{program: program, folder: folder}).dcalab(t, "timeline", "export", "evening.html")
+	for _, name := range []string{".dcalab", "labs.yaml", "dcalab"} {
+		if err := os.RemoveAll(filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.do(t, chromedp.EmulateViewport(1280, 800), chromedp.Navigate("file://"+filepath.Join(folder, "evening.html")))
+	b.until(t, "how it ended", `document.querySelectorAll(".manager").length === 3 && !!document.querySelector(".manager.leader.up") && document.querySelector("header .open").textContent.includes("end of the recording")`)
+	b.shot(t, "exported")
+	last := b.eval(t, `document.querySelector(".manager.leader .name").textContent`)
+	b.drag(t, 0.9)
+	b.until(t, "the leader before the election", `!!document.querySelector("header .back") && !!document.querySelector(".manager.leader.up") && document.querySelector(".manager.leader .name").textContent !== "`+last+`"`)
+	before := b.eval(t, `document.querySelector(".manager.leader .name").textContent + " " + document.querySelector("header .back").textContent`)
+	b.drag(t, 0.55)
+	b.until(t, "the fault, and who is cut off", `!!document.querySelector(".faults.some") && document.querySelectorAll(".edge.cut").length === 2`)
+	b.shot(t, "exported-back")
+	b.drag(t, 0.9)
+	b.until(t, "the same again", `document.querySelector(".manager.leader .name").textContent + " " + document.querySelector("header .back").textContent === "`+before+`"`)
+	b.do(t, chromedp.Reload())
+	b.until(t, "the same after a reload", `document.querySelector(".manager.leader .name")?.textContent + " " + document.querySelector("header .back").textContent === "`+before+`"`)
+	b.do(t, chromedp.KeyEvent("t"), chromedp.KeyEvent("g"))
+	b.until(t, "a table in Portuguese", `document.documentElement.lang === "pt-BR" && document.querySelectorAll(".tables table").length > 2 && document.querySelector("header .back").textContent.includes("antes do fim")`)
+	b.do(t, chromedp.KeyEvent("g"), chromedp.KeyEvent("t"), chromedp.KeyEvent("l"))
+	b.until(t, "the end again", `document.querySelector(".manager.leader .name")?.textContent === "`+last+`" && !document.querySelector("header .back")`)
+	b.do(t, chromedp.EmulateViewport(375, 800))
+	b.until(t, "it fits 375 pixels", `document.documentElement.scrollWidth <= 375`)
+	b.until(t, "it has loaded nothing", `performance.getEntriesByType("resource").length === 0`)
+	b.do(t, chromedp.EmulateViewport(1280, 800))
+	if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+		t.Fatal(err)
+	}
+	b.do(t, chromedp.Reload())
+	b.until(t, "without a script, what was found", `document.querySelector(".report iframe").getBoundingClientRect().top < 100 && !document.querySelector("#page").childNodes.length`)
+	b.shot(t, "exported-without-script")
+	b.quiet(t)
+}
+
+// build makes dcalab.
+func build(t *testing.T, folder string) (program string) {
+	t.Helper()
+	program = filepath.Join(folder, "dcalab")
+	c := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
+	c.Dir, c.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return program
+}
+
+// drag drags the time line to a share of it before its end.
+func (b *browser) drag(t *testing.T, share float64) {
+	t.Helper()
+	b.run(t, fmt.Sprintf(`const s = document.querySelector(".timeline svg[role]"), r = s.getBoundingClientRect(), wide = r.width - 8 - 86;
+		const x = r.left + r.width - 8 - wide * %g, y = r.top + 30, o = { bubbles: true, pointerId: 1, buttons: 1, clientY: y };
+		s.setPointerCapture = () => {};
+		s.dispatchEvent(new PointerEvent("pointerdown", { ...o, clientX: x + 40 })); s.dispatchEvent(new PointerEvent("pointermove", { ...o, clientX: x })); 0`, share))
+}
+
 // aLab is a lab in a folder of its own, and the dcalab that serves it.
 type aLab struct {
 	program, folder string
@@ -155,12 +229,7 @@ func newLab(t *testing.T) *aLab {
 		t.Skip("it takes root to make a lab")
 	}
 	l := &aLab{folder: t.TempDir()}
-	l.program = filepath.Join(l.folder, "dcalab")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", l.program, ".")
-	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	l.program = build(t, l.folder)
 	if out, err := exec.CommandContext(t.Context(), "ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -1,12 +1,12 @@
 import { h, Fragment, render } from "preact";
 import { useState } from "preact/hooks";
 import { effect } from "@preact/signals";
-import { chosen, choose, clock, connection, live, lookBack, news, open, shownAt, view } from "./store";
+import { chosen, choose, clock, connection, live, lookBack, news, open, recorded, shownAt, view } from "./store";
 import { Beliefs, Faults, lifeOf, lifeWord, managersOf, raftRole, Ring, Workers } from "./picture";
 import { Tables } from "./table";
 import { Timeline } from "./timeline";
 import { act, Actions, close, Dialog, mayAct, palette } from "./act";
-import { duration, language, time, words } from "./words";
+import { date, duration, language, time, words } from "./words";
 
 function Quorum() {
   const s = view.value.swarm, w = words.value;
@@ -24,8 +24,8 @@ function Header() {
   const v = view.value, w = words.value, s = v.swarm, c = connection.value, back = chosen.value.at;
   return (
     <header>
-      <h1>{v.lab?.name ?? "dcalab"} <small>{v.lab ? `${v.lab.driver} · ${v.lab.nodes.length} ${w.node}${v.lab.nodes.length > 1 ? "s" : ""}` : ""}</small></h1>
-      <span class={"state " + (back ? "back" : c)}>{back ? <>◷ {time(back)}, {duration(clock.value - shownAt.value)} {w.ago}</> : c === "open" ? <>● {w.live}</> : <>✕ {w[c]}</>}</span>
+      <h1>{v.lab?.name ?? "dcalab"} <small>{v.lab ? `${v.lab.driver} · ${v.lab.nodes.length} ${w.node}${v.lab.nodes.length > 1 ? "s" : ""}` : ""}{recorded && <> · {date(clock.value)}</>}</small></h1>
+      <span class={"state " + (back ? "back" : c)}>{back ? <>◷ {time(back)}, {duration(clock.value - shownAt.value)} {w.ago}</> : c === "open" ? <>{recorded ? "◷" : "●"} {w.live}</> : <>✕ {w[c]}</>}</span>
       {s && s.managers > 0 && <span>{w.term} <b>{s.electing ?? s.term}</b></span>}
       {s && s.managers > 0 && (s.leader ? <span>◆ {w.leader} <b>{s.leader}</b>{s.elected && <> {w.forTime} {duration(shownAt.value - Date.parse(s.elected))}</>}</span>
         : <span class="alarm">◇ {s.lost ? <>{s.connected < s.majority ? w.noLeader : w.electing} {w.since} {duration(shownAt.value - Date.parse(s.lost))}</> : w.noLeader}</span>)}
@@ -62,8 +62,8 @@ function Details() {
       {n.message && <p>{n.message}</p>}
       <dl>{numbers.map(([k, value, why]) => <div key={k}><dt>{k} <b>{value as any}</b></dt><dd>{why}</dd></div>)}</dl>
       <Actions name={name} />
-      <h3>{w.commands}</h3>
-      <ul class="commands">{n.commands.map((c) => <li key={c}><code>{c}</code></li>)}</ul>
+      {!recorded && <><h3>{w.commands}</h3>
+      <ul class="commands">{n.commands.map((c) => <li key={c}><code>{c}</code></li>)}</ul></>}
     </aside>
   );
 }
@@ -79,8 +79,8 @@ function News() {
 }
 
 function Keys({ close }: { close: () => void }) {
-  const w = words.value;
-  return <div class="keys" role="dialog" aria-label={w.keys}><h2>{w.keys}</h2><dl>{Object.entries(w.keyList).map(([k, text]) => <div key={k}><dt><kbd>{k}</kbd></dt><dd>{text}</dd></div>)}</dl><button onClick={close}>{w.close}</button></div>;
+  const w = words.value, keys = [[w.space, w.backToLive], ...Object.entries(w.keyList).filter(([k]) => k !== ":" || mayAct())];
+  return <div class="keys" role="dialog" aria-label={w.keys}><h2>{w.keys}</h2><dl>{keys.map(([k, text]) => <div key={k}><dt><kbd>{k}</kbd></dt><dd>{text}</dd></div>)}</dl><button onClick={close}>{w.close}</button></div>;
 }
 
 function toggleTheme() {

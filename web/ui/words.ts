@@ -1,6 +1,6 @@
 // All words of the page's own, in each language. What happened is worded by dcalab.
 import { computed } from "@preact/signals";
-import { chosen } from "./store";
+import { chosen, recorded } from "./store";
 
 const en = {
   live: "live", lost: "connection lost, trying again", opening: "connecting",
@@ -19,7 +19,7 @@ const en = {
   noSwarm: "The machines are there, and form no swarm.", noSwarmNext: "This makes the managers and workers of labs.yaml one swarm:",
   oneManager: "One manager: when it fails, nothing can be changed until it is back. With three, one may fail.",
   commands: "to type in a terminal", close: "close", keys: "keys", from: "from", to: "to", until: "until", nothing: "nothing happened yet", cut: "cut", oneWay: "one way", bothWays: "both ways", ways: "ways between managers", hears: "hears", deaf: "does not hear",
-  keyList: { "Space, l": "live again", t: "table or picture", "← →": "look back, a second (with Shift ten)", ":": "type a command", P: "large, for a class", d: "light or dark", g: "English or Portuguese", Esc: "close", "?": "these keys" } as Record<string, string>,
+  space: "Space, l", keyList: { t: "table or picture", "← →": "look back, a second (with Shift ten)", ":": "type a command", P: "large, for a class", d: "light or dark", g: "English or Portuguese", Esc: "close", "?": "these keys" } as Record<string, string>,
   explain: {
     leader: "It has won the newest election: every change of the swarm goes through it.",
     follower: "It stores what the leader sends, and votes when there is none.",
@@ -37,6 +37,7 @@ const en = {
     would: "what it would do", refused: "it cannot be done", nothing: "nothing: it is so already", plain: "the plain commands for the same", asks: "are you sure?", done: "done", failed: "it did not succeed",
     busy: "working", run: "do it", yes: "yes, do it", palette: "a command", look: "look what it does", heal: "heal",
   },
+  past: { live: "the end of the recording", opening: "nothing is known of it then", ago: "before the end", backToLive: "to the end", drag: "drag to see everything as it was", noFaults: "none" },
   states: { running: "running", starting: "starting", pending: "pending", failed: "failed", shutdown: "shut down", complete: "complete" } as Record<string, string>,
 };
 
@@ -57,7 +58,7 @@ const pt: typeof en = {
   noSwarm: "As máquinas existem, mas não formam um swarm.", noSwarmNext: "Isto faz dos managers e workers do labs.yaml um swarm:",
   oneManager: "Um manager só: se ele falha, nada pode ser alterado até que volte. Com três, um pode falhar.",
   commands: "para digitar num terminal", close: "fechar", keys: "teclas", from: "de", to: "para", until: "até", nothing: "nada aconteceu ainda", cut: "cortado", oneWay: "um sentido", bothWays: "os dois sentidos", ways: "caminhos entre managers", hears: "ouve", deaf: "não ouve",
-  keyList: { "Espaço, l": "voltar ao vivo", t: "tabela ou imagem", "← →": "voltar um segundo (com Shift, dez)", ":": "digitar um comando", P: "grande, para uma turma", d: "claro ou escuro", g: "inglês ou português", Esc: "fechar", "?": "estas teclas" },
+  space: "Espaço, l", keyList: { t: "tabela ou imagem", "← →": "voltar um segundo (com Shift, dez)", ":": "digitar um comando", P: "grande, para uma turma", d: "claro ou escuro", g: "inglês ou português", Esc: "fechar", "?": "estas teclas" },
   explain: {
     leader: "Venceu a eleição mais recente: toda alteração do swarm passa por ele.",
     follower: "Guarda o que o líder envia, e vota quando não há líder.",
@@ -75,11 +76,15 @@ const pt: typeof en = {
     would: "o que faria", refused: "não pode ser feito", nothing: "nada: já está assim", plain: "os comandos simples para o mesmo", asks: "tem certeza?", done: "feito", failed: "não deu certo",
     busy: "trabalhando", run: "executar", yes: "sim, executar", palette: "um comando", look: "ver o que faz", heal: "desfazer",
   },
+  past: { live: "o fim da gravação", opening: "nada se sabe desse momento", ago: "antes do fim", backToLive: "ir para o fim", drag: "arraste para ver tudo como era", noFaults: "nenhuma" },
   states: { running: "em execução", starting: "iniciando", pending: "pendente", failed: "falhou", shutdown: "encerrada", complete: "concluída" },
 };
 
 export const language = computed(() => chosen.value.lang ?? (navigator.language.toLowerCase().startsWith("pt") ? "pt" : "en"));
-export const words = computed(() => (language.value === "pt" ? pt : en));
+export const words = computed(() => {
+  const w = language.value === "pt" ? pt : en;
+  return recorded ? { ...w, ...w.past } : w;
+});
 
 // duration reads "41 s", "2:10", "1:02:10".
 export function duration(ms: number): string {
@@ -89,4 +94,6 @@ export function duration(ms: number): string {
   const h = Math.floor(s / 3600);
   return (h ? h + ":" + two(Math.floor(s / 60) % 60) : String(Math.floor(s / 60))) + ":" + two(s % 60);
 }
-export const time = (at: number | string) => new Date(at).toLocaleTimeString(language.value === "pt" ? "pt-BR" : "en-GB");
+const locale = () => (language.value === "pt" ? "pt-BR" : "en-GB");
+export const date = (at: number) => new Date(at).toLocaleDateString(locale());
+export const time = (at: number | string) => new Date(at).toLocaleTimeString(locale());
