@@ -104,7 +104,7 @@ than 0.1 s apart are one, and where there are more than 10,000, longer ones.
 Which writes were accepted is known where dcalab observe was at work then.`,
 		Example: "  dcalab timeline export --since 10m\n  dcalab timeline export evening.html --since 2h --until 1h",
 		Args:    cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			file := ""
 			if len(args) > 0 {
 				file = args[0]
@@ -126,7 +126,7 @@ Which writes were accepted is known where dcalab observe was at work then.`,
 			if stop, err := s.announce(timeline.Runbook(s.Session)); stop || err != nil {
 				return err
 			}
-			return s.exportTimeline(o, since, until)
+			return s.exportTimeline(c.Context(), o, since, until)
 		},
 	}
 	c.Flags().DurationVar(&since, "since", 0, "from how long ago: 10m, 2h (default: the last time that somebody listened)")
@@ -136,7 +136,7 @@ Which writes were accepted is known where dcalab observe was at work then.`,
 }
 
 // exportTimeline shows what was observed in a recorded time.
-func (s *session) exportTimeline(o observation, since, until time.Duration) error {
+func (s *session) exportTimeline(ctx context.Context, o observation, since, until time.Duration) error {
 	now := time.Now()
 	end, from := now.Add(-until), time.Time{}
 	if since > 0 {
@@ -165,7 +165,7 @@ func (s *session) exportTimeline(o observation, since, until time.Duration) erro
 		if err := observe.WritePage(&found, rep); err != nil {
 			return err
 		}
-		l := pageLab(s)
+		l := pageLab(ctx, s)
 		l.Exists = true // then
 		return web.WritePast(w, l, events, observer.Start(), found.String())
 	})

@@ -158,7 +158,11 @@ func stockOf(ctx context.Context, client *engine.Client) ([]raft.Change, error) 
 		})
 	}
 	for _, s := range services {
-		add(s.Version, raft.Object{Kind: raft.KindService, ID: s.ID, Name: s.Name, State: s.Update, Message: s.UpdateMessage, Replicas: s.Replicas})
+		o := raft.Object{Kind: raft.KindService, ID: s.ID, Name: s.Name, State: s.Update, Message: s.UpdateMessage, Replicas: s.Replicas}
+		for _, p := range s.Published {
+			o.Ports = append(o.Ports, raft.Port{Protocol: p.Protocol, Target: uint64(p.Target), Published: uint64(p.Published), Host: p.Host}) //nolint:gosec // they are ports
+		}
+		add(s.Version, o)
 	}
 	for _, t := range tasks {
 		add(t.Version, raft.Object{

@@ -2,7 +2,7 @@ import { h, Fragment, render } from "preact";
 import { useState } from "preact/hooks";
 import { effect } from "@preact/signals";
 import { chosen, choose, clock, connection, live, lookBack, news, open, recorded, shownAt, view } from "./store";
-import { Beliefs, Faults, lifeOf, lifeWord, managersOf, raftRole, Ring, Workers } from "./picture";
+import { Beliefs, Faults, lifeOf, lifeWord, Lock, managersOf, Ports, raftRole, Ring, Workers } from "./picture";
 import { Tables } from "./table";
 import { Timeline } from "./timeline";
 import { act, Actions, close, Dialog, mayAct, palette } from "./act";
@@ -30,6 +30,8 @@ function Header() {
       {s && s.managers > 0 && (s.leader ? <span>◆ {w.leader} <b>{s.leader}</b>{s.elected && <> {w.forTime} {duration(shownAt.value - Date.parse(s.elected))}</>}</span>
         : <span class="alarm">◇ {s.lost ? <>{s.connected < s.majority ? w.noLeader : w.electing} {w.since} {duration(shownAt.value - Date.parse(s.lost))}</> : w.noLeader}</span>)}
       <Quorum />
+      {s?.autolock && <span title={w.explain.autolock}><svg class="glyph" viewBox="-10 -10 20 20" aria-hidden="true"><Lock /></svg> {w.autolock}</span>}
+      {s?.rotating && <span title={w.explain.rotating}>{w.rotating}</span>}
       <nav>
         <button onClick={() => choose({ table: chosen.value.table ? undefined : "1" })} aria-pressed={!!chosen.value.table} title="t">{chosen.value.table ? w.picture : w.table}</button>
         <button onClick={toggleTheme} title="d" aria-label="light, dark">◐</button>
@@ -58,7 +60,7 @@ function Details() {
     <aside class="details" aria-label={name}>
       <button class="close" onClick={() => choose({ node: undefined })} aria-label={w.close}>✕</button>
       <h2>{name} <small>{lifeWord(v, name) || w[kind as "leader"]}</small></h2>
-      <p>{life === "halted" ? w.explain.halted : life === "silent" ? w.explain.silent : w.explain[kind as "leader"]}</p>
+      <p>{n.locked ? w.explain.locked : life === "halted" ? w.explain.halted : life === "silent" ? w.explain.silent : w.explain[kind as "leader"]}</p>
       {n.message && <p>{n.message}</p>}
       <dl>{numbers.map(([k, value, why]) => <div key={k}><dt>{k} <b>{value as any}</b></dt><dd>{why}</dd></div>)}</dl>
       <Actions name={name} />
@@ -104,7 +106,7 @@ function Page() {
             <Ring />
             {managersOf(v).length === 1 && <p class="hint">{w.oneManager}</p>}
           </section>
-          <section class="right"><Workers /><div class="pair"><Beliefs /><Faults /></div><Details /><News /></section>
+          <section class="right"><Workers /><Ports /><div class="pair"><Beliefs /><Faults /></div><Details /><News /></section>
         </main>
       ))}
       {live.value.lab && <Timeline />}

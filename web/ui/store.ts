@@ -4,17 +4,18 @@ import { batch, computed, signal } from "@preact/signals";
 export type Raft = { term: number; vote: string; commit: number; last_index: number; behind: number; leader?: string };
 export type LabNode = { name: string; role: string; address: string };
 export type Node = {
-  machine?: string; engine?: string; away?: string; id?: string; role?: string; desired?: string;
+  machine?: string; engine?: string; locked?: boolean; away?: string; id?: string; role?: string; desired?: string;
   availability?: string; state?: string; message?: string; commands: string[];
 };
-export type Service = { name: string; replicas?: number; update?: string; message?: string };
+export type Service = { name: string; replicas?: number; update?: string; message?: string; ports?: Port[] };
+export type Port = { protocol: string; target: number; published?: number; host?: boolean; nodes: string[] };
 export type Task = { name: string; service: string; node?: string; state: string; desired: string; message?: string };
 export type Fault = { words: string; since: string; until?: string; nodes?: string[]; cuts?: [string, string][]; heal: string };
 export type Swarm = {
   leader?: string; term: number; elected?: string; electing?: number; lost?: string;
-  managers: number; majority: number; connected: number; tolerates: number;
+  managers: number; majority: number; connected: number; tolerates: number; autolock?: boolean; rotating?: boolean;
 };
-export type Lab = { name: string; driver: string; nodes: LabNode[]; exists: boolean; trouble?: string; acts?: boolean; up: string; form: string };
+export type Lab = { name: string; driver: string; nodes: LabNode[]; exists: boolean; no_mesh?: string; trouble?: string; acts?: boolean; up: string; form: string };
 export type View = {
   lab?: Lab; swarm?: Swarm; node: Record<string, Node>; manager: Record<string, Raft>;
   service: Record<string, Service>; task: Record<string, Task>; fault: Record<string, Fault>;

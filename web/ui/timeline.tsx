@@ -81,7 +81,7 @@ function Lane({ lane, y, x, from, to, now, marks, right }: { lane: string; y: nu
 
 function Point({ kind, x, y }: { kind: string; x: number; y: number }) {
   switch (kind) {
-    case "failed": case "rejected": case "halted": case "down": return <path d={`M${x - 4} ${y - 4}l8 8m0 -8l-8 8`} />;
+    case "failed": case "rejected": case "halted": case "down": case "locked": return <path d={`M${x - 4} ${y - 4}l8 8m0 -8l-8 8`} />;
     case "running": case "up": case "done": return <circle cx={x} cy={y} r="3.5" />;
     case "shutdown": case "complete": return <path d={`M${x - 4} ${y}h8`} />;
   }
