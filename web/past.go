@@ -69,10 +69,7 @@ func pastOf(l Lab, events []timeline.Event, from time.Time) past {
 			return
 		}
 		is := draw(l, &now, func(line string) string { return line })
-		m := message{Now: stamp(at), Set: is.minus(shown), News: fresh}
-		if len(p.Moments) == 0 {
-			m = wholeOf(at, is, &now)
-		}
+		m := message{Whole: len(p.Moments) == 0, Now: stamp(at), Set: is.minus(shown), News: fresh}
 		fresh = nil
 		if shown = is; len(m.Set) > 0 || len(m.News) > 0 {
 			p.Moments = append(p.Moments, m)

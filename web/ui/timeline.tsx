@@ -14,7 +14,7 @@ export function Timeline() {
     o.observe(box.current!);
     return () => o.disconnect();
   }, []);
-  const whole = recorded ? Math.max(1, Math.ceil((clock.value - first.value) / 60_000)) : 0; // in minutes
+  const whole = recorded ? Math.max(0.2, (clock.value - first.value) / 60_000) : 0; // in minutes
   const span = (Number(chosen.value.span) || whole || 5) * 60_000;
   const now = Math.floor(clock.value / 250) * 250, back = chosen.value.at ? shownAt.value : 0;
   const to = back && back < now - span ? back + span / 2 : now, from = to - span;
@@ -40,7 +40,7 @@ export function Timeline() {
     <section class="timeline" aria-label={w.timeline} ref={box}>
       <div class="when">
         {back ? <><span><b>{time(back)}</b>, {duration(now - back)} {w.ago}</span> <button onClick={() => lookBack(undefined)}>{w.backToLive}</button></> : <><b class="dot">{recorded ? "◷" : "●"}</b> {w.live} · <span class="none">{w.drag}</span></>}
-        <span class="spans">{[1, 5, 30, 120].filter((m) => !whole || m < whole).concat(whole || []).map((m) => <button key={m} aria-pressed={span === m * 60_000} onClick={() => choose({ span: String(m) })}>{m} min</button>)}</span>
+        <span class="spans">{[1, 5, 30, 120].filter((m) => !whole || m < whole).concat(whole || []).map((m) => <button key={m} aria-pressed={span === m * 60_000} onClick={() => choose({ span: String(m) })}>{Math.ceil(m)} min</button>)}</span>
       </div>
       <svg width={width} height={height} role="slider" tabIndex={0} aria-label={w.timeline} aria-valuemin={0} aria-valuemax={span / 1000}
         aria-valuenow={Math.round(((back || now) - from) / 1000)} aria-valuetext={back ? `${time(back)}, ${duration(now - back)} ${w.ago}` : w.live}
