@@ -16,7 +16,7 @@ export function Timeline() {
   }, []);
   const whole = recorded ? Math.max(0.2, (clock.value - first.value) / 60_000) : 0; // in minutes
   const span = (Number(chosen.value.span) || whole || 5) * 60_000;
-  const now = Math.floor(clock.value / 250) * 250, back = chosen.value.at ? shownAt.value : 0;
+  const now = recorded ? clock.value : Math.floor(clock.value / 250) * 250, back = chosen.value.at ? shownAt.value : 0;
   const to = back && back < now - span ? back + span / 2 : now, from = to - span;
   const right = width - 8, x = (t: number) => labelWidth + ((t - from) / (to - from)) * (right - labelWidth);
   const height = axis + lanes.length * rowHeight + 4;
