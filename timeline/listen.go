@@ -439,8 +439,9 @@ func (l *listener) watch(ctx context.Context, c *node.Conn, name string) {
 			return
 		}
 		l.mu.Lock()
-		// An engine that starts is not heard at once, one that does not answer is told of.
-		if gap = time.Now(); pause > machinePause && l.engines[name] == engine.LifeUp {
+		// An engine that starts is not heard at once, one that does not answer is told of,
+		// and so is one that is locked.
+		if gap = time.Now(); pause > machinePause && l.engines[name] == engine.LifeUp && !l.locked[name] {
 			l.wrong(SourceSwarm, name, err)
 		}
 		l.mu.Unlock()

@@ -65,7 +65,7 @@ export function Ring() {
         <pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0 0V6" class="hatch" /></pattern>
         <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path d="M0 0L8 4L0 8z" class="arrow" /></marker>
       </defs>
-      {edges.map((e) => <Edge key={e.a + " " + e.b} {...e} there={!cuts.has(e.a + " " + e.b)} back={!cuts.has(e.b + " " + e.a)} away={lifeOf(v, e.a) !== "up" || lifeOf(v, e.b) !== "up"} />)}
+      {edges.map((e) => <Edge key={e.a + " " + e.b} {...e} there={!cuts.has(e.a + " " + e.b)} back={!cuts.has(e.b + " " + e.a)} away={[e.a, e.b].some((n) => lifeOf(v, n) !== "up" || v.node[n]?.locked)} />)}
       {names.map((name, i) => <Manager key={name} name={name} at={r.at[i]} />)}
     </svg>
   );

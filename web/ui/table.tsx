@@ -21,7 +21,7 @@ export function Tables() {
     <main class="tables" tabIndex={-1}>
       <Grid title={w.managers} head={[w.node, w.role, w.term, w.voted, w.commit, w.lastEntry, w.behind, w.beliefs]} rows={managers.map((n) => {
         const m = v.manager[n];
-        return [n, lifeWord(v, n) || w[raftRole(v, n)], m?.term, m?.vote || "–", m?.commit, m?.last_index, m?.behind, v.node[n]?.away ? "–" : m?.leader || w.knowsNone];
+        return [n, lifeWord(v, n) || w[raftRole(v, n)], m?.term, m?.vote || "–", m?.commit, m?.last_index, m?.behind, v.node[n]?.away || v.node[n]?.locked ? "–" : m?.leader || w.knowsNone];
       })} />
       <Grid title={w.node} head={[w.node, w.role, w.machine, w.engine, w.state, w.availability, w.message]} rows={names.map((n) => {
         const x = v.node[n];
