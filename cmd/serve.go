@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/timeline"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -244,7 +245,7 @@ func (a *app) feed(ctx context.Context, page *web.Server, secret []byte, changes
 		}
 	}
 	begin := func(s *session) {
-		page.Begin(pageLab(s))
+		page.Begin(pageLab(ctx, s))
 		failed(s.keepSecret(secret))
 	}
 	events := following{recorded: true, take: page.Take, begin: begin, failed: failed}
@@ -269,8 +270,8 @@ func (a *app) feed(ctx context.Context, page *web.Server, secret []byte, changes
 	}
 }
 
-func pageLab(s *session) web.Lab {
-	l := web.Lab{Name: s.Lab().Name, Driver: s.Driver().Name(), Exists: s.Created(), Nodes: []web.LabNode{}}
+func pageLab(ctx context.Context, s *session) web.Lab {
+	l := web.Lab{Name: s.Lab().Name, Driver: s.Driver().Name(), Exists: s.Created(), NoMesh: report.MeshMissing(ctx, s.Session), Nodes: []web.LabNode{}}
 	for _, n := range s.Lab().Nodes {
 		l.Nodes = append(l.Nodes, web.LabNode{Name: n.Name, Role: string(n.Role), Address: n.IP.String()})
 	}

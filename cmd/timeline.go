@@ -5,14 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/observe"
 	"github.com/dcalab/dcalab/timeline"
+	"github.com/dcalab/dcalab/web"
 )
 
 func timelineCommand(a *app) *cobra.Command {
@@ -88,16 +91,20 @@ func timelineExportCommand(a *app) *cobra.Command {
 	var output string
 	c := &cobra.Command{
 		Use:   "export [FILE.html]",
-		Short: "Tell what became of the swarm in a recorded time, and draw it",
+		Short: "Tell what became of the swarm in a recorded time, and keep it as a page",
 		Long: `Find in what was recorded of the lab what dcalab observe finds while it happens:
 what was broken, terms, votes, leaders, tasks that were placed anew, nodes that
-are Ready again, each with its time, and the rules behind them. With FILE.html
-it is drawn, on one page that needs neither a network nor a script.
+are Ready again, each with its time, and the rules behind them.
+
+FILE.html is the page of dcalab serve with that time in it, to be opened without
+dcalab and without a network: drag its time line, and everything is as it was.
+What was found is drawn below, and seen without a script as well. Moments less
+than 0.1 s apart are one, and where there are more than 10,000, longer ones.
 
 Which writes were accepted is known where dcalab observe was at work then.`,
 		Example: "  dcalab timeline export --since 10m\n  dcalab timeline export evening.html --since 2h --until 1h",
 		Args:    cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			file := ""
 			if len(args) > 0 {
 				file = args[0]
@@ -119,7 +126,7 @@ Which writes were accepted is known where dcalab observe was at work then.`,
 			if stop, err := s.announce(timeline.Runbook(s.Session)); stop || err != nil {
 				return err
 			}
-			return s.exportTimeline(o, since, until)
+			return s.exportTimeline(c.Context(), o, since, until)
 		},
 	}
 	c.Flags().DurationVar(&since, "since", 0, "from how long ago: 10m, 2h (default: the last time that somebody listened)")
@@ -129,28 +136,39 @@ Which writes were accepted is known where dcalab observe was at work then.`,
 }
 
 // exportTimeline shows what was observed in a recorded time.
-func (s *session) exportTimeline(o observation, since, until time.Duration) error {
+func (s *session) exportTimeline(ctx context.Context, o observation, since, until time.Duration) error {
 	now := time.Now()
 	end, from := now.Add(-until), time.Time{}
 	if since > 0 {
 		from = now.Add(-since)
 	}
 	observer := observe.New(s.Lab().Name, from)
-	var last time.Time
+	var events []timeline.Event
 	err := timeline.Recording{State: s.State()}.Read(time.Time{}, func(e timeline.Event) {
 		if !e.Time.After(end) {
 			observer.Add(e)
-			last = e.Time
+			events = append(events, e)
 		}
 	})
 	if err != nil {
 		return err
 	}
-	if last.IsZero() {
+	last := end
+	if len(events) > 0 {
+		last = events[len(events)-1].Time
+	} else {
 		s.note("nothing was recorded then; dcalab timeline --follow and dcalab observe record")
-		last = end
 	}
-	return s.showObserved(o, observer.Report(last))
+	rep := observer.Report(last)
+	return s.showReport(o.report, o.output, rep, func(w io.Writer) error {
+		var found strings.Builder
+		if err := observe.WritePage(&found, rep); err != nil {
+			return err
+		}
+		l := pageLab(ctx, s)
+		l.Exists = true // then
+		return web.WritePast(w, l, events, observer.Start(), found.String())
+	})
 }
 
 // followTimeline shows what is recorded, and records it while nobody else does.

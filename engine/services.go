@@ -40,6 +40,8 @@ type Service struct {
 	Update, UpdateMessage string
 	// Image as it was named, with the digest that the swarm found for it.
 	Image string
+	// Published are the ports as the swarm has them, before engines pick any.
+	Published []Port
 	// Ports that it publishes, ordered. One of Host mode that the engine picks for
 	// each task is given once for each.
 	Ports []Port
@@ -72,6 +74,9 @@ func servicesOf(services []swarm.Service, tasks []swarm.Task) []Service {
 	var out []Service
 	for _, s := range services {
 		one := Service{ID: s.ID, Version: s.Version.Index, Name: s.Spec.Name, Mode: modeOf(s.Spec.Mode), Ports: portsOf([]swarm.Service{s}, tasks)}
+		for _, p := range s.Endpoint.Ports {
+			one.Published = append(one.Published, portFrom(s.Spec.Name, p))
+		}
 		if r := s.Spec.Mode.Replicated; r != nil {
 			one.Replicas = r.Replicas
 		}

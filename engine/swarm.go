@@ -64,6 +64,7 @@ func settings(in swarm.ClusterInfo) SwarmSettings {
 		DataPathPort: int(in.DataPathPort),
 		CertExpiry:   in.Spec.CAConfig.NodeCertExpiry,
 		Autolock:     in.Spec.EncryptionConfig.AutoLockManagers,
+		Rotating:     in.RootRotationInProgress,
 	}
 	if h := in.Spec.Orchestration.TaskHistoryRetentionLimit; h != nil {
 		out.TaskHistory = int(*h)

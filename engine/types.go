@@ -136,6 +136,9 @@ type SwarmSettings struct {
 	CertExpiry   time.Duration
 	Autolock     bool
 	TaskHistory  int
+	// Rotating: the root CA is being replaced, and some nodes have certificates of the old
+	// one still. Read only.
+	Rotating bool
 }
 
 // InitOptions start a new swarm. Zero values leave Docker's defaults, but for

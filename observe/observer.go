@@ -216,6 +216,9 @@ func (o *Observer) overMeanwhile(at time.Time) {
 	}
 }
 
+// Start is the time from which on things are found; zero before the first event.
+func (o *Observer) Start() time.Time { return o.from }
+
 // Broken tells whether anything was broken yet.
 func (o *Observer) Broken() bool { return !o.began.IsZero() }
 

@@ -15,6 +15,8 @@ import (
 type Node struct {
 	Machine machine.Status `json:"machine,omitempty"`
 	Engine  engine.Life    `json:"engine,omitempty"`
+	// Locked: its manager waits for the unlock key.
+	Locked bool `json:"locked,omitempty"`
 	// Away is since when its machine or its engine does not run; zero where both do.
 	Away time.Time `json:"away,omitzero"`
 	// ID in the swarm; empty where nothing was told of it. What follows is as in
@@ -29,10 +31,11 @@ type Node struct {
 
 // Service is a service of the swarm.
 type Service struct {
-	Name     string  `json:"name"`
-	Replicas *uint64 `json:"replicas,omitempty"`
-	Update   string  `json:"update,omitempty"`
-	Message  string  `json:"message,omitempty"`
+	Name     string      `json:"name"`
+	Replicas *uint64     `json:"replicas,omitempty"`
+	Update   string      `json:"update,omitempty"`
+	Message  string      `json:"message,omitempty"`
+	Ports    []raft.Port `json:"ports,omitempty"`
 }
 
 // Task is a task of the swarm.
@@ -123,7 +126,7 @@ func (p *Present) change(c Change) {
 			delete(p.Services, c.ID)
 			return
 		}
-		put(&p.Services, c.ID, Service{Name: c.Name, Replicas: c.Replicas, Update: c.State, Message: c.Message})
+		put(&p.Services, c.ID, Service{Name: c.Name, Replicas: c.Replicas, Update: c.State, Message: c.Message, Ports: c.Ports})
 	case raft.KindTask:
 		if c.Action == raft.ActionRemove {
 			delete(p.Tasks, c.ID)
@@ -151,7 +154,7 @@ func (p *Present) member(c Change) {
 
 // dissolved is that no manager is left: there is no swarm.
 func (p *Present) dissolved() {
-	p.Leader, p.Term, p.lost = "", 0, time.Time{}
+	p.Leader, p.Term, p.lost, p.Settings = "", 0, time.Time{}, Settings{}
 	p.Won, p.Services, p.Tasks, p.story = nil, nil, nil, Story{} // an older state of it may come back
 	for name := range p.Nodes {
 		p.edit(name, func(n *Node) { *n = Node{Machine: n.Machine, Engine: n.Engine, Away: n.Away} })

@@ -84,6 +84,47 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestLocks: a manager is locked until its engine is gone, and settings until another swarm.
+func TestLocks(t *testing.T) {
+	locked := Event{Source: SourceEngine, Kind: KindLocked, Node: "m2"}
+	settings := Event{Source: SourceSwarm, Kind: KindSettings, Settings: &Settings{Autolock: true}}
+	engineIs := func(is engine.Life) Event {
+		return Event{Source: SourceEngine, Kind: KindEngine, Node: "m2", Engine: is}
+	}
+	for name, c := range map[string]struct {
+		events []Event
+		want   bool
+	}{
+		"locked":              {[]Event{locked}, true},
+		"it hangs":            {[]Event{locked, engineIs(engine.LifeHangs)}, true},
+		"its engine is gone":  {[]Event{locked, engineIs(engine.LifeDown)}, false},
+		"its machine is gone": {[]Event{locked, machineIs(4, "m2", machine.StatusHalted)}, false},
+		"unlocked":            {[]Event{locked, {Source: SourceEngine, Kind: KindUnlocked, Node: "m2"}}, false},
+	} {
+		if p := after(append(c.events, settings)...); p.Nodes["m2"].Locked != c.want || !p.Settings.Autolock {
+			t.Errorf("%s: %+v, %+v", name, p.Nodes["m2"], p.Settings)
+		}
+	}
+	left := func(node string) Event { return Event{Kind: KindLeft, Node: node} }
+	if p := after(settings, left("m1"), left("m2"), left("m3")); p.Settings != (Settings{}) {
+		t.Errorf("without a swarm there are %+v", p.Settings)
+	}
+}
+
+// TestPorts: what a service publishes is part of what is told of it.
+func TestPorts(t *testing.T) {
+	web := raft.Object{Kind: raft.KindService, ID: "id-s", Name: "web", Replicas: count(2), Ports: []raft.Port{
+		{Protocol: "tcp", Target: 80, Published: 8080}, {Protocol: "udp", Target: 53, Host: true},
+	}}
+	e := change(5, raft.ActionUpdate, web, "")
+	if got, want := e.Words(), "service web: 2 replicas, publishes 8080->80/tcp, 53/udp (host)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if p := after(e); !reflect.DeepEqual(p.Services["id-s"].Ports, web.Ports) {
+		t.Errorf("got %+v", p.Services["id-s"])
+	}
+}
+
 // TestBeliefs: a manager that was cut off goes on taking the winner of its term for the
 // leader, and one that is in a term that nobody has won knows none.
 func TestBeliefs(t *testing.T) {

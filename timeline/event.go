@@ -46,6 +46,9 @@ const (
 	KindChange     Kind = "change"     // swarm: an object was created, updated, removed
 	KindMachine    Kind = "machine"    // machine: its status
 	KindEngine     Kind = "engine"     // engine: it answers, does not run, hangs
+	KindLocked     Kind = "locked"     // engine: its manager waits for the unlock key
+	KindUnlocked   Kind = "unlocked"   // engine: it does not any more
+	KindSettings   Kind = "settings"   // swarm: Settings of the swarm as a whole have changed; before the first, all are off
 	KindStarted    Kind = "started"    // engine: a container that no service asked for has started
 	KindEnded      Kind = "ended"      // engine: such a container has ended
 	KindBroken     Kind = "broken"     // fault: it is there
@@ -88,6 +91,16 @@ type Event struct {
 	Machine machine.Status `json:"machine,omitempty"`
 	// Engine is how the node's engine is.
 	Engine engine.Life `json:"engine,omitempty"`
+	// Settings are those of the swarm, of the kind settings.
+	Settings *Settings `json:"settings,omitempty"`
+}
+
+// Settings are what holds for a swarm as a whole.
+type Settings struct {
+	// Autolock: managers that are started again wait for the unlock key.
+	Autolock bool `json:"autolock,omitempty"`
+	// Rotating: the root CA is being replaced.
+	Rotating bool `json:"rotating,omitempty"`
 }
 
 // Raft is what a manager's log tells; Vote is the name of the node that it voted for.
@@ -185,6 +198,11 @@ func (c Change) words() string {
 		if c.Replicas != nil {
 			add("%s", plural(*c.Replicas, "replica"))
 		}
+		var ports []string
+		for _, p := range c.Ports {
+			ports = append(ports, p.String())
+		}
+		add("publishes %s", strings.Join(ports, ", "))
 		if c.State != "" {
 			add("update %s", strings.ReplaceAll(c.State, "_", " "))
 		}

@@ -95,7 +95,7 @@ func TestStory(t *testing.T) {
 
 // TestNothingElseIsKept: what an object may have of secrets has no place in an event.
 func TestNothingElseIsKept(t *testing.T) {
-	allowed := strings.Fields("Kind ID Name State Desired Role Availability Service Node Replicas Message")
+	allowed := strings.Fields("Kind ID Name State Desired Role Availability Service Node Replicas Message Ports")
 	o := reflect.TypeFor[raft.Object]()
 	for i := range o.NumField() {
 		if !slices.Contains(allowed, o.Field(i).Name) {

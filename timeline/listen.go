@@ -28,6 +28,8 @@ const (
 	slowPause    = 10 * time.Second
 	// openTimeout is how long a node that runs may take to be connected to.
 	openTimeout = time.Minute
+	// askPause is between two questions to a manager's engine for what no stream tells.
+	askPause = 3 * time.Second
 )
 
 // Listen tells what happens in a lab, in one order, until ctx ends, which is no
@@ -39,7 +41,7 @@ func Listen(ctx context.Context, s *session.Session, tell func(Event)) error {
 		session: s, pool: s.NewPool(), tell: tell,
 		machines: map[string]machine.Status{}, engines: map[string]engine.Life{}, logs: map[string]raft.State{}, names: map[string]string{},
 		busy: map[string]bool{}, unread: map[string]bool{}, failed: map[string]string{}, since: map[string]time.Time{},
-		stock: make(chan struct{}, 1),
+		stock: make(chan struct{}, 1), wanted: 1, known: map[string]raft.Change{}, locked: map[string]bool{},
 	}
 	defer l.pool.Close()
 	ctx, cancel := context.WithCancel(ctx)
@@ -71,19 +73,23 @@ type listener struct {
 	session *session.Session
 	pool    *session.Pool
 	nodes   sync.WaitGroup
-	stock   chan struct{} // it is to be taken, if it was not, or something may have been missed
+	stock   chan struct{} // it is to be taken, unless it was
 
 	mu       sync.Mutex // of what follows, and of tell
 	tell     func(Event)
 	machines map[string]machine.Status
-	faults   map[string]string     // what each is, by its id
-	journal  fs.FileInfo           // the list of faults, when it was read last
-	passed   map[string]bool       // those that are over, and were told of, or were before
-	unknown  string                // why the machines' status is not known
-	logs     map[string]raft.State // by node
-	names    map[string]string     // of nodes, by their ids in the swarm
-	stocked  bool                  // stock was taken
-	leader   uint64                // raft id, and the term that it won
+	faults   map[string]string      // what each is, by its id
+	journal  fs.FileInfo            // the list of faults, when it was read last
+	passed   map[string]bool        // those that are over, and were told of, or were before
+	unknown  string                 // why the machines' status is not known
+	logs     map[string]raft.State  // by node
+	names    map[string]string      // of nodes, by their ids in the swarm
+	wanted   int                    // how many times stock had to be taken until now
+	taken    int                    // which of them it was taken last; 0 before one
+	known    map[string]raft.Change // objects that stock is taken of, as they were told last, by kind and id
+	locked   map[string]bool        // managers that wait for the unlock key, by node
+	settings Settings
+	leader   uint64 // raft id, and the term that it won
 	term     uint64
 	engines  map[string]engine.Life
 	busy     map[string]bool   // nodes that are listened to
@@ -122,6 +128,7 @@ func (l *listener) look(ctx context.Context) {
 		}
 		if is != machine.StatusRunning {
 			delete(l.engines, n.Name)
+			delete(l.locked, n.Name)
 		}
 		if is == machine.StatusAbsent {
 			delete(l.logs, n.Name) // it is no manager, whatever it was
@@ -281,7 +288,10 @@ func (l *listener) follow(ctx context.Context, c *node.Conn, name string) {
 	}
 	defer client.Close()
 	ctx, cancel := context.WithCancel(ctx)
+	var asks sync.WaitGroup
+	defer asks.Wait()
 	defer cancel()
+	asks.Go(func() { l.askManager(ctx, client, name) })
 	go func() { // what an engine says whose connection is lost is nothing of its own
 		select {
 		case <-c.Done():
@@ -315,11 +325,76 @@ func (l *listener) engine(name string, is engine.Life, version string) {
 		return
 	}
 	l.engines[name] = is
+	if is == engine.LifeDown {
+		delete(l.locked, name)
+	}
 	e := Event{Source: SourceEngine, Kind: KindEngine, Node: name, Engine: is}
 	if version != "" {
 		e.Text = "Docker " + version
 	}
 	l.say(e)
+}
+
+// askManager asks a manager's engine whether it is locked, and what holds for the swarm, as
+// long as it answers.
+func (l *listener) askManager(ctx context.Context, client *engine.Client, name string) {
+	tick := time.NewTicker(askPause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		l.mu.Lock()
+		_, manager := l.logs[name]
+		up := l.engines[name] == engine.LifeUp
+		l.mu.Unlock()
+		if !manager || !up {
+			continue
+		}
+		if info, err := client.Info(ctx); err == nil {
+			l.asked(name, info)
+		}
+	}
+}
+
+// asked tells what has changed of a manager's lock and of the swarm's settings.
+func (l *listener) asked(name string, info engine.Info) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.engines[name] != engine.LifeUp {
+		return // meanwhile
+	}
+	if locked := info.State == engine.StateLocked; locked != l.locked[name] {
+		l.locked[name] = locked
+		e := Event{Source: SourceEngine, Kind: KindUnlocked, Node: name, Text: "unlocked"}
+		if locked {
+			e.Kind, e.Text = KindLocked, "locked: its manager waits for the unlock key"
+		}
+		l.say(e)
+	}
+	if info.Settings == nil {
+		return
+	}
+	now, before := Settings{Autolock: info.Settings.Autolock, Rotating: info.Settings.Rotating}, l.settings
+	l.settings = now
+	for _, one := range []struct {
+		before, now bool
+		on, off     string
+	}{
+		{before.Autolock, now.Autolock, "autolock is on", "autolock is off"},
+		{before.Rotating, now.Rotating, "the root CA is being replaced", "the root CA was replaced"},
+	} {
+		if one.before == one.now {
+			continue
+		}
+		text := one.off
+		if one.now {
+			text = one.on
+		}
+		l.say(Event{Source: SourceSwarm, Kind: KindSettings, Text: text, Settings: &now})
+	}
 }
 
 // watching is the one watch of a node's.
@@ -361,7 +436,7 @@ func (l *listener) watch(ctx context.Context, c *node.Conn, name string) {
 			delete(l.failed, name)
 			if !gap.IsZero() {
 				l.say(Event{Source: SourceSwarm, Kind: KindNote, Node: name, Text: "watched again; what it changed since " + gap.Local().Format(time.TimeOnly) + " may be missing"})
-				l.stocked = false
+				l.wanted++
 				l.wantStock()
 			}
 		}, func(change raft.Change) { l.change(name, change) })
@@ -369,8 +444,9 @@ func (l *listener) watch(ctx context.Context, c *node.Conn, name string) {
 			return
 		}
 		l.mu.Lock()
-		// An engine that starts is not heard at once, one that does not answer is told of.
-		if gap = time.Now(); pause > machinePause && l.engines[name] == engine.LifeUp {
+		// An engine that starts is not heard at once, one that does not answer is told of,
+		// and so is one that is locked.
+		if gap = time.Now(); pause > machinePause && l.engines[name] == engine.LifeUp && !l.locked[name] {
 			l.wrong(SourceSwarm, name, err)
 		}
 		l.mu.Unlock()
@@ -411,7 +487,12 @@ func (l *listener) log(name string, now raft.State) {
 		e.Kind = KindLog
 	}
 	if len(l.logs) == 0 || known && (before.ID != now.ID || now.Term < before.Term) {
-		l.leader, l.term, l.stocked = 0, 0, false // another swarm, or an older state of this one
+		l.leader, l.term = 0, 0 // another swarm, or an older state of this one
+		l.wanted++
+	}
+	if len(l.logs) == 0 {
+		clear(l.known)
+		l.settings = Settings{}
 	}
 	l.logs[name] = now
 	if now.Node != "" {
@@ -469,11 +550,15 @@ func (l *listener) manager(id uint64) string {
 }
 
 // change tells a change that a manager has applied.
-func (l *listener) change(name string, c raft.Change) { l.tellChange(name, KindChange, c) }
-
-func (l *listener) tellChange(name string, kind Kind, c raft.Change) {
+func (l *listener) change(name string, c raft.Change) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.tellChange(name, KindChange, c)
+}
+
+// tellChange tells a change, or how an object is. The caller holds the lock.
+func (l *listener) tellChange(name string, kind Kind, c raft.Change) {
+	l.know(c)
 	if c.Kind == raft.KindNode && l.names[c.ID] == "" {
 		for _, n := range l.session.Lab().Nodes {
 			if c.Name == l.session.Lab().Hostname(n) || c.Name == n.Name {

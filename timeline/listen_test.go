@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/dcalab/dcalab/engine"
@@ -17,6 +18,7 @@ func listening(told *[]string, unread ...string) *listener {
 		tell:     func(e Event) { *told = append(*told, fmt.Sprintf("%s %s", e.Node, e.Kind)) },
 		machines: map[string]machine.Status{}, engines: map[string]engine.Life{}, logs: map[string]raft.State{}, names: map[string]string{},
 		unread: map[string]bool{}, failed: map[string]string{},
+		stock: make(chan struct{}, 1), wanted: 1, known: map[string]raft.Change{}, locked: map[string]bool{},
 	}
 	for _, n := range unread {
 		l.unread[n] = true
@@ -111,6 +113,36 @@ func TestAnEngineIsToldOfWhenItChanges(t *testing.T) {
 	l.engine("a", engine.LifeHangs, "")
 	l.engine("b", engine.LifeDown, "")
 	if want := []string{"a: engine up: Docker 20.10.24", "a: engine hangs", "b: engine down"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestLocksAndSettingsAreToldOfWhenTheyChange(t *testing.T) {
+	var got []string
+	l := listening(&got)
+	l.tell = func(e Event) { got = append(got, strings.TrimSpace(e.Node+" "+e.Words())) }
+	with := func(autolock, rotating bool) engine.Info {
+		return engine.Info{State: engine.StateActive, Settings: &engine.SwarmSettings{Autolock: autolock, Rotating: rotating}}
+	}
+	l.engines["a"], l.engines["b"] = engine.LifeUp, engine.LifeUp
+	l.asked("a", with(false, false))
+	l.asked("a", with(true, false))
+	l.asked("b", with(true, false))
+	l.asked("b", with(true, true))
+	l.asked("a", with(true, false))
+	locked := engine.Info{State: engine.StateLocked}
+	l.asked("b", locked)
+	l.asked("b", locked)
+	l.engine("b", engine.LifeDown, "")
+	l.asked("b", locked) // it was asked before
+	l.engine("b", engine.LifeUp, "")
+	l.asked("b", locked)
+	l.asked("b", with(true, false))
+	want := []string{
+		"autolock is on", "the root CA is being replaced", "the root CA was replaced",
+		"b locked: its manager waits for the unlock key", "b engine down", "b engine up", "b locked: its manager waits for the unlock key", "b unlocked",
+	}
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

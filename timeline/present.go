@@ -29,6 +29,7 @@ type Present struct {
 	Services map[string]Service
 	Tasks    map[string]Task
 	Faults   map[string]Fault
+	Settings Settings
 	// News are the newest events that a live view has a line for; the newest is last.
 	News []Event
 
@@ -94,8 +95,14 @@ func (p *Present) take(e Event) {
 		}
 	case KindLeft:
 		p.forget(e.Node)
+	case KindSettings:
+		if e.Settings != nil {
+			p.Settings = *e.Settings
+		}
+	case KindLocked, KindUnlocked:
+		p.edit(e.Node, func(n *Node) { n.Locked = e.Kind == KindLocked })
 	case KindEngine:
-		p.edit(e.Node, func(n *Node) { n.Engine = e.Engine })
+		p.edit(e.Node, func(n *Node) { n.Engine, n.Locked = e.Engine, n.Locked && e.Engine != engine.LifeDown })
 		if e.Engine == engine.LifeUp {
 			p.back(e.Node)
 			// A leader that hung, and was not missed, still leads; one that stopped does not.
@@ -111,7 +118,7 @@ func (p *Present) take(e Event) {
 	case KindMachine:
 		p.edit(e.Node, func(n *Node) {
 			if n.Machine = e.Machine; e.Machine != machine.StatusRunning {
-				n.Engine = ""
+				n.Engine, n.Locked = "", false
 			}
 		})
 		switch e.Machine {

@@ -2,7 +2,9 @@ package timeline
 
 import (
 	"context"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
@@ -16,9 +18,15 @@ const (
 	stockTries = 5
 )
 
+// stocktaking is one from before the engines are asked.
+type stocktaking struct {
+	number int                    // which of those that are wanted
+	before map[string]raft.Change // what was known
+}
+
 // wantStock has stock taken, unless it was. The caller holds the lock.
 func (l *listener) wantStock() {
-	if l.stocked {
+	if l.taken == l.wanted {
 		return
 	}
 	select {
@@ -33,7 +41,7 @@ func (l *listener) takeStock(ctx context.Context) {
 	for tries := 0; ; tries++ {
 		l.tellStock(ctx)
 		l.mu.Lock()
-		again := !l.stocked && l.leader != 0 && tries < stockTries
+		again := l.taken != l.wanted && l.leader != 0 && tries < stockTries
 		l.mu.Unlock()
 		pause := time.Duration(math.MaxInt64)
 		if again {
@@ -51,10 +59,8 @@ func (l *listener) takeStock(ctx context.Context) {
 
 // tellStock asks the engines, and tells what there is if a manager has answered.
 func (l *listener) tellStock(ctx context.Context) {
-	l.mu.Lock()
-	known := l.stocked
-	l.mu.Unlock()
-	if known {
+	s, wanted := l.beginStock()
+	if !wanted {
 		return
 	}
 	v, engines, err := l.session.Observe(ctx)
@@ -75,14 +81,51 @@ func (l *listener) tellStock(ctx context.Context) {
 			continue
 		}
 		if found, err := stockOf(ctx, client); err == nil {
-			for _, c := range found {
-				l.tellChange(n.Name, KindState, c)
-			}
-			l.mu.Lock()
-			l.stocked = true
-			l.mu.Unlock()
+			l.endStock(s, n.Name, found)
 			return
 		}
+	}
+}
+
+func (l *listener) beginStock() (s stocktaking, wanted bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return stocktaking{l.wanted, maps.Clone(l.known)}, l.taken != l.wanted
+}
+
+// endStock tells what was found, and which of what was known before the engines were asked
+// is gone. Where another stocktaking was wanted meanwhile, it may be of before that, and
+// nothing is told: the next one is under way.
+func (l *listener) endStock(s stocktaking, manager string, found []raft.Change) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.number != l.wanted {
+		return
+	}
+	l.taken = s.number
+	for _, c := range found {
+		delete(s.before, objectKey(c))
+		l.tellChange(manager, KindState, c)
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.before)) {
+		if c, still := l.known[key]; still { // nobody has told meanwhile that it is gone
+			c.Action = raft.ActionRemove
+			l.tellChange(manager, KindChange, c)
+		}
+	}
+}
+
+func objectKey(c raft.Change) string { return string(c.Kind) + " " + c.ID }
+
+// know keeps what is told of an object that stock is taken of: not networks, and not tasks
+// that are of no service, which engines do not list. The caller holds the lock.
+func (l *listener) know(c raft.Change) {
+	switch {
+	case c.Kind == raft.KindNetwork, c.Kind == raft.KindTask && c.Service == "":
+	case c.Action == raft.ActionRemove:
+		delete(l.known, objectKey(c))
+	default:
+		l.known[objectKey(c)] = c
 	}
 }
 
@@ -115,7 +158,11 @@ func stockOf(ctx context.Context, client *engine.Client) ([]raft.Change, error) 
 		})
 	}
 	for _, s := range services {
-		add(s.Version, raft.Object{Kind: raft.KindService, ID: s.ID, Name: s.Name, State: s.Update, Message: s.UpdateMessage, Replicas: s.Replicas})
+		o := raft.Object{Kind: raft.KindService, ID: s.ID, Name: s.Name, State: s.Update, Message: s.UpdateMessage, Replicas: s.Replicas}
+		for _, p := range s.Published {
+			o.Ports = append(o.Ports, raft.Port{Protocol: p.Protocol, Target: uint64(p.Target), Published: uint64(p.Published), Host: p.Host}) //nolint:gosec // they are ports
+		}
+		add(s.Version, o)
 	}
 	for _, t := range tasks {
 		add(t.Version, raft.Object{

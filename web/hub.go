@@ -156,7 +156,7 @@ func (h *hub) tell() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.pending = nil
-	if time.Now().Before(h.hold) && !h.settled() {
+	if time.Now().Before(h.hold) && !settled(&h.now) {
 		h.tellAfter(gatherOld)
 		return
 	}
@@ -165,10 +165,10 @@ func (h *hub) tell() {
 }
 
 // settled tells whether a listener has told who leads, and which nodes there are.
-func (h *hub) settled() bool {
-	for _, n := range h.now.Nodes {
+func settled(now *timeline.Present) bool {
+	for _, n := range now.Nodes {
 		if n.ID != "" {
-			return h.now.Leader != ""
+			return now.Leader != ""
 		}
 	}
 	return false
@@ -180,7 +180,7 @@ func (h *hub) show() {
 	if len(h.observed) > 0 {
 		now.set("observed", h.observed)
 	}
-	m := message{Now: stamp(), Set: now.minus(h.shown), Marks: h.lanes.news(), News: h.fresh}
+	m := message{Now: stamp(time.Now()), Set: now.minus(h.shown), Marks: h.lanes.news(), News: h.fresh}
 	h.fresh, h.shown = nil, now
 	if len(m.Set) == 0 && len(m.Marks) == 0 && len(m.News) == 0 {
 		return
@@ -196,16 +196,21 @@ func (h *hub) show() {
 	h.more = make(chan struct{})
 }
 
-func stamp() string { return time.Now().UTC().Format(time.RFC3339Nano) }
+func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339Nano) }
 
 // whole is everything. The caller holds the lock.
 func (h *hub) whole() []byte {
-	m := message{Whole: true, Now: stamp(), Set: h.shown}
-	for _, e := range h.now.News {
+	text, _ := json.Marshal(wholeOf(time.Now(), h.shown, &h.now)) // nothing in it can fail
+	return text
+}
+
+// wholeOf is everything, at a time.
+func wholeOf(at time.Time, shown picture, now *timeline.Present) message {
+	m := message{Whole: true, Now: stamp(at), Set: shown}
+	for _, e := range now.News {
 		m.News = append(m.News, newsOf(e))
 	}
-	text, _ := json.Marshal(m) // nothing in it can fail
-	return text
+	return m
 }
 
 // since gives the messages after one that a page has had, and the channel that tells of
@@ -260,11 +265,7 @@ func (h *hub) at(at time.Time) message {
 	h.mu.Lock()
 	l, now := h.lab, h.history.at(at)
 	h.mu.Unlock()
-	m := message{Whole: true, Now: at.UTC().Format(time.RFC3339Nano), Set: draw(l, now, h.hint)}
-	for _, e := range now.News {
-		m.News = append(m.News, newsOf(e))
-	}
-	return m
+	return wholeOf(at, draw(l, now, h.hint), now)
 }
 
 // timeLine is the marks, and the time that is known.

@@ -85,6 +85,8 @@ func (l *lanes) take(e timeline.Event, now *timeline.Present, isNew bool) {
 			l.known[key] = e.Words()
 			l.add(mark{Lane: laneMachines, At: e.Time, Kind: string(e.Machine) + string(e.Engine), Node: e.Node, Text: e.Words()})
 		}
+	case e.Kind == timeline.KindLocked || e.Kind == timeline.KindUnlocked:
+		l.add(mark{Lane: laneMachines, At: e.Time, Kind: string(e.Kind), Node: e.Node, Text: e.Words()})
 	case isNew && e.Change != nil && e.Change.Kind == raft.KindTask:
 		l.add(mark{Lane: laneTasks, At: e.Time, Kind: e.Change.State, Node: e.Change.On, Text: e.Words()})
 	case e.Source == timeline.SourceCommand && e.Kind != timeline.KindNote:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/swarm/raft"
 	"github.com/dcalab/dcalab/timeline"
 )
 
@@ -29,6 +30,19 @@ type swarmState struct {
 	Majority  int `json:"majority"`
 	Connected int `json:"connected"`
 	Tolerates int `json:"tolerates"`
+	timeline.Settings
+}
+
+// service is what is shown of one, with where its ports answer.
+type service struct {
+	timeline.Service
+	Ports []port `json:"ports,omitempty"`
+}
+
+// port is one that a service publishes, and the nodes on which it answers.
+type port struct {
+	raft.Port
+	Nodes []string `json:"nodes"`
 }
 
 // node is what is shown of one, with what can be typed for it.
@@ -73,7 +87,7 @@ func draw(l Lab, now *timeline.Present, hint func(string) string) picture {
 		p.set("manager/"+name, manager{now.Managers[name], now.Behind(name), b.Leader})
 	}
 	for id, s := range now.Services {
-		p.set("service/"+id, s)
+		p.set("service/"+id, service{s, answers(l, now, id)})
 	}
 	for id, t := range now.Tasks {
 		p.set("task/"+id, t)
@@ -85,7 +99,7 @@ func draw(l Lab, now *timeline.Present, hint func(string) string) picture {
 }
 
 func swarmOf(now *timeline.Present) swarmState {
-	s := swarmState{Leader: now.Leader, Term: now.Term, Elected: now.Elected}
+	s := swarmState{Leader: now.Leader, Term: now.Term, Elected: now.Elected, Settings: now.Settings}
 	if term, since, electing := now.Electing(); electing {
 		s.Leader, s.Electing, s.Lost = "", term, since
 	}
@@ -115,7 +129,7 @@ func connected(now *timeline.Present, managers []string) int {
 	}
 	answers := func(name string) bool {
 		n := now.Nodes[name]
-		return n.Away.IsZero() && n.Machine != machine.StatusHalted && n.Machine != machine.StatusAbsent
+		return n.Away.IsZero() && !n.Locked && n.Machine != machine.StatusHalted && n.Machine != machine.StatusAbsent
 	}
 	most := 0
 	for _, m := range managers {
@@ -130,6 +144,29 @@ func connected(now *timeline.Present, managers []string) int {
 	return most
 }
 
+// answers tells on which nodes the ports of a service answer: one on the routing mesh on all
+// that are in the swarm, one of the hosts where a task runs.
+func answers(l Lab, now *timeline.Present, id string) []port {
+	runs := map[string]bool{}
+	for _, t := range now.Tasks {
+		if t.Service == id && t.State == "running" {
+			runs[t.Node] = true
+		}
+	}
+	var out []port
+	for _, p := range now.Services[id].Ports {
+		one := port{Port: p, Nodes: []string{}}
+		for _, name := range slices.Sorted(maps.Keys(now.Nodes)) {
+			n := now.Nodes[name]
+			if n.State == "ready" && n.Away.IsZero() && (p.Host && runs[name] || !p.Host && len(runs) > 0 && l.NoMesh == "") {
+				one.Nodes = append(one.Nodes, name)
+			}
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
 // commands are what one would type for a node, as it is.
 func commands(name string, n timeline.Node, hint func(string) string) []string {
 	var out []string
@@ -142,6 +179,9 @@ func commands(name string, n timeline.Node, hint func(string) string) []string {
 		add("up")
 		return out
 	case machine.StatusRunning, machine.StatusUnknown:
+	}
+	if n.Locked {
+		out = append(out, hint("dcalab swarm unlock"))
 	}
 	add("ssh")
 	add("halt")

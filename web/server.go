@@ -31,6 +31,8 @@ type Lab struct {
 	// Exists: it was made. Trouble is why nothing more is known.
 	Exists  bool   `json:"exists"`
 	Trouble string `json:"trouble,omitempty"`
+	// NoMesh is why the routing mesh does not work here; empty where it may.
+	NoMesh string `json:"no_mesh,omitempty"`
 	// Acts: pages may act.
 	Acts bool `json:"acts,omitempty"`
 }

@@ -349,6 +349,44 @@ func TestQuorum(t *testing.T) {
 	if s := swarmOf(&p); s.Connected != 1 || s.Tolerates != 0 {
 		t.Errorf("with m1 halted, too, it is %+v", s)
 	}
+	p.Take(timeline.Event{Source: timeline.SourceFault, Kind: timeline.KindHealed, Fault: "f1"})
+	p.Take(timeline.Event{Source: timeline.SourceEngine, Kind: timeline.KindLocked, Node: "m3"})
+	p.Take(timeline.Event{Source: timeline.SourceSwarm, Kind: timeline.KindSettings, Settings: &timeline.Settings{Autolock: true}})
+	if s := swarmOf(&p); s.Connected != 1 || !s.Autolock {
+		t.Errorf("with m3 locked, and m2 healed, it is %+v", s)
+	}
+}
+
+// TestPorts: one on the routing mesh answers on every node that is in the swarm, one of the
+// hosts where a task runs, and none where nothing runs.
+func TestPorts(t *testing.T) {
+	var p timeline.Present
+	take := func(version uint64, o raft.Object, on string) {
+		p.Take(timeline.Event{Source: timeline.SourceSwarm, Kind: timeline.KindState, Node: "m1", Change: &timeline.Change{Version: version, Action: raft.ActionUpdate, Object: o, On: on}})
+	}
+	for i, name := range []string{"w1", "w2", "w3"} {
+		take(uint64(i+1), raft.Object{Kind: raft.KindNode, ID: name, State: []string{"ready", "ready", "down"}[i]}, name)
+	}
+	take(4, raft.Object{Kind: raft.KindService, ID: "s", Name: "web", Ports: []raft.Port{{Protocol: "tcp", Target: 80, Published: 8080}, {Protocol: "tcp", Target: 81, Published: 8081, Host: true}}}, "")
+	shown := func(l Lab) string {
+		var s struct{ Ports []port }
+		if err := json.Unmarshal(draw(l, &p, noHint)["service/s"], &s); err != nil || len(s.Ports) != 2 {
+			t.Fatalf("%+v, %v", s, err)
+		}
+		return fmt.Sprint(s.Ports[0].Nodes, s.Ports[1].Nodes)
+	}
+	if got := shown(Lab{}); got != "[] []" {
+		t.Errorf("without a task they answer on %s", got)
+	}
+	for i, name := range []string{"w2", "w3"} {
+		take(uint64(i+5), raft.Object{Kind: raft.KindTask, ID: name, Service: "s", State: "running"}, name)
+	}
+	if got := shown(Lab{}); got != "[w1 w2] [w2]" {
+		t.Errorf("they answer on %s", got)
+	}
+	if got := shown(Lab{NoMesh: "no ip_vs"}); got != "[] [w2]" {
+		t.Errorf("without the mesh they answer on %s", got)
+	}
 }
 
 // BenchmarkTell is a change among 30 nodes with 500 tasks.

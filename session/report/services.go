@@ -85,7 +85,7 @@ func (r *Status) addServices(ctx context.Context, s *session.Session, engines *s
 		}
 		if len(ports) > 0 {
 			r.Ports = append(r.Ports, reach{
-				meshMissing: meshMissing(ctx, s), private: s.Driver().Traits().Private, forwarded: s.State().Forwarded(),
+				meshMissing: MeshMissing(ctx, s), private: s.Driver().Traits().Private, forwarded: s.State().Forwarded(),
 			}.of(ports, r.View)...)
 		}
 		return
@@ -105,8 +105,8 @@ func serviceOf(s engine.Service) Service {
 	return out
 }
 
-// meshMissing says why the routing mesh does not work here; empty where it may.
-func meshMissing(ctx context.Context, s *session.Session) string {
+// MeshMissing says why the routing mesh does not work here; empty where it may.
+func MeshMissing(ctx context.Context, s *session.Session) string {
 	if limited, ok := s.Driver().(machine.Limited); ok {
 		for _, l := range limited.Limits(ctx) {
 			if strings.Contains(l, "ip_vs") {

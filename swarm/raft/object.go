@@ -83,6 +83,18 @@ func serviceObject(m message) Object {
 	if m.number(7) != 0 {
 		o.Desired = "removed"
 	}
+	_ = each(m[4].bytes, func(num protowire.Number, f field) error { // what is none publishes nothing
+		if num != 2 {
+			return nil
+		}
+		p, err := fields(f.bytes)
+		if err == nil {
+			o.Ports = append(o.Ports, Port{
+				Protocol: word(p[2].number, "tcp", "udp", "sctp"), Target: p[3].number, Published: p[4].number, Host: p[5].number == 1,
+			})
+		}
+		return err
+	})
 	return o
 }
 

@@ -76,6 +76,31 @@ type Object struct {
 	Replicas *uint64 `json:"replicas,omitempty"`
 	// Message is why a task or a node is in its state.
 	Message string `json:"message,omitempty"`
+	// Ports that a service publishes.
+	Ports []Port `json:"ports,omitempty"`
+}
+
+// Port is one that a service publishes.
+type Port struct {
+	Protocol string `json:"protocol"` // tcp, udp or sctp
+	// Target is the port in the container, Published the one on the nodes; 0 where each
+	// engine picks one.
+	Target    uint64 `json:"target"`
+	Published uint64 `json:"published,omitempty"`
+	// Host: it is open on the nodes that run a task, and not on the routing mesh.
+	Host bool `json:"host,omitempty"`
+}
+
+// String is as docker service ls has it.
+func (p Port) String() string {
+	text := fmt.Sprintf("%d/%s", p.Target, p.Protocol)
+	if p.Published != 0 {
+		text = fmt.Sprintf("%d->%s", p.Published, text)
+	}
+	if p.Host {
+		text += " (host)"
+	}
+	return text
 }
 
 // Watch tells each change that the manager on a node applies from now on, in their

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -57,8 +58,9 @@ func TestWatch(t *testing.T) {
 	task := pack("id-t", meta, pack(pack("image", nil, env)), "id-s", 3, "id-n", nil, pack("web"), pack(nil, 512, "started", ""), 512)
 	node := pack("id-n", meta, pack(nil, 0, 1, 2), pack("a.lab.example"), pack(1, "heartbeat failure"), nil, nil, nil, 1)
 	service := pack("id-s", meta, pack(pack("web"), pack(pack("image", nil, env)), pack(5)), nil, pack(2, nil, nil, "a task failed"))
+	ports := pack("id-p", meta, pack(pack("dns")), slices.Concat(pack(nil, pack("", 1, 53, 5353, 1)), pack(nil, pack("", nil, 80, 8080))))
 	network := pack("id-net", meta, pack(pack("net1")))
-	dial := manager(t, "14", frame(nil), told(1, 4, task), told(2, 1, node), told(4, 2, service), told(1, 3, network))
+	dial := manager(t, "14", frame(nil), told(1, 4, task), told(2, 1, node), told(4, 2, service), told(1, 3, network), told(1, 2, ports))
 	subscribed := 0
 	var got []Change
 	err := watch(t.Context(), dial, func() { subscribed++ }, func(c Change) { got = append(got, c) })
@@ -68,6 +70,7 @@ func TestWatch(t *testing.T) {
 		{77, ActionUpdate, Object{Kind: KindNode, ID: "id-n", Name: "a.lab.example", State: "down", Message: "heartbeat failure", Role: "manager", Desired: "worker", Availability: "drain"}},
 		{77, ActionRemove, Object{Kind: KindService, ID: "id-s", Name: "web", State: "paused", Message: "a task failed", Replicas: &five}},
 		{77, ActionCreate, Object{Kind: KindNetwork, ID: "id-net", Name: "net1"}},
+		{77, ActionCreate, Object{Kind: KindService, ID: "id-p", Name: "dns", Ports: []Port{{"udp", 53, 5353, true}, {"tcp", 80, 8080, false}}}},
 	}
 	if !reflect.DeepEqual(got, want) || subscribed != 1 {
 		t.Errorf("subscribed %d times; got\n%+v, want\n%+v", subscribed, got, want)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
@@ -73,9 +74,14 @@ func TestInChromium(t *testing.T) {
 	b.until(t, "the quorum", `document.querySelector(".quorum").getAttribute("aria-label").includes("3/3")`)
 
 	l.dcalab(t, "image", "load", "demo")
-	l.dcalab(t, "ssh", "m1", "--", "docker", "service", "create", "-d", "--no-resolve-image", "--no-healthcheck", "--endpoint-mode", "dnsrr", "--name", "web", "--replicas", "4", "localhost/demo:1")
+	l.dcalab(t, "ssh", "m1", "--", "docker", "service", "create", "-d", "--no-resolve-image", "--no-healthcheck", "--endpoint-mode", "dnsrr", "--publish", "mode=host,target=8080", "--name", "web", "--replicas", "4", "localhost/demo:1")
 	running := `[...document.querySelectorAll(".box")].filter((b) => b.querySelector("h3").textContent.includes("w1")).flatMap((b) => [...b.querySelectorAll(".glyph.running")]).length`
 	b.until(t, "tasks run, one of them on w1", running+` > 0 && document.querySelectorAll(".box .glyph.running").length === 4`)
+	b.until(t, "where its port answers", `/8080\/tcp \(host\): answers on .*w1/.test(document.querySelector(".ports li")?.textContent)`)
+	l.dcalab(t, "swarm", "autolock", "on")
+	b.until(t, "autolock is on", `document.querySelector("header").textContent.includes("autolock on")`)
+	l.dcalab(t, "swarm", "autolock", "off")
+	b.until(t, "autolock is off", `!document.querySelector("header").textContent.includes("autolock on")`)
 	accessible(t, b, "the picture")
 	hostile(t, b)
 	b.run(t, `window.took = []; new EventSource("/events").onmessage = (e) => { const m = JSON.parse(e.data); if (m.news && !m.whole) requestAnimationFrame(() => took.push(Date.now() - Date.parse(m.news[m.news.length - 1].at))); }`)
@@ -88,6 +94,7 @@ func TestInChromium(t *testing.T) {
 	b.click(t, ".act button", "do it")
 	b.until(t, "it is done", `document.querySelector(".act h3").textContent === "done"`)
 	b.click(t, ".act button", "close")
+	b.until(t, "its port does not answer on w1 any more", `!document.querySelector(".ports li").textContent.includes("w1")`)
 	b.until(t, "no task is left on the drained node, and all four run", running+` === 0 && document.querySelectorAll(".box .glyph.running").length === 4`)
 
 	l.terminals(t, b)
@@ -127,10 +134,7 @@ func TestInChromium(t *testing.T) {
 
 	// Back to before the fault: everything is as it was then.
 	back := time.Since(before) + 2*time.Second
-	b.run(t, fmt.Sprintf(`const s = document.querySelector(".timeline svg[role]"), r = s.getBoundingClientRect(), wide = r.width - 8 - 86;
-		const x = r.left + r.width - 8 - wide * %d / 300000, y = r.top + 30, o = { bubbles: true, pointerId: 1, buttons: 1, clientY: y };
-		s.setPointerCapture = () => {};
-		s.dispatchEvent(new PointerEvent("pointerdown", { ...o, clientX: x + 40 })); s.dispatchEvent(new PointerEvent("pointermove", { ...o, clientX: x })); 0`, back.Milliseconds()))
+	b.drag(t, back.Seconds()/300)
 	b.until(t, "the leader that there was", `!!document.querySelector("header .back") && document.querySelector(".manager.leader.up .name")?.textContent === "`+first+`" && !document.querySelector(".faults.some")`)
 	t.Logf("milliseconds from an event that was heard to the frame that shows it: %s", b.eval(t, `JSON.stringify(took)`))
 	b.do(t, chromedp.Reload())
@@ -210,6 +214,82 @@ func (l *aLab) terminals(t *testing.T, b *browser) {
 	b.run(t, `location.hash = ""`)
 }
 
+// TestExportedInChromium looks at a recorded time by its file alone: no dcalab, no network.
+func TestExportedInChromium(t *testing.T) {
+	b := open(t)
+	folder := t.TempDir()
+	program := build(t, folder)
+	recording, err := os.ReadFile(filepath.Join(root, "observe", "testdata", "partition.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(folder, ".dcalab", "page")
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for file, text := range map[string][]byte{filepath.Join(folder, "labs.yaml"): []byte(labs), filepath.Join(state, "timeline.jsonl"): recording} {
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	(&aLab{program: program, folder: folder}).dcalab(t, "timeline", "export", "evening.html")
+	for _, name := range []string{".dcalab", "labs.yaml", "dcalab"} {
+		if err := os.RemoveAll(filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.do(t, chromedp.EmulateViewport(1280, 800), chromedp.Navigate("file://"+filepath.Join(folder, "evening.html")))
+	b.until(t, "how it ended", `document.querySelectorAll(".manager").length === 3 && !!document.querySelector(".manager.leader.up") && document.querySelector("header .open").textContent.includes("end of the recording")`)
+	b.shot(t, "exported")
+	last := b.eval(t, `document.querySelector(".manager.leader .name").textContent`)
+	b.drag(t, 0.93)
+	b.until(t, "the leader before the election", `!!document.querySelector("header .back") && !!document.querySelector(".manager.leader.up") && document.querySelector(".manager.leader .name").textContent !== "`+last+`"`)
+	before := b.eval(t, `document.querySelector(".manager.leader .name").textContent + " " + document.querySelector("header .back").textContent`)
+	b.drag(t, 0.8)
+	b.until(t, "the fault", `document.querySelector(".faults.some")?.textContent.includes("partition m1")`)
+	b.shot(t, "exported-back")
+	b.drag(t, 0.93)
+	b.until(t, "the same again", `document.querySelector(".manager.leader .name").textContent + " " + document.querySelector("header .back").textContent === "`+before+`"`)
+	b.do(t, chromedp.Reload())
+	b.until(t, "the same after a reload", `document.querySelector(".manager.leader .name")?.textContent + " " + document.querySelector("header .back").textContent === "`+before+`"`)
+	b.do(t, chromedp.KeyEvent("t"), chromedp.KeyEvent("g"))
+	b.until(t, "a table in Portuguese", `document.documentElement.lang === "pt-BR" && document.querySelectorAll(".tables table").length > 2 && document.querySelector("header .back").textContent.includes("antes do fim")`)
+	b.do(t, chromedp.KeyEvent("g"), chromedp.KeyEvent("t"), chromedp.KeyEvent("l"))
+	b.until(t, "the end again", `document.querySelector(".manager.leader .name")?.textContent === "`+last+`" && !document.querySelector("header .back")`)
+	b.do(t, chromedp.EmulateViewport(375, 800))
+	b.until(t, "it fits 375 pixels", `document.documentElement.scrollWidth <= 375`)
+	b.until(t, "it has loaded nothing", `performance.getEntriesByType("resource").length === 0`)
+	b.do(t, chromedp.EmulateViewport(1280, 800))
+	if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+		t.Fatal(err)
+	}
+	b.do(t, chromedp.Reload())
+	b.until(t, "without a script, what was found", `document.querySelector(".report iframe").getBoundingClientRect().top < 100 && !document.querySelector("#page").childNodes.length`)
+	b.shot(t, "exported-without-script")
+	b.quiet(t)
+}
+
+// build makes dcalab.
+func build(t *testing.T, folder string) (program string) {
+	t.Helper()
+	program = filepath.Join(folder, "dcalab")
+	c := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
+	c.Dir, c.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return program
+}
+
+// drag drags the time line to a share of it before its end.
+func (b *browser) drag(t *testing.T, share float64) {
+	t.Helper()
+	b.run(t, fmt.Sprintf(`const s = document.querySelector(".timeline svg[role]"), r = s.getBoundingClientRect(), wide = r.width - 8 - 86;
+		const x = r.left + r.width - 8 - wide * %g, y = r.top + 30, o = { bubbles: true, pointerId: 1, buttons: 1, clientY: y };
+		s.setPointerCapture = () => {};
+		s.dispatchEvent(new PointerEvent("pointerdown", { ...o, clientX: x + 40 })); s.dispatchEvent(new PointerEvent("pointermove", { ...o, clientX: x })); 0`, share))
+}
+
 // aLab is a lab in a folder of its own, and the dcalab that serves it.
 type aLab struct {
 	program, folder string
@@ -222,12 +302,7 @@ func newLab(t *testing.T) *aLab {
 		t.Skip("it takes root to make a lab")
 	}
 	l := &aLab{folder: t.TempDir()}
-	l.program = filepath.Join(l.folder, "dcalab")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", l.program, ".")
-	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	l.program = build(t, l.folder)
 	if out, err := exec.CommandContext(t.Context(), "ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

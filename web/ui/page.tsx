@@ -1,15 +1,15 @@
 import { h, Fragment, render } from "preact";
 import { useState } from "preact/hooks";
 import { effect } from "@preact/signals";
-import { chosen, choose, clock, connection, live, lookBack, news, open, shownAt, view } from "./store";
-import { Beliefs, Faults, lifeOf, lifeWord, managersOf, raftRole, Ring, Workers } from "./picture";
+import { chosen, choose, clock, connection, live, lookBack, news, open, recorded, shownAt, view } from "./store";
+import { Beliefs, Faults, lifeOf, lifeWord, Lock, managersOf, Ports, raftRole, Ring, Workers } from "./picture";
 import { Observed } from "./observed";
 import { move } from "./motion";
 import { Tables } from "./table";
 import { Timeline } from "./timeline";
 import { act, Actions, close, Dialog, mayAct, palette } from "./act";
 import { Drawer, TerminalButton } from "./terminal";
-import { duration, language, time, words } from "./words";
+import { date, duration, language, time, words } from "./words";
 
 function Quorum() {
   const s = view.value.swarm, w = words.value;
@@ -27,12 +27,14 @@ function Header() {
   const v = view.value, w = words.value, s = v.swarm, c = connection.value, back = chosen.value.at;
   return (
     <header>
-      <h1>{v.lab?.name ?? "dcalab"} <small>{v.lab ? `${v.lab.driver} · ${v.lab.nodes.length} ${w.node}${v.lab.nodes.length > 1 ? "s" : ""}` : ""}</small></h1>
-      <span class={"state " + (back ? "back" : c)}>{back ? <>◷ {time(back)}, {duration(clock.value - shownAt.value)} {w.ago}</> : c === "open" ? <>● {w.live}</> : <>✕ {w[c]}</>}</span>
+      <h1>{v.lab?.name ?? "dcalab"} <small>{v.lab ? `${v.lab.driver} · ${v.lab.nodes.length} ${w.node}${v.lab.nodes.length > 1 ? "s" : ""}` : ""}{recorded && <> · {date(clock.value)}</>}</small></h1>
+      <span class={"state " + (back ? "back" : c)}>{back ? <>◷ {time(back)}, {duration(clock.value - shownAt.value)} {w.ago}</> : c === "open" ? <>{recorded ? "◷" : "●"} {w.live}</> : <>✕ {w[c]}</>}</span>
       {s && s.managers > 0 && <span>{w.term} <b>{s.electing ?? s.term}</b></span>}
       {s && s.managers > 0 && (s.leader ? <span>◆ {w.leader} <b>{s.leader}</b>{s.elected && <> {w.forTime} {duration(shownAt.value - Date.parse(s.elected))}</>}</span>
         : <span class="alarm">◇ {s.lost ? <>{s.connected < s.majority ? w.noLeader : w.electing} {w.since} {duration(shownAt.value - Date.parse(s.lost))}</> : w.noLeader}</span>)}
       <Quorum />
+      {s?.autolock && <span title={w.explain.autolock}><svg class="glyph" viewBox="-10 -10 20 20" aria-hidden="true"><Lock /></svg> {w.autolock}</span>}
+      {s?.rotating && <span title={w.explain.rotating}>{w.rotating}</span>}
       <nav>
         <button onClick={() => choose({ table: chosen.value.table ? undefined : "1" })} aria-pressed={!!chosen.value.table} title="t">{chosen.value.table ? w.picture : w.table}</button>
         <button onClick={toggleTheme} title="d" aria-label="light, dark">◐</button>
@@ -61,13 +63,13 @@ function Details() {
     <aside class="details" aria-label={name}>
       <button class="close" onClick={() => choose({ node: undefined })} aria-label={w.close}>✕</button>
       <h2>{name} <small>{lifeWord(v, name) || w[kind as "leader"]}</small></h2>
-      <p>{life === "halted" ? w.explain.halted : life === "silent" ? w.explain.silent : w.explain[kind as "leader"]}</p>
+      <p>{n.locked ? w.explain.locked : life === "halted" ? w.explain.halted : life === "silent" ? w.explain.silent : w.explain[kind as "leader"]}</p>
       {n.message && <p>{n.message}</p>}
       <dl>{numbers.map(([k, value, why]) => <div key={k}><dt>{k} <b>{value as any}</b></dt><dd>{why}</dd></div>)}</dl>
       <Actions name={name} />
       <TerminalButton node={name} />
-      <h3>{w.commands}</h3>
-      <ul class="commands">{n.commands.map((c) => <li key={c}><code>{c}</code></li>)}</ul>
+      {!recorded && <><h3>{w.commands}</h3>
+      <ul class="commands">{n.commands.map((c) => <li key={c}><code>{c}</code></li>)}</ul></>}
     </aside>
   );
 }
@@ -83,8 +85,8 @@ function News() {
 }
 
 function Keys({ close }: { close: () => void }) {
-  const w = words.value;
-  return <div class="keys" role="dialog" aria-label={w.keys}><h2>{w.keys}</h2><dl>{Object.entries(w.keyList).map(([k, text]) => <div key={k}><dt><kbd>{k}</kbd></dt><dd>{text}</dd></div>)}</dl><button onClick={close}>{w.close}</button></div>;
+  const w = words.value, keys = [[w.space, w.backToLive], ...Object.entries(w.keyList).filter(([k]) => k !== ":" || mayAct())];
+  return <div class="keys" role="dialog" aria-label={w.keys}><h2>{w.keys}</h2><dl>{keys.map(([k, text]) => <div key={k}><dt><kbd>{k}</kbd></dt><dd>{text}</dd></div>)}</dl><button onClick={close}>{w.close}</button></div>;
 }
 
 function toggleTheme() {
@@ -108,7 +110,7 @@ function Page() {
             <Ring />
             {managersOf(v).length === 1 && <p class="hint">{w.oneManager}</p>}
           </section>
-          <section class="right"><Workers /><div class="pair"><Beliefs /><Faults /></div><Observed /><Details /><News /></section>
+          <section class="right"><Workers /><Ports /><div class="pair"><Beliefs /><Faults /></div><Observed /><Details /><News /></section>
         </main>
       ))}
       <div class="foot">{live.value.lab && <Timeline />}<Drawer /></div>
@@ -147,5 +149,5 @@ effect(() => {
 });
 if (chosen.value.at) lookBack(chosen.value.at);
 open();
-move();
+if (!recorded) move();
 render(<Page />, document.getElementById("page")!);

@@ -1,7 +1,7 @@
 // Managers in a ring, workers with their tasks, what managers believe, and faults.
 import { h, Fragment } from "preact";
 import { useMemo } from "preact/hooks";
-import { chosen, choose, shownAt, Task, View, view } from "./store";
+import { chosen, choose, Port, shownAt, Task, View, view } from "./store";
 import { Heal } from "./act";
 import { duration, words } from "./words";
 
@@ -15,6 +15,7 @@ export function lifeWord(v: View, name: string): string {
   const n = v.node[name], w = words.value;
   if (!n || n.machine === "absent") return w.absent;
   if (n.machine === "halted") return w.halted;
+  if (n.locked && n.engine !== "hangs") return w.locked;
   return n.engine === "hangs" ? w.hangs : n.engine === "down" ? w.down : n.engine === "up" ? "" : w.boots;
 }
 
@@ -64,7 +65,7 @@ export function Ring() {
         <pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0 0V6" class="hatch" /></pattern>
         <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path d="M0 0L8 4L0 8z" class="arrow" /></marker>
       </defs>
-      {edges.map((e) => <Edge key={e.a + " " + e.b} {...e} there={!cuts.has(e.a + " " + e.b)} back={!cuts.has(e.b + " " + e.a)} away={lifeOf(v, e.a) !== "up" || lifeOf(v, e.b) !== "up"} />)}
+      {edges.map((e) => <Edge key={e.a + " " + e.b} {...e} there={!cuts.has(e.a + " " + e.b)} back={!cuts.has(e.b + " " + e.a)} away={[e.a, e.b].some((n) => lifeOf(v, n) !== "up" || v.node[n]?.locked)} />)}
       {names.map((name, i) => <Manager key={name} name={name} at={r.at[i]} />)}
     </svg>
   );
@@ -90,6 +91,10 @@ export function Diamond({ kind, life, size = 15 }: { kind: string; life: Life; s
   return <g class={`shape ${kind} ${life}`}><path d={d} class="body" />{life === "silent" && <path d={d} fill="url(#hatch)" />}</g>;
 }
 
+export function Lock() {
+  return <g class="lock"><path d="M-4 0V-4A4 4 0 0 1 4 -4V0" class="bow" /><rect x="-7" y="-1" width="14" height="10" rx="1.5" /></g>;
+}
+
 const press = (name: string) => ({
   tabIndex: 0, role: "button", onClick: () => choose({ node: chosen.value.node === name ? undefined : name }),
   onKeyDown: (e: KeyboardEvent) => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); e.stopPropagation(); choose({ node: name }); } },
@@ -101,7 +106,7 @@ function Manager({ name, at }: { name: string; at: Point }) {
   const word = lifeWord(v, name) || w[kind];
   const numbers = m ? [`${w.term} ${m.term} · ${w.commit} ${m.commit}`, `${w.voted} ${m.vote || w.nobody}${m.behind ? ` · −${m.behind}` : ""}`] : [];
   const label = [name, word, ...numbers].join(", ");
-  const why = life === "halted" ? w.explain.halted : life === "silent" ? w.explain.silent : w.explain[kind];
+  const locked = v.node[name]?.locked, why = locked ? w.explain.locked : life === "halted" ? w.explain.halted : life === "silent" ? w.explain.silent : w.explain[kind];
   const hit = Object.values(v.fault).some((f) => f.nodes?.includes(name));
   // A short log is compared by its last entries: those are what is sent.
   const share = m ? Math.max(0.04, 1 - m.behind / Math.min(longest, 50)) : 0;
@@ -110,6 +115,7 @@ function Manager({ name, at }: { name: string; at: Point }) {
       <title>{`${label}\n${why}`}</title>
       <rect class="card" x="-112" y="-46" width="224" height="92" rx="8" />
       <g transform="translate(-86 -14)"><Diamond kind={kind} life={life} /></g>
+      {locked && <g transform="translate(94 -28)"><Lock /></g>}
       {hit && <text class="bolt" x="-94" y="28">⚡</text>}
       <text class="name" x="-60" y="-22">{name}</text>{" "}
       <text class="word" x="-60" y="-5">{word}</text>
@@ -218,7 +224,7 @@ export function Beliefs() {
   const v = view.value, w = words.value, said = new Map<string, string[]>();
   for (const name of managersOf(v)) {
     const m = v.manager[name], n = v.node[name];
-    const what = n?.away ? `${w.noAnswer} ${duration(shownAt.value - Date.parse(n.away))}` : m?.leader ? `${w.believes} ${m.leader} (${w.term} ${m.term})` : m ? `${w.knowsNone} (${w.term} ${m.term})` : "?";
+    const what = n?.locked ? w.locked : n?.away ? `${w.noAnswer} ${duration(shownAt.value - Date.parse(n.away))}` : m?.leader ? `${w.believes} ${m.leader} (${w.term} ${m.term})` : m ? `${w.knowsNone} (${w.term} ${m.term})` : "?";
     said.set(what, [...(said.get(what) ?? []), name]);
   }
   return (
@@ -227,6 +233,32 @@ export function Beliefs() {
       <ul>{[...said].map(([what, who]) => <li key={what}><b>{who.join(", ")}</b>: {what}</li>)}</ul>
     </section>
   );
+}
+
+// portText is "8080 → 80/tcp", with where it answers.
+export function portText(v: View, p: Port): string {
+  const w = words.value, port = (p.published ? `${p.published} → ` : "") + `${p.target}/${p.protocol}`;
+  const everywhere = !p.host && p.nodes.length > 1 && p.nodes.length === Object.values(v.node).filter((n) => n.id).length;
+  const where = !p.host && v.lab?.no_mesh ? v.lab.no_mesh : !p.nodes.length ? w.nowhere : `${w.answers} ${everywhere ? w.everyNode : p.nodes.join(", ")}`;
+  return `${port} (${p.host ? "host" : "ingress"}): ${where}`;
+}
+
+// Ports are those that services publish.
+export function Ports() {
+  const v = view.value, w = words.value, color = colors(v);
+  const list = Object.entries(v.service).filter(([, s]) => s.ports?.length).sort((a, b) => a[1].name.localeCompare(b[1].name));
+  if (!list.length) return null;
+  return (
+    <section class="ports">
+      <h2>{w.ports}</h2>
+      <ul>{list.flatMap(([id, s]) => s.ports!.map((p) => <li key={id + portText(v, p)}><Publish host={p.host} color={color[id]} /> <b>{s.name}</b> {portText(v, p)}</li>))}</ul>
+    </section>
+  );
+}
+
+// Publish is how a port is reached: through every node to one, or straight.
+function Publish({ host, color }: { host?: boolean; color?: string }) {
+  return <svg class="glyph" viewBox="-7 -7 14 14" aria-hidden="true"><g stroke={color} stroke-width="1.8" fill="none">{host ? <path d="M-6 0H2M-2 -4L2 0L-2 4" /> : <path d="M-6 -5L2 0M-6 0H2M-6 5L2 0" />}<path d="M5 -5V5" /></g></svg>;
 }
 
 export function left(until?: string): string {

@@ -4,17 +4,18 @@ import { batch, computed, signal } from "@preact/signals";
 export type Raft = { term: number; vote: string; commit: number; last_index: number; behind: number; leader?: string };
 export type LabNode = { name: string; role: string; address: string };
 export type Node = {
-  machine?: string; engine?: string; away?: string; id?: string; role?: string; desired?: string;
+  machine?: string; engine?: string; locked?: boolean; away?: string; id?: string; role?: string; desired?: string;
   availability?: string; state?: string; message?: string; commands: string[];
 };
-export type Service = { name: string; replicas?: number; update?: string; message?: string };
+export type Service = { name: string; replicas?: number; update?: string; message?: string; ports?: Port[] };
+export type Port = { protocol: string; target: number; published?: number; host?: boolean; nodes: string[] };
 export type Task = { name: string; service: string; node?: string; state: string; desired: string; message?: string };
 export type Fault = { words: string; since: string; until?: string; nodes?: string[]; cuts?: [string, string][]; heal: string };
 export type Swarm = {
   leader?: string; term: number; elected?: string; electing?: number; lost?: string;
-  managers: number; majority: number; connected: number; tolerates: number;
+  managers: number; majority: number; connected: number; tolerates: number; autolock?: boolean; rotating?: boolean;
 };
-export type Lab = { name: string; driver: string; nodes: LabNode[]; exists: boolean; trouble?: string; acts?: boolean; up: string; form: string };
+export type Lab = { name: string; driver: string; nodes: LabNode[]; exists: boolean; no_mesh?: string; trouble?: string; acts?: boolean; up: string; form: string };
 export type Milestone = { id: string; time: string; ms: number; since_ms: number; node: string; text: string; why?: string };
 export type View = {
   lab?: Lab; swarm?: Swarm; observed?: Milestone[]; node: Record<string, Node>; manager: Record<string, Raft>;
@@ -24,6 +25,12 @@ export type Mark = { id: number; lane: string; at: string; until?: string; open?
 export type News = { at: string; about?: string; text: string };
 type Message = { whole?: boolean; now: string; set: Record<string, unknown>; marks?: Mark[]; news?: News[] };
 
+// A page that was exported has what happened in it, as messages with the times of their ends.
+type Past = { moments: Message[]; lanes: Lanes };
+type Lanes = { from?: string; to?: string; marks: Mark[] };
+const embedded = document.getElementById("past");
+export const recorded: Past | null = embedded && JSON.parse(embedded.textContent!);
+
 const nothing: View = { node: {}, manager: {}, service: {}, task: {}, fault: {} };
 
 export const live = signal<View>(nothing);
@@ -32,7 +39,7 @@ export const liveNews = signal<News[]>([]);
 export const pastNews = signal<News[]>([]);
 export const marks = signal<Map<number, Mark>>(new Map());
 export const connection = signal<"opening" | "open" | "lost" | "refused">("opening");
-export const clock = signal(Date.now()); // the server's, ticking
+export const clock = signal(Date.now()); // the server's, ticking; the end of what was recorded
 export const first = signal(0); // the first time that is known
 
 // What is chosen is in the address.
@@ -62,7 +69,7 @@ export const news = computed(() => (chosen.value.at && past.value ? pastNews.val
 export const shownAt = computed(() => (chosen.value.at ? Date.parse(chosen.value.at) : clock.value));
 
 let skew = 0;
-setInterval(() => (clock.value = Date.now() + skew), 250);
+if (!recorded) setInterval(() => (clock.value = Date.now() + skew), 250);
 
 function merge(before: View, m: Message): View {
   const next: any = { ...(m.whole ? nothing : before) };
@@ -92,14 +99,36 @@ function addMarks(more: Mark[], whole?: boolean) {
   marks.value = next;
 }
 
+const setLanes = (t: Lanes) => batch(() => { addMarks(t.marks, true); first.value = t.from ? Date.parse(t.from) : 0; });
 async function fetchLanes() {
   const r = await fetch("/lanes").catch(() => null);
-  if (!r?.ok) return;
-  const t = await r.json();
-  batch(() => { addMarks(t.marks, true); first.value = t.from ? Date.parse(t.from) : 0; });
+  if (r?.ok) setLanes(await r.json());
+}
+
+// recordedAt is how it was. What a number of moments comes to is kept, so that as many are
+// gone through at most.
+const ends = recorded?.moments.map((m) => Date.parse(m.now)) ?? [], keyEvery = 200, kept: View[] = [nothing];
+function recordedAt(at: number): { view: View; news: News[] } {
+  const fold = (before: View, from: number, to: number) => merge(before, { now: "", set: Object.assign({}, ...recorded!.moments.slice(from, to).map((m) => m.set)) });
+  let n = ends.findIndex((end) => end > at);
+  if (n < 0) n = ends.length;
+  const key = Math.floor(n / keyEvery);
+  while (kept.length <= key) kept.push(fold(kept[kept.length - 1], (kept.length - 1) * keyEvery, kept.length * keyEvery));
+  const said: News[] = [];
+  for (let i = n; i-- > 0 && said.length < 30; ) said.unshift(...(recorded!.moments[i].news ?? []));
+  return { view: fold(kept[key], key * keyEvery, n), news: said };
 }
 
 export function open() {
+  if (recorded) {
+    const end = recordedAt(Infinity);
+    batch(() => {
+      connection.value = "open"; live.value = end.view; liveNews.value = end.news;
+      if (recorded!.lanes.to) clock.value = Date.parse(recorded!.lanes.to);
+      setLanes(recorded!.lanes);
+    });
+    return;
+  }
   const source = new EventSource("/events");
   source.onopen = () => (connection.value = "open");
   source.onerror = async () => {
@@ -154,6 +183,11 @@ let asked = "", asking = false;
 export async function lookBack(at: string | undefined) {
   if (!at) { choose({ at: undefined }); past.value = null; asked = ""; return; }
   choose({ at });
+  if (recorded) {
+    const then = recordedAt(Date.parse(at));
+    batch(() => { past.value = then.view; pastNews.value = then.news; });
+    return;
+  }
   asked = at;
   if (asking) return;
   asking = true;

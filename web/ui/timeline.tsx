@@ -1,7 +1,7 @@
 // The time line: lanes of what happened, on which one looks back.
 import { h, Fragment } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { chosen, choose, clock, first, lookBack, Mark, marks, shownAt } from "./store";
+import { chosen, choose, clock, first, lookBack, Mark, marks, recorded, shownAt } from "./store";
 import { duration, time, words } from "./words";
 
 const lanes = ["faults", "terms", "tasks", "machines", "steps"];
@@ -14,8 +14,9 @@ export function Timeline() {
     o.observe(box.current!);
     return () => o.disconnect();
   }, []);
-  const span = (Number(chosen.value.span) || 5) * 60_000;
-  const now = Math.floor(clock.value / 250) * 250, back = chosen.value.at ? shownAt.value : 0;
+  const whole = recorded ? Math.max(0.2, (clock.value - first.value) / 60_000) : 0; // in minutes
+  const span = (Number(chosen.value.span) || whole || 5) * 60_000;
+  const now = recorded ? clock.value : Math.floor(clock.value / 250) * 250, back = chosen.value.at ? shownAt.value : 0;
   const to = back && back < now - span ? back + span / 2 : now, from = to - span;
   const right = width - 8, x = (t: number) => labelWidth + ((t - from) / (to - from)) * (right - labelWidth);
   const height = axis + lanes.length * rowHeight + 4;
@@ -38,8 +39,8 @@ export function Timeline() {
   const drawn = (
     <section class="timeline" aria-label={w.timeline} ref={box}>
       <div class="when">
-        {back ? <><span><b>{time(back)}</b>, {duration(now - back)} {w.ago}</span> <button onClick={() => lookBack(undefined)}>{w.backToLive}</button></> : <><b class="dot">●</b> {w.live} · <span class="none">{w.drag}</span></>}
-        <span class="spans">{[1, 5, 30, 120].map((m) => <button key={m} aria-pressed={span === m * 60_000} onClick={() => choose({ span: String(m) })}>{m} min</button>)}</span>
+        {back ? <><span><b>{time(back)}</b>, {duration(now - back)} {w.ago}</span> <button onClick={() => lookBack(undefined)}>{w.backToLive}</button></> : <><b class="dot">{recorded ? "◷" : "●"}</b> {w.live} · <span class="none">{w.drag}</span></>}
+        <span class="spans">{[1, 5, 30, 120].filter((m) => !whole || m < whole).concat(whole || []).map((m) => <button key={m} aria-pressed={span === m * 60_000} onClick={() => choose({ span: String(m) })}>{Math.ceil(m)} min</button>)}</span>
       </div>
       <svg width={width} height={height} role="slider" tabIndex={0} aria-label={w.timeline} aria-valuemin={0} aria-valuemax={span / 1000}
         aria-valuenow={Math.round(((back || now) - from) / 1000)} aria-valuetext={back ? `${time(back)}, ${duration(now - back)} ${w.ago}` : w.live}
@@ -80,7 +81,7 @@ function Lane({ lane, y, x, from, to, now, marks, right }: { lane: string; y: nu
 
 function Point({ kind, x, y }: { kind: string; x: number; y: number }) {
   switch (kind) {
-    case "failed": case "rejected": case "halted": case "down": return <path d={`M${x - 4} ${y - 4}l8 8m0 -8l-8 8`} />;
+    case "failed": case "rejected": case "halted": case "down": case "locked": return <path d={`M${x - 4} ${y - 4}l8 8m0 -8l-8 8`} />;
     case "running": case "up": case "done": return <circle cx={x} cy={y} r="3.5" />;
     case "shutdown": case "complete": return <path d={`M${x - 4} ${y}h8`} />;
   }
