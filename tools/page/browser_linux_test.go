@@ -76,6 +76,7 @@ func TestInChromium(t *testing.T) {
 	l.dcalab(t, "ssh", "m1", "--", "docker", "service", "create", "-d", "--no-resolve-image", "--no-healthcheck", "--endpoint-mode", "dnsrr", "--name", "web", "--replicas", "4", "localhost/demo:1")
 	running := `[...document.querySelectorAll(".box")].filter((b) => b.querySelector("h3").textContent.includes("w1")).flatMap((b) => [...b.querySelectorAll(".glyph.running")]).length`
 	b.until(t, "tasks run, one of them on w1", running+` > 0 && document.querySelectorAll(".box .glyph.running").length === 4`)
+	l.terminals(t, b)
 	b.run(t, `window.took = []; new EventSource("/events").onmessage = (e) => { const m = JSON.parse(e.data); if (m.news && !m.whole) requestAnimationFrame(() => took.push(Date.now() - Date.parse(m.news[m.news.length - 1].at))); }`)
 	b.run(t, `location.hash = "node=w1"`)
 	b.until(t, "what can be done with w1", `!!document.querySelector(".details .actions")`)
@@ -86,8 +87,6 @@ func TestInChromium(t *testing.T) {
 	b.until(t, "it is done", `document.querySelector(".act h3").textContent === "done"`)
 	b.click(t, ".act button", "close")
 	b.until(t, "no task is left on the drained node, and all four run", running+` === 0 && document.querySelectorAll(".box .glyph.running").length === 4`)
-
-	l.terminals(t, b)
 
 	// What costs the quorum is asked for, and not done before the answer.
 	b.do(t, chromedp.KeyEvent(":"), chromedp.SendKeys(chromedp.CSS(".act input"), "break kill m1,m2 --for 90s\r"))
