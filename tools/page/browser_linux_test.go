@@ -118,6 +118,7 @@ func TestInChromium(t *testing.T) {
 	l.dcalab(t, "break", "kill", "leader", "--for", "90s", "--yes")
 	b.until(t, "its machine is halted, and nobody leads", `!!document.querySelector(".manager.halted") && !!document.querySelector("header .alarm")`)
 	b.until(t, "the fault, with the time that it has left", `/\d/.test(document.querySelector(".faults.some span").textContent)`)
+	b.shot(t, "election")
 	b.run(t, `window.flown = []; new MutationObserver((all) => all.forEach((m) => m.addedNodes.forEach((n) => n.classList?.contains("flight") && flown.push(n.className)))).observe(document.body, { childList: true })`)
 	b.until(t, "another leader", `!!document.querySelector(".manager.leader.up") && !document.querySelector("header .alarm")`)
 	second := b.eval(t, `document.querySelector(".manager.leader .name").textContent`)
@@ -130,6 +131,8 @@ func TestInChromium(t *testing.T) {
 	b.until(t, "what came of it", `[...document.querySelectorAll(".observed li")].some((l) => /^[0-9.]+ s.*leads in term/.test(l.textContent))`)
 	b.run(t, `window.report = ""; fetch("/report").then((r) => r.text()).then((text) => window.report = text)`)
 	b.until(t, "the same as a report", `/<svg[^]*leads in term/.test(report) && !report.includes("<script")`)
+
+	b.shot(t, "elected")
 
 	// Back to before the fault: everything is as it was then.
 	back := time.Since(before) + 2*time.Second
@@ -147,6 +150,10 @@ func TestInChromium(t *testing.T) {
 	b.do(t, chromedp.KeyEvent("g"))
 	b.until(t, "in Portuguese", `document.documentElement.lang === "pt-BR" && document.querySelector(".tables caption").textContent.length > 0`)
 	b.do(t, chromedp.KeyEvent("g"), chromedp.KeyEvent("t"))
+	b.do(t, chromedp.KeyEvent("P"), chromedp.KeyEvent("d"), chromedp.KeyEvent("g"))
+	b.until(t, "large, and dark", `document.documentElement.classList.contains("large") && document.documentElement.dataset.theme === "dark"`)
+	b.shot(t, "large")
+	b.do(t, chromedp.KeyEvent("g"), chromedp.KeyEvent("d"), chromedp.KeyEvent("P"))
 
 	for _, width := range []int64{375, 1280} {
 		b.do(t, chromedp.EmulateViewport(width, 800))
