@@ -3,6 +3,7 @@ package timeline
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"maps"
 	"slices"
@@ -230,7 +231,7 @@ func (l *listener) wrong(source Source, name string, err error) {
 		return
 	}
 	switch {
-	case errors.Is(err, trouble.ErrConnectionLost): // its machine's status tells
+	case errors.Is(err, trouble.ErrConnectionLost), errors.Is(err, io.EOF): // its machine's status tells
 		return
 	case errors.Is(err, trouble.ErrNodeUnreachable): // it boots, as long as that may take
 		if l.since[name].IsZero() {

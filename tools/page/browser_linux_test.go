@@ -308,6 +308,7 @@ func newLab(t *testing.T) *aLab {
 		t.Skip("it takes root to make a lab")
 	}
 	l := &aLab{folder: t.TempDir()}
+	t.Setenv("PATH", l.folder+":"+os.Getenv("PATH")) // what is said to be typed begins with its name alone
 	l.program = build(t, l.folder)
 	if out, err := exec.CommandContext(t.Context(), "ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
