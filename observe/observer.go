@@ -493,7 +493,7 @@ func (o *Observer) elected(e timeline.Event) {
 	}
 	var voters []string
 	for _, name := range slices.Sorted(maps.Keys(o.logs)) {
-		if r := o.logs[name]; r.Term == o.won && r.Vote == o.leader {
+		if r := o.logs[name]; name == o.leader || r.Term == o.won && r.Vote == o.leader {
 			voters = append(voters, name)
 		}
 	}

@@ -527,7 +527,9 @@ func (l *listener) elected() {
 		if s.ID == id {
 			l.leader, l.term = id, term
 			l.wantStock()
-			l.say(Event{Source: SourceRaft, Kind: KindLeader, Node: name, Raft: l.raft(s)})
+			r := l.raft(s)
+			r.Term, r.Vote = term, name // which its own log may not have told yet
+			l.say(Event{Source: SourceRaft, Kind: KindLeader, Node: name, Raft: r})
 		}
 	}
 }
