@@ -25,7 +25,7 @@ func (s *State) Changes(ctx context.Context, name string, often, rarely time.Dur
 
 // RecordChanges gives a sign when the lab may have been made or destroyed, as Changes does.
 func (s *State) RecordChanges(ctx context.Context) <-chan struct{} {
-	return s.Changes(ctx, recordFile, time.Second, 5*time.Second)
+	return s.Changes(ctx, recordFile, time.Second, 2*time.Second)
 }
 
 func (s *State) watch(ctx context.Context, name string, often, rarely time.Duration, sign func()) {
@@ -50,6 +50,7 @@ func (s *State) watch(ctx context.Context, name string, often, rarely time.Durat
 	}
 	next := time.NewTimer(pause())
 	defer next.Stop()
+	sign() // of what was written before it was watched
 	for {
 		select {
 		case <-ctx.Done():
@@ -59,8 +60,9 @@ func (s *State) watch(ctx context.Context, name string, often, rarely time.Durat
 				sign()
 			}
 		case <-next.C:
+			after := pause() // before the sign: what is written from here on is told
 			sign()
-			next.Reset(pause())
+			next.Reset(after)
 		}
 	}
 }

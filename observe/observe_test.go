@@ -263,6 +263,39 @@ func TestWhatIsHeardLate(t *testing.T) {
 	}
 }
 
+// Of what is broken one after the other the newest alone is kept: also where what it did was
+// seen before it was told, and where nobody has told it.
+func TestNewest(t *testing.T) {
+	ids := func(s *scene) string {
+		o := Newest("dca")
+		for _, e := range s.events {
+			o.Add(e)
+		}
+		var out []string
+		for _, m := range o.Milestones() {
+			out = append(out, string(m.ID))
+		}
+		return strings.Join(out, " ")
+	}
+	once := func() *scene {
+		return small().fault(timeline.KindBroken, "freeze w").fault(timeline.KindHealed, "freeze w")
+	}
+	if got, want := ids(once()), "broken healed whole"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	killed := once()
+	cut := killed.now.Add(time.Millisecond)
+	killed.machine("w", machine.StatusHalted)
+	killed.add(timeline.Event{Source: timeline.SourceFault, Kind: timeline.KindBroken, Fault: "f2", Text: "kill w", Since: cut})
+	if got, want := ids(killed), "broken off"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	byHand := once().raft(timeline.KindTerm, "b", 3, "b", 10).raft(timeline.KindLeader, "b", 3, "b", 11)
+	if got, want := ids(byHand), "term leader"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // Without a beginning, it tells of the last time in which the lab was listened to.
 func TestLastTime(t *testing.T) {
 	s := small().fault(timeline.KindBroken, "freeze w").fault(timeline.KindHealed, "freeze w")

@@ -36,9 +36,12 @@ const (
 	lagTime          = 2 * time.Second
 	// powerTime is how long after a fault its machine may be seen to be off.
 	powerTime = 15 * time.Second
-	// lateTime is more than one manager is heard later than another: what has come of
-	// something may be heard before it.
+	// lateTime is an upper bound of how much later one manager is heard than another: what
+	// has come of something may be heard before it.
 	lateTime = time.Second
+	// rollingMax is how many milestones, and changes of a track, are kept of a swarm that
+	// does not become whole.
+	rollingMax = 1000
 	// gapTime is more than it takes until another process goes on recording.
 	gapTime = time.Minute
 )
@@ -162,6 +165,10 @@ func (o *Observer) Add(e timeline.Event) []Milestone {
 			text += ", " + seconds(e.Time.Sub(o.since)) + " after it was healed"
 		}
 		o.tell(e.Time, Whole, "", text)
+		if o.rolling { // what comes now is of something else
+			clear(o.told)
+			o.newTerm = 0
+		}
 		o.told["whole"] = true
 	}
 	return o.found[min(o.fresh, len(o.found)):] // it may have begun anew
@@ -316,7 +323,7 @@ func (o *Observer) begin(at time.Time) {
 
 // tell notes a milestone, if anything was broken yet.
 func (o *Observer) tell(at time.Time, id ID, node, text string) {
-	if begins := id == Term || id == Unwritable || id == Down || id == Off; begins && !o.Broken() { // somebody else has broken something
+	if begins := id == Term || id == Unwritable || id == Down || id == Off; begins && (!o.Broken() || o.rolling && o.told["whole"]) { // somebody else has broken something
 		term := o.newTerm
 		o.begin(at)
 		o.newTerm = term
@@ -326,6 +333,10 @@ func (o *Observer) tell(at time.Time, id ID, node, text string) {
 	}
 	if id != Containers { // of which nothing is missing
 		delete(o.told, "whole")
+	}
+	if o.rolling && len(o.found) >= rollingMax {
+		o.found = slices.Clone(o.found[rollingMax/2:])
+		o.fresh = max(0, o.fresh-rollingMax/2)
 	}
 	o.found = append(o.found, o.timed(Milestone{ID: id, Time: at, Node: node, Text: text}))
 }
@@ -365,6 +376,9 @@ func (o *Observer) fault(e timeline.Event) {
 		at := e.Time
 		if !e.Since.IsZero() {
 			at = e.Since
+		}
+		if o.rolling && !o.breaking() && at.Before(o.from) && o.from.Sub(at) < powerTime { // what it did was seen first
+			o.from = at
 		}
 		standing := at.Before(o.from)
 		if !standing {
@@ -696,6 +710,9 @@ func (o *Observer) track(at time.Time) {
 		spans := o.tracks[kind][node]
 		if n := len(spans); n > 0 && spans[n-1].state == state && spans[n-1].text == text {
 			return
+		}
+		if o.rolling && len(spans) >= rollingMax {
+			spans = slices.Clone(spans[rollingMax/2:])
 		}
 		o.tracks[kind][node] = append(spans, stretch{at, state, text})
 	}

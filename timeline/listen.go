@@ -367,7 +367,7 @@ func (l *listener) asked(name string, info engine.Info) {
 	if l.engines[name] != engine.LifeUp {
 		return // meanwhile
 	}
-	if locked := info.State == engine.StateLocked; locked != l.locked[name] {
+	if locked := info.State == engine.StateLocked; locked != l.locked[name] && (locked || info.State == engine.StateActive) {
 		l.locked[name] = locked
 		e := Event{Source: SourceEngine, Kind: KindUnlocked, Node: name, Text: "unlocked"}
 		if locked {

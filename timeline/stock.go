@@ -74,7 +74,11 @@ func (l *listener) tellStock(ctx context.Context) {
 			l.names[n.NodeID] = n.Name
 		}
 	}
+	leader := l.manager(l.leader)
 	l.mu.Unlock()
+	if at := slices.IndexFunc(v.Nodes, func(n swarm.NodeView) bool { return n.Name == leader }); at > 0 { // who leads knows what is gone
+		v.Nodes[0], v.Nodes[at] = v.Nodes[at], v.Nodes[0]
+	}
 	for _, n := range v.Nodes {
 		client := engines.Client(n.Name)
 		if client == nil || !n.Control || n.State != swarm.StateMember {
@@ -106,6 +110,9 @@ func (l *listener) endStock(s stocktaking, manager string, found []raft.Change) 
 	for _, c := range found {
 		delete(s.before, objectKey(c))
 		l.tellChange(manager, KindState, c)
+	}
+	if manager != l.manager(l.leader) { // it may be cut off, and not know of all that there is
+		return
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.before)) {
 		if c, still := l.known[key]; still { // nobody has told meanwhile that it is gone

@@ -16,6 +16,7 @@ func stockOfTasks(t *testing.T) (l *listener, take func(...raft.Change), told fu
 	t.Helper()
 	var said []string
 	l = listening(&said)
+	l.logs["m1"], l.leader = raft.State{ID: 1}, 1
 	l.tell = func(e Event) { said = append(said, fmt.Sprintf("%s %s %s", e.Kind, e.Change.Action, e.Change.Name)) }
 	take = func(found ...raft.Change) {
 		t.Helper()
@@ -58,6 +59,12 @@ func TestStockTellsWhatIsGone(t *testing.T) {
 	l.missed()
 	take(task("2", 6))
 	expect(t, told(), "state update web.2")
+
+	l.change("m1", task("5", 10))
+	l.leader = 2 // m1 was cut off
+	l.missed()
+	take(task("2", 6))
+	expect(t, told(), "change update web.5", "state update web.2")
 }
 
 // TestStockIsOfWhatWasKnown: what comes and goes while the engines are asked is told by the
@@ -97,6 +104,7 @@ func TestStockThatOverlaps(t *testing.T) {
 // TestStockOfAnotherSwarm: what the last one had is not told as removed from this one.
 func TestStockOfAnotherSwarm(t *testing.T) {
 	l, take, told := stockOfTasks(t)
+	clear(l.logs)
 	l.log("a", raft.State{})
 	take(task("1", 5))
 	told()

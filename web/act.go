@@ -54,8 +54,8 @@ const observeFlag = "--observe"
 const scaleTimeout = 30 * time.Second
 
 // Act lets pages act: what they may ask for is done by actor, one after the other, and one
-// that observes beside them. ctx
-// ends with the server, and what is under way with it, in order.
+// that observes beside them. ctx ends with the server, and what is under way with it, in
+// order.
 func (s *Server) Act(ctx context.Context, actor Actor) {
 	s.guard.acts = true
 	s.hub.acts()

@@ -98,8 +98,11 @@ func pastOf(l Lab, events []timeline.Event, from time.Time) past {
 		if isNew && e.IsNews() {
 			fresh = append(fresh, newsOf(e))
 		}
-		if p.Lanes.To = e.Time; began.IsZero() {
-			began = e.Time
+		if e.Time.After(p.Lanes.To) { // the clock may have been set back
+			p.Lanes.To = e.Time
+		}
+		if began.IsZero() {
+			began = p.Lanes.To
 		}
 	}
 	hold = time.Time{}

@@ -158,7 +158,7 @@ func answers(l Lab, now *timeline.Present, id string) []port {
 		one := port{Port: p, Nodes: []string{}}
 		for _, name := range slices.Sorted(maps.Keys(now.Nodes)) {
 			n := now.Nodes[name]
-			if n.State != "down" && n.Away.IsZero() && (p.Host && runs[name] || !p.Host && len(runs) > 0 && l.NoMesh == "") {
+			if n.ID != "" && n.State != "down" && !n.Locked && n.Away.IsZero() && (p.Host && runs[name] || !p.Host && len(runs) > 0 && l.NoMesh == "") {
 				one.Nodes = append(one.Nodes, name)
 			}
 		}

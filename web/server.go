@@ -104,7 +104,7 @@ func (s *Server) Close() {
 	s.hub.close()
 	s.turn <- struct{}{}
 	s.watch <- struct{}{}
-	s.terminals.running.Wait()
+	s.terminals.close()
 }
 
 // at gives the picture as it was at a time.

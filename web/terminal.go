@@ -255,6 +255,7 @@ type terminals struct {
 	running sync.WaitGroup
 
 	mu      sync.Mutex
+	closed  bool        // no more are opened
 	open    []*Terminal // as they were opened
 	tickets map[string]ticket
 }
@@ -317,6 +318,9 @@ func (ts *terminals) answer(w http.ResponseWriter, r *http.Request) {
 	case asked.Node != "" && !ts.has(asked.Node):
 		http.Error(w, "the lab has no node "+strconv.Quote(asked.Node), http.StatusNotFound)
 		return
+	case asked.Node != "" && ts.closed:
+		http.Error(w, "dcalab serve ends", http.StatusServiceUnavailable)
+		return
 	case asked.Node != "" && len(ts.open) >= terminalsMax:
 		http.Error(w, fmt.Sprintf("%d terminals are open: close one first", terminalsMax), http.StatusConflict)
 		return
@@ -361,6 +365,14 @@ func (ts *terminals) redeem(id string) *Terminal {
 		return nil
 	}
 	return t.of
+}
+
+// close waits for all shells to end, and lets none begin.
+func (ts *terminals) close() {
+	ts.mu.Lock()
+	ts.closed = true
+	ts.mu.Unlock()
+	ts.running.Wait()
 }
 
 func (ts *terminals) forget(t *Terminal) {

@@ -14,9 +14,11 @@ type Screen = { focus(): void; fit(): void; attach(): void; dispose(): void };
 const terminals = signal<Open[]>([]);
 const notes = signal<Record<string, "ended" | "elsewhere" | "away" | undefined>>({}); // why one says nothing
 const failure = signal("");
-const spoken = signal(localStorage.getItem("screenReader") === "1");
+const reads = () => { try { return localStorage.getItem("screenReader") === "1"; } catch { return false; } }; // a page that was exported may have no storage
+const spoken = signal(reads());
 const note = (id: string, why?: "ended" | "elsewhere" | "away") => (notes.value = { ...notes.value, [id]: why });
 let opened = ""; // just now, by a person: it gets the focus
+const tickets = new Map<string, string>(); // that came with the terminal
 const ask = (body: { node?: string; id?: string; close?: boolean }) => send<Reply>("/terminals", body);
 
 // Those that were open before a reload.
@@ -33,6 +35,7 @@ export async function openTerminal(node: string) {
     const r = await ask({ node });
     terminals.value = r.open;
     opened = r.id!;
+    tickets.set(opened, r.ticket!);
     choose({ terminal: opened });
   } catch (e) { failure.value = (e as Error).message; }
 }
@@ -98,20 +101,22 @@ async function screen(id: string, box: HTMLElement): Promise<Screen> {
   async function attach() {
     clearTimeout(again);
     const retry = () => { note(id, "away"); again = setTimeout(attach, 1000); };
-    const r = await ask({ id }).catch((e) => { if (e.status === 410) note(id, "ended"); else if (!disposed) retry(); });
+    const first = tickets.get(id); // also opens a shell that has ended at once: it says why
+    tickets.delete(id);
+    const r = first ? { ticket: first } : await ask({ id }).catch((e) => { if (disposed) return; if (e.status === 410) note(id, "ended"); else if (e.status && e.status < 500) failure.value = e.message; else retry(); });
     if (!r || disposed) return;
-    socket = new WebSocket(`ws://${location.host}/terminal?ticket=${r.ticket}`);
+    const mine = socket = new WebSocket(`ws://${location.host}/terminal?ticket=${r.ticket}`);
     socket.binaryType = "arraybuffer";
     shown = false;
-    let first = true;
+    let begins = true;
     socket.onopen = () => { note(id); size(); };
     socket.onmessage = (e) => {
-      if (first) term.reset();
-      first = false;
+      if (begins) term.reset();
+      begins = false;
       term.write(new Uint8Array(e.data), () => { shown = true; say('{"shown":true}'); });
     };
     socket.onclose = (e) => {
-      if (disposed) return;
+      if (disposed || socket !== mine) return;
       if (e.code === 4001) note(id, "elsewhere");
       else if (e.code === 1000 && e.reason === "0") forget(id);
       else if (e.code === 1000) note(id, "ended");
@@ -135,16 +140,20 @@ async function screen(id: string, box: HTMLElement): Promise<Screen> {
 
 function Panel({ t, shown }: { t: Open; shown: boolean }) {
   const box = useRef<HTMLDivElement>(null), made = useRef<Screen | undefined>(undefined), w = words.value.terminal, why = notes.value[t.id];
+  const begun = useRef(false), gone = useRef(false);
+  useEffect(() => () => { gone.current = true; made.current?.dispose(); }, []);
   useEffect(() => {
-    let gone = false;
+    if (!shown) return;
+    made.current?.fit();
+    made.current?.focus();
+    if (begun.current) return;
+    begun.current = true; // not before it is looked at: another tab may show it
     screen(t.id, box.current!).then((s) => {
-      if (gone) return s.dispose();
+      if (gone.current) return s.dispose();
       made.current = s;
       if (opened === t.id) s.focus();
     }, (e) => (failure.value = e.message));
-    return () => { gone = true; made.current?.dispose(); };
-  }, []);
-  useEffect(() => { if (shown) { made.current?.fit(); made.current?.focus(); } }, [shown]);
+  }, [shown]);
   return (
     <div class="panel" id={"panel-" + t.id} role="tabpanel" aria-labelledby={"tab-" + t.id} hidden={!shown}>
       {why && <p role="status">{w[why]} {why === "elsewhere" && <button onClick={() => made.current?.attach()}>{w.here}</button>}</p>}
@@ -170,7 +179,7 @@ export function Drawer() {
         <span role="tablist" aria-label={w.title} onKeyDown={step}>
           {list.map((t, i) => {
             const before = list.slice(0, i).filter((other) => other.node === t.node).length;
-            return <button key={t.id} role="tab" id={"tab-" + t.id} aria-selected={t.id === current} aria-controls={"panel-" + t.id} onClick={() => choose({ terminal: t.id === current ? undefined : t.id })}>{t.node}{before > 0 && ` (${before + 1})`}</button>;
+            return <button key={t.id} role="tab" id={"tab-" + t.id} aria-selected={t.id === current} aria-controls={"panel-" + t.id} onClick={() => { opened = t.id; choose({ terminal: t.id === current ? undefined : t.id }); }}>{t.node}{before > 0 && ` (${before + 1})`}</button>;
           })}
         </span>
         {current && <button onClick={() => close(current)} aria-label={w.end}>✕</button>}
