@@ -1,20 +1,124 @@
 package cmd
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/spf13/cobra"
 	"github.com/spf13/viper"
+	"mvdan.cc/sh/v3/expand"
+	"mvdan.cc/sh/v3/interp"
+	"mvdan.cc/sh/v3/syntax"
 
 	"github.com/dcalab/dcalab/cmd/hint"
+	"github.com/dcalab/dcalab/e2e/mistake"
+	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/ui"
 )
 
-// Every command has its rows in the tables of mistakes, which the scenarios
-// type one by one.
+// What a stranger types wrongly where no lab was made is typed line by line, in this
+// process: who has no lab needs no node for it, and no root.
+func TestMistakenWords(t *testing.T) {
+	tables, err := txtar.ParseFile("testdata/mistakes_words.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range tables.Files {
+		t.Run(table.Name, func(t *testing.T) {
+			rows, err := mistake.Parse(string(table.Data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Chdir(t.TempDir())
+			t.Setenv("HOME", t.TempDir())
+			t.Setenv("XDG_STATE_HOME", t.TempDir())
+			t.Setenv("DCALAB_DRIVER", "sandbox")
+			for _, row := range rows {
+				said, exit := answer(t, row.Command)
+				for _, wrong := range row.Judge(said, exit) {
+					t.Errorf("testdata/mistakes_words.txtar, %s:%d: %s: %s\nit said, with exit %d:\n%s", table.Name, row.Line, row.Command, wrong, exit, said)
+				}
+			}
+			if _, err := os.Stat(lab.StateFolder); err == nil {
+				t.Error("a lab was made")
+			}
+		})
+	}
+}
+
+// answer gives what a line of shell says, and its exit status. dcalab in it runs in this
+// process.
+func answer(t *testing.T, line string) (said string, exit int) {
+	t.Helper()
+	parsed, err := syntax.NewParser().Parse(strings.NewReader(line), "")
+	if err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	var out bytes.Buffer
+	dcalab := func(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
+		return func(ctx context.Context, args []string) error {
+			if args[0] != "dcalab" {
+				return next(ctx, args)
+			}
+			shell := interp.HandlerCtx(ctx)
+			defer in(t, shell)()
+			status := Run(ctx, ui.Streams{In: shell.Stdin, Out: shell.Stdout, Err: shell.Stderr}, embedded(t), args[1:])
+			if status == 0 {
+				return nil
+			}
+			return interp.ExitStatus(uint8(status))
+		}
+	}
+	shell, err := interp.New(interp.StdIO(strings.NewReader(""), &out, &out), interp.ExecHandlers(dcalab))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var status interp.ExitStatus
+	if err := shell.Run(t.Context(), parsed); err != nil && !errors.As(err, &status) {
+		t.Fatalf("%s: %v", line, err)
+	}
+	return out.String(), int(status)
+}
+
+// in brings this process to where a shell is, with the variables of dcalab's that it has
+// set; what it gives brings it back.
+func in(t *testing.T, shell interp.HandlerContext) (back func()) {
+	t.Helper()
+	was, err := os.Getwd()
+	if err == nil {
+		err = os.Chdir(shell.Dir)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	undo := []func(){func() { _ = os.Chdir(was) }}
+	shell.Env.Each(func(name string, v expand.Variable) bool {
+		if before, had := os.LookupEnv(name); strings.HasPrefix(name, "DCALAB_") && v.Exported && before != v.String() {
+			undo = append(undo, func() {
+				if _ = os.Unsetenv(name); had {
+					_ = os.Setenv(name, before)
+				}
+			})
+			_ = os.Setenv(name, v.String())
+		}
+		return true
+	})
+	return func() {
+		for _, u := range undo {
+			u()
+		}
+	}
+}
+
+// Every command has its rows in the tables of mistakes, which are typed one by one: here,
+// and on real nodes by the scenarios.
 func TestEveryCommandHasItsMistakes(t *testing.T) {
 	const enough = 5
 	exempt := map[string]string{
@@ -28,6 +132,7 @@ func TestEveryCommandHasItsMistakes(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no tables: %v", err)
 	}
+	files = append(files, "testdata/mistakes_words.txtar")
 	root := (&app{settings: viper.New()}).root()
 	rows := map[string]int{}
 	for _, file := range files {
@@ -63,7 +168,7 @@ func TestEveryCommandHasItsMistakes(t *testing.T) {
 	for _, c := range everyCommand(root) {
 		path := hint.Path(c)
 		if n := rows[path]; n < enough && exempt[path] == "" {
-			t.Errorf("dcalab %s has %d rows in e2e/testdata/mistakes*.txtar; a stranger makes %d mistakes", path, n, enough)
+			t.Errorf("dcalab %s has %d rows in the tables of mistakes; a stranger makes %d mistakes", path, n, enough)
 		}
 	}
 }
