@@ -34,7 +34,7 @@ type past struct {
 // report is a page of its own, and what is seen where no script runs.
 func WritePast(w io.Writer, l Lab, events []timeline.Event, from time.Time, report string) error {
 	// Names in it are anybody's: json.Marshal leaves no <, > or & as they are.
-	history, err := json.Marshal(pastOf(l, events, from))
+	history, err := json.Marshal(pastOf(l, events, from, pastMax))
 	if err != nil {
 		return err
 	}
@@ -57,12 +57,13 @@ func WritePast(w io.Writer, l Lab, events []timeline.Event, from time.Time, repo
 	})
 }
 
-func pastOf(l Lab, events []timeline.Event, from time.Time) past {
+// pastOf makes at most so many moments.
+func pastOf(l Lab, events []timeline.Event, from time.Time, most int) past {
 	var p past
 	var now timeline.Present
 	var fresh []news
 	var hold, began time.Time // hold: until when a listener may not know how things are
-	lanes, shown, grain := newLanes(), picture{}, grainOf(events, from)
+	lanes, shown, grain := newLanes(), picture{}, grainOf(events, from, most)
 	tell := func(at time.Time) {
 		began = time.Time{}
 		if at.Before(hold) && !settled(&now) {
@@ -114,7 +115,7 @@ func pastOf(l Lab, events []timeline.Event, from time.Time) past {
 }
 
 // grainOf is how much time is one moment.
-func grainOf(events []timeline.Event, from time.Time) time.Duration {
+func grainOf(events []timeline.Event, from time.Time, most int) time.Duration {
 	for grain := pastGrain; ; grain *= 2 {
 		moments, began := 0, time.Time{}
 		for _, e := range events {
@@ -122,7 +123,7 @@ func grainOf(events []timeline.Event, from time.Time) time.Duration {
 				moments, began = moments+1, e.Time
 			}
 		}
-		if moments <= pastMax {
+		if moments <= most {
 			return grain
 		}
 	}

@@ -59,7 +59,7 @@ func TestPastIsWhatServeShows(t *testing.T) {
 		for _, e := range events {
 			h.take(e)
 		}
-		p, shown := pastOf(Lab{Name: "dca"}, events, from), picture{}
+		p, shown := pastOf(Lab{Name: "dca"}, events, from, pastMax), picture{}
 		var said []news
 		for i, m := range p.Moments {
 			if m.Whole != (i == 0) {
@@ -93,21 +93,22 @@ func TestPastIsWhatServeShows(t *testing.T) {
 
 // TestPastIsBounded: of very many moments longer ones are made, of which the last is the end.
 func TestPastIsBounded(t *testing.T) {
+	const most = 500
 	from := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var events []timeline.Event
-	for i := range 3 * pastMax {
+	for i := range 3 * most {
 		e := taskIs(uint64(i+1), fmt.Sprint("s", i), "w1") //nolint:gosec // it is small
 		e.Time = from.Add(time.Duration(i) * 120 * time.Millisecond)
 		events = append(events, e)
 	}
-	p := pastOf(Lab{}, events, from)
-	if n := len(p.Moments); n > pastMax || n < pastMax/3 {
+	p := pastOf(Lab{}, events, from, most)
+	if n := len(p.Moments); n > most || n < most/3 {
 		t.Errorf("there are %d moments", n)
 	}
 	if last := p.Moments[len(p.Moments)-1]; !strings.Contains(string(last.Set["task/t"]), fmt.Sprintf(`"s%d"`, len(events)-1)) {
 		t.Errorf("the last one is %+v", last)
 	}
-	if p := pastOf(Lab{Name: "dca"}, nil, from); len(p.Moments) != 1 || !p.Moments[0].Whole {
+	if p := pastOf(Lab{Name: "dca"}, nil, from, most); len(p.Moments) != 1 || !p.Moments[0].Whole {
 		t.Errorf("of nothing it is %+v", p)
 	}
 }
