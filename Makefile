@@ -52,7 +52,7 @@ test: ## All checks but the longest: lint, race, fuzz seeds, scenarios on real e
 .PHONY: test-long
 test-long: ## make test with all scenarios, each under the race detector, more rounds of stress, and test-vm: before a release
 	scripts/install sandbox test vm
-	$(MAKE) lint unit scenarios cross docker LONG=1
+	$(MAKE) lint unit scenarios cross docker test-site test-page LONG=1
 	$(MAKE) test-vm
 	$(MAKE) test-release
 
@@ -150,7 +150,7 @@ contracts: # the Vagrant driver against machine.Driver and machine.Snapshotter
 # A Docker of the test's own, whose base image is the file system of the box.
 .PHONY: docker
 docker: box ## The docker driver on a real Docker: an evening (LONG=1: and the driver's contracts)
-	cd e2e && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab DCALAB_DOCKER_BASE=$(CURDIR)/$(CACHE)/vm/base $(CURDIR)/$(CACHE)/e2e.test -test.run='^TestDocker$$$(if $(LONG),,/Scenarios)' -test.v -test.timeout=40m
+	cd e2e && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab DCALAB_DOCKER_BASE=$(CURDIR)/$(CACHE)/vm/base $(CURDIR)/$(CACHE)/e2e.test -test.run='^TestDocker$$$(if $(LONG),,/Scenarios)' $(if $(LONG),,-test.short) -test.v -test.timeout=40m
 
 # Virtual machines leave a processor idle for half of the time.
 .PHONY: machines-and-others
@@ -160,7 +160,7 @@ machines-and-others:
 
 .PHONY: cross
 cross: ## Build for every system that dcalab runs on (LONG=1: for every processor too)
-	for target in linux/arm64 darwin/arm64 windows/amd64 $(if $(LONG),linux/amd64 darwin/amd64); do \
+	for target in darwin/arm64 windows/amd64 $(if $(LONG),linux/amd64 linux/arm64 darwin/amd64); do \
 		echo "build $$target"; \
 		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} nice go build -o /dev/null . ; \
 	done
@@ -185,10 +185,10 @@ page: ## Make web/dist, the page of dcalab serve, anew from web/ui
 	go generate ./web
 
 .PHONY: test-page
-test-page: ## The page of a real lab, in a real Chromium: an election, tasks that move, looking back (SHOTS=folder: keep pictures)
+test-page: ## The page of a real lab, in a real Chromium: an election, tasks that move, looking back (SHOTS=folder: keep pictures; LONG=1: and thirty nodes with 500 tasks)
 	scripts/install sandbox site
 	cd tools/page && go test -vet=off -c -o $(CURDIR)/$(CACHE)/page.test .
-	cd tools/page && nice $(AS_ROOT) env PATH="$$PATH" $(CURDIR)/$(CACHE)/page.test -test.v -test.run Chromium
+	cd tools/page && nice $(AS_ROOT) env PATH="$$PATH" $(if $(LONG),LONG=1) $(CURDIR)/$(CACHE)/page.test -test.v -test.timeout=40m -test.run Chromium
 
 # What .goreleaser.yaml says, of what is committed, into dist.
 .PHONY: snapshot

@@ -39,7 +39,7 @@ func TestLiveView(t *testing.T) {
 		t.Skip("real nodes need root: make scenarios")
 	}
 	t.Parallel()
-	dcalab := raced(t)
+	dcalab := binary(t)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "labs.yaml"), []byte(liveLab), 0o644); err != nil {
 		t.Fatal(err)

@@ -71,7 +71,7 @@ type whyRun struct {
 
 func newWhyLab(t *testing.T, seed uint64) *whyRun {
 	t.Helper()
-	w := &whyRun{dcalab: raced(t), dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 0))}
+	w := &whyRun{dcalab: binary(t), dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 0))}
 	t.Logf("seed %d", seed)
 	if err := os.WriteFile(filepath.Join(w.dir, "labs.yaml"), []byte(whyLab), 0o644); err != nil {
 		t.Fatal(err)
