@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/web"
 )
@@ -20,7 +21,7 @@ type serving struct {
 	addr          string
 	open          bool
 	readOnly      bool
-	remoteActions bool
+	remoteActions bool // others may act
 
 	at netip.AddrPort // addr, once it was checked; the zero one is for any of loopback
 }
@@ -82,7 +83,7 @@ func ownAddresses(port uint16) []string {
 	for _, one := range addresses {
 		prefix, err := netip.ParsePrefix(one.String())
 		if err == nil && prefix.Addr().IsGlobalUnicast() {
-			out = append(out, "dcalab serve --addr "+netip.AddrPortFrom(prefix.Addr(), port).String())
+			out = append(out, runbook.Line("dcalab", "serve", "--addr", netip.AddrPortFrom(prefix.Addr(), port).String()))
 		}
 	}
 	return out
