@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -43,7 +44,8 @@ and records as dcalab timeline --follow does, until Ctrl-C.
 On the page one can also power nodes off and on, promote, drain, break, heal and
 scale: each as the command that is shown, after what it would do and cost; and
 open terminals on nodes, which go on when the page is loaded again. Not with
---read-only, and what needs root only where dcalab serve runs as root.
+--read-only; and what needs root only with --power, for which sudo may ask for
+its password now, or where dcalab serve runs as root.
 
 The link has a token in it: who has the link can use the page. Other users and
 other pages cannot, even in the same browser. It needs no network.
@@ -71,6 +73,7 @@ only shows the lab, unless --allow-remote-actions is given.`,
 	c.Flags().BoolVar(&v.open, "open", false, "open the page in the browser")
 	c.Flags().BoolVar(&v.readOnly, "read-only", false, "show the lab, and change nothing")
 	c.Flags().BoolVar(&v.remoteActions, "allow-remote-actions", false, "with an --addr beyond loopback: whoever has the link may act, and open terminals")
+	c.Flags().BoolVar(&v.power, "power", false, "ask sudo for root now, so that the page can power nodes off and on")
 	_ = c.RegisterFlagCompletionFunc("addr", cobra.FixedCompletions([]string{serveAddress, "127.0.0.1:0"}, noFiles))
 	return explained(c)
 }
@@ -88,8 +91,14 @@ func (s *session) showPage(ctx context.Context, v serving) error {
 	if err == nil && v.remote() {
 		listener, err = s.encrypted(plain, at, k)
 	}
+	if err == nil {
+		s.app.power, err = s.lendsPower(ctx, v)
+	}
 	if err != nil {
 		return errors.Join(err, plain.Close())
+	}
+	if s.app.power != nil {
+		defer s.app.power.end()
 	}
 	page := web.New(at, secret, s.app.hint)
 	if v.acts() && !s.app.read { // labs.yaml came through a pipe: it cannot be read again
@@ -129,6 +138,9 @@ func (a *app) act(ctx context.Context, words []string) web.Done {
 	var said heard
 	embedded := a.embedded
 	embedded.Asked = func(question string) { done.Question = question }
+	if a.power != nil {
+		embedded.power = func() (web.Done, error) { return a.power.do(words) }
+	}
 	done.Exit = a.again(ctx, ui.Streams{In: strings.NewReader(""), Out: &said, Err: &said}, embedded, words)
 	done.Text = said.text.String()
 	return done
@@ -141,10 +153,14 @@ func (a *app) shell(ctx context.Context, node string, t *web.Terminal) int {
 
 // again runs another command of dcalab with the flags of this one that are for all.
 func (a *app) again(ctx context.Context, streams ui.Streams, embedded Embedded, words []string) int {
-	var args []string
-	a.flags.Visit(func(f *pflag.Flag) { args = append(args, "--"+f.Name+"="+f.Value.String()) })
 	streams.Environ = []string{"NO_COLOR=1"}
-	return Run(ctx, streams, embedded, append(args, words...))
+	return Run(ctx, streams, embedded, slices.Concat(a.given, words))
+}
+
+// given are the flags that were given, as they are typed.
+func given(flags *pflag.FlagSet) (args []string) {
+	flags.Visit(func(f *pflag.Flag) { args = append(args, "--"+f.Name+"="+f.Value.String()) })
+	return args
 }
 
 // rawLines writes lines to a terminal that is in raw mode.

@@ -22,6 +22,7 @@ type serving struct {
 	open          bool
 	readOnly      bool
 	remoteActions bool // others may act
+	power         bool // as root, too
 
 	at netip.AddrPort // addr, once it was checked; the zero one is for any of loopback
 }
@@ -36,6 +37,10 @@ func (v *serving) check() (err error) {
 		return usage("--allow-remote-actions lets others act, and --read-only nobody", "leave one of them out")
 	case v.remoteActions && !v.remote():
 		return usage("--allow-remote-actions is for an address that others reach: on loopback, a page acts without it", "leave it out: dcalab serve")
+	case v.power && v.readOnly:
+		return usage("--power lets the page act, and --read-only nobody", "leave one of them out")
+	case v.power && !v.acts():
+		return usage("--power lets the page act, and beyond loopback it only looks", "on loopback: dcalab serve --power", "or let others act: --allow-remote-actions")
 	}
 	return nil
 }
