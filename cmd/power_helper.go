@@ -36,12 +36,6 @@ func (a *app) lendPower(ctx context.Context) error {
 		return err
 	}
 	place := s.Place()
-	// Another lab may become the default one. labs.yaml is found anew each time, and whose
-	// it is looked at.
-	if err := a.flags.Set("lab", place.Lab); err != nil {
-		return err
-	}
-	a.given = given(a.flags)
 	a.embedded.ThroughSudo = false // the exit status of its commands is not sudo's
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -84,7 +78,8 @@ func (a *app) lendPower(ctx context.Context) error {
 	}
 }
 
-// lend does one command, if it may be done.
+// lend does one command, if it may be done. labs.yaml is found anew each time, and whose it
+// is looked at; another file or another lab in it may be what is meant by then.
 func (a *app) lend(ctx context.Context, place lab.Place, words []string) web.Done {
 	refused := func(exit int, why string) web.Done { return web.Done{Exit: exit, Text: "error: " + why + "\n"} }
 	if err := web.AsRoot(words); err != nil {

@@ -45,10 +45,12 @@ while read -r line; do
 	id=$(echo "$line" | sed 's/.*"id":\([0-9]*\).*/\1/')
 	case $line in
 	*gone*) exit 0 ;;
+	*slow*) slow=$id ;;
 	*yes*) printf '{"id":%s,"exit":5,"text":"quorum\\n"}\n' $id ;;
 	*) printf '{"id":%s,"exit":1,"text":"cannot ask\\n","question":"sure?"}\n' $id ;;
 	esac
 done
+[ -z "$slow" ] || printf '{"id":%s,"exit":130,"text":""}\n' $slow
 echo >ended
 `
 
@@ -101,9 +103,16 @@ func TestPowerIsLent(t *testing.T) {
 	if want := `{"id":1,"words":["halt","m1"]}` + "\n" + `{"id":2,"words":["halt","m1","--yes"]}` + "\n"; read("asked") != want {
 		t.Errorf("it was asked %s", read("asked"))
 	}
+	slow := p.expect(9)
+	if err := p.to.Encode(powerRequest{ID: 9, Words: []string{"start", "slow"}}); err != nil {
+		t.Fatal(err)
+	}
 	cancel()
 	<-p.ended
 	read("ended")
+	if done := <-slow; done.Exit != trouble.ExitInterrupted {
+		t.Errorf("what was under way: %+v", done)
+	}
 	if got := do("halt", "m1"); trouble.ExitStatus(got.err) != trouble.ExitRequirement || !strings.Contains(got.err.Error(), "has ended") {
 		t.Errorf("after its end: %+v", got)
 	}

@@ -70,7 +70,7 @@ func TestServeKeepsItsCertificate(t *testing.T) {
 	s := contextSession(t, "ha")
 	var said bytes.Buffer
 	s.app = &app{streams: ui.Streams{In: strings.NewReader(""), Out: &said, Err: &said}, settings: viper.New()}
-	serve := func(at string) (print string, k kept) {
+	serve := func(at string) (fingerprint string, k kept) {
 		t.Helper()
 		said.Reset()
 		plain, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
