@@ -105,7 +105,7 @@ func (s *session) showPage(ctx context.Context, v serving) error {
 		page.Act(ctx, s.app.act)
 		page.Terminals(ctx, s.app.shell)
 	}
-	server := http.Server{Handler: page, ReadHeaderTimeout: 5 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	server := http.Server{Handler: page, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	fmt.Fprintln(s.app.streams.Out, page.Link())
@@ -157,9 +157,14 @@ func (a *app) again(ctx context.Context, streams ui.Streams, embedded Embedded, 
 	return Run(ctx, streams, embedded, slices.Concat(a.given, words))
 }
 
-// given are the flags that were given, as they are typed.
+// given are the flags that were given, as they are typed. Cobra parses them in a set of the
+// command's own, which has them from here: Visit would find none.
 func given(flags *pflag.FlagSet) (args []string) {
-	flags.Visit(func(f *pflag.Flag) { args = append(args, "--"+f.Name+"="+f.Value.String()) })
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Changed {
+			args = append(args, "--"+f.Name+"="+f.Value.String())
+		}
+	})
 	return args
 }
 
