@@ -32,6 +32,8 @@ type powerAnswer struct {
 	web.Done
 }
 
+var errHelperEnded = errors.New("the helper of --power has ended")
+
 // power is the way to a helper that runs as root.
 type power struct {
 	in    io.Closer
@@ -77,7 +79,10 @@ func (s *session) startPower(ctx context.Context) (*power, error) {
 	case <-ready:
 		return p, nil
 	case <-p.ended:
-		return nil, errors.Join(s.outcomeOf(failed), ctx.Err())
+		if err := s.outcomeOf(failed); err != nil {
+			return nil, err
+		}
+		return nil, errHelperEnded
 	case <-ctx.Done(): // sudo may still ask, and is no process of this user's
 		return nil, ctx.Err()
 	}
@@ -134,7 +139,7 @@ func (p *power) do(words []string) (web.Done, error) {
 			}
 		}
 	}
-	return web.Done{}, errors.New("the helper of --power has ended")
+	return web.Done{}, errHelperEnded
 }
 
 // end waits until the helper is gone.

@@ -141,6 +141,7 @@ func TestPowerIsRefused(t *testing.T) {
 	}{
 		"sudo refuses":     {"echo no >&2; exit 1\n", trouble.ExitRequirement, "sudo did not run it"},
 		"the helper fails": {"exit 101\n", 0, "exit status 1"},
+		"it says nothing":  {"exit 0\n", 0, "has ended"},
 		"a stranger":       {"echo hello; exit 3\n", 0, "exit status 3"},
 	} {
 		s, _, _ := helped(t, c.sudo)
