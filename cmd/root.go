@@ -18,6 +18,7 @@ import (
 	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
+	"github.com/dcalab/dcalab/web"
 )
 
 // Embedded is what main.go carries in the program.
@@ -33,6 +34,8 @@ type Embedded struct {
 	// Asked is told what there is to ask, where no person runs the command: nothing is
 	// done then, and no password is asked for. May be nil.
 	Asked func(question string)
+	// power has the command done as root, where Asked is set; nil where nobody can.
+	power func() (web.Done, error)
 }
 
 // app is one run of the program.
@@ -49,14 +52,18 @@ type app struct {
 	opened *session
 	// delegated: the command ran again through sudo, and told its outcome there.
 	delegated bool
-	// flags are the global ones, and commands the names of the commands.
+	// flags are the global ones, given those that were given, as they are typed, and
+	// commands the names of the commands.
 	flags    *pflag.FlagSet
+	given    []string
 	commands []string
 	// piped is the labs.yaml that came through standard input, once it was read.
 	piped []byte
 	read  bool
 	// watching: it looks at the lab again and again, and the log would only grow.
 	watching bool
+	// power is dcalab serve's way to root; nil where there is none.
+	power *power
 }
 
 // Run runs dcalab with the arguments after the program's name and gives its
@@ -195,13 +202,13 @@ Without a labs.yaml in this folder or above, the built-in one is used
 	add("swarm", joinCommand(a), removeCommand(a), drainCommand(a), pauseCommand(a), activateCommand(a), labelCommand(a))
 	add("node", sshCommand(a), execCommand(a), cpCommand(a), logsCommand(a), timelineCommand(a), serveCommand(a), imageCommand(a), sshConfigCommand(a), forwardCommand(a), contextCommand(a), envCommand(a))
 	add("config", initCommand(a), configCommand(a), renderCommand(a))
-	root.AddCommand(append(insideCommands(a), versionCommand(a), sshProxyCommand(a), demoServerCommand())...)
+	root.AddCommand(append(insideCommands(a), versionCommand(a), sshProxyCommand(a), demoServerCommand(), powerHelperCommand(a))...)
 	root.InitDefaultCompletionCmd()
 	teach(root)
 	refuseUnexplained(a, root)
 	completer{a}.flags(root)
 	advisor(a).Install(root)
-	root.PersistentPreRun = func(c *cobra.Command, _ []string) { a.called = c }
+	root.PersistentPreRun = func(c *cobra.Command, _ []string) { a.called, a.given = c, given(a.flags) }
 	for _, c := range root.Commands() {
 		if !c.Hidden {
 			a.commands = append(a.commands, c.Name())

@@ -7,13 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log"
-	"net"
 	"net/http"
 	"net/netip"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,14 +31,12 @@ import (
 const serveAddress = "127.0.0.1:3227"
 
 func serveCommand(a *app) *cobra.Command {
-	var addr string
-	var open, readOnly bool
-	var at netip.AddrPort
+	var v serving
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Show the lab on a page in the browser, while things happen and afterwards",
-		Long: `Listen at an address of this machine alone, and print the link to a page that
-shows the lab: managers with their terms, votes and logs, who leads, workers,
+		Long: `Listen at an address of loopback, and print the link to a page that shows the
+lab: managers with their terms, votes and logs, who leads, workers,
 where each task is, faults with the time that they have left, and a time line
 that can be drawn back to see everything as it was then. It listens to the lab
 and records as dcalab timeline --follow does, until Ctrl-C.
@@ -47,17 +44,19 @@ and records as dcalab timeline --follow does, until Ctrl-C.
 On the page one can also power nodes off and on, promote, drain, break, heal and
 scale: each as the command that is shown, after what it would do and cost; and
 open terminals on nodes, which go on when the page is loaded again. Not with
---read-only, and what needs root only where dcalab serve runs as root.
+--read-only; and what needs root only with --power, for which sudo may ask for
+its password now, or where dcalab serve runs as root.
 
 The link has a token in it: who has the link can use the page. Other users and
-other pages cannot, even in the same browser. It needs no network.`,
-		Example: "  dcalab serve\n  dcalab serve --open\n  dcalab serve --addr 127.0.0.1:9000",
+other pages cannot, even in the same browser. It needs no network.
+
+With --addr, an address of this machine, others reach the page too: over TLS,
+with a certificate that dcalab makes and keeps with the lab. Browsers warn that
+they do not know it; it is the one whose fingerprint is printed. There the page
+only shows the lab, unless --allow-remote-actions is given.`,
+		Example: "  dcalab serve\n  dcalab serve --open\n  dcalab serve --addr 127.0.0.1:9000\n  dcalab serve --addr 192.168.1.5:3227",
 		Args:    cobra.NoArgs,
-		PreRunE: func(*cobra.Command, []string) error { // before a lab is looked for
-			var err error
-			at, err = loopback(addr)
-			return err
-		},
+		PreRunE: func(*cobra.Command, []string) error { return v.check() },
 		RunE: func(c *cobra.Command, _ []string) error {
 			a.watching = true
 			s, err := a.open()
@@ -67,64 +66,55 @@ other pages cannot, even in the same browser. It needs no network.`,
 			if stop, err := s.announce(timeline.Runbook(s.Session)); stop || err != nil {
 				return err
 			}
-			return s.showPage(c.Context(), at, open, readOnly)
+			return s.showPage(c.Context(), v)
 		},
 	}
-	c.Flags().StringVar(&addr, "addr", "", "where to listen: an address of loopback, with a port; 0 is any (default: "+serveAddress+", or any port where that is taken)")
-	c.Flags().BoolVar(&open, "open", false, "open the page in the browser")
-	c.Flags().BoolVar(&readOnly, "read-only", false, "show the lab, and change nothing")
+	c.Flags().StringVar(&v.addr, "addr", "", "where to listen: an address of this machine, with a port; 0 is any (default: "+serveAddress+", or any port where that is taken)")
+	c.Flags().BoolVar(&v.open, "open", false, "open the page in the browser")
+	c.Flags().BoolVar(&v.readOnly, "read-only", false, "show the lab, and change nothing")
+	c.Flags().BoolVar(&v.remoteActions, "allow-remote-actions", false, "with an --addr beyond loopback: whoever has the link may act, and open terminals")
+	c.Flags().BoolVar(&v.power, "power", false, "ask sudo for root now, so that the page can power nodes off and on")
 	_ = c.RegisterFlagCompletionFunc("addr", cobra.FixedCompletions([]string{serveAddress, "127.0.0.1:0"}, noFiles))
 	return explained(c)
 }
 
-// loopback reads an address that only this machine reaches; the zero one where none is
-// asked for.
-func loopback(addr string) (netip.AddrPort, error) {
-	if addr == "" {
-		return netip.AddrPort{}, nil
-	}
-	text := addr
-	if port, local := strings.CutPrefix(addr, "localhost:"); local {
-		text = "127.0.0.1:" + port
-	}
-	at, err := netip.ParseAddrPort(text)
-	switch {
-	case err != nil:
-		return at, usage("--addr "+addr+" is no address with a port", "dcalab serve --addr "+serveAddress)
-	case !at.Addr().IsLoopback():
-		return at, &trouble.Error{
-			ID: "serve-not-loopback", What: "show the page at " + addr, Why: "others could reach it there, and it has no encryption", Exit: trouble.ExitRefused,
-			Next: []string{"dcalab serve --addr " + serveAddress, "from another machine, through SSH: ssh -L 3227:" + serveAddress + " THIS-MACHINE"},
-		}
-	}
-	return at, nil
-}
-
 // showPage shows the page until ctx ends.
-func (s *session) showPage(ctx context.Context, at netip.AddrPort, open, readOnly bool) error {
-	listener, err := listenAt(ctx, at)
+func (s *session) showPage(ctx context.Context, v serving) error {
+	listener, err := listenAt(ctx, v.at)
 	if err != nil {
 		return err
 	}
+	at := netip.MustParseAddrPort(listener.Addr().String())
 	secret, err := s.serveSecret()
-	if err != nil {
-		return errors.Join(err, listener.Close())
+	k := kept{serveKey: secret}
+	plain := listener
+	if err == nil && v.remote() {
+		listener, err = s.encrypted(plain, at, k)
 	}
-	page := web.New(netip.MustParseAddrPort(listener.Addr().String()), secret, s.app.hint)
-	if !readOnly && !s.app.read { // labs.yaml came through a pipe: it cannot be read again
+	if err == nil {
+		s.app.power, err = s.lendsPower(ctx, v)
+	}
+	if err != nil {
+		return errors.Join(err, plain.Close())
+	}
+	if s.app.power != nil {
+		defer s.app.power.end()
+	}
+	page := web.New(at, secret, s.app.hint)
+	if v.acts() && !s.app.read { // labs.yaml came through a pipe: it cannot be read again
 		page.Act(ctx, s.app.act)
 		page.Terminals(ctx, s.app.shell)
 	}
-	server := http.Server{Handler: page, ReadHeaderTimeout: 5 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	server := http.Server{Handler: page, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	fmt.Fprintln(s.app.streams.Out, page.Link())
-	if open {
+	if v.open {
 		if err := openBrowser(page.LinkOnce()); err != nil {
 			s.warn("no browser could be opened: " + trouble.OneLine(err))
 		}
 	}
-	s.app.feed(ctx, page, secret, s.State().RecordChanges(ctx))
+	s.app.feed(ctx, page, k, s.State().RecordChanges(ctx))
 	page.Close()
 	if err := errors.Join(server.Close(), <-served); !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -132,47 +122,14 @@ func (s *session) showPage(ctx context.Context, at netip.AddrPort, open, readOnl
 	return nil
 }
 
-func listenAt(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
-	var c net.ListenConfig
-	if at.IsValid() {
-		l, err := c.Listen(ctx, "tcp", at.String())
-		if err != nil {
-			return nil, &trouble.Error{
-				ID: "serve-address-taken", What: "listen at " + at.String(), Err: err, Exit: trouble.ExitRefused,
-				Next: []string{"another port: dcalab serve --addr " + netip.AddrPortFrom(at.Addr(), 0).String()},
-			}
-		}
-		return l, nil
-	}
-	if l, err := c.Listen(ctx, "tcp", serveAddress); err == nil {
-		return l, nil
-	}
-	return c.Listen(ctx, "tcp", "127.0.0.1:0")
-}
-
-// serveKey is the file with what cookies are made of.
-const serveKey = "serve.key"
-
 // serveSecret is what the lab has kept, else a new one.
 func (s *session) serveSecret() ([]byte, error) {
 	fresh := []byte(rand.Text() + rand.Text())
-	kept, err := s.State().ReadFile(serveKey)
-	switch {
-	case err == nil && len(kept) >= len(fresh):
-		return kept, nil
-	case err == nil || errors.Is(err, fs.ErrNotExist):
+	old, err := s.readKept(serveKey)
+	if err == nil && len(old) < len(fresh) {
 		return fresh, nil
 	}
-	return nil, err
-}
-
-// keepSecret keeps it with the lab, once that exists, so that a page goes on when serve is
-// started again.
-func (s *session) keepSecret(secret []byte) error {
-	if kept, err := s.State().ReadFile(serveKey); !s.Created() || err == nil && bytes.Equal(kept, secret) {
-		return nil
-	}
-	return s.State().WriteFile(serveKey, secret, 0o600)
+	return old, err
 }
 
 // act runs a command of dcalab on the same lab, as if it was typed, with nobody to ask.
@@ -181,6 +138,9 @@ func (a *app) act(ctx context.Context, words []string) web.Done {
 	var said heard
 	embedded := a.embedded
 	embedded.Asked = func(question string) { done.Question = question }
+	if a.power != nil {
+		embedded.power = func() (web.Done, error) { return a.power.do(words) }
+	}
 	done.Exit = a.again(ctx, ui.Streams{In: strings.NewReader(""), Out: &said, Err: &said}, embedded, words)
 	done.Text = said.text.String()
 	return done
@@ -193,10 +153,19 @@ func (a *app) shell(ctx context.Context, node string, t *web.Terminal) int {
 
 // again runs another command of dcalab with the flags of this one that are for all.
 func (a *app) again(ctx context.Context, streams ui.Streams, embedded Embedded, words []string) int {
-	var args []string
-	a.flags.Visit(func(f *pflag.Flag) { args = append(args, "--"+f.Name+"="+f.Value.String()) })
 	streams.Environ = []string{"NO_COLOR=1"}
-	return Run(ctx, streams, embedded, append(args, words...))
+	return Run(ctx, streams, embedded, slices.Concat(a.given, words))
+}
+
+// given are the flags that were given, as they are typed. Cobra parses them in a set of the
+// command's own, which has them from here: Visit would find none.
+func given(flags *pflag.FlagSet) (args []string) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Changed {
+			args = append(args, "--"+f.Name+"="+f.Value.String())
+		}
+	})
+	return args
 }
 
 // rawLines writes lines to a terminal that is in raw mode.
@@ -238,7 +207,7 @@ func openBrowser(link string) error {
 
 // feed tells the page what happens, until ctx ends. The lab may be made, changed and
 // destroyed meanwhile, of which changes gives a sign.
-func (a *app) feed(ctx context.Context, page *web.Server, secret []byte, changes <-chan struct{}) {
+func (a *app) feed(ctx context.Context, page *web.Server, k kept, changes <-chan struct{}) {
 	failed := func(err error) {
 		if err != nil {
 			page.Trouble(trouble.OneLine(err))
@@ -246,7 +215,7 @@ func (a *app) feed(ctx context.Context, page *web.Server, secret []byte, changes
 	}
 	begin := func(s *session) {
 		page.Begin(pageLab(ctx, s))
-		failed(s.keepSecret(secret))
+		failed(k.keep(s))
 	}
 	events := following{recorded: true, take: page.Take, begin: begin, failed: failed}
 	defer events.stop()

@@ -223,21 +223,29 @@ func (s *session) sudo(ctx context.Context) error {
 		return labsession.ErrReadOnly
 	}
 	if s.app.embedded.Asked != nil {
-		return &trouble.Error{
-			ID: "sandbox-needs-root", What: "the sandbox driver", Why: "this needs root, and a page cannot ask for a password",
-			Next: []string{"type it in a terminal", "or run dcalab serve as root: sudo dcalab serve"}, Exit: trouble.ExitRequirement,
-		}
+		return s.borrowed()
 	}
+	cmd, err := s.asRoot(ctx, s.app.args)
+	if err != nil {
+		return err
+	}
+	s.note("the sandbox driver needs root for this: %s", runbook.Line(append([]string{"sudo", s.app.calledAs()}, s.app.args...)...))
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.app.streams.In, s.app.streams.Out, s.app.streams.Err
+	return s.outcomeOf(cmd.Run())
+}
+
+// asRoot is this program again, through sudo.
+func (s *session) asRoot(ctx context.Context, args []string) (*exec.Cmd, error) {
 	sudo, err := exec.LookPath("sudo")
 	if err != nil {
-		return &trouble.Error{
+		return nil, &trouble.Error{
 			ID: "sandbox-needs-root", What: "the sandbox driver", Why: "creating namespaces, mounts and network interfaces needs root, and sudo is not installed",
 			Next: []string{"run this command as root"}, Exit: trouble.ExitRequirement,
 		}
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	keep := []string{"NO_COLOR", "TERM", "XDG_STATE_HOME", ThroughSudo}
 	for _, kv := range os.Environ() {
@@ -245,13 +253,15 @@ func (s *session) sudo(ctx context.Context) error {
 			keep = append(keep, key)
 		}
 	}
-	s.note("the sandbox driver needs root for this: %s", runbook.Line(append([]string{"sudo", s.app.calledAs()}, s.app.args...)...))
 	// Ctrl-C reaches sudo and its child by itself, from the terminal.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), sudo,
-		append([]string{"--preserve-env=" + strings.Join(keep, ","), "--", self}, s.app.args...)...)
+		append([]string{"--preserve-env=" + strings.Join(keep, ","), "--", self}, args...)...)
 	cmd.Env = append(os.Environ(), ThroughSudo+"="+s.app.calledAs())
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.app.streams.In, s.app.streams.Out, s.app.streams.Err
-	err = cmd.Run()
+	return cmd, nil
+}
+
+// outcomeOf is the outcome of a command that ran through sudo.
+func (s *session) outcomeOf(err error) error {
 	s.app.delegated = err == nil
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() > 0 {

@@ -157,6 +157,23 @@ func permitted(words []string, leader string) ([]string, error) {
 	return words, nil
 }
 
+// AsRoot checks the words that an Actor was given once more, for who does them as root: it
+// must be a command that a page may ask for, which may need root, and have no flag of its
+// own but --yes. What it refuses needs no root.
+func AsRoot(words []string) error {
+	if n := len(words); n > 0 && words[n-1] == "--yes" {
+		words = words[:n-1]
+	}
+	if _, err := permitted(words, ""); err != nil {
+		return err
+	}
+	switch {
+	case words[0] == "halt", words[0] == "start", words[0] == "heal", words[0] == "break" && words[1] == "kill":
+		return nil
+	}
+	return fmt.Errorf("dcalab %s needs no root", strings.Join(words, " "))
+}
+
 // scaling is docker's own command, on a manager.
 func scaling(words []string, leader string) ([]string, error) {
 	if len(words) != 3 || !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`).MatchString(words[1]) || !regexp.MustCompile(`^[0-9]{1,3}$`).MatchString(words[2]) {

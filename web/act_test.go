@@ -101,6 +101,54 @@ func TestPermitted(t *testing.T) {
 	}
 }
 
+// TestAsRoot: what may need root, and neither what needs none nor what no page may ask for.
+func TestAsRoot(t *testing.T) {
+	for line, may := range map[string]bool{
+		"halt w1":                         true,
+		"halt w1 --yes":                   true,
+		"start w1 w2":                     true,
+		"break kill leader --for 1m":      true,
+		"break kill m1 --for 1m --yes":    true,
+		"break kill m1 --observe --yes":   true,
+		"heal --all":                      true,
+		"heal f1 --yes":                   true,
+		"":                                false,
+		"--yes":                           false,
+		"halt":                            false,
+		"halt --yes":                      false,
+		"halt w1 --yes --yes":             false,
+		"halt --yes w1":                   false,
+		"halt w1 --force":                 false,
+		"halt w1 --dry-run":               false,
+		"--lab=other halt w1":             false,
+		"halt w1 --lab=other":             false,
+		"halt w1 --lab other":             false,
+		"halt w1 --config=/tmp/labs.yaml": false,
+		"start w1 --driver=vagrant":       false,
+		"heal f1 --when-due":              false,
+		"halt -- w1":                      false,
+		"break":                           false,
+		"break kill":                      true, // its own words say what is missing
+		"break isolate m1":                false,
+		"break list":                      false,
+		"promote w1":                      false,
+		"drain w1 --yes":                  false,
+		"destroy":                         false,
+		"destroy w1 --yes":                false,
+		"up":                              false,
+		"reset w1":                        false,
+		"ssh m1":                          false,
+		"ssh m1 -- id":                    false,
+		"exec m1 id":                      false,
+		"scale web 3":                     false,
+		"power-helper":                    false,
+	} {
+		if err := AsRoot(strings.Fields(line)); (err == nil) != may {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
 // TestWhatIsAsked: a dry run changes nothing, and --yes is given only where it was.
 func TestWhatIsAsked(t *testing.T) {
 	var typed []string

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // guard lets in only who has the token, from a page of this server's own.
@@ -17,6 +19,7 @@ type guard struct {
 	token   string // of the link, a new one each time
 	session string // of the cookie, which outlives a restart
 	cookie  string // its name: browsers do not tell ports apart
+	scheme  string // https beyond loopback, and nothing else there
 	hosts   []string
 	post    string      // what a request that changes something has in a header: not for a cookie
 	once    chan string // a token that opens once, for who starts a browser by its arguments
@@ -29,22 +32,27 @@ const postHeader = "Dcalab-Page"
 // newGuard makes one for an address that is listened to. secret is what the cookie's value
 // is made of, so that a page that is open goes on after a restart.
 func newGuard(addr netip.AddrPort, secret []byte) guard {
-	port := addr.String()[len(addr.Addr().String()):]
-	if addr.Addr().Is6() {
-		port = addr.String()[len(addr.Addr().String())+2:]
-	}
+	port := strconv.Itoa(int(addr.Port()))
 	derived := func(what string) string {
 		mac := hmac.New(sha256.New, secret)
 		mac.Write([]byte(what + " " + addr.String()))
 		return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	}
+	scheme, hosts := "http", []string{addr.String(), net.JoinHostPort("localhost", port)}
+	if !addr.Addr().IsLoopback() {
+		scheme, hosts = "https", hosts[:1]
+		if port == "443" { // browsers leave it out
+			hosts = append(hosts, strings.TrimSuffix(addr.String(), ":443"))
+		}
 	}
 	return guard{
 		token:   rand.Text() + rand.Text(),
 		session: derived("session"),
 		post:    derived("post"),
 		once:    make(chan string, 1),
-		cookie:  "dcalab" + port[1:],
-		hosts:   []string{addr.String(), net.JoinHostPort("localhost", port[1:])},
+		cookie:  "dcalab" + port,
+		scheme:  scheme,
+		hosts:   hosts,
 	}
 }
 
@@ -57,10 +65,10 @@ func same(a, b string) bool {
 // ours tells whether a request is for this server by its own name, and from a page of its
 // own: another name may be that of a page elsewhere which was made to point here.
 func (g guard) ours(r *http.Request) bool {
-	if !slices.Contains(g.hosts, r.Host) {
+	if !slices.Contains(g.hosts, r.Host) || g.secure() && r.TLS == nil {
 		return false
 	}
-	if origin, sent := r.Header["Origin"]; sent && (len(origin) != 1 || origin[0] != "http://"+r.Host) {
+	if origin, sent := r.Header["Origin"]; sent && (len(origin) != 1 || origin[0] != g.scheme+"://"+r.Host) {
 		return false
 	}
 	switch r.Header.Get("Sec-Fetch-Site") {
@@ -69,6 +77,12 @@ func (g guard) ours(r *http.Request) bool {
 	}
 	return r.URL.Path == "/" && r.URL.Query().Has("token") // a link in another page
 }
+
+// secure tells whether it is TLS that is listened to.
+func (g guard) secure() bool { return g.scheme == "https" }
+
+// link is an address of the page with a token.
+func (g guard) link(token string) string { return g.scheme + "://" + g.hosts[0] + "/?token=" + token }
 
 func (g guard) known(r *http.Request) bool {
 	c, err := r.Cookie(g.cookie)
@@ -111,7 +125,7 @@ func (g guard) letIn(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this address is of a dcalab serve that has ended, or is not whole; open the one that it has printed", http.StatusUnauthorized)
 		return
 	}
-	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: g.session, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}) //nolint:gosec // loopback has no TLS
+	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: g.session, Path: "/", HttpOnly: true, Secure: g.secure(), SameSite: http.SameSiteStrictMode}) //nolint:gosec // loopback has no TLS
 	to := "/"
 	if g.acts {
 		to += "#post=" + g.post

@@ -1,5 +1,5 @@
-// Package web is the page of a lab: what happens in it, drawn in a browser on this machine
-// while it happens, and afterwards.
+// Package web is the page of a lab: what happens in it, drawn in a browser while it happens,
+// and afterwards.
 //
 // A Server takes the events of a recording, in their order; it folds them
 // (timeline.Present), and tells pages that are open what has changed. It opens no lab, and
@@ -56,8 +56,9 @@ type Server struct {
 	terminals terminals
 }
 
-// New makes a Server that is listened to at an address of loopback. secret is what only
-// this lab's owner knows; hint completes commands of dcalab.
+// New makes a Server that is listened to at an address: one of loopback, or any other over
+// TLS alone (Certificate.Listen). secret is what only this lab's owner knows; hint completes
+// commands of dcalab.
 func New(addr netip.AddrPort, secret []byte, hint func(string) string) *Server {
 	s := &Server{guard: newGuard(addr, secret), hub: newHub(hint), turn: make(chan struct{}, 1), watch: make(chan struct{}, 1)}
 	mux := http.NewServeMux()
@@ -73,7 +74,7 @@ func New(addr netip.AddrPort, secret []byte, hint func(string) string) *Server {
 }
 
 // Link is the way in, for its user's eyes only.
-func (s *Server) Link() string { return "http://" + s.guard.hosts[0] + "/?token=" + s.guard.token }
+func (s *Server) Link() string { return s.guard.link(s.guard.token) }
 
 // LinkOnce is a way in that opens once.
 func (s *Server) LinkOnce() string {
@@ -83,7 +84,7 @@ func (s *Server) LinkOnce() string {
 	default:
 	}
 	s.guard.once <- token
-	return "http://" + s.guard.hosts[0] + "/?token=" + token
+	return s.guard.link(token)
 }
 
 // ServeHTTP implements http.Handler.

@@ -98,7 +98,7 @@ func TestToken(t *testing.T) {
 	if resp.Code != http.StatusSeeOther || resp.Header().Get("Location") != "/" || len(cookies) != 1 {
 		t.Fatalf("it answers %d, %v", resp.Code, resp.Header())
 	}
-	if c := cookies[0]; !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Domain != "" || c.Value == s.guard.token {
+	if c := cookies[0]; !c.HttpOnly || c.Secure || c.SameSite != http.SameSiteStrictMode || c.Domain != "" || c.Value == s.guard.token {
 		t.Errorf("the cookie is %+v", c)
 	}
 	if resp := ask(t, s, "/", func(r *http.Request) { anonymous(r); r.AddCookie(cookies[0]) }); resp.Code != http.StatusOK {

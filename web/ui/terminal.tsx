@@ -105,7 +105,7 @@ async function screen(id: string, box: HTMLElement): Promise<Screen> {
     tickets.delete(id);
     const r = first ? { ticket: first } : await ask({ id }).catch((e) => { if (disposed) return; if (e.status === 410) note(id, "ended"); else if (e.status && e.status < 500) failure.value = e.message; else retry(); });
     if (!r || disposed) return;
-    const mine = socket = new WebSocket(`ws://${location.host}/terminal?ticket=${r.ticket}`);
+    const mine = socket = new WebSocket(`${location.protocol.replace("http", "ws")}//${location.host}/terminal?ticket=${r.ticket}`);
     socket.binaryType = "arraybuffer";
     shown = false;
     let begins = true;
