@@ -9,6 +9,7 @@ import { Tables } from "./table";
 import { Timeline } from "./timeline";
 import { act, Actions, close, Dialog, mayAct, palette } from "./act";
 import { Drawer, TerminalButton } from "./terminal";
+import { foreign, told } from "./sentences";
 import { date, duration, language, time, words } from "./words";
 
 function Quorum() {
@@ -79,7 +80,7 @@ function News() {
   return (
     <section class="news" aria-label={w.news}>
       <h2>{w.news}</h2>
-      {list.length ? <ol tabIndex={0}>{list.map((n) => <li key={n.at + n.text}><time>{time(n.at)}</time> {n.about && <b>{n.about}</b>} {n.text}</li>)}</ol> : <p class="none">{w.nothing}</p>}
+      {list.length ? <ol tabIndex={0}>{list.map((n) => <li key={n.at + n.text} lang={foreign(n.text)}><time>{time(n.at)}</time> {n.about && <b>{n.about}</b>} {told(n.text)}</li>)}</ol> : <p class="none">{w.nothing}</p>}
     </section>
   );
 }
@@ -114,7 +115,7 @@ function Page() {
         </main>
       ))}
       <div class="foot">{live.value.lab && <Timeline />}<Drawer /></div>
-      <div class="spoken" role="status" aria-live="polite">{last ? `${last.about ?? ""} ${last.text}` : ""}</div>
+      <div class="spoken" role="status" aria-live="polite">{last ? `${last.about ?? ""} ${told(last.text)}` : ""}</div>
       <Dialog />
       {keys && <Keys close={() => set(false)} />}
     </>
