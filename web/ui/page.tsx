@@ -10,7 +10,7 @@ import { Timeline } from "./timeline";
 import { act, Actions, close, Dialog, mayAct, palette } from "./act";
 import { Drawer, TerminalButton } from "./terminal";
 import { foreign, told } from "./sentences";
-import { date, duration, language, time, words } from "./words";
+import { date, duration, language, time, validity, words } from "./words";
 
 function Quorum() {
   const s = view.value.swarm, w = words.value;
@@ -60,6 +60,7 @@ function Details() {
   if (!name || !n) return null;
   const manager = n.role === "manager" || !!m, life = lifeOf(v, name), kind = manager ? raftRole(v, name) : "worker";
   const numbers: [string, unknown, string][] = m ? [[w.term, m.term, w.explain.term], [w.voted, m.vote || w.nobody, w.explain.vote], [w.commit, m.commit, w.explain.commit], [w.lastEntry, m.last_index, w.explain.last], [w.behind, m.behind, w.explain.behind]] : [];
+  if (n.certificate) numbers.push([w.certificate, validity(n.certificate), w.explain.certificate]);
   return (
     <aside class="details" aria-label={name}>
       <button class="close" onClick={() => choose({ node: undefined })} aria-label={w.close}>✕</button>
