@@ -44,7 +44,7 @@ const en = {
     busy: "working", run: "do it", yes: "yes, do it", palette: "a command", look: "look what it does", looks: "This tab only looks. To act, open the link of dcalab serve in it.", heal: "heal",
   },
   terminal: {
-    title: "terminals", open: "terminal", end: "end this terminal", leave: "leave it", reader: "screen reader", here: "show it here",
+    title: "terminals", open: "terminal", end: "end this terminal", leave: "leave it", reader: "screen reader", here: "show it here", height: "height of the terminals",
     ended: "It has ended.", elsewhere: "Another tab shows it.", away: "No connection; trying again.",
   },
   past: { live: "the end of the recording", opening: "nothing is known of it then", ago: "before the end", backToLive: "to the end", drag: "drag to see everything as it was", noFaults: "none" },
@@ -93,7 +93,7 @@ const pt: typeof en = {
     busy: "trabalhando", run: "executar", yes: "sim, executar", palette: "um comando", look: "ver o que faz", looks: "Esta aba só olha. Para agir, abra nela o link do dcalab serve.", heal: "desfazer",
   },
   terminal: {
-    title: "terminais", open: "terminal", end: "encerrar este terminal", leave: "sair dele", reader: "leitor de tela", here: "mostrar aqui",
+    title: "terminais", open: "terminal", end: "encerrar este terminal", leave: "sair dele", reader: "leitor de tela", here: "mostrar aqui", height: "altura dos terminais",
     ended: "Encerrado.", elsewhere: "Outra aba o mostra.", away: "Sem conexão; tentando de novo.",
   },
   past: { live: "o fim da gravação", opening: "nada se sabe desse momento", ago: "antes do fim", backToLive: "ir para o fim", drag: "arraste para ver tudo como era", noFaults: "nenhuma" },
