@@ -22,7 +22,7 @@ func TestWhenCertificatesEnd(t *testing.T) {
 		l := listening(&got)
 		l.tell = func(e Event) { got = append(got, e.Words()) }
 		l.names["id-w"] = "w1"
-		looks, until, failed := 0, time.Time{}, error(fs.ErrNotExist)
+		looks, until, failed := 0, time.Time{}, fs.ErrNotExist
 		ctx, cancel := context.WithCancel(t.Context())
 		go l.watchCertificate(ctx, "w1", func(context.Context) (swarm.Validity, error) {
 			looks++

@@ -246,7 +246,8 @@ func (t *Terminal) tell(ctx context.Context, conn *websocket.Conn, v *viewer, sh
 				return websocket.StatusGoingAway, ""
 			case <-alive:
 				deaf := t.typed.Full()
-				if err := within(conn.Ping); err != nil && !(errors.Is(err, context.DeadlineExceeded) && (deaf || t.typed.Full())) {
+				err := within(conn.Ping)
+				if deaf = deaf || t.typed.Full(); err != nil && (!deaf || !errors.Is(err, context.DeadlineExceeded)) {
 					return websocket.StatusGoingAway, ""
 				}
 			}
