@@ -76,7 +76,7 @@ func (s *sentenceTable) translate(sentence, list string) string {
 // pattern is for nothing, and what nobody knows stays as it is.
 func TestSentences(t *testing.T) {
 	s := readSentences(t)
-	said := slices.Concat(eventSentences(t), milestoneSentences(), ruleSentences(t), []string{
+	said := slices.Concat(eventSentences(t), milestoneSentences(), ruleSentences(t), stepSentences(t), []string{
 		"this kernel has no ip_vs, so the routing mesh does not answer; publish with mode=host", // report.MeshMissing
 	})
 	for _, sentence := range said {
@@ -90,7 +90,7 @@ func TestSentences(t *testing.T) {
 		}
 	}
 	for _, verbatim := range []string{
-		"", "4", "isolate m1 (hears nobody)", "sudo asks for a password", "power off m1", "make a new root CA, and new certificates for all nodes",
+		"", "4", "isolate m1 (hears nobody)", "sudo asks for a password", "power off m1", "make a new root CA, and new certificates for all nodes", "it stopped",
 		"a line\nof two", "task a b: running", "term x, no vote yet; committed 1, last entry 1", "<b>it is over</b>",
 	} {
 		if got := s.translate(verbatim, "sentence"); got != verbatim {
@@ -250,12 +250,47 @@ func ruleSentences(t *testing.T) []string {
 	return out
 }
 
+// stepSentences are what commands that a page may run say most.
+func stepSentences(t *testing.T) []string {
+	t.Helper()
+	var out []string
+	for file, texts := range map[string][]string{
+		"machine/sandbox/driver_linux.go":   {"cutting its power", "stopping", "booting", "waiting for sshd"},
+		"session/lifecycle/break.go":        {"without power", "breaking", "healing", "healed", "waiting for the swarm", "the nodes are in no swarm"},
+		"session/lifecycle/halt.go":         {"halted", "was not running"},
+		"session/lifecycle/power.go":        {"connecting"},
+		"session/lifecycle/startandwait.go": {"starting the lab", "started", "started, in no swarm"},
+		"swarm/step_promote.go":             {"promote to manager"},
+		"swarm/step_demote.go":              {"demote to worker"},
+		"swarm/step_drain.go":               {"wait until no task of a service is left on it"},
+		"swarm/step_await_leader.go":        {"wait until the managers have elected a leader"},
+	} {
+		source, err := os.ReadFile(filepath.Join("..", filepath.FromSlash(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range texts {
+			if !strings.Contains(string(source), strconv.Quote(text)) {
+				t.Errorf("%s does not say %q any more", file, text)
+			}
+		}
+		out = append(out, texts...)
+	}
+	out = append(out, "set availability drain")
+	costs := []string{
+		"the leader m2 is cut off from the majority: the others elect a new one, which takes 10 to 20 s",
+		"the quorum will be lost: at most 1 of 3 managers stay connected, and the majority is 2; services run on, and nothing can be changed",
+		"managers wait 2s for an answer, and those of m3 to the leader m2 take longer: they count as unreachable",
+		"managers wait 2s for an answer, and those of m3 to the leader m2 take longer: it keeps the lead, and nothing can be changed",
+	}
+	holdsAll(t, "../fault/quorum.go", "Words", costs)
+	return append(out, costs...)
+}
+
 // inStep holds that what is said here is all that the code says: each text of it with a
 // space is in a sentence.
 func inStep(t *testing.T, said []string) {
 	t.Helper()
-	all := "\n" + strings.Join(said, "\n") + "\n"
-	verb := regexp.MustCompile(`%[-+.0-9]*[a-z]`)
 	for file, not := range map[string][]string{
 		"../timeline/event.go":   nil,
 		"../timeline/listen.go":  nil,
@@ -263,14 +298,22 @@ func inStep(t *testing.T, said []string) {
 		"../observe/observer.go": {"Missing", "unready"}, // which no page tells
 		"../observe/load.go":     {"load"},               // a command's steps
 	} {
-		for _, text := range literals(t, file, "", not...) {
-			var parts []string
-			for _, part := range verb.Split(text, -1) {
-				parts = append(parts, regexp.QuoteMeta(strings.Trim(part, "%")))
-			}
-			if !regexp.MustCompile(strings.Join(parts, ".*")).MatchString(all) {
-				t.Errorf("%s: the list here has no sentence with %q", file, text)
-			}
+		holdsAll(t, file, "", said, not...)
+	}
+}
+
+// holdsAll holds that each text of a file's functions is in one of the sentences.
+func holdsAll(t *testing.T, file, only string, said []string, not ...string) {
+	t.Helper()
+	all := strings.Join(said, "\n")
+	verb := regexp.MustCompile(`%[-+.0-9]*[a-z]`)
+	for _, text := range literals(t, file, only, not...) {
+		var parts []string
+		for _, part := range verb.Split(text, -1) {
+			parts = append(parts, regexp.QuoteMeta(part))
+		}
+		if !regexp.MustCompile(strings.Join(parts, ".*")).MatchString(all) {
+			t.Errorf("%s: the list here has no sentence with %q", file, text)
 		}
 	}
 }
