@@ -25,12 +25,21 @@ func TestWhenCertificatesEnd(t *testing.T) {
 		looks, until, failed := 0, time.Time{}, fs.ErrNotExist
 		ctx, cancel := context.WithCancel(t.Context())
 		go l.watchCertificate(ctx, "w1", func(context.Context) (swarm.Validity, error) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
 			looks++
 			return swarm.Validity{Until: until}, failed
 		})
+		becomes := func(ends time.Time, err error) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			until, failed = ends, err
+		}
 		told := func(what string, atMost int, want ...string) {
 			t.Helper()
 			synctest.Wait()
+			l.mu.Lock()
+			defer l.mu.Unlock()
 			if !reflect.DeepEqual(got, want) || looks > atMost {
 				t.Errorf("%s: got %q after %d looks, want %q after %d at most", what, got, looks, want, atMost)
 			}
@@ -43,7 +52,7 @@ func TestWhenCertificatesEnd(t *testing.T) {
 		joined := raft.Change{Version: 7, Action: raft.ActionCreate, Object: nodeIs("id-w", "unknown")}
 		l.change("m1", joined)
 		synctest.Wait()
-		until, failed = day(1), nil
+		becomes(day(1), nil)
 		time.Sleep(certificateSoon)
 		told("it has joined", 2, "node w1 created: unknown, worker, active", "swarm certificate until 2027-02-01 10:26 UTC")
 
@@ -51,23 +60,23 @@ func TestWhenCertificatesEnd(t *testing.T) {
 		got = nil // as another manager tells it
 		time.Sleep(time.Minute)
 		told("nothing of it has changed", 0)
-		until = day(2)
+		becomes(day(2), nil)
 		time.Sleep(certificateEvery)
 		told("it was renewed, and nobody has told", 1, "swarm certificate until 2027-02-02 10:26 UTC")
 
-		until = day(3)
+		becomes(day(3), nil)
 		l.engines["m1"] = "up"
 		l.asked("m1", infoOf(false, true))
 		l.asked("m1", infoOf(false, false))
 		told("after another root CA", 1, "the root CA is being replaced", "the root CA was replaced", "swarm certificate until 2027-02-03 10:26 UTC")
 
-		until, failed = day(4), errors.New("no answer")
+		becomes(day(4), errors.New("no answer"))
 		l.mu.Lock()
 		l.mayBeRenewed("w1")
 		l.mu.Unlock()
 		time.Sleep(time.Minute)
 		told("it cannot be read", 5)
-		failed = fs.ErrNotExist
+		becomes(time.Time{}, fs.ErrNotExist)
 		l.change("m1", raft.Change{Version: 8, Action: raft.ActionUpdate, Object: nodeIs("id-w", "down")})
 		time.Sleep(time.Minute)
 		told("it has left", 5, "node w1: down, worker, active", "no swarm certificate any more")
