@@ -125,6 +125,12 @@ func (e *Engines) set(nodes []lab.Node, machines map[string]machine.Status, fail
 	return nil
 }
 
+// Certificate reads on a node in which time its swarm certificate is good. An error for
+// which errors.Is(err, fs.ErrNotExist) holds means that it has none.
+func Certificate(ctx context.Context, c *node.Conn) (swarm.Validity, error) {
+	return swarm.Age(ctx, provision.SwarmData{Conn: c})
+}
+
 // Observe connects to the nodes, also to orphans, and asks every engine. The
 // caller closes the engines.
 func (s *Session) Observe(ctx context.Context) (swarm.View, *Engines, error) {

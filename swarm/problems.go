@@ -54,12 +54,28 @@ func ValidityOf(raw []byte) (v Validity, ok bool) {
 	}
 }
 
+// Age reads a node's certificate. An error for which errors.Is(err, fs.ErrNotExist) holds
+// means that it has none.
+func Age(ctx context.Context, d interface {
+	Certificate(ctx context.Context) ([]byte, error)
+}) (Validity, error) {
+	ctx, cancel := context.WithTimeout(ctx, certificateTimeout)
+	defer cancel()
+	raw, err := d.Certificate(ctx)
+	if err != nil {
+		return Validity{}, err
+	}
+	v, ok := ValidityOf(raw)
+	if !ok {
+		return Validity{}, errors.New("the swarm certificate cannot be read")
+	}
+	return v, nil
+}
+
 // Ages reads the certificates of all nodes at once, by short name. A node
 // that is in no swarm, or cannot be asked, is left out. It does not need the
 // engines: a swarm whose certificates ran out can be asked too.
 func (c *Cluster) Ages(ctx context.Context) map[string]Validity {
-	ctx, cancel := context.WithTimeout(ctx, certificatesTimeout)
-	defer cancel()
 	out := map[string]Validity{}
 	var mu sync.Mutex
 	each(len(c.targets), func(i int) {
@@ -67,11 +83,7 @@ func (c *Cluster) Ages(ctx context.Context) map[string]Validity {
 		if t.Disk == nil {
 			return
 		}
-		raw, err := t.Disk.Certificate(ctx)
-		if err != nil {
-			return
-		}
-		if v, ok := ValidityOf(raw); ok {
+		if v, err := Age(ctx, t.Disk); err == nil {
 			mu.Lock()
 			defer mu.Unlock()
 			out[t.Name] = v

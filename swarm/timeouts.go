@@ -47,9 +47,9 @@ const (
 	// sameLook is how old an answer may be that steps share which wait at the same
 	// time.
 	sameLook = 5 * time.Millisecond
-	// certificatesTimeout bounds the reading of all certificates: a node that hangs
-	// is left out.
-	certificatesTimeout = 5 * time.Second
+	// certificateTimeout bounds the reading of a certificate: a node that hangs is left
+	// out.
+	certificateTimeout = 5 * time.Second
 	// beliefTimeout bounds what one manager may take to tell its view, beside the
 	// limits that each call has.
 	beliefTimeout = 12 * time.Second

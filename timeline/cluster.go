@@ -19,6 +19,8 @@ type Node struct {
 	Locked bool `json:"locked,omitempty"`
 	// Away is since when its machine or its engine does not run; zero where both do.
 	Away time.Time `json:"away,omitzero"`
+	// Certificate is when its swarm certificate ends; zero where it was not read.
+	Certificate time.Time `json:"certificate,omitzero"`
 	// ID in the swarm; empty where nothing was told of it. What follows is as in
 	// raft.Object.
 	ID           string `json:"id,omitempty"`

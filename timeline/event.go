@@ -38,29 +38,30 @@ type Kind string
 
 // The kinds.
 const (
-	KindState      Kind = "state"      // raft: how a manager's log is, when it is first read; swarm: how an object is that there is already
-	KindTerm       Kind = "term"       // raft: a manager's term or vote has changed
-	KindLog        Kind = "log"        // raft: its log has grown, or more of it is committed
-	KindLeader     Kind = "leader"     // raft: Node has won an election
-	KindLeft       Kind = "left"       // raft: the node is no manager any more
-	KindChange     Kind = "change"     // swarm: an object was created, updated, removed
-	KindMachine    Kind = "machine"    // machine: its status
-	KindEngine     Kind = "engine"     // engine: it answers, does not run, hangs
-	KindLocked     Kind = "locked"     // engine: its manager waits for the unlock key
-	KindUnlocked   Kind = "unlocked"   // engine: it does not any more
-	KindSettings   Kind = "settings"   // swarm: Settings of the swarm as a whole have changed; before the first, all are off
-	KindStarted    Kind = "started"    // engine: a container that no service asked for has started
-	KindEnded      Kind = "ended"      // engine: such a container has ended
-	KindBroken     Kind = "broken"     // fault: it is there
-	KindHealed     Kind = "healed"     // fault: it was undone, or its time is over
-	KindWritable   Kind = "writable"   // probe: writes through Node are accepted, from now on
-	KindContainers Kind = "containers" // probe: how many of its containers the engine runs, from now on
-	KindUnwritable Kind = "unwritable" // probe: they are not, from now on; Text is why
-	KindStep       Kind = "step"       // command: something is begun
-	KindDone       Kind = "done"       // command: it is done
-	KindFailed     Kind = "failed"     // command: it has failed; raft: the log cannot be read
-	KindNote       Kind = "note"       // command: further information
-	KindBegins     Kind = "begins"     // command: from here on the lab is listened to; all that there is follows
+	KindState       Kind = "state"       // raft: how a manager's log is, when it is first read; swarm: how an object is that there is already
+	KindTerm        Kind = "term"        // raft: a manager's term or vote has changed
+	KindLog         Kind = "log"         // raft: its log has grown, or more of it is committed
+	KindLeader      Kind = "leader"      // raft: Node has won an election
+	KindLeft        Kind = "left"        // raft: the node is no manager any more
+	KindChange      Kind = "change"      // swarm: an object was created, updated, removed
+	KindMachine     Kind = "machine"     // machine: its status
+	KindEngine      Kind = "engine"      // engine: it answers, does not run, hangs
+	KindLocked      Kind = "locked"      // engine: its manager waits for the unlock key
+	KindUnlocked    Kind = "unlocked"    // engine: it does not any more
+	KindSettings    Kind = "settings"    // swarm: Settings of the swarm as a whole have changed; before the first, all are off
+	KindCertificate Kind = "certificate" // engine: until when the node's swarm certificate is good; zero: it has none any more
+	KindStarted     Kind = "started"     // engine: a container that no service asked for has started
+	KindEnded       Kind = "ended"       // engine: such a container has ended
+	KindBroken      Kind = "broken"      // fault: it is there
+	KindHealed      Kind = "healed"      // fault: it was undone, or its time is over
+	KindWritable    Kind = "writable"    // probe: writes through Node are accepted, from now on
+	KindContainers  Kind = "containers"  // probe: how many of its containers the engine runs, from now on
+	KindUnwritable  Kind = "unwritable"  // probe: they are not, from now on; Text is why
+	KindStep        Kind = "step"        // command: something is begun
+	KindDone        Kind = "done"        // command: it is done
+	KindFailed      Kind = "failed"      // command: it has failed; raft: the log cannot be read
+	KindNote        Kind = "note"        // command: further information
+	KindBegins      Kind = "begins"      // command: from here on the lab is listened to; all that there is follows
 )
 
 // Event is one thing that happened.
@@ -79,7 +80,7 @@ type Event struct {
 	Change *Change `json:"change,omitempty"`
 	// Fault is its id, of the source fault.
 	Fault string `json:"fault,omitempty"`
-	// Until is when the fault heals by itself, Nodes are those that something is done to,
+	// Until is when the fault heals by itself, or the certificate ends; Nodes are those that something is done to,
 	// and Cuts the ways from one node to another on which it lets nothing through.
 	Until time.Time   `json:"until,omitzero"`
 	Nodes []string    `json:"nodes,omitempty"`
@@ -134,6 +135,10 @@ func (e Event) Words() string {
 		return fmt.Sprintf("engine %s: %s", e.Engine, e.Text)
 	case e.Kind == KindEngine:
 		return "engine " + string(e.Engine)
+	case e.Kind == KindCertificate && e.Until.IsZero():
+		return "no swarm certificate any more"
+	case e.Kind == KindCertificate:
+		return "swarm certificate until " + e.Until.UTC().Format("2006-01-02 15:04 UTC")
 	case e.Kind == KindStarted:
 		return "container " + e.Text + " started"
 	case e.Kind == KindEnded:

@@ -16,6 +16,7 @@ import (
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/swarm"
 	"github.com/dcalab/dcalab/swarm/raft"
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -43,6 +44,7 @@ func Listen(ctx context.Context, s *session.Session, tell func(Event)) error {
 		machines: map[string]machine.Status{}, engines: map[string]engine.Life{}, logs: map[string]raft.State{}, names: map[string]string{},
 		busy: map[string]bool{}, unread: map[string]bool{}, failed: map[string]string{}, since: map[string]time.Time{},
 		stock: make(chan struct{}, 1), wanted: 1, known: map[string]raft.Change{}, locked: map[string]bool{},
+		certified: map[string]time.Time{}, renewed: map[string]chan<- struct{}{},
 	}
 	defer l.pool.Close()
 	ctx, cancel := context.WithCancel(ctx)
@@ -76,27 +78,29 @@ type listener struct {
 	nodes   sync.WaitGroup
 	stock   chan struct{} // it is to be taken, unless it was
 
-	mu       sync.Mutex // of what follows, and of tell
-	tell     func(Event)
-	machines map[string]machine.Status
-	faults   map[string]string      // what each is, by its id
-	journal  fs.FileInfo            // the list of faults, when it was read last
-	passed   map[string]bool        // those that are over, and were told of, or were before
-	unknown  string                 // why the machines' status is not known
-	logs     map[string]raft.State  // by node
-	names    map[string]string      // of nodes, by their ids in the swarm
-	wanted   int                    // how many times stock had to be taken until now
-	taken    int                    // which of them it was taken last; 0 before one
-	known    map[string]raft.Change // objects that stock is taken of, as they were told last, by kind and id
-	locked   map[string]bool        // managers that wait for the unlock key, by node
-	settings Settings
-	leader   uint64 // raft id, and the term that it won
-	term     uint64
-	engines  map[string]engine.Life
-	busy     map[string]bool   // nodes that are listened to
-	unread   map[string]bool   // nodes whose first answer is still to come
-	failed   map[string]string // what went wrong last, by node
-	since    map[string]time.Time
+	mu        sync.Mutex // of what follows, and of tell
+	tell      func(Event)
+	machines  map[string]machine.Status
+	faults    map[string]string          // what each is, by its id
+	journal   fs.FileInfo                // the list of faults, when it was read last
+	passed    map[string]bool            // those that are over, and were told of, or were before
+	unknown   string                     // why the machines' status is not known
+	logs      map[string]raft.State      // by node
+	names     map[string]string          // of nodes, by their ids in the swarm
+	wanted    int                        // how many times stock had to be taken until now
+	taken     int                        // which of them it was taken last; 0 before one
+	known     map[string]raft.Change     // objects that stock is taken of, as they were told last, by kind and id
+	certified map[string]time.Time       // when nodes' certificates end, as was told
+	renewed   map[string]chan<- struct{} // tells who looks at a node's certificate that it may be another one
+	locked    map[string]bool            // managers that wait for the unlock key, by node
+	settings  Settings
+	leader    uint64 // raft id, and the term that it won
+	term      uint64
+	engines   map[string]engine.Life
+	busy      map[string]bool   // nodes that are listened to
+	unread    map[string]bool   // nodes whose first answer is still to come
+	failed    map[string]string // what went wrong last, by node
+	since     map[string]time.Time
 }
 
 // say tells an event that has just happened. The caller holds the lock.
@@ -130,6 +134,7 @@ func (l *listener) look(ctx context.Context) {
 		if is != machine.StatusRunning {
 			delete(l.engines, n.Name)
 			delete(l.locked, n.Name)
+			delete(l.certified, n.Name)
 		}
 		if is == machine.StatusAbsent {
 			delete(l.logs, n.Name) // it is no manager, whatever it was
@@ -260,6 +265,9 @@ func (l *listener) listen(ctx context.Context, name string, is machine.Status) e
 	defer follow.Wait()
 	defer cancel()
 	follow.Go(func() { l.follow(ctx, c, name) })
+	follow.Go(func() {
+		l.watchCertificate(ctx, name, func(ctx context.Context) (swarm.Validity, error) { return session.Certificate(ctx, c) })
+	})
 	var watch watching
 	defer watch.stop()
 	err = raft.Follow(ctx, c, func(s raft.State) {
@@ -380,6 +388,11 @@ func (l *listener) asked(name string, info engine.Info) {
 	}
 	now, before := Settings{Autolock: info.Settings.Autolock, Rotating: info.Settings.Rotating}, l.settings
 	l.settings = now
+	if before.Rotating && !now.Rotating {
+		for name := range l.renewed {
+			l.mayBeRenewed(name)
+		}
+	}
 	for _, one := range []struct {
 		before, now bool
 		on, off     string
@@ -478,6 +491,7 @@ func (l *listener) log(name string, now raft.State) {
 			delete(l.logs, name)
 			e.Kind = KindLeft
 			l.say(e)
+			l.mayBeRenewed(name)
 		}
 		return
 	case !known || before.ID != now.ID:
@@ -561,6 +575,7 @@ func (l *listener) change(name string, c raft.Change) {
 
 // tellChange tells a change, or how an object is. The caller holds the lock.
 func (l *listener) tellChange(name string, kind Kind, c raft.Change) {
+	before := l.known[objectKey(c)]
 	l.know(c)
 	if c.Kind == raft.KindNode && l.names[c.ID] == "" {
 		for _, n := range l.session.Lab().Nodes {
@@ -575,6 +590,9 @@ func (l *listener) tellChange(name string, kind Kind, c raft.Change) {
 	on := l.names[c.Node]
 	if c.Kind == raft.KindNode {
 		on = l.names[c.ID]
+	}
+	if kind == KindChange {
+		l.entryChanged(c, before)
 	}
 	l.say(Event{Source: SourceSwarm, Kind: kind, Node: name, Change: &Change{Version: c.Version, Action: c.Action, Object: c.Object, On: on}})
 }

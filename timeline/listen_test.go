@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/machine"
@@ -19,6 +20,7 @@ func listening(told *[]string, unread ...string) *listener {
 		machines: map[string]machine.Status{}, engines: map[string]engine.Life{}, logs: map[string]raft.State{}, names: map[string]string{},
 		unread: map[string]bool{}, failed: map[string]string{},
 		stock: make(chan struct{}, 1), wanted: 1, known: map[string]raft.Change{}, locked: map[string]bool{},
+		certified: map[string]time.Time{}, renewed: map[string]chan<- struct{}{},
 	}
 	for _, n := range unread {
 		l.unread[n] = true
@@ -117,13 +119,15 @@ func TestAnEngineIsToldOfWhenItChanges(t *testing.T) {
 	}
 }
 
+func infoOf(autolock, rotating bool) engine.Info {
+	return engine.Info{State: engine.StateActive, Settings: &engine.SwarmSettings{Autolock: autolock, Rotating: rotating}}
+}
+
 func TestLocksAndSettingsAreToldOfWhenTheyChange(t *testing.T) {
 	var got []string
 	l := listening(&got)
 	l.tell = func(e Event) { got = append(got, strings.TrimSpace(e.Node+" "+e.Words())) }
-	with := func(autolock, rotating bool) engine.Info {
-		return engine.Info{State: engine.StateActive, Settings: &engine.SwarmSettings{Autolock: autolock, Rotating: rotating}}
-	}
+	with := infoOf
 	l.engines["a"], l.engines["b"] = engine.LifeUp, engine.LifeUp
 	l.asked("a", with(false, false))
 	l.asked("a", with(true, false))

@@ -101,6 +101,8 @@ func (p *Present) take(e Event) {
 		}
 	case KindLocked, KindUnlocked:
 		p.edit(e.Node, func(n *Node) { n.Locked = e.Kind == KindLocked })
+	case KindCertificate:
+		p.edit(e.Node, func(n *Node) { n.Certificate = e.Until })
 	case KindEngine:
 		p.edit(e.Node, func(n *Node) { n.Engine, n.Locked = e.Engine, n.Locked && e.Engine != engine.LifeDown })
 		if e.Engine == engine.LifeUp {
@@ -118,7 +120,7 @@ func (p *Present) take(e Event) {
 	case KindMachine:
 		p.edit(e.Node, func(n *Node) {
 			if n.Machine = e.Machine; e.Machine != machine.StatusRunning {
-				n.Engine, n.Locked = "", false
+				n.Engine, n.Locked, n.Certificate = "", false, time.Time{}
 			}
 		})
 		switch e.Machine {
@@ -187,8 +189,11 @@ func (p *Present) Electing() (term uint64, since time.Time, ok bool) {
 }
 
 // IsNews tells which events a live view has a line for: not those whose effect its table
-// shows, machines and nodes.
+// shows, machines, nodes and certificates.
 func (e Event) IsNews() bool {
+	if e.Kind == KindCertificate {
+		return false
+	}
 	switch e.Source {
 	case SourceSwarm:
 		return e.Change == nil || e.Change.Kind == raft.KindTask || e.Change.Kind == raft.KindService

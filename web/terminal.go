@@ -3,12 +3,8 @@ package web
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
-	"fmt"
-	"maps"
-	"net"
-	"net/http"
+	"errors"
 	"slices"
 	"strconv"
 	"sync"
@@ -28,8 +24,8 @@ const (
 	ticketFor = 10 * time.Second
 	// abandonedAfter is how long a shell goes on that no page shows.
 	abandonedAfter = 10 * time.Minute
-	// patience is how long a page may take to show what it was sent, and a shell to read
-	// what was typed. Then the page is let go, and comes back when it can.
+	// patience is how long a page may take to show what it was sent. Then it is let go, and
+	// comes back when it can.
 	patience = 10 * time.Second
 	// shownElsewhere is why a page is let go when another one shows its terminal.
 	shownElsewhere = websocket.StatusCode(4001)
@@ -42,10 +38,10 @@ type Shell func(ctx context.Context, node string, t *Terminal) int
 // Terminal is the terminal of one shell. It outlives the pages that show it, one at a time:
 // programs ask a terminal questions, and two would answer.
 type Terminal struct {
-	id, node    string
-	typed, read net.Conn // the two ends of a pipe
-	sizes       chan size
-	stop        context.CancelFunc // ends the shell
+	id, node string
+	typed    *typed
+	sizes    chan size
+	stop     context.CancelFunc // ends the shell
 
 	mu        sync.Mutex
 	said      []byte // the last that the shell has said, of total bytes
@@ -66,7 +62,7 @@ type viewer struct {
 type size struct{ columns, rows int }
 
 // Read gives what is typed.
-func (t *Terminal) Read(p []byte) (int, error) { return t.read.Read(p) }
+func (t *Terminal) Read(p []byte) (int, error) { return t.typed.Read(p) }
 
 // Sizes calls set with each size that a page gives the terminal, until ctx ends.
 func (t *Terminal) Sizes(ctx context.Context, set func(columns, rows int)) {
@@ -84,7 +80,9 @@ func (t *Terminal) Sizes(ctx context.Context, set func(columns, rows int)) {
 func (t *Terminal) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	defer t.typed.Urge(false)
 	for t.viewer != nil && t.total-t.viewer.shown >= scrollback/2 {
+		t.typed.Urge(true)
 		more := t.more
 		t.mu.Unlock()
 		<-more
@@ -178,18 +176,19 @@ type control struct {
 	Rows    int  `json:"rows"`
 }
 
-// listen takes what a page sends, until it is gone.
+// listen takes what a page sends, until it is gone. Where too much of what was typed waits
+// for the shell it takes no more, and the page waits.
 func (t *Terminal) listen(ctx context.Context, conn *websocket.Conn, shown chan<- struct{}) error {
 	for {
+		if err := t.typed.Room(ctx); err != nil {
+			return err
+		}
 		kind, text, err := conn.Read(ctx)
 		if err != nil {
 			return err
 		}
 		if kind == websocket.MessageBinary {
-			_ = t.typed.SetWriteDeadline(time.Now().Add(patience))
-			if _, err := t.typed.Write(text); err != nil {
-				return err
-			}
+			t.typed.Add(text)
 			continue
 		}
 		var c control
@@ -230,182 +229,28 @@ func (t *Terminal) tell(ctx context.Context, conn *websocket.Conn, v *viewer, sh
 		case ended:
 			return websocket.StatusNormalClosure, strconv.Itoa(t.exit)
 		}
-		select {
-		case <-more:
-		case <-shown:
-			t.shown(v, len(text))
-		case <-late:
-			return websocket.StatusTryAgainLater, "too slow"
-		case <-v.taken:
-			return shownElsewhere, "shown elsewhere"
-		case <-ctx.Done():
-			return websocket.StatusGoingAway, ""
-		case <-alive:
-			if within(conn.Ping) != nil {
+		for waits := true; waits; {
+			waits = false
+			select {
+			case <-more:
+			case <-shown:
+				t.shown(v, len(text))
+			case <-late:
+				if !t.typed.Full() {
+					return websocket.StatusTryAgainLater, "too slow"
+				}
+				waits, late = true, time.After(patience) // it is not listened to
+			case <-v.taken:
+				return shownElsewhere, "shown elsewhere"
+			case <-ctx.Done():
 				return websocket.StatusGoingAway, ""
+			case <-alive:
+				deaf := t.typed.Full()
+				err := within(conn.Ping)
+				if deaf = deaf || t.typed.Full(); err != nil && (!deaf || !errors.Is(err, context.DeadlineExceeded)) {
+					return websocket.StatusGoingAway, ""
+				}
 			}
 		}
 	}
-}
-
-// terminals are those that there are.
-type terminals struct {
-	run     func(*Terminal) // begins its shell
-	has     func(node string) bool
-	running sync.WaitGroup
-
-	mu      sync.Mutex
-	closed  bool        // no more are opened
-	open    []*Terminal // as they were opened
-	tickets map[string]ticket
-}
-
-// ticket opens a terminal for a page, once. What it takes to act is in a header, which a
-// page cannot send with a WebSocket; so it asks for a ticket with it.
-type ticket struct {
-	of    *Terminal
-	until time.Time
-}
-
-// wantsTerminal is what a page asks for: another terminal on a node, a ticket for one that
-// there is, or its end; with nothing in it, which there are.
-type wantsTerminal struct {
-	Node  string `json:"node"`
-	ID    string `json:"id"`
-	Close bool   `json:"close"`
-}
-
-// hasTerminals is the answer.
-type hasTerminals struct {
-	Open   []openTerminal `json:"open"`
-	ID     string         `json:"id,omitempty"`
-	Ticket string         `json:"ticket,omitempty"`
-}
-
-type openTerminal struct {
-	ID   string `json:"id"`
-	Node string `json:"node"`
-}
-
-// Terminals lets pages that may act open shells on nodes, which end with ctx.
-func (s *Server) Terminals(ctx context.Context, shell Shell) {
-	ts := &s.terminals
-	ts.has, ts.tickets = s.hub.has, map[string]ticket{}
-	ts.run = func(t *Terminal) {
-		ctx, stop := context.WithCancel(ctx)
-		t.stop, t.abandoned = stop, time.AfterFunc(abandonedAfter, stop)
-		ts.running.Go(func() {
-			defer stop()
-			exit := shell(ctx, t.node, t)
-			_, _ = t.typed.Close(), t.read.Close()
-			ts.forget(t)
-			t.end(exit)
-		})
-	}
-	s.mux.HandleFunc("POST /terminals", ts.answer)
-	s.mux.HandleFunc("GET /terminal", ts.show)
-}
-
-func (ts *terminals) answer(w http.ResponseWriter, r *http.Request) {
-	var asked wantsTerminal
-	if !read(w, r, &asked) {
-		return
-	}
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	at := slices.IndexFunc(ts.open, func(t *Terminal) bool { return t.id == asked.ID })
-	switch {
-	case asked.Node != "" && !ts.has(asked.Node):
-		http.Error(w, "the lab has no node "+strconv.Quote(asked.Node), http.StatusNotFound)
-		return
-	case asked.Node != "" && ts.closed:
-		http.Error(w, "dcalab serve ends", http.StatusServiceUnavailable)
-		return
-	case asked.Node != "" && len(ts.open) >= terminalsMax:
-		http.Error(w, fmt.Sprintf("%d terminals are open: close one first", terminalsMax), http.StatusConflict)
-		return
-	case asked.Node != "":
-		t := &Terminal{id: rand.Text(), node: asked.Node, sizes: make(chan size, 1), more: make(chan struct{})}
-		t.typed, t.read = net.Pipe()
-		at, ts.open = len(ts.open), append(ts.open, t)
-		ts.run(t)
-	case asked.ID != "" && at < 0:
-		http.Error(w, "this terminal has ended", http.StatusGone)
-		return
-	case asked.Close && at >= 0:
-		ts.open[at].stop()
-		at, ts.open = -1, slices.Delete(ts.open, at, at+1)
-	}
-	has := hasTerminals{Open: []openTerminal{}}
-	if at >= 0 {
-		has.ID, has.Ticket = ts.open[at].id, ts.ticket(ts.open[at])
-	}
-	for _, t := range ts.open {
-		has.Open = append(has.Open, openTerminal{t.id, t.node})
-	}
-	answer(w, has)
-}
-
-// ticket gives a new one. The caller holds the lock.
-func (ts *terminals) ticket(of *Terminal) string {
-	now := time.Now()
-	maps.DeleteFunc(ts.tickets, func(_ string, t ticket) bool { return now.After(t.until) })
-	id := rand.Text()
-	ts.tickets[id] = ticket{of, now.Add(ticketFor)}
-	return id
-}
-
-// redeem gives the terminal that a ticket opens, which it does not do again.
-func (ts *terminals) redeem(id string) *Terminal {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	t, known := ts.tickets[id]
-	delete(ts.tickets, id)
-	if !known || time.Now().After(t.until) {
-		return nil
-	}
-	return t.of
-}
-
-// close waits for all shells to end, and lets none begin.
-func (ts *terminals) close() {
-	ts.mu.Lock()
-	ts.closed = true
-	ts.mu.Unlock()
-	ts.running.Wait()
-}
-
-func (ts *terminals) forget(t *Terminal) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	ts.open = slices.DeleteFunc(ts.open, func(other *Terminal) bool { return other == t })
-}
-
-// show shows a terminal to a page, as long as that is there.
-func (ts *terminals) show(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("Origin") == "" { // another one than the page's does not get here
-		http.Error(w, "this is not for you", http.StatusForbidden)
-		return
-	}
-	t := ts.redeem(r.URL.Query().Get("ticket"))
-	if t == nil {
-		http.Error(w, "this ticket opens nothing, or nothing any more", http.StatusForbidden)
-		return
-	}
-	conn, err := websocket.Accept(w, r, nil)
-	if err != nil {
-		return // it has answered
-	}
-	defer func() { _ = conn.CloseNow() }()
-	conn.SetReadLimit(typedMax)
-	ctx, gone := context.WithCancel(r.Context())
-	defer gone()
-	shown := make(chan struct{}, 1)
-	go func() {
-		defer gone()
-		_ = t.listen(ctx, conn, shown)
-	}()
-	v := t.attach()
-	defer t.detach(v)
-	_ = conn.Close(t.tell(ctx, conn, v, shown))
 }

@@ -18,7 +18,7 @@ import (
 
 // echo is a shell that repeats lines, and ends with 3 where it is told to exit.
 func echo(ctx context.Context, node string, t *Terminal) int {
-	stop := context.AfterFunc(ctx, func() { _ = t.typed.Close() })
+	stop := context.AfterFunc(ctx, t.typed.Close)
 	defer stop()
 	fmt.Fprintf(t, "%s$ ", node)
 	for in := bufio.NewScanner(t); in.Scan(); {
@@ -276,7 +276,7 @@ func TestTerminalsAreBounded(t *testing.T) {
 
 // lone is a terminal without a shell.
 func lone() *Terminal {
-	return &Terminal{sizes: make(chan size, 1), more: make(chan struct{}), abandoned: time.NewTimer(time.Hour)}
+	return &Terminal{typed: newTyped(), sizes: make(chan size, 1), more: make(chan struct{}), abandoned: time.NewTimer(time.Hour)}
 }
 
 // TestScrollback: the last is kept, and a page is sent whole lines of it.

@@ -88,6 +88,7 @@ func TestInChromium(t *testing.T) {
 	b.run(t, `window.took = []; new EventSource("/events").onmessage = (e) => { const m = JSON.parse(e.data); if (m.news && !m.whole) requestAnimationFrame(() => took.push(Date.now() - Date.parse(m.news[m.news.length - 1].at))); }`)
 	b.run(t, `location.hash = "node=w1"`)
 	b.until(t, "what can be done with w1", `!!document.querySelector(".details .actions")`)
+	b.until(t, "until when its certificate is good", `/certificate until .*, (89|90) days/.test(document.querySelector(".details dl").textContent)`)
 	b.click(t, ".details .actions button", "drain")
 	b.until(t, "what a drain would do", `document.querySelector(".act h2").textContent.endsWith("drain w1") && /w1: .*drain/.test(document.querySelector(".act pre").textContent)`)
 	b.shot(t, "act")
@@ -129,6 +130,11 @@ func TestInChromium(t *testing.T) {
 
 	b.until(t, "a vote and the lead have moved", `flown.includes("flight ballot") && flown.includes("flight lead") && !document.querySelector(".flight")`)
 	b.until(t, "what came of it", `[...document.querySelectorAll(".observed li")].some((l) => /^[0-9.]+ s.*leads in term/.test(l.textContent))`)
+	b.do(t, chromedp.KeyEvent("g"))
+	b.until(t, "the same in Portuguese", `[...document.querySelectorAll(".observed li")].some((l) => /^[0-9,]+ s.*lidera no termo \d+, com os votos de/.test(l.textContent) && l.title.startsWith("Lidera o candidato") && !l.lang)`)
+	b.until(t, "and what happened", `/líder, eleito no termo|termo \d+, vota em/.test(document.querySelector(".news").textContent) && !/elected in term|votes for/.test(document.querySelector(".news").textContent)`)
+	b.shot(t, "portuguese")
+	b.do(t, chromedp.KeyEvent("g"))
 	b.run(t, `window.report = ""; fetch("/report").then((r) => r.text()).then((text) => window.report = text)`)
 	b.until(t, "the same as a report", `/<svg[^]*leads in term/.test(report) && !report.includes("<script")`)
 
@@ -146,6 +152,7 @@ func TestInChromium(t *testing.T) {
 
 	b.do(t, chromedp.KeyEvent("t"))
 	b.until(t, "the same as a table", `[...document.querySelectorAll(".tables tbody tr")].some((r) => r.textContent.startsWith("`+second+`leader"))`)
+	b.until(t, "with certificates", `[...document.querySelectorAll(".tables tbody tr")].some((r) => /^w1worker.*until .*, (89|90) days/.test(r.textContent))`)
 	accessible(t, b, "the table, with a fault")
 	b.do(t, chromedp.KeyEvent("g"))
 	b.until(t, "in Portuguese", `document.documentElement.lang === "pt-BR" && document.querySelector(".tables caption").textContent.length > 0`)
@@ -188,9 +195,14 @@ func (l *aLab) terminals(t *testing.T, b *browser) {
 	b.until(t, "what m1 answers, in a second terminal", `/\[m1/.test(`+said+`) && document.querySelectorAll("[role=tab]").length === 2`)
 	b.shot(t, "terminal")
 	accessible(t, b, "two terminals")
+	b.resized(t)
 
 	b.do(t, chromedp.Reload())
 	b.until(t, "the same after a reload, once", said+`.match(/\[m1/g)?.length === 1`)
+	b.until(t, "as high as before", `document.querySelector(".terminals").offsetHeight === 200`)
+	b.run(t, `document.querySelector(".handle").focus()`)
+	b.do(t, chromedp.KeyEvent(kb.Enter))
+	b.until(t, "and half of the window again", half)
 	b.run(t, `document.querySelector(".panel:not([hidden]) textarea").focus()`)
 	typed(`echo "<$x>"`)
 	b.until(t, "the same shell", `/<kept>/.test(`+said+`)`)
@@ -218,6 +230,24 @@ func (l *aLab) terminals(t *testing.T, b *browser) {
 	b.run(t, `document.querySelector(".tabs button:not([role])").click()`)
 	b.until(t, "and the other one when it is closed", `!document.querySelector(".terminals")`)
 	b.run(t, `location.hash = ""`)
+}
+
+// half is that half of the window is left to the picture, with all managers in it.
+const half = `(([head, ring, foot]) => scrollY === 0 && foot.top - head.bottom >= innerHeight / 2 - 1 && ring.bottom <= foot.top)(["header", ".ring", ".foot"].map((s) => document.querySelector(s).getBoundingClientRect()))`
+
+// resized moves the border of the terminals by the keyboard and by the pointer.
+func (b *browser) resized(t *testing.T) {
+	t.Helper()
+	b.run(t, `scrollTo(0, 0)`)
+	b.until(t, "half of the window is left to the picture", half)
+	now := `Number(document.querySelector(".handle").getAttribute("aria-valuenow"))`
+	b.run(t, `window.height = `+now+`; document.querySelector(".handle").focus()`)
+	b.do(t, chromedp.KeyEvent(kb.ArrowUp), chromedp.KeyEvent(kb.ArrowUp))
+	b.until(t, "higher terminals", now+` === height + 40 && document.querySelector(".terminals").offsetHeight === height + 40`)
+	b.run(t, `const s = document.querySelector(".handle"), o = { bubbles: true, pointerId: 1, buttons: 1 };
+		s.setPointerCapture = s.hasPointerCapture = () => true;
+		s.dispatchEvent(new PointerEvent("pointerdown", { ...o, clientY: 500 })); s.dispatchEvent(new PointerEvent("pointermove", { ...o, clientY: 500 + `+now+` - 200 })); 0`)
+	b.until(t, "as high as the pointer says", `document.querySelector(".terminals").offsetHeight === 200`)
 }
 
 // TestExportedInChromium looks at a recorded time by its file alone: no dcalab, no network.
@@ -259,7 +289,7 @@ func TestExportedInChromium(t *testing.T) {
 	b.do(t, chromedp.Reload())
 	b.until(t, "the same after a reload", `document.querySelector(".manager.leader .name")?.textContent + " " + document.querySelector("header .back").textContent === "`+before+`"`)
 	b.do(t, chromedp.KeyEvent("t"), chromedp.KeyEvent("g"))
-	b.until(t, "a table in Portuguese", `document.documentElement.lang === "pt-BR" && document.querySelectorAll(".tables table").length > 2 && document.querySelector("header .back").textContent.includes("antes do fim")`)
+	b.until(t, "a table in Portuguese", `document.documentElement.lang === "pt-BR" && document.querySelectorAll(".tables table").length > 2 && document.querySelector(".report").lang === "en" && document.querySelector("header .back").textContent.includes("antes do fim")`)
 	b.do(t, chromedp.KeyEvent("g"), chromedp.KeyEvent("t"), chromedp.KeyEvent("l"))
 	b.until(t, "the end again", `document.querySelector(".manager.leader .name")?.textContent === "`+last+`" && !document.querySelector("header .back")`)
 	b.do(t, chromedp.EmulateViewport(375, 800))

@@ -9,7 +9,8 @@ import { Tables } from "./table";
 import { Timeline } from "./timeline";
 import { act, Actions, close, Dialog, mayAct, palette } from "./act";
 import { Drawer, TerminalButton } from "./terminal";
-import { date, duration, language, time, words } from "./words";
+import { foreign, told } from "./sentences";
+import { date, duration, language, time, validity, words } from "./words";
 
 function Quorum() {
   const s = view.value.swarm, w = words.value;
@@ -59,6 +60,7 @@ function Details() {
   if (!name || !n) return null;
   const manager = n.role === "manager" || !!m, life = lifeOf(v, name), kind = manager ? raftRole(v, name) : "worker";
   const numbers: [string, unknown, string][] = m ? [[w.term, m.term, w.explain.term], [w.voted, m.vote || w.nobody, w.explain.vote], [w.commit, m.commit, w.explain.commit], [w.lastEntry, m.last_index, w.explain.last], [w.behind, m.behind, w.explain.behind]] : [];
+  if (n.certificate) numbers.push([w.certificate, validity(n.certificate), w.explain.certificate]);
   return (
     <aside class="details" aria-label={name}>
       <button class="close" onClick={() => choose({ node: undefined })} aria-label={w.close}>✕</button>
@@ -79,7 +81,7 @@ function News() {
   return (
     <section class="news" aria-label={w.news}>
       <h2>{w.news}</h2>
-      {list.length ? <ol tabIndex={0}>{list.map((n) => <li key={n.at + n.text}><time>{time(n.at)}</time> {n.about && <b>{n.about}</b>} {n.text}</li>)}</ol> : <p class="none">{w.nothing}</p>}
+      {list.length ? <ol tabIndex={0}>{list.map((n) => <li key={n.at + n.text} lang={foreign(n.text)}><time>{time(n.at)}</time> {n.about && <b>{n.about}</b>} {told(n.text)}</li>)}</ol> : <p class="none">{w.nothing}</p>}
     </section>
   );
 }
@@ -114,7 +116,7 @@ function Page() {
         </main>
       ))}
       <div class="foot">{live.value.lab && <Timeline />}<Drawer /></div>
-      <div class="spoken" role="status" aria-live="polite">{last ? `${last.about ?? ""} ${last.text}` : ""}</div>
+      <div class="spoken" role="status" aria-live="polite">{last ? `${last.about ?? ""} ${told(last.text)}` : ""}</div>
       <Dialog />
       {keys && <Keys close={() => set(false)} />}
     </>

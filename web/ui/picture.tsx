@@ -3,6 +3,7 @@ import { h, Fragment } from "preact";
 import { useMemo } from "preact/hooks";
 import { chosen, choose, Port, shownAt, Task, View, view } from "./store";
 import { Heal } from "./act";
+import { told } from "./sentences";
 import { duration, words } from "./words";
 
 export type Life = "up" | "silent" | "halted";
@@ -239,7 +240,7 @@ export function Beliefs() {
 export function portText(v: View, p: Port): string {
   const w = words.value, port = (p.published ? `${p.published} → ` : "") + `${p.target}/${p.protocol}`;
   const everywhere = !p.host && p.nodes.length > 1 && p.nodes.length === Object.values(v.node).filter((n) => n.id).length;
-  const where = !p.host && v.lab?.no_mesh ? v.lab.no_mesh : !p.nodes.length ? w.nowhere : `${w.answers} ${everywhere ? w.everyNode : p.nodes.join(", ")}`;
+  const where = !p.host && v.lab?.no_mesh ? told(v.lab.no_mesh) : !p.nodes.length ? w.nowhere : `${w.answers} ${everywhere ? w.everyNode : p.nodes.join(", ")}`;
   return `${port} (${p.host ? "host" : "ingress"}): ${where}`;
 }
 

@@ -4,7 +4,7 @@ import { batch, computed, signal } from "@preact/signals";
 export type Raft = { term: number; vote: string; commit: number; last_index: number; behind: number; leader?: string };
 export type LabNode = { name: string; role: string; address: string };
 export type Node = {
-  machine?: string; engine?: string; locked?: boolean; away?: string; id?: string; role?: string; desired?: string;
+  machine?: string; engine?: string; locked?: boolean; away?: string; certificate?: string; id?: string; role?: string; desired?: string;
   availability?: string; state?: string; message?: string; commands: string[];
 };
 export type Service = { name: string; replicas?: number; update?: string; message?: string; ports?: Port[] };

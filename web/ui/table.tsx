@@ -2,7 +2,7 @@
 import { h } from "preact";
 import { view } from "./store";
 import { colors, cutsOf, Glyph, inOrder, left, lifeWord, managersOf, portText, raftRole, shapeOf } from "./picture";
-import { words } from "./words";
+import { validity, words } from "./words";
 
 function Grid({ title, head, rows }: { title: string; head: string[]; rows: unknown[][] }) {
   return (
@@ -23,9 +23,9 @@ export function Tables() {
         const m = v.manager[n];
         return [n, lifeWord(v, n) || w[raftRole(v, n)], m?.term, m?.vote || "–", m?.commit, m?.last_index, m?.behind, v.node[n]?.away || v.node[n]?.locked ? "–" : m?.leader || w.knowsNone];
       })} />
-      <Grid title={w.node} head={[w.node, w.role, w.machine, w.engine, w.state, w.availability, w.message]} rows={names.map((n) => {
+      <Grid title={w.node} head={[w.node, w.role, w.machine, w.engine, w.state, w.availability, w.certificate, w.message]} rows={names.map((n) => {
         const x = v.node[n];
-        return [n, x?.role ?? "–", x?.machine ?? "?", x?.engine ? x.engine + (x.locked ? ", " + w.locked : "") : "–", x?.state ?? "–", x?.availability ?? "–", x?.message ?? ""];
+        return [n, x?.role ?? "–", x?.machine ?? "?", x?.engine ? x.engine + (x.locked ? ", " + w.locked : "") : "–", x?.state ?? "–", x?.availability ?? "–", x?.certificate ? validity(x.certificate) : "–", x?.message ?? ""];
       })} />
       {cuts.size > 0 && <Grid title={w.ways} head={[w.node, w.deaf]} rows={names.map((n) => [n, names.filter((o) => cuts.has(o + " " + n)).join(", ")]).filter((r) => r[1])} />}
       <Grid title={w.faults} head={["id", w.faults, w.until, w.node]} rows={Object.entries(v.fault).map(([id, f]) => [id, f.words, left(f.until), f.nodes?.join(", ")])} />

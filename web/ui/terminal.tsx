@@ -5,6 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { effect, signal } from "@preact/signals";
 import { chosen, choose, live, post } from "./store";
 import { mayAct, send } from "./act";
+import { Handle, height } from "./split";
 import { words } from "./words";
 
 type Open = { id: string; node: string };
@@ -166,6 +167,7 @@ function Panel({ t, shown }: { t: Open; shown: boolean }) {
 export function Drawer() {
   const w = words.value.terminal, list = terminals.value, current = chosen.value.terminal;
   if (!list.length || !post()) return failure.value ? <p class="trouble" role="alert">{failure.value}</p> : null;
+  const shown = list.some((t) => t.id === current);
   const step = (e: KeyboardEvent) => {
     const at = list.findIndex((t) => t.id === current), by = e.key === "ArrowRight" ? 1 : e.key === "ArrowLeft" ? -1 : 0;
     if (!by) return;
@@ -174,7 +176,8 @@ export function Drawer() {
     document.getElementById("tab-" + next)?.focus();
   };
   return (
-    <section class={"terminals" + (list.some((t) => t.id === current) ? " shown" : "")} aria-label={w.title}>
+    <section class={"terminals" + (shown ? " shown" : "")} id="terminals" aria-label={w.title} style={{ height: shown ? height.value + "px" : "" }}>
+      {shown && <Handle of="terminals" />}
       <div class="tabs">
         <span role="tablist" aria-label={w.title} onKeyDown={step}>
           {list.map((t, i) => {

@@ -2,6 +2,7 @@
 import { h, Fragment } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { chosen, choose, clock, first, lookBack, Mark, marks, recorded, shownAt } from "./store";
+import { told } from "./sentences";
 import { duration, time, words } from "./words";
 
 const lanes = ["faults", "terms", "tasks", "machines", "steps"];
@@ -63,7 +64,7 @@ function Lane({ lane, y, x, from, to, now, marks, right }: { lane: string; y: nu
       <text class="label" x="4" y={y + 15}>{w.lanes[lane]}</text>
       <line x1={labelWidth} x2={right} y1={y + rowHeight - 1} y2={y + rowHeight - 1} />
       {marks.map((m) => {
-        const at = Date.parse(m.at), title = <title>{`${time(at)} ${m.node ?? ""} ${m.text}`}</title>;
+        const at = Date.parse(m.at), title = <title>{`${time(at)} ${m.node ?? ""} ${told(m.text)}`}</title>;
         if (lane === "faults" || lane === "terms") {
           const end = m.open ? now : Date.parse(m.until ?? m.at), l = clip(at), r = clip(end), wide = Math.max(3, r - l);
           const text = lane === "terms" ? (m.kind === "leader" ? `${m.text} ◆ ${m.node}` : `${m.text} ◇?`) : m.text;

@@ -1,6 +1,6 @@
 // All words of the page's own, in each language. What happened is worded by dcalab.
 import { computed } from "@preact/signals";
-import { chosen, recorded } from "./store";
+import { chosen, recorded, shownAt } from "./store";
 
 const en = {
   live: "live", lost: "connection lost, trying again", opening: "connecting",
@@ -11,7 +11,7 @@ const en = {
   beliefs: "what managers believe", believes: "leader", knowsNone: "knows no leader", noAnswer: "no answer for", inTerm: "term",
   voted: "voted", nobody: "nobody", commit: "commit", lastEntry: "last entry", behind: "behind", node: "node", role: "role", machine: "machine",
   engine: "engine", state: "state", availability: "availability", task: "task", service: "service", tasks: "tasks", wanted: "wanted", message: "message",
-  candidate: "candidate", follower: "follower", manager: "manager", worker: "worker", halted: "halted", absent: "not made", hangs: "engine hangs", down: "engine is down", boots: "starts", locked: "locked", autolock: "autolock on", rotating: "the root CA is being replaced",
+  candidate: "candidate", follower: "follower", manager: "manager", worker: "worker", halted: "halted", absent: "not made", hangs: "engine hangs", down: "engine is down", boots: "starts", locked: "locked", autolock: "autolock on", certificate: "certificate", goodUntil: "until", ranOut: "ran out", day: "day", days: "days", rotating: "the root CA is being replaced",
   ports: "published ports", answers: "answers on", everyNode: "every node", nowhere: "answers nowhere now",
   heals: "heals in", healing: "heals now", untilHealed: "until it is healed", noFaults: "none: dcalab break makes some",
   noTasks: "no tasks", noNode: "on no node yet", at: "at", ago: "ago", backToLive: "back to live", drag: "drag to look back",
@@ -30,6 +30,7 @@ const en = {
     locked: "It was started again, and waits for the unlock key: until then it takes part in nothing.",
     autolock: "What managers keep on disk is encrypted with a key that they do not keep: one that is started again waits until somebody unlocks it.",
     rotating: "Every node gets a certificate of the new root CA, one after the other.",
+    certificate: "With it a node proves to the others who it is. An engine that runs renews it in time; one that is off for longer comes back without its swarm.",
     halted: "Its machine has no power; its disk is kept.",
     worker: "It runs tasks that managers give it, and takes no part in raft.",
     term: "Terms count elections: each has one leader at most.",
@@ -43,7 +44,7 @@ const en = {
     busy: "working", run: "do it", yes: "yes, do it", palette: "a command", look: "look what it does", looks: "This tab only looks. To act, open the link of dcalab serve in it.", heal: "heal",
   },
   terminal: {
-    title: "terminals", open: "terminal", end: "end this terminal", leave: "leave it", reader: "screen reader", here: "show it here",
+    title: "terminals", open: "terminal", end: "end this terminal", leave: "leave it", reader: "screen reader", here: "show it here", height: "height of the terminals",
     ended: "It has ended.", elsewhere: "Another tab shows it.", away: "No connection; trying again.",
   },
   past: { live: "the end of the recording", opening: "nothing is known of it then", ago: "before the end", backToLive: "to the end", drag: "drag to see everything as it was", noFaults: "none" },
@@ -59,7 +60,7 @@ const pt: typeof en = {
   beliefs: "em que os managers acreditam", believes: "líder", knowsNone: "não conhece líder", noAnswer: "sem resposta há", inTerm: "termo",
   voted: "votou em", nobody: "ninguém", commit: "commit", lastEntry: "última entrada", behind: "atraso", node: "nó", role: "papel", machine: "máquina",
   engine: "engine", state: "estado", availability: "disponibilidade", task: "task", service: "serviço", tasks: "tasks", wanted: "desejado", message: "mensagem",
-  candidate: "candidato", follower: "seguidor", manager: "manager", worker: "worker", halted: "desligado", absent: "não criado", hangs: "engine travado", down: "engine parado", boots: "iniciando", locked: "bloqueado", autolock: "autolock ligado", rotating: "a CA raiz está sendo trocada",
+  candidate: "candidato", follower: "seguidor", manager: "manager", worker: "worker", halted: "desligado", absent: "não criado", hangs: "engine travado", down: "engine parado", boots: "iniciando", locked: "bloqueado", autolock: "autolock ligado", certificate: "certificado", goodUntil: "até", ranOut: "venceu em", day: "dia", days: "dias", rotating: "a CA raiz está sendo trocada",
   ports: "portas publicadas", answers: "responde em", everyNode: "todos os nós", nowhere: "não responde em lugar nenhum agora",
   heals: "desfaz-se em", healing: "desfazendo-se", untilHealed: "até ser desfeita", noFaults: "nenhuma: dcalab break cria algumas",
   noTasks: "sem tasks", noNode: "ainda em nenhum nó", at: "às", ago: "atrás", backToLive: "voltar ao vivo", drag: "arraste para voltar no tempo",
@@ -78,6 +79,7 @@ const pt: typeof en = {
     locked: "Foi reiniciado, e espera a chave de desbloqueio: até lá não participa de nada.",
     autolock: "O que os managers guardam no disco é cifrado com uma chave que eles não guardam: um que reinicia espera até que alguém o desbloqueie.",
     rotating: "Cada nó recebe um certificado da nova CA raiz, um após o outro.",
+    certificate: "Com ele um nó prova aos outros quem é. Um engine em execução o renova a tempo; um que fica mais tempo desligado volta sem o seu swarm.",
     halted: "A máquina está sem energia; o disco é mantido.",
     worker: "Executa as tasks que os managers lhe dão, e não participa do raft.",
     term: "Termos contam eleições: cada um tem no máximo um líder.",
@@ -91,7 +93,7 @@ const pt: typeof en = {
     busy: "trabalhando", run: "executar", yes: "sim, executar", palette: "um comando", look: "ver o que faz", looks: "Esta aba só olha. Para agir, abra nela o link do dcalab serve.", heal: "desfazer",
   },
   terminal: {
-    title: "terminais", open: "terminal", end: "encerrar este terminal", leave: "sair dele", reader: "leitor de tela", here: "mostrar aqui",
+    title: "terminais", open: "terminal", end: "encerrar este terminal", leave: "sair dele", reader: "leitor de tela", here: "mostrar aqui", height: "altura dos terminais",
     ended: "Encerrado.", elsewhere: "Outra aba o mostra.", away: "Sem conexão; tentando de novo.",
   },
   past: { live: "o fim da gravação", opening: "nada se sabe desse momento", ago: "antes do fim", backToLive: "ir para o fim", drag: "arraste para ver tudo como era", noFaults: "nenhuma" },
@@ -114,4 +116,9 @@ export function duration(ms: number): string {
 }
 const locale = () => (language.value === "pt" ? "pt-BR" : "en-GB");
 export const date = (at: number) => new Date(at).toLocaleDateString(locale());
+// validity reads "until 25/02/2027, 90 days".
+export function validity(until: string): string {
+  const w = words.value, end = Date.parse(until), days = Math.round((end - shownAt.value) / 86_400_000); // as dcalab status counts them
+  return end <= shownAt.value ? `${w.ranOut} ${date(end)}` : `${w.goodUntil} ${date(end)}, ${days} ${days === 1 ? w.day : w.days}`;
+}
 export const time = (at: number | string) => new Date(at).toLocaleTimeString(locale());
