@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,10 +42,12 @@ func TestMistakenWords(t *testing.T) {
 			t.Setenv("XDG_STATE_HOME", t.TempDir())
 			t.Setenv("DCALAB_DRIVER", "sandbox")
 			for _, row := range rows {
-				said, exit := answer(t, row.Command)
-				for _, wrong := range row.Judge(said, exit) {
-					t.Errorf("testdata/mistakes_words.txtar, %s:%d: %s: %s\nit said, with exit %d:\n%s", table.Name, row.Line, row.Command, wrong, exit, said)
-				}
+				t.Run(fmt.Sprintf("line %d", row.Line), func(t *testing.T) {
+					said, exit := answer(t, row.Command)
+					for _, wrong := range row.Judge(said, exit) {
+						t.Errorf("%s: %s\nit said, with exit %d:\n%s", row.Command, wrong, exit, said)
+					}
+				})
 			}
 			if _, err := os.Stat(lab.StateFolder); err == nil {
 				t.Error("a lab was made")
@@ -54,7 +57,7 @@ func TestMistakenWords(t *testing.T) {
 }
 
 // answer gives what a line of shell says, and its exit status. dcalab in it runs in this
-// process.
+// process, which is as the line has it until the test ends.
 func answer(t *testing.T, line string) (said string, exit int) {
 	t.Helper()
 	parsed, err := syntax.NewParser().Parse(strings.NewReader(line), "")
@@ -68,7 +71,13 @@ func answer(t *testing.T, line string) (said string, exit int) {
 				return next(ctx, args)
 			}
 			shell := interp.HandlerCtx(ctx)
-			defer in(t, shell)()
+			t.Chdir(shell.Dir)
+			shell.Env.Each(func(name string, v expand.Variable) bool {
+				if strings.HasPrefix(name, "DCALAB_") && v.Exported {
+					t.Setenv(name, v.String())
+				}
+				return true
+			})
 			status := Run(ctx, ui.Streams{In: shell.Stdin, Out: shell.Stdout, Err: shell.Stderr}, embedded(t), args[1:])
 			if status == 0 {
 				return nil
@@ -85,36 +94,6 @@ func answer(t *testing.T, line string) (said string, exit int) {
 		t.Fatalf("%s: %v", line, err)
 	}
 	return out.String(), int(status)
-}
-
-// in brings this process to where a shell is, with the variables of dcalab's that it has
-// set; what it gives brings it back.
-func in(t *testing.T, shell interp.HandlerContext) (back func()) {
-	t.Helper()
-	was, err := os.Getwd()
-	if err == nil {
-		err = os.Chdir(shell.Dir)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	undo := []func(){func() { _ = os.Chdir(was) }}
-	shell.Env.Each(func(name string, v expand.Variable) bool {
-		if before, had := os.LookupEnv(name); strings.HasPrefix(name, "DCALAB_") && v.Exported && before != v.String() {
-			undo = append(undo, func() {
-				if _ = os.Unsetenv(name); had {
-					_ = os.Setenv(name, before)
-				}
-			})
-			_ = os.Setenv(name, v.String())
-		}
-		return true
-	})
-	return func() {
-		for _, u := range undo {
-			u()
-		}
-	}
 }
 
 // Every command has its rows in the tables of mistakes, which are typed one by one: here,

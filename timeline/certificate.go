@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"reflect"
 	"time"
 
 	"github.com/dcalab/dcalab/swarm"
@@ -76,8 +77,10 @@ func (l *listener) mayBeRenewed(name string) {
 	}
 }
 
-// entryChanged looks at a node's certificate where its entry in the swarm's list is another
-// one: a certificate that is issued is part of it. The caller holds the lock.
+// entryChanged looks at a node's certificate where its entry in the swarm's list says that
+// it may be another one: the node joins, leaves, is removed or gets another role; or nothing
+// that is shown of it has changed, as when one was issued. Not where it only goes unknown
+// and ready again, as all nodes do in an election. The caller holds the lock.
 func (l *listener) entryChanged(c, before raft.Change) {
 	if c.Kind != raft.KindNode || l.names[c.ID] == "" {
 		return
@@ -85,7 +88,10 @@ func (l *listener) entryChanged(c, before raft.Change) {
 	if c.Action == raft.ActionRemove {
 		delete(l.certified, l.names[c.ID])
 	}
-	if c.Action == raft.ActionRemove || c.Version > before.Version {
+	known := before.ID != ""
+	switch {
+	case known && c.Action != raft.ActionRemove && c.Version <= before.Version:
+	case !known, c.Action != raft.ActionUpdate, c.State == "down", c.Role != before.Role, c.Desired != before.Desired, reflect.DeepEqual(c.Object, before.Object):
 		l.mayBeRenewed(l.names[c.ID])
 	}
 }

@@ -70,14 +70,26 @@ func TestWhenCertificatesEnd(t *testing.T) {
 		l.asked("m1", infoOf(false, false))
 		told("after another root CA", 1, "the root CA is being replaced", "the root CA was replaced", "swarm certificate until 2027-02-03 10:26 UTC")
 
-		becomes(day(4), errors.New("no answer"))
+		for version, state := range []string{"ready", "unknown", "ready"} {
+			l.change("m1", raft.Change{Version: uint64(version) + 8, Action: raft.ActionUpdate, Object: nodeIs("id-w", state)})
+		}
+		got = nil
+		time.Sleep(time.Minute)
+		told("an election", 0)
+		l.change("m1", raft.Change{Version: 11, Action: raft.ActionUpdate, Object: nodeIs("id-w", "ready")})
+		got = nil
+		becomes(day(4), nil)
+		time.Sleep(certificateSoon)
+		told("one was issued", 2, "swarm certificate until 2027-02-04 10:26 UTC")
+
+		becomes(day(5), errors.New("no answer"))
 		l.mu.Lock()
 		l.mayBeRenewed("w1")
 		l.mu.Unlock()
 		time.Sleep(time.Minute)
 		told("it cannot be read", 5)
 		becomes(time.Time{}, fs.ErrNotExist)
-		l.change("m1", raft.Change{Version: 8, Action: raft.ActionUpdate, Object: nodeIs("id-w", "down")})
+		l.change("m1", raft.Change{Version: 12, Action: raft.ActionUpdate, Object: nodeIs("id-w", "down")})
 		time.Sleep(time.Minute)
 		told("it has left", 5, "node w1: down, worker, active", "no swarm certificate any more")
 		cancel()

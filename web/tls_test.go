@@ -96,7 +96,7 @@ func TestUsualPort(t *testing.T) {
 
 // TestCertificate: one is used as long as it is in order, for its address, and good for a
 // while.
-func TestCertificate(t *testing.T) {
+func TestCertificateOfTheNetwork(t *testing.T) {
 	here, there := netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	made := func(kept []byte, address netip.Addr, now time.Time) Certificate {
