@@ -463,7 +463,8 @@ func (o *Observer) log(e timeline.Event) {
 	r := *e.Raft
 	o.logs[e.Node] = r
 	if r.Term > o.newest {
-		if o.newest > 0 && e.Kind != timeline.KindState && o.newTerm == 0 {
+		formed := o.won > 0 || !o.rolling // before, a term is how the swarm is formed
+		if formed && o.newest > 0 && e.Kind != timeline.KindState && o.newTerm == 0 {
 			o.newTerm = r.Term
 		}
 		o.newest = r.Term

@@ -139,7 +139,13 @@ func TestObserved(t *testing.T) {
 		}
 		return out
 	}
+	for term, kind := range []timeline.Kind{timeline.KindState, timeline.KindTerm} { // as the swarm is formed
+		s.hub.take(timeline.Event{Time: time.Now(), Source: timeline.SourceRaft, Kind: kind, Node: "m1", Raft: &timeline.Raft{Term: uint64(term) + 1, Vote: "m1"}})
+	}
 	s.hub.take(leads("m1", 2))
+	if got := told(); len(got) > 0 {
+		t.Errorf("before anything is broken it tells %q", got)
+	}
 	for _, id := range []string{"f1", "f2"} {
 		s.hub.take(timeline.Event{Time: time.Now(), Source: timeline.SourceFault, Kind: timeline.KindBroken, Fault: id, Text: "isolate <m1>"})
 		if got := told(); len(got) != 1 || got[0] != "broken "+id+": isolate <m1>" || s.hub.observed[0].MS != 0 {
