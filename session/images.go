@@ -39,15 +39,21 @@ type ImageLoad struct {
 	Sending func(node string, sent, total int64)
 }
 
-// LoadImages loads images into the engines of nodes, all at once; one that has
+// loadsAtOnce is how many nodes unpack images at a time: thirty on two processors kept
+// each other's sshd from answering for half a minute, and most were given up.
+const loadsAtOnce = 6
+
+// LoadImages loads images into the engines of nodes, some at once; one that has
 // all of them already is passed over. The error is "image-load-unfinished" where
 // some or all nodes lack them, or the context's.
 func (e *Engines) LoadImages(ctx context.Context, l ImageLoad, nodes []lab.Node, p Reporter) error {
-	names := lab.Names(nodes)
+	names, turns := lab.Names(nodes), make(chan struct{}, loadsAtOnce)
 	errs := e.each(names, func(node string, c *engine.Client, err error) error {
 		var summary string
 		if err == nil {
+			turns <- struct{}{}
 			summary, err = l.into(ctx, node, c, p)
+			<-turns
 		}
 		if err != nil {
 			p.Fail(node, err)
