@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"os/signal"
 	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -48,6 +50,7 @@ func (a *app) lendPower(ctx context.Context) error {
 			cancel() // nobody listens any more
 		}
 	}
+	signal.Ignore(syscall.SIGPIPE) // an answer that nobody reads ends in order what is under way
 	answer(0, web.Done{})
 	requests := make(chan powerRequest)
 	go func() {

@@ -139,17 +139,20 @@ func TestPowerIsRefused(t *testing.T) {
 		exit int
 		why  string
 	}{
-		"sudo refuses":     {"echo no >&2; exit 1\n", trouble.ExitRequirement, "sudo did not run it"},
-		"the helper fails": {"exit 101\n", 0, "exit status 1"},
-		"it says nothing":  {"exit 0\n", 0, "has ended"},
-		"a stranger":       {"echo hello; exit 3\n", 0, "exit status 3"},
+		"sudo refuses":    {"echo no >&2; exit 1\n", trouble.ExitRequirement, "sudo did not run it"},
+		"it says nothing": {"exit 0\n", 0, "has ended"},
+		"a stranger":      {"echo hello; exit 3\n", 0, "exit status 3"},
 	} {
 		s, _, _ := helped(t, c.sudo)
 		if _, err := s.startPower(t.Context()); err == nil || !strings.Contains(err.Error(), c.why) || c.exit != 0 && trouble.ExitStatus(err) != c.exit {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	s, _, _ := helped(t, "")
+	s, _, _ := helped(t, "exit 101\n")
+	if _, err := s.startPower(t.Context()); !errors.Is(err, remoteError(trouble.ExitFailure)) {
+		t.Errorf("the helper fails: %v", err)
+	}
+	s, _, _ = helped(t, "")
 	t.Setenv("PATH", t.TempDir())
 	if _, err := s.startPower(t.Context()); trouble.ExitStatus(err) != trouble.ExitRequirement || !strings.Contains(err.Error(), "sudo is not installed") {
 		t.Errorf("without sudo: %v", err)

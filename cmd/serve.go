@@ -28,7 +28,10 @@ import (
 )
 
 // serveAddress is where the page is unless another address is asked for, or it is taken.
-const serveAddress = "127.0.0.1:3227"
+const (
+	serveAddress = "127.0.0.1:" + servePort
+	servePort    = "3227"
+)
 
 func serveCommand(a *app) *cobra.Command {
 	var v serving
@@ -90,6 +93,9 @@ func (s *session) showPage(ctx context.Context, v serving) error {
 	plain := listener
 	if err == nil && v.remote() {
 		listener, err = s.encrypted(plain, at, k)
+		if v.remoteActions {
+			s.warn("whoever has this link acts on the lab, and has root in its nodes")
+		}
 	}
 	if err == nil {
 		s.app.power, err = s.lendsPower(ctx, v)

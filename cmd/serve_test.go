@@ -48,7 +48,7 @@ func TestServeWhere(t *testing.T) {
 		exit  int
 		why   string
 	}{
-		"no port":               {serving{addr: "192.168.1.5"}, trouble.ExitUsage, "no address with a port"},
+		"no port":               {serving{addr: "192.168.1.5"}, trouble.ExitUsage, "lacks a port"},
 		"a name":                {serving{addr: "here.example:80"}, trouble.ExitUsage, "no address with a port"},
 		"every address":         {serving{addr: "0.0.0.0:3227"}, trouble.ExitRefused, "every address"},
 		"every address of IPv6": {serving{addr: "[::]:3227"}, trouble.ExitRefused, "every address"},

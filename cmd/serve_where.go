@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/dcalab/dcalab/runbook"
@@ -63,6 +64,8 @@ func addressOf(addr string) (netip.AddrPort, error) {
 	at, err := netip.ParseAddrPort(text)
 	at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 	switch ip := at.Addr(); {
+	case err != nil && isAddress(addr):
+		return at, usage("--addr "+addr+" lacks a port", "dcalab serve --addr "+net.JoinHostPort(addr, servePort))
 	case err != nil:
 		return at, usage("--addr "+addr+" is no address with a port", "dcalab serve --addr "+serveAddress)
 	case ip.IsUnspecified():
@@ -74,6 +77,11 @@ func addressOf(addr string) (netip.AddrPort, error) {
 		return at, usage("--addr "+addr+" is no address of one machine that a browser can open", append(ownAddresses(at.Port()), "for this machine alone: dcalab serve")...)
 	}
 	return at, nil
+}
+
+func isAddress(text string) bool {
+	_, err := netip.ParseAddr(text)
+	return err == nil
 }
 
 // opens tells whether it is the address of one machine that a browser can open.
@@ -151,10 +159,11 @@ func listenAt(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
 	if at.IsValid() {
 		l, err := c.Listen(ctx, "tcp", at.String())
 		if err != nil {
-			return nil, &trouble.Error{
-				ID: "serve-address-taken", What: "listen at " + at.String(), Err: err, Exit: trouble.ExitRefused,
-				Next: []string{"another port: dcalab serve --addr " + netip.AddrPortFrom(at.Addr(), 0).String()},
+			next := []string{"another port: dcalab serve --addr " + netip.AddrPortFrom(at.Addr(), 0).String()}
+			if errors.Is(err, syscall.EADDRNOTAVAIL) { // it is not this machine's, or not any more
+				next = ownAddresses(at.Port())
 			}
+			return nil, &trouble.Error{ID: "serve-address-taken", What: "listen at " + at.String(), Err: err, Exit: trouble.ExitRefused, Next: next}
 		}
 		return l, nil
 	}

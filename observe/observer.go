@@ -459,12 +459,15 @@ func (o *Observer) raft(e timeline.Event) {
 	}
 }
 
+// firstTerm is that of a raft log before its swarm has had a leader.
+const firstTerm = 1
+
 func (o *Observer) log(e timeline.Event) {
 	r := *e.Raft
 	o.logs[e.Node] = r
 	if r.Term > o.newest {
-		formed := o.won > 0 || !o.rolling // before, a term is how the swarm is formed
-		if formed && o.newest > 0 && e.Kind != timeline.KindState && o.newTerm == 0 {
+		forming := o.rolling && o.newest == firstTerm && o.won == 0
+		if !forming && o.newest > 0 && e.Kind != timeline.KindState && o.newTerm == 0 {
 			o.newTerm = r.Term
 		}
 		o.newest = r.Term

@@ -85,12 +85,13 @@ func (l *listener) entryChanged(c, before raft.Change) {
 	if c.Kind != raft.KindNode || l.names[c.ID] == "" {
 		return
 	}
-	if c.Action == raft.ActionRemove {
-		delete(l.certified, l.names[c.ID])
-	}
 	known := before.ID != ""
 	switch {
-	case known && c.Action != raft.ActionRemove && c.Version <= before.Version:
+	case c.Action == raft.ActionRemove && !known: // another manager has told
+	case c.Action == raft.ActionRemove:
+		delete(l.certified, l.names[c.ID])
+		l.mayBeRenewed(l.names[c.ID])
+	case known && c.Version <= before.Version:
 	case !known, c.Action != raft.ActionUpdate, c.State == "down", c.Role != before.Role, c.Desired != before.Desired, reflect.DeepEqual(c.Object, before.Object):
 		l.mayBeRenewed(l.names[c.ID])
 	}

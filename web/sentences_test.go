@@ -281,7 +281,7 @@ func stepSentences(t *testing.T) []string {
 		"the leader m2 is cut off from the majority: the others elect a new one, which takes 10 to 20 s",
 		"the quorum will be lost: at most 1 of 3 managers stay connected, and the majority is 2; services run on, and nothing can be changed",
 		"managers wait 2s for an answer, and those of m3 to the leader m2 take longer: they count as unreachable",
-		"managers wait 2s for an answer, and those of m3 to the leader m2 take longer: it keeps the lead, and nothing can be changed",
+		"managers wait 2s for an answer, and those of m1, m3 to the leader m2 take longer: it keeps the lead, and nothing can be changed",
 	}
 	holdsAll(t, "../fault/quorum.go", "Words", costs)
 	return append(out, costs...)

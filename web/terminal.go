@@ -239,7 +239,11 @@ func (t *Terminal) tell(ctx context.Context, conn *websocket.Conn, v *viewer, sh
 				if !t.typed.Full() {
 					return websocket.StatusTryAgainLater, "too slow"
 				}
-				waits, late = true, time.After(patience) // it is not listened to
+				// It is not listened to, but one that is gone is not waited for.
+				if err := within(conn.Ping); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+					return websocket.StatusGoingAway, ""
+				}
+				waits, late = true, time.After(patience)
 			case <-v.taken:
 				return shownElsewhere, "shown elsewhere"
 			case <-ctx.Done():

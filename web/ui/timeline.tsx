@@ -64,17 +64,17 @@ function Lane({ lane, y, x, from, to, now, marks, right }: { lane: string; y: nu
       <text class="label" x="4" y={y + 15}>{w.lanes[lane]}</text>
       <line x1={labelWidth} x2={right} y1={y + rowHeight - 1} y2={y + rowHeight - 1} />
       {marks.map((m) => {
-        const at = Date.parse(m.at), title = <title>{`${time(at)} ${m.node ?? ""} ${told(m.text)}`}</title>;
+        const at = Date.parse(m.at), title = () => <title>{`${time(at)} ${m.node ?? ""} ${told(m.text)}`}</title>;
         if (lane === "faults" || lane === "terms") {
           const end = m.open ? now : Date.parse(m.until ?? m.at), l = clip(at), r = clip(end), wide = Math.max(3, r - l);
           const text = lane === "terms" ? (m.kind === "leader" ? `${m.text} ◆ ${m.node}` : `${m.text} ◇?`) : m.text;
-          return <g key={m.id} class={"band " + (m.kind === "electing" ? "electing" : "")}>{title}<rect x={l} y={y + 3} width={wide} height={rowHeight - 7} rx="3" />
+          return <g key={m.id} class={"band " + (m.kind === "electing" ? "electing" : "")}>{title()}<rect x={l} y={y + 3} width={wide} height={rowHeight - 7} rx="3" />
             {wide > 18 && <svg x={l} y={y} width={wide - 2} height={rowHeight}><text x="4" y="15">{text}</text></svg>}</g>;
         }
         const cx = x(at);
         if (cx < labelWidth || at < from || at > to || cx - lastX < 4) return null;
         lastX = cx;
-        return <g key={m.id} class={"point " + m.kind}>{title}<Point kind={m.kind} x={cx} y={y + 11} /></g>;
+        return <g key={m.id} class={"point " + m.kind}>{title()}<Point kind={m.kind} x={cx} y={y + 11} /></g>;
       })}
     </g>
   );
