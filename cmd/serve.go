@@ -107,9 +107,12 @@ func (s *session) showPage(ctx context.Context, v serving) error {
 		defer s.app.power.end()
 	}
 	page := web.New(at, secret, s.app.hint)
-	if v.acts() && !s.app.read { // labs.yaml came through a pipe: it cannot be read again
-		page.Act(ctx, s.app.act)
-		page.Terminals(ctx, s.app.shell)
+	if !s.app.read { // labs.yaml came through a pipe: it cannot be read again
+		page.Explain(s.app.act)
+		if v.acts() {
+			page.Act(ctx, s.app.act)
+			page.Terminals(ctx, s.app.shell)
+		}
 	}
 	server := http.Server{Handler: page, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
 	served := make(chan error, 1)

@@ -3,6 +3,7 @@ package web
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -48,6 +49,7 @@ func cookiesOf(w *httptest.ResponseRecorder) []*http.Cookie {
 // TestNobodyElseGetsIn: every way to what the server knows, also the stream.
 func TestNobodyElseGetsIn(t *testing.T) {
 	s := server(t)
+	s.Explain(func(context.Context, []string) Done { return Done{} })
 	for name, c := range map[string]struct {
 		change func(*http.Request)
 		want   int
@@ -72,7 +74,7 @@ func TestNobodyElseGetsIn(t *testing.T) {
 		"something is to be changed":  {func(r *http.Request) { r.Method = http.MethodPost }, 405},
 		"a preflight of another page": {func(r *http.Request) { r.Method = http.MethodOptions; r.Header.Set("Origin", "http://evil.example") }, 403},
 	} {
-		for _, path := range []string{"/", "/lanes", "/at?t=2026-01-02T03:04:05Z", "/events", "/report"} {
+		for _, path := range []string{"/", "/lanes", "/at?t=2026-01-02T03:04:05Z", "/events", "/report", "/why?name=web"} {
 			if (path == "/events" || path == "/report") && c.want == 200 {
 				continue // it does not end, or has nothing to tell
 			}

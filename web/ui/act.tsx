@@ -2,14 +2,16 @@
 import { h, Fragment } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { signal } from "@preact/signals";
-import { chosen, live, post } from "./store";
+import { chosen, live, post, recorded } from "./store";
 import { words } from "./words";
 
 type Reply = { command: string; exit: number; text: string; question?: string; plain?: string };
-type Act = { words: string[]; plan?: Reply; done?: Reply; busy?: boolean; error?: string };
+type Act = { words: string[]; asks?: boolean; plan?: Reply; done?: Reply; busy?: boolean; error?: string };
 
 export const act = signal<Act | null>(null);
 export const palette = signal(false);
+// mayAsk: what dcalab why says is of the lab as it is now.
+export const mayAsk = () => !!live.value.lab?.exists && !recorded && !chosen.value.at;
 export const mayAct = () => !!live.value.lab?.acts && !!post() && !chosen.value.at;
 
 export async function send<T>(path: string, body: unknown): Promise<T> {
@@ -24,7 +26,20 @@ function update(of: string[], change: Partial<Act>) {
   if (act.value?.words === of) act.value = { ...act.value, ...change };
 }
 
+// why asks for what dcalab why says of a service, a task or a node.
+export async function why(name: string) {
+  const line = ["why", name];
+  palette.value = false;
+  act.value = { words: line, asks: true, busy: true };
+  try {
+    const r = await fetch("/why?name=" + encodeURIComponent(name));
+    if (!r.ok) throw new Error((await r.text()).trim());
+    update(line, { done: await r.json(), busy: false });
+  } catch (e) { update(line, { error: (e as Error).message, busy: false }); }
+}
+
 export async function plan(line: string[]) {
+  if (line[0] === "why" && line.length === 2) return why(line[1]);
   palette.value = false;
   act.value = { words: line, busy: true };
   try { update(line, { plan: await say({ words: line, dry: true }), busy: false }); } catch (e) { update(line, { error: (e as Error).message, busy: false }); }
@@ -51,7 +66,7 @@ export function Dialog() {
       {a.error && <p class="alarm" role="alert">{a.error}</p>}
       {a.plan && !a.done && <><h3>{refused ? w.act.refused : w.act.would}</h3><pre>{a.plan.text.trim() || w.act.nothing}</pre>
         {!refused && a.plan.plain?.trim() && <details><summary>{w.act.plain}</summary><pre>{a.plan.plain.trim()}</pre></details>}</>}
-      {a.done && <><h3>{asks ? w.act.asks : ended && a.done.exit === 0 ? w.act.done : w.act.failed}</h3><pre role="status">{asks ? a.done.question : a.done.text.trim() || w.act.done}</pre></>}
+      {a.done && <>{!(a.asks && a.done.exit === 0) && <h3>{asks ? w.act.asks : ended && a.done.exit === 0 ? w.act.done : w.act.failed}</h3>}<pre role="status" lang={a.asks ? "en" : undefined}>{asks ? a.done.question : a.done.text.trim() || w.act.done}</pre></>}
       {a.busy && <p role="status">{w.act.busy}</p>}
       <p class="buttons">
         {!a.busy && a.plan && !a.done && !refused && <button ref={first} onClick={() => run(false)}>{w.act.run}</button>}
@@ -68,7 +83,7 @@ function Palette() {
   const nodes = Object.keys(v.node).sort(), services = Object.values(v.service).filter((s) => s.replicas !== undefined).map((s) => s.name);
   const lines = [
     ...nodes.flatMap((n) => actionsOf(n).map((a) => a.join(" "))), "break kill leader", "break kill leader --observe", "break partition leader", "break loss 30% leader", "heal --all",
-    ...services.map((s) => `scale ${s} 3`),
+    ...services.map((s) => `scale ${s} 3`), ...[...services, ...nodes].map((n) => `why ${n}`),
   ];
   return (
     <form class="act" role="dialog" aria-modal="true" aria-label={w.act.palette} onSubmit={(e) => { e.preventDefault(); const line = box.current!.value.trim().replace(/^dcalab /, "").split(/\s+/); if (line[0]) plan(line); }}>
@@ -96,6 +111,10 @@ export function actionsOf(name: string): string[][] {
 export function Actions({ name }: { name: string }) {
   if (!mayAct()) return live.value.lab?.acts && !post() ? <p class="none">{words.value.act.looks}</p> : null;
   return <ul class="actions">{actionsOf(name).map((a) => <li key={a.join(" ")}><button onClick={() => plan(a)}>{a.filter((word) => word !== name).join(" ")}</button></li>)}</ul>;
+}
+
+export function Why({ name, text }: { name: string; text?: string }) {
+  return mayAsk() ? <button aria-label={`${text ?? words.value.act.why} ${name}`} onClick={() => why(name)}>{text ?? words.value.act.why}</button> : <Fragment />;
 }
 
 export function Heal({ id }: { id: string }) {

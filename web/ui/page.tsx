@@ -7,7 +7,7 @@ import { Observed } from "./observed";
 import { move } from "./motion";
 import { Tables } from "./table";
 import { Timeline } from "./timeline";
-import { act, Actions, close, Dialog, mayAct, palette } from "./act";
+import { act, Actions, close, Dialog, mayAct, palette, Why } from "./act";
 import { Drawer, TerminalButton } from "./terminal";
 import { foreign, told } from "./sentences";
 import { date, duration, language, time, validity, words } from "./words";
@@ -69,6 +69,7 @@ function Details() {
       {n.message && <p>{n.message}</p>}
       <dl>{numbers.map(([k, value, why]) => <div key={k}><dt>{k} <b>{value as any}</b></dt><dd>{why}</dd></div>)}</dl>
       <Actions name={name} />
+      <Why name={name} text={w.act.whyNode} />
       <TerminalButton node={name} />
       {!recorded && <><h3>{w.commands}</h3>
       <ul class="commands">{n.commands.map((c) => <li key={c}><code>{c}</code></li>)}</ul></>}

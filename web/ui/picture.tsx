@@ -2,7 +2,7 @@
 import { h, Fragment } from "preact";
 import { useMemo } from "preact/hooks";
 import { chosen, choose, Port, shownAt, Task, View, view } from "./store";
-import { Heal } from "./act";
+import { Heal, mayAsk, Why } from "./act";
 import { told } from "./sentences";
 import { duration, words } from "./words";
 
@@ -214,11 +214,12 @@ function Box({ name, manager, tasks, color }: { name: string; manager: boolean; 
             <span key={tid} class="mark" title={`${t.name}: ${w.states[shapeOf(t)]} (${t.state})${t.message ? ", " + t.message : ""}`}>
               <Glyph shape={shapeOf(t)} color={color[id]} /></span>
           ))}</span>
+          {!name && <Why name={shown[i]} />}
         </div>
       ))}
       {!services.length && <p class="none">{w.noTasks}</p>}
     </div>
-  ), [JSON.stringify([drawn, life, word, kind, isChosen]), w]);
+  ), [JSON.stringify([drawn, life, word, kind, isChosen, mayAsk()]), w]);
 }
 
 export function Beliefs() {

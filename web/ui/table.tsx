@@ -2,6 +2,7 @@
 import { h } from "preact";
 import { view } from "./store";
 import { colors, cutsOf, Glyph, inOrder, left, lifeWord, managersOf, portText, raftRole, shapeOf } from "./picture";
+import { Why } from "./act";
 import { validity, words } from "./words";
 
 function Grid({ title, head, rows }: { title: string; head: string[]; rows: unknown[][] }) {
@@ -29,8 +30,8 @@ export function Tables() {
       })} />
       {cuts.size > 0 && <Grid title={w.ways} head={[w.node, w.deaf]} rows={names.map((n) => [n, names.filter((o) => cuts.has(o + " " + n)).join(", ")]).filter((r) => r[1])} />}
       <Grid title={w.faults} head={["id", w.faults, w.until, w.node]} rows={Object.entries(v.fault).map(([id, f]) => [id, f.words, left(f.until), f.nodes?.join(", ")])} />
-      <Grid title={w.service} head={[w.service, w.wanted, w.state, w.ports]} rows={Object.values(v.service).sort((a, b) => a.name.localeCompare(b.name))
-        .map((s) => [s.name, s.replicas ?? "–", s.update?.replaceAll("_", " ") || "–", s.ports?.map((p) => <div>{portText(v, p)}</div>) ?? "–"])} />
+      <Grid title={w.service} head={[w.service, w.wanted, w.state, w.ports, "dcalab why"]} rows={Object.values(v.service).sort((a, b) => a.name.localeCompare(b.name))
+        .map((s) => [s.name, s.replicas ?? "–", s.update?.replaceAll("_", " ") || "–", s.ports?.map((p) => <div>{portText(v, p)}</div>) ?? "–", <Why name={s.name} />])} />
       <Grid title={w.tasks} head={[w.task, w.state, w.node, w.wanted, w.message]} rows={Object.entries(v.task)
         .sort((a, b) => a[1].name.localeCompare(b[1].name, undefined, { numeric: true }))
         .map(([id, t]) => [`${t.name} (${id.slice(0, 5)})`, <span><Glyph shape={shapeOf(t)} color={color[t.service]} /> {t.state}</span>, t.node ?? "–", t.desired, t.message])} />

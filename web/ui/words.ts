@@ -41,7 +41,7 @@ const en = {
   },
   act: {
     would: "what it would do", refused: "it cannot be done", nothing: "nothing: it is so already", plain: "the plain commands for the same", asks: "are you sure?", done: "done", failed: "it did not succeed",
-    busy: "working", run: "do it", yes: "yes, do it", palette: "a command", look: "look what it does", looks: "This tab only looks. To act, open the link of dcalab serve in it.", heal: "heal",
+    busy: "working", run: "do it", yes: "yes, do it", palette: "a command", look: "look what it does", why: "why?", whyNode: "why tasks are here, or not", looks: "This tab only looks. To act, open the link of dcalab serve in it.", heal: "heal",
   },
   terminal: {
     title: "terminals", open: "terminal", end: "end this terminal", leave: "leave it", reader: "screen reader", here: "show it here", height: "height of the terminals",
@@ -90,7 +90,7 @@ const pt: typeof en = {
   },
   act: {
     would: "o que faria", refused: "não pode ser feito", nothing: "nada: já está assim", plain: "os comandos simples para o mesmo", asks: "tem certeza?", done: "feito", failed: "não deu certo",
-    busy: "trabalhando", run: "executar", yes: "sim, executar", palette: "um comando", look: "ver o que faz", looks: "Esta aba só olha. Para agir, abra nela o link do dcalab serve.", heal: "desfazer",
+    busy: "trabalhando", run: "executar", yes: "sim, executar", palette: "um comando", look: "ver o que faz", why: "por quê?", whyNode: "por que há tasks aqui, ou não", looks: "Esta aba só olha. Para agir, abra nela o link do dcalab serve.", heal: "desfazer",
   },
   terminal: {
     title: "terminais", open: "terminal", end: "encerrar este terminal", leave: "sair dele", reader: "leitor de tela", here: "mostrar aqui", height: "altura dos terminais",
