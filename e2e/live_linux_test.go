@@ -38,6 +38,9 @@ func TestLiveView(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("real nodes need root: make scenarios")
 	}
+	if testing.Short() { // TestElectionSeen looks at the same view
+		t.Skip("make test-long runs it")
+	}
 	t.Parallel()
 	dcalab := binary(t)
 	dir := t.TempDir()
