@@ -185,7 +185,7 @@ page: ## Make web/dist, the page of dcalab serve, anew from web/ui
 	go generate ./web
 
 .PHONY: test-page
-test-page: ## The page of a real lab, in a real Chromium: an election, tasks that move, looking back (SHOTS=folder: keep pictures; LONG=1: and thirty nodes)
+test-page: ## The page of a real lab, in a real Chromium: an election, tasks that move, looking back (SHOTS=folder: keep pictures; LONG=1: and all actions, and thirty nodes)
 	scripts/install sandbox site
 	cd tools/page && go test -vet=off -c -o $(CURDIR)/$(CACHE)/page.test .
 	cd tools/page && nice $(AS_ROOT) env PATH="$$PATH" $(if $(LONG),LONG=1) $(CURDIR)/$(CACHE)/page.test -test.v -test.timeout=40m -test.run Chromium

@@ -43,17 +43,14 @@ func TestThirtyInChromium(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.dcalab(t, "up", "--swarm")
-	l.dcalab(t, "image", "load", "demo")
+	l.load(t)
 	l.dcalab(t, "ssh", "m1", "--", "docker", "service", "create", "-d", "--no-resolve-image", "--no-healthcheck", "--endpoint-mode", "dnsrr", "--name", "web", "--replicas", strconv.Itoa(thirtyTasks), "localhost/demo:1")
 	l.replicas(t, thirtyTasks)
 
 	link := l.serve(t)
 	t.Logf("idle, without a browser: %.1f %% of a core, %d MB", l.cost(t), l.memory(t))
 	b := open(t)
-	const drawn = `(() => { const o = new MutationObserver(() => { if (document.querySelector(".manager .name")) { o.disconnect(); requestAnimationFrame(() => { window.drawn = Math.round(performance.now()); }); } }); o.observe(document, { childList: true, subtree: true }); })()`
-	if _, err := chromedp.Call(b.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: drawn}); err != nil {
-		t.Fatal(err)
-	}
+	b.timesDrawing(t)
 	all := fmt.Sprintf(`document.querySelectorAll(".box .glyph.running").length === %d`, thirtyTasks)
 	b.do(t, chromedp.EmulateViewport(1280, 800), chromedp.Navigate(link))
 	b.until(t, "three managers and all tasks", `document.querySelectorAll(".manager").length === 3 && `+all)
@@ -69,12 +66,31 @@ func TestThirtyInChromium(t *testing.T) {
 	l.dcalab(t, "drain", "w01")
 	b.until(t, "the tasks of a node that is drained are on others", `![...document.querySelectorAll(".box")].some((b) => b.querySelector("h3").textContent.includes("w01") && b.querySelector(".glyph.running")) && `+all)
 	t.Logf("drained in %.1f s; milliseconds from an event that was heard to the frame that shows it: %s", time.Since(from).Seconds(), b.eval(t, `JSON.stringify(took)`))
-	b.run(t, `window.took.length = 0`)
-	leader := b.eval(t, `document.querySelector(".manager.leader .name").textContent`)
-	l.dcalab(t, "break", "freeze", "leader", "--for", "60s", "--yes")
-	b.until(t, "another leader", `document.querySelector(".manager.leader.up .name") && document.querySelector(".manager.leader.up .name").textContent !== "`+leader+`"`)
-	t.Logf("an election; milliseconds from an event that was heard to the frame that shows it: %s", b.eval(t, `JSON.stringify(took)`))
 	b.quiet(t)
+}
+
+// timesDrawing notes in window.drawn how many milliseconds after it was asked for each page
+// has shown a manager.
+func (b *browser) timesDrawing(t *testing.T) {
+	t.Helper()
+	const script = `(() => { const o = new MutationObserver(() => { if (document.querySelector(".manager .name")) { o.disconnect(); requestAnimationFrame(() => { window.drawn = Math.round(performance.now()); }); } }); o.observe(document, { childList: true, subtree: true }); })()`
+	if _, err := chromedp.Call(b.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// load loads the demo image; a node that was too busy gets it by the next try, as dcalab
+// advises.
+func (l *aLab) load(t *testing.T) {
+	t.Helper()
+	for range 2 {
+		c := exec.CommandContext(t.Context(), l.program, "image", "load", "demo")
+		c.Dir = l.folder
+		if c.Run() == nil {
+			return
+		}
+	}
+	l.dcalab(t, "image", "load", "demo")
 }
 
 // replicas waits until a service has so many tasks that run.
