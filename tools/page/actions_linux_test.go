@@ -24,6 +24,9 @@ func TestActionsInChromium(t *testing.T) {
 		b.do(t, chromedp.EmulateViewport(1280, 800), chromedp.Navigate(link))
 		b.until(t, "three managers, and the tasks", `document.querySelectorAll(".manager").length === 3 && document.querySelectorAll(".box .glyph.running").length === 4`)
 		t.Logf("the first picture %s ms after the page was asked for", b.eval(t, `String(window.drawn)`))
+		b.do(t, chromedp.Reload())
+		b.until(t, "the same after a reload", `window.drawn && document.querySelectorAll(".manager").length === 3`)
+		t.Logf("the first picture %s ms after a reload", b.eval(t, `String(window.drawn)`))
 	}
 	const whole = `document.querySelectorAll(".manager.up").length === 3 && document.querySelector(".manager.leader") && !document.querySelector(".faults.some") && !document.querySelector(".beliefs.differ")`
 	box := func(node, is string) string {
