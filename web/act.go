@@ -53,6 +53,14 @@ const observeFlag = "--observe"
 // is frozen.
 const scaleTimeout = 30 * time.Second
 
+// What a page may say: argument is one of a command of dcalab, with which no flag begins,
+// named what a service, a task or a node may be called, replicas a number of tasks.
+var (
+	argument = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.,:%±+-]*$`)
+	named    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$`)
+	replicas = regexp.MustCompile(`^[0-9]{1,3}$`)
+)
+
 // Act lets pages act: what they may ask for is done by actor, one after the other, and one
 // that observes beside them. ctx ends with the server, and what is under way with it, in
 // order.
@@ -148,9 +156,8 @@ func permitted(words []string, leader string) ([]string, error) {
 	if len(words) == 1 {
 		return nil, fmt.Errorf("dcalab %s of what? name a node", words[0])
 	}
-	plain := regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.,:%±+-]*$`)
 	for _, word := range words[1:] {
-		if !plain.MatchString(word) && !flags[word] {
+		if !argument.MatchString(word) && !flags[word] {
 			return nil, fmt.Errorf("%q is for a terminal, or a mistake", word)
 		}
 	}
@@ -176,7 +183,7 @@ func AsRoot(words []string) error {
 
 // scaling is docker's own command, on a manager.
 func scaling(words []string, leader string) ([]string, error) {
-	if len(words) != 3 || !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`).MatchString(words[1]) || !regexp.MustCompile(`^[0-9]{1,3}$`).MatchString(words[2]) {
+	if len(words) != 3 || !named.MatchString(words[1]) || !replicas.MatchString(words[2]) {
 		return nil, fmt.Errorf("scale takes a service, and how many tasks it is to have, up to 999: scale web 3")
 	}
 	if leader == "" {

@@ -26,16 +26,6 @@ func TestNobodyElseGetsInOverTLS(t *testing.T) {
 	const host = "192.0.2.7:3227"
 	s := New(netip.MustParseAddrPort(host), []byte("secret"), strings.Clone)
 	t.Cleanup(s.Close)
-	ask := func(path string, change func(*http.Request)) *httptest.ResponseRecorder {
-		r := httptest.NewRequest(http.MethodGet, "https://"+host+path, nil)
-		r.AddCookie(&http.Cookie{Name: s.guard.cookie, Value: s.guard.session})
-		if change != nil {
-			change(r)
-		}
-		w := httptest.NewRecorder()
-		s.ServeHTTP(w, r)
-		return w
-	}
 	for name, c := range map[string]struct {
 		change func(*http.Request)
 		want   int
@@ -60,13 +50,13 @@ func TestNobodyElseGetsInOverTLS(t *testing.T) {
 			if (path == "/events" || path == "/report") && c.want == 200 {
 				continue // it does not end, or has nothing to tell
 			}
-			if resp := ask(path, c.change); resp.Code != c.want {
+			if resp := askAt(t, s, "https://"+host+path, c.change); resp.Code != c.want {
 				t.Errorf("%s, %s: %d, want %d", name, path, resp.Code, c.want)
 			}
 		}
 	}
 	link, whole := strings.CutPrefix(s.Link(), "https://"+host)
-	resp := ask(link, func(r *http.Request) { r.Header.Del("Cookie") })
+	resp := askAt(t, s, "https://"+host+link, func(r *http.Request) { r.Header.Del("Cookie") })
 	cookies := cookiesOf(resp)
 	if !whole || resp.Code != http.StatusSeeOther || len(cookies) != 1 {
 		t.Fatalf("%s answers %d, %v", s.Link(), resp.Code, resp.Header())
@@ -83,13 +73,9 @@ func TestNobodyElseGetsInOverTLS(t *testing.T) {
 func TestUsualPort(t *testing.T) {
 	for addr, want := range map[string]string{"192.0.2.7:443": "192.0.2.7", "[2001:db8::7]:443": "[2001:db8::7]"} {
 		s := New(netip.MustParseAddrPort(addr), []byte("secret"), strings.Clone)
-		r := httptest.NewRequest(http.MethodGet, "https://"+want+"/", nil)
-		r.AddCookie(&http.Cookie{Name: s.guard.cookie, Value: s.guard.session})
-		w := httptest.NewRecorder()
-		s.ServeHTTP(w, r)
-		s.Close()
-		if w.Code != http.StatusOK {
-			t.Errorf("%s answers as %s: %d", addr, want, w.Code)
+		t.Cleanup(s.Close)
+		if resp := askAt(t, s, "https://"+want+"/", nil); resp.Code != http.StatusOK {
+			t.Errorf("%s answers as %s: %d", addr, want, resp.Code)
 		}
 	}
 }

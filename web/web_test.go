@@ -27,10 +27,17 @@ func server(t *testing.T) *Server {
 	return s
 }
 
-// ask asks as the page itself does, unless change changes that.
+// ask asks as the page itself does, unless change changes that. What does not end is cut off.
 func ask(t *testing.T, s *Server, path string, change func(*http.Request)) *httptest.ResponseRecorder {
 	t.Helper()
-	r := httptest.NewRequest(http.MethodGet, "http://"+host+path, nil)
+	return askAt(t, s, "http://"+host+path, change)
+}
+
+func askAt(t *testing.T, s *Server, url string, change func(*http.Request)) *httptest.ResponseRecorder {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	r.AddCookie(&http.Cookie{Name: s.guard.cookie, Value: s.guard.session})
 	if change != nil {
 		change(r)

@@ -1,12 +1,6 @@
 package web
 
-import (
-	"net/http"
-	"regexp"
-)
-
-// named is what a service, a task or a node may be called.
-var named = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$`)
+import "net/http"
 
 // Explain lets pages ask why a task is pending, is where it is, or cannot be on a node, of
 // a service, a task or a node by its name: actor runs dcalab why. It changes nothing, so
