@@ -49,6 +49,7 @@ type store struct {
 	arch   string
 	images string // as the Engine API lists them
 	sent   []byte
+	asked  func(path string) // is called with each request; may be nil
 }
 
 // engines are those of n1, n2 and so on; n0 is halted.
@@ -58,6 +59,9 @@ func engines(t *testing.T, stores ...*store) *Engines {
 	e.Targets = append(e.Targets, swarm.Target{Node: swarm.Node{Name: "n0"}, Unreachable: errors.New("n0: its machine is halted")})
 	for i, one := range stores {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if one.asked != nil {
+				one.asked(r.URL.Path)
+			}
 			switch {
 			case strings.HasSuffix(r.URL.Path, "/version"):
 				_ = json.NewEncoder(w).Encode(map[string]string{"Os": "linux", "Arch": one.arch})
@@ -83,6 +87,62 @@ func engines(t *testing.T, stores ...*store) *Engines {
 	return e
 }
 
+// demo is the archive of the demo image.
+func demo(t *testing.T) (archive *image.Archive, text []byte) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "dcalab")
+	if err := os.WriteFile(program, []byte("not a program"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := image.BuildDemo(&out, image.Program{Path: program, Arch: "amd64"}); err != nil {
+		t.Fatal(err)
+	}
+	archive, err := image.Read(bytes.NewReader(out.Bytes()), int64(out.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return archive, out.Bytes()
+}
+
+// TestSomeLoadAtOnce: as many nodes as may unpack images do, and never one more.
+func TestSomeLoadAtOnce(t *testing.T) {
+	var mu sync.Mutex
+	var full sync.Once
+	loading, most, all := 0, 0, make(chan struct{})
+	asked := func(path string) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case strings.HasSuffix(path, "/version"): // the first that is asked of a node
+			loading++
+			most = max(most, loading)
+		case strings.HasSuffix(path, "/images/load"): // the last
+			if loading >= loadsAtOnce {
+				full.Do(func() { close(all) })
+			}
+			mu.Unlock()
+			<-all
+			mu.Lock()
+			loading--
+		}
+	}
+	var stores []*store
+	var nodes []lab.Node
+	for i := range 9 {
+		stores = append(stores, &store{arch: "amd64", images: "[]", asked: asked})
+		nodes = append(nodes, lab.Node{Name: "n" + string(rune('1'+i))})
+	}
+	archive, _ := demo(t)
+	e := engines(t, stores...)
+	if err := e.LoadImages(t.Context(), ImageLoad{Archive: archive, Source: DemoImage}, nodes, &told{done: map[string]string{}}); err != nil {
+		t.Fatal(err)
+	}
+	if most != loadsAtOnce {
+		t.Errorf("%d nodes unpack images at a time, want %d", most, loadsAtOnce)
+	}
+}
+
 // told is a Reporter that remembers how it went with each node.
 type told struct {
 	mu   sync.Mutex
@@ -102,18 +162,7 @@ func (t *told) Warn(text string)            { t.say("", text) }
 func (*told) Detail(string, string)         {}
 
 func TestImagesGoToWhoLacksThem(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "dcalab")
-	if err := os.WriteFile(program, []byte("not a program"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var text bytes.Buffer
-	if err := image.BuildDemo(&text, image.Program{Path: program, Arch: "amd64"}); err != nil {
-		t.Fatal(err)
-	}
-	archive, err := image.Read(bytes.NewReader(text.Bytes()), int64(text.Len()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	archive, text := demo(t)
 	type entry struct {
 		ID       string `json:"Id"`
 		RepoTags []string
@@ -150,8 +199,8 @@ func TestImagesGoToWhoLacksThem(t *testing.T) {
 			t.Errorf("%s: %q, want %q", node, p.done[node], want)
 		}
 	}
-	if !bytes.Equal(lacks.sent, text.Bytes()) || len(has.sent)+len(other.sent) > 0 || len(last) != 1 || last["n2"] != archive.Size() {
-		t.Errorf("n2 got %d bytes of %d, n1 %d, n3 %d; %v was told", len(lacks.sent), text.Len(), len(has.sent), len(other.sent), last)
+	if !bytes.Equal(lacks.sent, text) || len(has.sent)+len(other.sent) > 0 || len(last) != 1 || last["n2"] != archive.Size() {
+		t.Errorf("n2 got %d bytes of %d, n1 %d, n3 %d; %v was told", len(lacks.sent), len(text), len(has.sent), len(other.sent), last)
 	}
 	if err := e.LoadImages(t.Context(), load, nodes[1:3], p); err != nil {
 		t.Error(err)
