@@ -159,9 +159,11 @@ func until(t *testing.T, look func() (why string)) {
 	t.Helper()
 	why := ""
 	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); {
+		asked := time.Now()
 		if why = look(); why == "" {
 			return
 		}
+		rest(asked)
 	}
 	t.Fatal(why)
 }
