@@ -167,13 +167,13 @@ func (m *measured) floor(sockets map[string]string) time.Duration {
 		}
 		defer closeAll()
 		first := clients[m.nodes[0].name]
-		if _, err := first.Init(ctx, engine.InitOptions{
+		if _, err := first.Swarm.Init(ctx, engine.InitOptions{
 			Advertise: m.nodes[0].ip, Pools: []netip.Prefix{netip.MustParsePrefix("10.100.0.0/16")}, SubnetSize: 24,
 			DataPathPort: 4789, CertExpiry: 90 * 24 * time.Hour, TaskHistory: 5,
 		}); err != nil {
 			return err
 		}
-		worker, manager, err := first.Tokens(ctx)
+		worker, manager, err := first.Swarm.Tokens(ctx)
 		if err != nil {
 			return err
 		}
@@ -186,7 +186,7 @@ func (m *measured) floor(sockets map[string]string) time.Duration {
 				managers++
 			}
 			g.Go(func() error {
-				err := clients[n.name].Join(ctx, engine.JoinOptions{Token: token, Managers: []string{m.nodes[0].ip + ":2377"}, Advertise: n.ip})
+				err := clients[n.name].Swarm.Join(ctx, engine.JoinOptions{Token: token, Managers: []string{m.nodes[0].ip + ":2377"}, Advertise: n.ip})
 				if errors.Is(err, engine.ErrJoinTimeout) { // it goes on in the background
 					err = nil
 				}
@@ -210,7 +210,7 @@ func (m *measured) floor(sockets map[string]string) time.Duration {
 
 // count counts the nodes that are Ready, and the managers that are Reachable.
 func count(ctx context.Context, c *engine.Client) (ready, reachable int, err error) {
-	list, err := c.Nodes(ctx)
+	list, err := c.Swarm.Nodes(ctx)
 	for _, n := range list {
 		if n.Status == engine.NodeReady {
 			ready++

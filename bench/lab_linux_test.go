@@ -156,11 +156,11 @@ func (m *measured) reset(sockets map[string]string) {
 	var g errgroup.Group
 	for _, c := range clients {
 		g.Go(func() error {
-			if err := c.Leave(ctx, true); err != nil && !errors.Is(err, engine.ErrNotInSwarm) {
+			if err := c.Swarm.Leave(ctx, true); err != nil && !errors.Is(err, engine.ErrNotInSwarm) {
 				return err
 			}
 			return until(ctx, 20*time.Millisecond, func() (bool, error) {
-				info, err := c.Info(ctx)
+				info, err := c.Swarm.Info(ctx)
 				return info.State == engine.StateInactive, err
 			})
 		})

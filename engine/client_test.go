@@ -123,7 +123,7 @@ func TestErrorsAreToldApartByTheEnginesOwnTexts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f, c := fake(t, "1.41")
 			f.answer("/v1.41/nodes/x", tt.status, tt.text)
-			err := c.RemoveNode(t.Context(), "x", true)
+			err := c.Swarm.RemoveNode(t.Context(), "x", true)
 			var e *engine.Error
 			if !errors.As(err, &e) {
 				t.Fatalf("got %T %v, want an *engine.Error", err, err)
@@ -143,8 +143,8 @@ func TestNoSecretIsInAnError(t *testing.T) {
 	f.answer("/v1.44/swarm/join", 400, "invalid join token "+token)
 	f.answer("/v1.44/swarm/unlock", 400, "invalid key: '"+key+"'")
 	for op, err := range map[string]error{
-		"join":   c.Join(t.Context(), engine.JoinOptions{Token: token, Managers: []string{"10.20.20.100:2377"}}),
-		"unlock": c.Unlock(t.Context(), key),
+		"join":   c.Swarm.Join(t.Context(), engine.JoinOptions{Token: token, Managers: []string{"10.20.20.100:2377"}}),
+		"unlock": c.Swarm.Unlock(t.Context(), key),
 	} {
 		if err == nil {
 			t.Fatalf("%s succeeded", op)
@@ -210,7 +210,7 @@ func TestTheVersionIsNegotiatedOnce(t *testing.T) {
 		f, c := fake(t, tt.engine)
 		f.answer(tt.path, 200, map[string]any{"ServerVersion": "x"})
 		for range 2 {
-			if _, err := c.Info(t.Context()); err != nil {
+			if _, err := c.Swarm.Info(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -229,7 +229,7 @@ func TestInfoOfAManagerWithoutAQuorum(t *testing.T) {
 		"Error":"rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few managers are online.",
 		"RemoteManagers":[{"NodeID":"r895x7","Addr":"10.20.20.100:2377"},{"NodeID":"506eci","Addr":"10.20.20.110:2377"}],
 		"Cluster":{"ID":"","Version":{}}}}`))
-	in, err := c.Info(t.Context())
+	in, err := c.Swarm.Info(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +249,7 @@ func TestNodesTellWhoIsAManager(t *testing.T) {
 	f.answer("/v1.41/nodes", 200, json.RawMessage(`[
 		{"ID":"a","Spec":{"Role":"manager","Availability":"active","Labels":{"Disk":"ssd"}},"Description":{"Hostname":"master"},"Status":{"State":"ready","Addr":"10.0.0.1"},"ManagerStatus":{"Leader":true,"Reachability":"reachable","Addr":"10.0.0.1:2377"}},
 		{"ID":"b","Spec":{"Role":"manager","Availability":"drain"},"Description":{"Hostname":"node01"},"Status":{"State":"down","Message":"heartbeat failure"}}]`))
-	got, err := c.Nodes(t.Context())
+	got, err := c.Swarm.Nodes(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +274,7 @@ func TestUpdateSwarmSendsTheWholeSpecBack(t *testing.T) {
 		query = r.URL.RawQuery
 		_ = json.NewDecoder(r.Body).Decode(&sent)
 	})
-	if err := c.UpdateSwarm(t.Context(), func(s *engine.SwarmSettings) { s.TaskHistory = 3 }); err != nil {
+	if err := c.Swarm.UpdateSwarm(t.Context(), func(s *engine.SwarmSettings) { s.TaskHistory = 3 }); err != nil {
 		t.Fatal(err)
 	}
 	js, _ := json.Marshal(sent)
@@ -287,10 +287,10 @@ func TestUpdateSwarmSendsTheWholeSpecBack(t *testing.T) {
 		t.Errorf("query %s", query)
 	}
 	sent = nil
-	if err := c.UpdateSwarm(t.Context(), func(*engine.SwarmSettings) {}); err != nil || sent != nil {
+	if err := c.Swarm.UpdateSwarm(t.Context(), func(*engine.SwarmSettings) {}); err != nil || sent != nil {
 		t.Errorf("no change: sent %v, %v", sent, err)
 	}
-	if err := c.RotateToken(t.Context(), engine.RoleManager); err != nil || !strings.Contains(query, "rotateManagerToken=true") || !strings.Contains(query, "rotateWorkerToken=false") {
+	if err := c.Swarm.RotateToken(t.Context(), engine.RoleManager); err != nil || !strings.Contains(query, "rotateManagerToken=true") || !strings.Contains(query, "rotateWorkerToken=false") {
 		t.Errorf("rotate: %v, query %s", err, query)
 	}
 	js, _ = json.Marshal(sent)
@@ -318,7 +318,7 @@ func TestUpdateNodeStartsAgainAndKeepsLabels(t *testing.T) {
 		}
 		_ = json.NewDecoder(r.Body).Decode(&sent)
 	})
-	err := c.UpdateNode(t.Context(), "id1", func(s *engine.NodeSpec) { s.Labels["Disk"] = "ssd"; s.Role = engine.RoleManager })
+	err := c.Swarm.UpdateNode(t.Context(), "id1", func(s *engine.NodeSpec) { s.Labels["Disk"] = "ssd"; s.Role = engine.RoleManager })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +328,7 @@ func TestUpdateNodeStartsAgainAndKeepsLabels(t *testing.T) {
 		t.Errorf("sent %s, want %s", js, want)
 	}
 	tries = 0
-	if err := c.UpdateNode(t.Context(), "id1", func(s *engine.NodeSpec) { s.Availability = engine.AvailabilityDrain }); err != nil || tries != 0 {
+	if err := c.Swarm.UpdateNode(t.Context(), "id1", func(s *engine.NodeSpec) { s.Availability = engine.AvailabilityDrain }); err != nil || tries != 0 {
 		t.Errorf("no change: %d updates sent, %v", tries, err)
 	}
 }
@@ -349,11 +349,11 @@ func TestUpdateNodeStartsAgainWhenTheRoleChangedMeanwhile(t *testing.T) {
 		}
 	})
 	label := func(s *engine.NodeSpec) { s.Labels["Disk"] = "ssd" }
-	if err := c.UpdateNode(t.Context(), "id1", label); err != nil || sent["Role"] != "manager" {
+	if err := c.Swarm.UpdateNode(t.Context(), "id1", label); err != nil || sent["Role"] != "manager" {
 		t.Errorf("sent %v, %v", sent, err)
 	}
 	demote := func(s *engine.NodeSpec) { s.Role = engine.RoleWorker }
-	if err := c.UpdateNode(t.Context(), "id1", demote); !errors.Is(err, engine.ErrNotInRaft) {
+	if err := c.Swarm.UpdateNode(t.Context(), "id1", demote); !errors.Is(err, engine.ErrNotInRaft) {
 		t.Errorf("a demotion that is refused: %v", err)
 	}
 }
@@ -364,7 +364,7 @@ func TestUpdateNodeGivesUpWithTheContext(t *testing.T) {
 	f.answer("POST /v1.41/nodes/id1/update", 500, "rpc error: code = Unknown desc = update out of sequence")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := c.UpdateNode(ctx, "id1", func(s *engine.NodeSpec) { s.Role = engine.RoleManager }); err == nil {
+	if err := c.Swarm.UpdateNode(ctx, "id1", func(s *engine.NodeSpec) { s.Role = engine.RoleManager }); err == nil {
 		t.Error("succeeded")
 	}
 }
@@ -376,7 +376,7 @@ func TestInitSaysAutolockTwice(t *testing.T) {
 		_ = json.NewDecoder(r.Body).Decode(&sent)
 		reply(w, 200, "nodeid")
 	})
-	id, err := c.Init(t.Context(), engine.InitOptions{
+	id, err := c.Swarm.Init(t.Context(), engine.InitOptions{
 		Advertise: "10.20.20.100", Pools: []netip.Prefix{netip.MustParsePrefix("10.200.0.0/16")}, SubnetSize: 24,
 		DataPathPort: 7789, Autolock: true, Availability: engine.AvailabilityDrain, CertExpiry: time.Hour, TaskHistory: -1,
 	})
@@ -398,7 +398,7 @@ func TestAnEngineThatCannotBeDialled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = c.Info(t.Context())
+	_, err = c.Swarm.Info(t.Context())
 	if !errors.Is(err, engine.ErrUnreachable) || !errors.Is(err, refused) {
 		t.Errorf("got %v", err)
 	}
@@ -412,13 +412,13 @@ func TestAnEngineThatHangs(t *testing.T) {
 	f.mux.HandleFunc("/v1.41/info", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err := c.Info(ctx)
+	_, err := c.Swarm.Info(ctx)
 	if !errors.Is(err, engine.ErrUnreachable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a deadline: got %v", err)
 	}
 	ctx, cancel = context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
-	_, err = c.Info(ctx)
+	_, err = c.Swarm.Info(ctx)
 	if !errors.Is(err, context.Canceled) || errors.Is(err, engine.ErrUnreachable) {
 		t.Errorf("an interruption: got %v", err)
 	}
@@ -429,10 +429,10 @@ func TestAnEngineThatComesBackIsNegotiatedWithThen(t *testing.T) {
 	f.answer("/v1.41/info", 200, map[string]any{"ServerVersion": "20.10.24"})
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.Info(gone); err == nil {
+	if _, err := c.Swarm.Info(gone); err == nil {
 		t.Fatal("succeeded")
 	}
-	if in, err := c.Info(t.Context()); err != nil || in.EngineVersion != "20.10.24" {
+	if in, err := c.Swarm.Info(t.Context()); err != nil || in.EngineVersion != "20.10.24" {
 		t.Errorf("got %+v, %v", in, err)
 	}
 }

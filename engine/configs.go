@@ -20,8 +20,11 @@ func configOf(c swarm.Config) Config {
 	return Config{ID: c.ID, Name: c.Spec.Name, Version: c.Version.Index, Labels: c.Spec.Labels}
 }
 
-// Configs gives those that have a label; on managers only, like all that follows.
-func (c *Client) Configs(ctx context.Context, label string) ([]Config, error) {
+// Configs are those of the swarm, which only managers know.
+type Configs struct{ *caller }
+
+// List gives those that have a label.
+func (c Configs) List(ctx context.Context, label string) ([]Config, error) {
 	var out []Config
 	err := c.call(ctx, "config list", infoTimeout, func(ctx context.Context) error {
 		list, err := c.api.ConfigList(ctx, swarm.ConfigListOptions{Filters: filters.NewArgs(filters.Arg("label", label))})
@@ -33,8 +36,8 @@ func (c *Client) Configs(ctx context.Context, label string) ([]Config, error) {
 	return out, err
 }
 
-// Config gives one, by its id.
-func (c *Client) Config(ctx context.Context, id string) (Config, error) {
+// Get gives one, by its id.
+func (c Configs) Get(ctx context.Context, id string) (Config, error) {
 	var out Config
 	err := c.call(ctx, "config inspect", infoTimeout, func(ctx context.Context) error {
 		one, _, err := c.api.ConfigInspectWithRaw(ctx, id)
@@ -44,8 +47,8 @@ func (c *Client) Config(ctx context.Context, id string) (Config, error) {
 	return out, err
 }
 
-// CreateConfig makes a config, and gives its id.
-func (c *Client) CreateConfig(ctx context.Context, name string, data []byte, labels map[string]string) (string, error) {
+// Create makes a config, and gives its id.
+func (c Configs) Create(ctx context.Context, name string, data []byte, labels map[string]string) (string, error) {
 	var id string
 	err := c.call(ctx, "config create", changeTimeout, func(ctx context.Context) error {
 		made, err := c.api.ConfigCreate(ctx, swarm.ConfigSpec{Annotations: swarm.Annotations{Name: name, Labels: labels}, Data: data})
@@ -55,18 +58,18 @@ func (c *Client) CreateConfig(ctx context.Context, name string, data []byte, lab
 	return id, err
 }
 
-// LabelConfig gives a config its labels anew, if it still has the version that was read
+// Label gives a config its labels anew, if it still has the version that was read
 // of it, else ErrOutOfSequence. A manager that does not lead passes the call on, and
 // passes it on once more by itself where it loses the leader meanwhile: so after
 // ErrOutOfSequence the first of the two may have changed the config.
-func (c *Client) LabelConfig(ctx context.Context, was Config, labels map[string]string) error {
+func (c Configs) Label(ctx context.Context, was Config, labels map[string]string) error {
 	return c.call(ctx, "config update", changeTimeout, func(ctx context.Context) error {
 		return c.api.ConfigUpdate(ctx, was.ID, swarm.Version{Index: was.Version}, swarm.ConfigSpec{Annotations: swarm.Annotations{Name: was.Name, Labels: labels}})
 	})
 }
 
-// RemoveConfig removes a config that no service uses. One that is gone is no error.
-func (c *Client) RemoveConfig(ctx context.Context, id string) error {
+// Remove removes a config that no service uses. One that is gone is no error.
+func (c Configs) Remove(ctx context.Context, id string) error {
 	err := c.call(ctx, "config remove", changeTimeout, func(ctx context.Context) error { return c.api.ConfigRemove(ctx, id) })
 	if errors.Is(err, ErrNotFound) {
 		return nil

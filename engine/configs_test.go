@@ -23,18 +23,18 @@ func TestLabelConfigComparesTheVersion(t *testing.T) {
 		}
 		_ = json.NewDecoder(r.Body).Decode(&sent)
 	})
-	was, err := c.Config(t.Context(), "id1")
+	was, err := c.Configs.Get(t.Context(), "id1")
 	if d := cmp.Diff(engine.Config{ID: "id1", Name: "one", Version: 7, Labels: map[string]string{"a": "1"}}, was); err != nil || d != "" {
 		t.Fatal(err, d)
 	}
-	if err := c.LabelConfig(t.Context(), was, map[string]string{"a": "2"}); err != nil {
+	if err := c.Configs.Label(t.Context(), was, map[string]string{"a": "2"}); err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(map[string]any{"Name": "one", "Labels": map[string]any{"a": "2"}}, sent); d != "" {
 		t.Error(d)
 	}
 	was.Version = 6
-	if err := c.LabelConfig(t.Context(), was, nil); !errors.Is(err, engine.ErrOutOfSequence) {
+	if err := c.Configs.Label(t.Context(), was, nil); !errors.Is(err, engine.ErrOutOfSequence) {
 		t.Errorf("an old version: %v", err)
 	}
 }
@@ -48,11 +48,11 @@ func TestConfigsAreFoundByTheirLabelAndRemovedOnce(t *testing.T) {
 		reply(w, 200, json.RawMessage(`[{"ID":"id1","Spec":{"Name":"one"}}]`))
 	})
 	f.answer("DELETE /v1.41/configs/id1", 404, "config id1 not found")
-	list, err := c.Configs(t.Context(), "ours")
+	list, err := c.Configs.List(t.Context(), "ours")
 	if err != nil || len(list) != 1 || list[0].Name != "one" {
 		t.Fatal(list, err)
 	}
-	if err := c.RemoveConfig(t.Context(), "id1"); err != nil {
+	if err := c.Configs.Remove(t.Context(), "id1"); err != nil {
 		t.Errorf("one that is gone: %v", err)
 	}
 }

@@ -108,10 +108,7 @@ func (c *Client) attend(ctx context.Context, say func(Life), container func(Cont
 	tick := time.NewTicker(pingPause)
 	defer tick.Stop()
 	ping := func() {
-		err := c.raw(ctx, "ping", pingTimeout, func(ctx context.Context) error {
-			_, err := c.api.Ping(ctx)
-			return err
-		})
+		err := c.ping(ctx, pingTimeout)
 		switch {
 		case err == nil && s.messages != nil:
 			say(LifeUp)

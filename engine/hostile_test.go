@@ -26,11 +26,11 @@ func TestHostileEngines(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\n"
 	body := func(text string) string { return head + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(text), text) }
 	const ping = head + "Content-Length: 0\r\n\r\n"
-	info := func(ctx context.Context, c *engine.Client) error { _, err := c.Info(ctx); return err }
-	nodes := func(ctx context.Context, c *engine.Client) error { _, err := c.Nodes(ctx); return err }
-	images := func(ctx context.Context, c *engine.Client) error { _, err := c.Images(ctx); return err }
-	tasks := func(ctx context.Context, c *engine.Client) error { _, err := c.Tasks(ctx); return err }
-	load := func(ctx context.Context, c *engine.Client) error { return c.LoadImages(ctx, strings.NewReader("tar")) }
+	info := func(ctx context.Context, c *engine.Client) error { _, err := c.Swarm.Info(ctx); return err }
+	nodes := func(ctx context.Context, c *engine.Client) error { _, err := c.Swarm.Nodes(ctx); return err }
+	images := func(ctx context.Context, c *engine.Client) error { _, err := c.Images.List(ctx); return err }
+	tasks := func(ctx context.Context, c *engine.Client) error { _, err := c.Swarm.Tasks(ctx); return err }
+	load := func(ctx context.Context, c *engine.Client) error { return c.Images.Load(ctx, strings.NewReader("tar")) }
 	const (
 		tooMuch = "node-too-much-output"
 		fine    = "fine"

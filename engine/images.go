@@ -30,45 +30,37 @@ type Image struct {
 	Size int64
 }
 
-// Images lists the images that the engine keeps, but for those in between
+// Images are those that one engine keeps.
+type Images struct{ *caller }
+
+// List gives the images that the engine keeps, but for those in between
 // that only builds know of.
-func (c *Client) Images(ctx context.Context) ([]Image, error) {
+func (i Images) List(ctx context.Context) ([]Image, error) {
 	var out []Image
-	err := c.call(ctx, "image list", changeTimeout, func(ctx context.Context) error {
-		list, err := c.api.ImageList(ctx, image.ListOptions{})
+	err := i.call(ctx, "image list", changeTimeout, func(ctx context.Context) error {
+		list, err := i.api.ImageList(ctx, image.ListOptions{})
 		if err != nil {
 			return err
 		}
 		out = make([]Image, 0, len(list))
-		for _, i := range list {
-			tags := slices.DeleteFunc(slices.Clone(i.RepoTags), func(t string) bool { return strings.HasPrefix(t, "<none>") })
+		for _, one := range list {
+			tags := slices.DeleteFunc(slices.Clone(one.RepoTags), func(t string) bool { return strings.HasPrefix(t, "<none>") })
 			slices.Sort(tags)
-			out = append(out, Image{ID: i.ID, Tags: tags, Size: i.Size})
+			out = append(out, Image{ID: one.ID, Tags: tags, Size: one.Size})
 		}
 		return nil
 	})
 	return out, err
 }
 
-// Platform gives the system and processor that the engine runs containers
-// for, in Go's terms ("linux", "amd64").
-func (c *Client) Platform(ctx context.Context) (os, arch string, err error) {
-	err = c.call(ctx, "version", infoTimeout, func(ctx context.Context) error {
-		v, err := c.api.ServerVersion(ctx)
-		os, arch = v.Os, v.Arch
-		return err
-	})
-	return os, arch, err
-}
-
-// LoadImages loads a tar of images, as docker load does. It is done when the
+// Load loads a tar of images, as docker load does. It is done when the
 // engine has all of them. An error of reading tar is given as it is.
-func (c *Client) LoadImages(ctx context.Context, tar io.Reader) error {
+func (i Images) Load(ctx context.Context, tar io.Reader) error {
 	source := &source{r: tar}
-	return c.call(ctx, "image load", transferTimeout, func(ctx context.Context) error {
-		resp, err := c.api.ImageLoad(ctx, source, client.ImageLoadWithQuiet(true))
+	return i.call(ctx, "image load", transferTimeout, func(ctx context.Context) error {
+		resp, err := i.api.ImageLoad(ctx, source, client.ImageLoadWithQuiet(true))
 		if err := source.failed(); err != nil {
-			return &Error{Node: c.node, Op: "image load", Message: plain(err.Error()), cause: err}
+			return &Error{Node: i.node, Op: "image load", Message: plain(err.Error()), cause: err}
 		}
 		if err != nil {
 			return err
@@ -117,17 +109,17 @@ func (s *source) failed() error {
 	return s.err
 }
 
-// SaveImages writes images with these names or IDs as a tar to w, as docker
+// Save writes images with these names or IDs as a tar to w, as docker
 // save does. One that is not there is ErrNotFound.
-func (c *Client) SaveImages(ctx context.Context, w io.Writer, names ...string) error {
-	return c.call(ctx, "image save", transferTimeout, func(ctx context.Context) error {
+func (i Images) Save(ctx context.Context, w io.Writer, names ...string) error {
+	return i.call(ctx, "image save", transferTimeout, func(ctx context.Context) error {
 		// The engine begins its answer before it looks for the images.
 		for _, name := range names {
-			if _, err := c.api.ImageInspect(ctx, name); err != nil {
+			if _, err := i.api.ImageInspect(ctx, name); err != nil {
 				return err
 			}
 		}
-		tar, err := c.api.ImageSave(ctx, names)
+		tar, err := i.api.ImageSave(ctx, names)
 		if err != nil {
 			return err
 		}

@@ -21,7 +21,7 @@ func TestImages(t *testing.T) {
 		{"Id":"sha256:aa","RepoTags":["b:1","a:1"],"Size":42},
 		{"Id":"sha256:bb","RepoTags":["<none>:<none>"],"Size":7},
 		{"Id":"sha256:cc","RepoTags":null}]`))
-	got, err := c.Images(t.Context())
+	got, err := c.Images.List(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,24 +49,24 @@ func TestLoadImages(t *testing.T) {
 		_, _ = io.WriteString(w, answer)
 	})
 	answer = `{"stream":"Loaded image: a:1\n"}{"stream":"Loaded image: b:1\n"}`
-	if err := c.LoadImages(t.Context(), strings.NewReader("a tar")); err != nil || got != "a tar" {
+	if err := c.Images.Load(t.Context(), strings.NewReader("a tar")); err != nil || got != "a tar" {
 		t.Errorf("sent %q, %v", got, err)
 	}
 
 	// The engine says 200 before it begins, and fails afterwards.
 	answer = `{"stream":"…"}` + `{"errorDetail":{"message":"no space left on device"},"error":"Error processing tar file(exit status 1): write /x: no space left on device"}`
-	if err := c.LoadImages(t.Context(), strings.NewReader("a tar")); err == nil || !strings.Contains(err.Error(), "node01: image load: Error processing tar file") {
+	if err := c.Images.Load(t.Context(), strings.NewReader("a tar")); err == nil || !strings.Contains(err.Error(), "node01: image load: Error processing tar file") {
 		t.Errorf("got %v", err)
 	}
 	answer = `{"stream":`
-	if err := c.LoadImages(t.Context(), strings.NewReader("a tar")); err == nil {
+	if err := c.Images.Load(t.Context(), strings.NewReader("a tar")); err == nil {
 		t.Error("an answer that breaks off is no success")
 	}
 
 	// What cannot be read is not the engine's fault.
 	answer = ""
 	broken := errors.New("the file has gone")
-	if err := c.LoadImages(t.Context(), iotest.ErrReader(broken)); !errors.Is(err, broken) || errors.Is(err, engine.ErrUnreachable) {
+	if err := c.Images.Load(t.Context(), iotest.ErrReader(broken)); !errors.Is(err, broken) || errors.Is(err, engine.ErrUnreachable) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -79,11 +79,11 @@ func TestSaveImages(t *testing.T) {
 		_, _ = io.WriteString(w, "tar of "+strings.Join(r.URL.Query()["names"], ","))
 	})
 	var b bytes.Buffer
-	if err := c.SaveImages(t.Context(), &b, "here"); err != nil || b.String() != "tar of here" {
+	if err := c.Images.Save(t.Context(), &b, "here"); err != nil || b.String() != "tar of here" {
 		t.Errorf("got %q, %v", b.String(), err)
 	}
 	b.Reset()
-	if err := c.SaveImages(t.Context(), &b, "here", "absent"); !errors.Is(err, engine.ErrNotFound) || b.Len() > 0 {
+	if err := c.Images.Save(t.Context(), &b, "here", "absent"); !errors.Is(err, engine.ErrNotFound) || b.Len() > 0 {
 		t.Errorf("got %q, %v", b.String(), err)
 	}
 }

@@ -10,10 +10,10 @@ import (
 
 // Nodes gives the swarm's list of nodes; on managers only. An answer means
 // that there is a quorum: every manager passes the question to the leader.
-func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
+func (s Swarm) Nodes(ctx context.Context) ([]Node, error) {
 	var out []Node
-	err := c.call(ctx, "node list", infoTimeout, func(ctx context.Context) error {
-		list, err := c.api.NodeList(ctx, swarm.NodeListOptions{})
+	err := s.call(ctx, "node list", infoTimeout, func(ctx context.Context) error {
+		list, err := s.api.NodeList(ctx, swarm.NodeListOptions{})
 		if err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func nodeFrom(in swarm.Node) Node {
 // else changed the node meanwhile, so edit may be called more than once, and
 // sends nothing where edit changes nothing. Promotion and demotion only set
 // the node's desired role here; they take effect later.
-func (c *Client) UpdateNode(ctx context.Context, id string, edit func(*NodeSpec)) error {
+func (s Swarm) UpdateNode(ctx context.Context, id string, edit func(*NodeSpec)) error {
 	roleKept := false
 	// A role that was changed between our read and our write reads like a wish
 	// of ours to change it back, and swarmkit looks at that before it looks at
@@ -63,8 +63,8 @@ func (c *Client) UpdateNode(ctx context.Context, id string, edit func(*NodeSpec)
 		return errors.Is(err, ErrOutOfSequence) ||
 			roleKept && (errors.Is(err, ErrNotInRaft) || errors.Is(err, ErrQuorumLoss) || errors.Is(err, ErrLastManager))
 	}
-	return retry(ctx, c, "node update", again, func(ctx context.Context) error {
-		n, _, err := c.api.NodeInspectWithRaw(ctx, id)
+	return retry(ctx, s.caller, "node update", again, func(ctx context.Context) error {
+		n, _, err := s.api.NodeInspectWithRaw(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -84,14 +84,14 @@ func (c *Client) UpdateNode(ctx context.Context, id string, edit func(*NodeSpec)
 		n.Spec.Role = swarm.NodeRole(spec.Role)
 		n.Spec.Availability = swarm.NodeAvailability(spec.Availability)
 		n.Spec.Labels = spec.Labels
-		return c.api.NodeUpdate(ctx, id, n.Version, n.Spec)
+		return s.api.NodeUpdate(ctx, id, n.Version, n.Spec)
 	})
 }
 
 // RemoveNode removes the node with that id from the swarm's list. A manager
 // must be demoted first; force skips only the check that the node is down.
-func (c *Client) RemoveNode(ctx context.Context, id string, force bool) error {
-	return c.call(ctx, "node rm", changeTimeout, func(ctx context.Context) error {
-		return c.api.NodeRemove(ctx, id, swarm.NodeRemoveOptions{Force: force})
+func (s Swarm) RemoveNode(ctx context.Context, id string, force bool) error {
+	return s.call(ctx, "node rm", changeTimeout, func(ctx context.Context) error {
+		return s.api.NodeRemove(ctx, id, swarm.NodeRemoveOptions{Force: force})
 	})
 }

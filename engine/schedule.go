@@ -98,18 +98,18 @@ type ScheduleTask struct {
 }
 
 // Schedule gives what the scheduler decides by; on managers only.
-func (c *Client) Schedule(ctx context.Context) (Schedule, error) {
+func (s Swarm) Schedule(ctx context.Context) (Schedule, error) {
 	var out Schedule
-	err := c.call(ctx, "nodes, services and tasks", infoTimeout, func(ctx context.Context) error {
-		nodes, err := c.api.NodeList(ctx, swarm.NodeListOptions{})
+	err := s.call(ctx, "nodes, services and tasks", infoTimeout, func(ctx context.Context) error {
+		nodes, err := s.api.NodeList(ctx, swarm.NodeListOptions{})
 		if err != nil {
 			return err
 		}
-		services, err := c.api.ServiceList(ctx, swarm.ServiceListOptions{})
+		services, err := s.api.ServiceList(ctx, swarm.ServiceListOptions{})
 		if err != nil {
 			return err
 		}
-		tasks, err := c.api.TaskList(ctx, swarm.TaskListOptions{Filters: filters.NewArgs()})
+		tasks, err := s.api.TaskList(ctx, swarm.TaskListOptions{Filters: filters.NewArgs()})
 		if err != nil {
 			return err
 		}

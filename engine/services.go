@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/swarm"
 )
@@ -47,11 +48,14 @@ type Service struct {
 	Ports []Port
 }
 
-// Services gives the services of the swarm, by name; on managers only.
-func (c *Client) Services(ctx context.Context) ([]Service, error) {
+// Services are those of the swarm, which only managers know.
+type Services struct{ *caller }
+
+// List gives all of them, by name.
+func (s Services) List(ctx context.Context) ([]Service, error) {
 	var out []Service
-	err := c.call(ctx, "service list", infoTimeout, func(ctx context.Context) error {
-		services, err := c.api.ServiceList(ctx, swarm.ServiceListOptions{Status: true})
+	err := s.call(ctx, "service list", infoTimeout, func(ctx context.Context) error {
+		services, err := s.api.ServiceList(ctx, swarm.ServiceListOptions{Status: true})
 		if err != nil {
 			return err
 		}
@@ -59,7 +63,7 @@ func (c *Client) Services(ctx context.Context) ([]Service, error) {
 		// Engines before 20.10 do not count tasks.
 		if slices.ContainsFunc(services, func(s swarm.Service) bool { return s.ServiceStatus == nil || publishesOnHosts(s) }) {
 			// Of a service with thousands of old tasks, only the running ones.
-			tasks, err = c.api.TaskList(ctx, swarm.TaskListOptions{Filters: filters.NewArgs(filters.Arg("desired-state", "running"))})
+			tasks, err = s.api.TaskList(ctx, swarm.TaskListOptions{Filters: filters.NewArgs(filters.Arg("desired-state", "running"))})
 			if err != nil {
 				return err
 			}
@@ -189,10 +193,10 @@ type NewService struct {
 	Env []string
 }
 
-// CreateService makes a service.
-func (c *Client) CreateService(ctx context.Context, n NewService) error {
-	return c.call(ctx, "service create", changeTimeout, func(ctx context.Context) error {
-		_, err := c.api.ServiceCreate(ctx, swarm.ServiceSpec{
+// Create makes a service.
+func (s Services) Create(ctx context.Context, n NewService) error {
+	return s.call(ctx, "service create", changeTimeout, func(ctx context.Context) error {
+		_, err := s.api.ServiceCreate(ctx, swarm.ServiceSpec{
 			Annotations:  swarm.Annotations{Name: n.Name, Labels: n.Labels},
 			Mode:         swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &n.Replicas}},
 			TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{Image: n.Image, Env: n.Env}},
@@ -201,13 +205,25 @@ func (c *Client) CreateService(ctx context.Context, n NewService) error {
 	})
 }
 
-// RemoveServices removes the services that have a label.
-func (c *Client) RemoveServices(ctx context.Context, label string) error {
-	return c.call(ctx, "service remove", changeTimeout, func(ctx context.Context) error {
-		list, err := c.api.ServiceList(ctx, swarm.ServiceListOptions{Filters: filters.NewArgs(filters.Arg("label", label))})
-		for _, s := range list {
-			err = errors.Join(err, c.api.ServiceRemove(ctx, s.ID))
+// Remove removes the services that have a label.
+func (s Services) Remove(ctx context.Context, label string) error {
+	return s.call(ctx, "service remove", changeTimeout, func(ctx context.Context) error {
+		list, err := s.api.ServiceList(ctx, swarm.ServiceListOptions{Filters: filters.NewArgs(filters.Arg("label", label))})
+		for _, one := range list {
+			err = errors.Join(err, s.api.ServiceRemove(ctx, one.ID))
 		}
 		return err
 	})
+}
+
+// Containers is how many containers of a service's tasks run on this engine, be its
+// node a manager or a worker.
+func (s Services) Containers(ctx context.Context, service string) (int, error) {
+	count := 0
+	err := s.call(ctx, "container list", infoTimeout, func(ctx context.Context) error {
+		list, err := s.api.ContainerList(ctx, container.ListOptions{Filters: filters.NewArgs(filters.Arg("label", "com.docker.swarm.service.name="+service))})
+		count = len(list)
+		return err
+	})
+	return count, err
 }

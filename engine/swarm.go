@@ -14,13 +14,17 @@ import (
 
 const defaultListen = "0.0.0.0:2377"
 
+// Swarm is the swarm that one engine is in or can be in, by what that engine is asked
+// and told about it.
+type Swarm struct{ *caller }
+
 // Info asks the engine what it is, and its place in a swarm. It answers in
 // every state, but on a manager without a quorum only after the engine's own
 // 20 s or this call's 5 s.
-func (c *Client) Info(ctx context.Context) (Info, error) {
+func (s Swarm) Info(ctx context.Context) (Info, error) {
 	var out Info
-	err := c.call(ctx, "info", infoTimeout, func(ctx context.Context) error {
-		in, err := c.api.Info(ctx)
+	err := s.call(ctx, "info", infoTimeout, func(ctx context.Context) error {
+		in, err := s.api.Info(ctx)
 		if err != nil {
 			return err
 		}
@@ -41,17 +45,6 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 			out.ClusterID, out.Settings = cl.ID, &s
 		}
 		return nil
-	})
-	return out, err
-}
-
-// Swarm gives the settings of the swarm; on managers only.
-func (c *Client) Swarm(ctx context.Context) (SwarmSettings, error) {
-	var out SwarmSettings
-	err := c.call(ctx, "swarm inspect", infoTimeout, func(ctx context.Context) error {
-		sw, err := c.api.SwarmInspect(ctx)
-		out = settings(sw.ClusterInfo)
-		return err
 	})
 	return out, err
 }
@@ -81,7 +74,7 @@ func settings(in swarm.ClusterInfo) SwarmSettings {
 // node's id. What is wrong with the node's state, where the swarm is made from that,
 // is ErrNotManager (the engine could not start with it) or ErrLocked (autolock is on:
 // moby#36852).
-func (c *Client) Init(ctx context.Context, o InitOptions) (nodeID string, err error) {
+func (s Swarm) Init(ctx context.Context, o InitOptions) (nodeID string, err error) {
 	req := swarm.InitRequest{
 		ListenAddr:       o.Listen,
 		AdvertiseAddr:    o.Advertise,
@@ -105,17 +98,17 @@ func (c *Client) Init(ctx context.Context, o InitOptions) (nodeID string, err er
 		limit := int64(o.TaskHistory)
 		req.Spec.Orchestration.TaskHistoryRetentionLimit = &limit
 	}
-	err = c.call(ctx, "swarm init", joinTimeout, func(ctx context.Context) error {
-		nodeID, err = c.api.SwarmInit(ctx, req)
+	err = s.call(ctx, "swarm init", joinTimeout, func(ctx context.Context) error {
+		nodeID, err = s.api.SwarmInit(ctx, req)
 		return err
 	})
 	return nodeID, err
 }
 
 // Tokens gives the two join tokens; on managers only.
-func (c *Client) Tokens(ctx context.Context) (worker, manager Secret, err error) {
-	err = c.call(ctx, "join tokens", infoTimeout, func(ctx context.Context) error {
-		sw, err := c.api.SwarmInspect(ctx)
+func (s Swarm) Tokens(ctx context.Context) (worker, manager Secret, err error) {
+	err = s.call(ctx, "join tokens", infoTimeout, func(ctx context.Context) error {
+		sw, err := s.api.SwarmInspect(ctx)
 		worker, manager = Secret(sw.JoinTokens.Worker), Secret(sw.JoinTokens.Manager)
 		return err
 	})
@@ -123,22 +116,22 @@ func (c *Client) Tokens(ctx context.Context) (worker, manager Secret, err error)
 }
 
 // RotateToken makes a new join token for role; the old one is invalid at once.
-func (c *Client) RotateToken(ctx context.Context, role Role) error {
+func (s Swarm) RotateToken(ctx context.Context, role Role) error {
 	flags := swarm.UpdateFlags{RotateWorkerToken: role == RoleWorker, RotateManagerToken: role == RoleManager}
-	return c.updateSwarm(ctx, "rotate the join token", flags, nil)
+	return s.updateSwarm(ctx, "rotate the join token", flags, nil)
 }
 
 // RotateUnlockKey makes a new unlock key; managers that do not run keep the old one
 // until they are back. Autolock has to be on.
-func (c *Client) RotateUnlockKey(ctx context.Context) error {
-	return c.updateSwarm(ctx, "rotate the unlock key", swarm.UpdateFlags{RotateManagerUnlockKey: true}, nil)
+func (s Swarm) RotateUnlockKey(ctx context.Context) error {
+	return s.updateSwarm(ctx, "rotate the unlock key", swarm.UpdateFlags{RotateManagerUnlockKey: true}, nil)
 }
 
 // RotateCA makes a new root certificate authority for the swarm, from which all nodes
 // then get new certificates by themselves (OldCA tells how far that is). The join
 // tokens are other ones afterwards.
-func (c *Client) RotateCA(ctx context.Context) error {
-	return c.updateSpec(ctx, "rotate the CA", swarm.UpdateFlags{}, func(spec *swarm.Spec) bool {
+func (s Swarm) RotateCA(ctx context.Context) error {
+	return s.updateSpec(ctx, "rotate the CA", swarm.UpdateFlags{}, func(spec *swarm.Spec) bool {
 		spec.CAConfig.SigningCACert, spec.CAConfig.SigningCAKey = "", ""
 		spec.CAConfig.ForceRotate++
 		return true
@@ -147,14 +140,14 @@ func (c *Client) RotateCA(ctx context.Context) error {
 
 // OldCA gives the host names of the nodes that have a certificate of an older
 // authority than the swarm's newest, or trust that one still.
-func (c *Client) OldCA(ctx context.Context) ([]string, error) {
+func (s Swarm) OldCA(ctx context.Context) ([]string, error) {
 	var old []string
-	err := c.call(ctx, "look at the certificates", infoTimeout, func(ctx context.Context) error {
-		sw, err := c.api.SwarmInspect(ctx)
+	err := s.call(ctx, "look at the certificates", infoTimeout, func(ctx context.Context) error {
+		sw, err := s.api.SwarmInspect(ctx)
 		if err != nil {
 			return err
 		}
-		nodes, err := c.api.NodeList(ctx, swarm.NodeListOptions{})
+		nodes, err := s.api.NodeList(ctx, swarm.NodeListOptions{})
 		for _, n := range nodes {
 			have, want := n.Description.TLSInfo, sw.TLSInfo
 			if have.TrustRoot != want.TrustRoot || !bytes.Equal(have.CertIssuerPublicKey, want.CertIssuerPublicKey) || !bytes.Equal(have.CertIssuerSubject, want.CertIssuerSubject) {
@@ -170,13 +163,13 @@ func (c *Client) OldCA(ctx context.Context) ([]string, error) {
 // TaskHistory, and nothing else: the whole spec is read and sent back, because
 // the engine takes what is left out as zero (and so would switch autolock
 // off). It sends nothing where edit changes nothing.
-func (c *Client) UpdateSwarm(ctx context.Context, edit func(*SwarmSettings)) error {
-	return c.updateSwarm(ctx, "swarm update", swarm.UpdateFlags{}, edit)
+func (s Swarm) UpdateSwarm(ctx context.Context, edit func(*SwarmSettings)) error {
+	return s.updateSwarm(ctx, "swarm update", swarm.UpdateFlags{}, edit)
 }
 
 // updateSwarm with a nil edit changes no setting.
-func (c *Client) updateSwarm(ctx context.Context, op string, flags swarm.UpdateFlags, edit func(*SwarmSettings)) error {
-	return c.updateSpec(ctx, op, flags, func(spec *swarm.Spec) bool {
+func (s Swarm) updateSwarm(ctx context.Context, op string, flags swarm.UpdateFlags, edit func(*SwarmSettings)) error {
+	return s.updateSpec(ctx, op, flags, func(spec *swarm.Spec) bool {
 		if edit == nil {
 			return true
 		}
@@ -192,23 +185,23 @@ func (c *Client) updateSwarm(ctx context.Context, op string, flags swarm.UpdateF
 }
 
 // updateSpec sends the spec back where edit has changed it.
-func (c *Client) updateSpec(ctx context.Context, op string, flags swarm.UpdateFlags, edit func(*swarm.Spec) (changed bool)) error {
+func (s Swarm) updateSpec(ctx context.Context, op string, flags swarm.UpdateFlags, edit func(*swarm.Spec) (changed bool)) error {
 	again := func(err error) bool { return errors.Is(err, ErrOutOfSequence) }
-	return retry(ctx, c, op, again, func(ctx context.Context) error {
-		sw, err := c.api.SwarmInspect(ctx)
+	return retry(ctx, s.caller, op, again, func(ctx context.Context) error {
+		sw, err := s.api.SwarmInspect(ctx)
 		if err != nil || !edit(&sw.Spec) {
 			return err
 		}
-		return c.api.SwarmUpdate(ctx, sw.Version, sw.Spec, flags)
+		return s.api.SwarmUpdate(ctx, sw.Version, sw.Spec, flags)
 	})
 }
 
 // UnlockKey gives the key that unlocks a manager after its engine was
 // restarted, or an empty one where autolock is off; on managers only.
-func (c *Client) UnlockKey(ctx context.Context) (Secret, error) {
+func (s Swarm) UnlockKey(ctx context.Context) (Secret, error) {
 	var key Secret
-	err := c.call(ctx, "unlock key", infoTimeout, func(ctx context.Context) error {
-		resp, err := c.api.SwarmGetUnlockKey(ctx)
+	err := s.call(ctx, "unlock key", infoTimeout, func(ctx context.Context) error {
+		resp, err := s.api.SwarmGetUnlockKey(ctx)
 		key = Secret(resp.UnlockKey)
 		return err
 	})
@@ -217,15 +210,15 @@ func (c *Client) UnlockKey(ctx context.Context) (Secret, error) {
 
 // Unlock gives a locked manager its key. It returns once the manager is back
 // in the swarm.
-func (c *Client) Unlock(ctx context.Context, key Secret) error {
-	return c.call(ctx, "swarm unlock", joinTimeout, func(ctx context.Context) error {
-		return c.api.SwarmUnlock(ctx, swarm.UnlockRequest{UnlockKey: key.Reveal()})
+func (s Swarm) Unlock(ctx context.Context, key Secret) error {
+	return s.call(ctx, "swarm unlock", joinTimeout, func(ctx context.Context) error {
+		return s.api.SwarmUnlock(ctx, swarm.UnlockRequest{UnlockKey: key.Reveal()})
 	})
 }
 
 // Join takes the node into a swarm. ErrJoinTimeout, and ErrUnreachable too,
 // leave a join that may go on in the background: Info's state is pending then.
-func (c *Client) Join(ctx context.Context, o JoinOptions) error {
+func (s Swarm) Join(ctx context.Context, o JoinOptions) error {
 	req := swarm.JoinRequest{
 		ListenAddr:    o.Listen,
 		AdvertiseAddr: o.Advertise,
@@ -236,16 +229,16 @@ func (c *Client) Join(ctx context.Context, o JoinOptions) error {
 	if req.ListenAddr == "" {
 		req.ListenAddr = defaultListen
 	}
-	return c.call(ctx, "swarm join", joinTimeout, func(ctx context.Context) error {
-		return c.api.SwarmJoin(ctx, req)
+	return s.call(ctx, "swarm join", joinTimeout, func(ctx context.Context) error {
+		return s.api.SwarmJoin(ctx, req)
 	})
 }
 
 // OnIngress tells whether the node has its end of the ingress network. An engine
 // begins with that when it has joined, and it is most of the work of joining.
-func (c *Client) OnIngress(ctx context.Context) (on bool, err error) {
-	err = c.call(ctx, "network inspect", infoTimeout, func(ctx context.Context) error {
-		n, err := c.api.NetworkInspect(ctx, "ingress", network.InspectOptions{})
+func (s Swarm) OnIngress(ctx context.Context) (on bool, err error) {
+	err = s.call(ctx, "network inspect", infoTimeout, func(ctx context.Context) error {
+		n, err := s.api.NetworkInspect(ctx, "ingress", network.InspectOptions{})
 		_, on = n.Containers["ingress-sbox"]
 		return err
 	})
@@ -255,16 +248,16 @@ func (c *Client) OnIngress(ctx context.Context) (on bool, err error) {
 // Leave takes the node out of its swarm and wipes its swarm state. A manager,
 // and a locked node, leave only with force. The swarm's own list keeps the
 // entry of the node.
-func (c *Client) Leave(ctx context.Context, force bool) error {
-	return c.call(ctx, "swarm leave", joinTimeout, func(ctx context.Context) error {
-		return c.api.SwarmLeave(ctx, force)
+func (s Swarm) Leave(ctx context.Context, force bool) error {
+	return s.call(ctx, "swarm leave", joinTimeout, func(ctx context.Context) error {
+		return s.api.SwarmLeave(ctx, force)
 	})
 }
 
 // retry runs one read-change-write, again from the start for as long as
 // somebody else's write comes in between (again tells by the error). Heartbeats
 // alone bump a node's version, so this is ordinary.
-func retry(ctx context.Context, c *Client, op string, again func(error) bool, do func(context.Context) error) error {
+func retry(ctx context.Context, c *caller, op string, again func(error) bool, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	wait := 5 * time.Millisecond

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/swarm"
 )
@@ -47,14 +48,14 @@ func ended(state string) bool {
 
 // Tasks gives the tasks of all services, also those that have ended and are
 // kept; on managers only.
-func (c *Client) Tasks(ctx context.Context) ([]Task, error) {
+func (s Swarm) Tasks(ctx context.Context) ([]Task, error) {
 	var out []Task
-	err := c.call(ctx, "task list", infoTimeout, func(ctx context.Context) error {
-		tasks, err := c.api.TaskList(ctx, swarm.TaskListOptions{})
+	err := s.call(ctx, "task list", infoTimeout, func(ctx context.Context) error {
+		tasks, err := s.api.TaskList(ctx, swarm.TaskListOptions{})
 		if err != nil {
 			return err
 		}
-		services, err := c.api.ServiceList(ctx, swarm.ServiceListOptions{})
+		services, err := s.api.ServiceList(ctx, swarm.ServiceListOptions{})
 		if err != nil {
 			return err
 		}
@@ -98,32 +99,32 @@ type Holdings struct {
 }
 
 // Holdings gives what the swarm keeps; on managers only.
-func (c *Client) Holdings(ctx context.Context) (Holdings, error) {
+func (s Swarm) Holdings(ctx context.Context) (Holdings, error) {
 	var out Holdings
-	err := c.call(ctx, "services, secrets, configs and networks", infoTimeout, func(ctx context.Context) error {
+	err := s.call(ctx, "services, secrets, configs and networks", infoTimeout, func(ctx context.Context) error {
 		out = Holdings{}
-		services, err := c.api.ServiceList(ctx, swarm.ServiceListOptions{})
+		services, err := s.api.ServiceList(ctx, swarm.ServiceListOptions{})
 		if err != nil {
 			return err
 		}
 		for _, s := range services {
 			out.Services = append(out.Services, s.Spec.Name)
 		}
-		secrets, err := c.api.SecretList(ctx, swarm.SecretListOptions{})
+		secrets, err := s.api.SecretList(ctx, swarm.SecretListOptions{})
 		if err != nil {
 			return err
 		}
 		for _, s := range secrets {
 			out.Secrets = append(out.Secrets, s.Spec.Name)
 		}
-		configs, err := c.api.ConfigList(ctx, swarm.ConfigListOptions{})
+		configs, err := s.api.ConfigList(ctx, swarm.ConfigListOptions{})
 		if err != nil {
 			return err
 		}
 		for _, s := range configs {
 			out.Configs = append(out.Configs, s.Spec.Name)
 		}
-		networks, err := c.api.NetworkList(ctx, network.ListOptions{})
+		networks, err := s.api.NetworkList(ctx, network.ListOptions{})
 		if err != nil {
 			return err
 		}
@@ -138,4 +139,24 @@ func (c *Client) Holdings(ctx context.Context) (Holdings, error) {
 		return nil
 	})
 	return out, err
+}
+
+// Standalone is how many containers run on this engine that are no task of a
+// service.
+func (s Swarm) Standalone(ctx context.Context) (int, error) {
+	count := 0
+	err := s.call(ctx, "container list", infoTimeout, func(ctx context.Context) error {
+		list, err := s.api.ContainerList(ctx, container.ListOptions{})
+		if err != nil {
+			return err
+		}
+		count = 0
+		for _, one := range list {
+			if one.Labels["com.docker.swarm.task.id"] == "" {
+				count++
+			}
+		}
+		return nil
+	})
+	return count, err
 }

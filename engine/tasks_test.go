@@ -16,7 +16,7 @@ func TestTasksHaveTheNamesOfServicePs(t *testing.T) {
 		{"ID": "t3", "ServiceID": "gone", "Slot": 1, "DesiredState": "running", "Status": map[string]any{"State": "pending"}},
 		{"ID": "t4", "NodeID": "n1", "DesiredState": "running", "Status": map[string]any{"State": "running"}},
 	})
-	tasks, err := c.Tasks(t.Context())
+	tasks, err := c.Swarm.Tasks(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

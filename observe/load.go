@@ -40,12 +40,12 @@ func (r *runner) load(ctx context.Context, failed <-chan error, count func(do fu
 	if err := store.Persist(ctx, r.stores, cleanTimeout, func(ctx context.Context, m *store.Manager) error {
 		c, err := m.Engine(ctx)
 		if err == nil {
-			err = c.RemoveServices(ctx, r.set.Label) // of an earlier run
+			err = c.Services.Remove(ctx, r.set.Label) // of an earlier run
 		}
 		if err != nil {
 			return err
 		}
-		held, err := c.Holdings(ctx)
+		held, err := c.Swarm.Holdings(ctx)
 		if err != nil {
 			return err
 		}
@@ -55,7 +55,7 @@ func (r *runner) load(ctx context.Context, failed <-chan error, count func(do fu
 				Next: []string{"look at it: dcalab ssh " + m.Name + " -- docker service inspect " + loadName, "where nobody needs it: dcalab ssh " + m.Name + " -- docker service rm " + loadName},
 			}
 		}
-		return c.CreateService(ctx, engine.NewService{
+		return c.Services.Create(ctx, engine.NewService{
 			Name: loadName, Image: image.DemoName + ":" + image.DemoVersions()[0], Replicas: uint64(want), Labels: map[string]string{r.set.Label: ""}, //nolint:gosec // a count
 			Env: []string{"NODE={{.Node.Hostname}}", "TASK={{.Task.Name}}"},
 		})
@@ -108,7 +108,7 @@ func (r *runner) containers(ctx context.Context, m *store.Manager) string {
 	c, err := m.Engine(ctx)
 	n := 0
 	if err == nil {
-		n, err = c.Containers(ctx, loadName)
+		n, err = c.Services.Containers(ctx, loadName)
 	}
 	switch {
 	case err == nil:

@@ -282,7 +282,7 @@ func (r *runner) clear(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return c.RemoveServices(ctx, r.set.Label)
+		return c.Services.Remove(ctx, r.set.Label)
 	})
 	if err != nil {
 		return &trouble.Error{

@@ -118,7 +118,7 @@ func (e *Engines) set(nodes []lab.Node, machines map[string]machine.Status, fail
 				return err
 			}
 			e.clients[n.Name] = client
-			t.Engine, t.Disk = client, provision.SwarmData{Conn: conn}
+			t.Engine, t.Disk = client.Swarm, provision.SwarmData{Conn: conn}
 		}
 		e.Targets = append(e.Targets, t)
 	}

@@ -114,7 +114,7 @@ func (l ImageLoad) into(ctx context.Context, node string, c *engine.Client, p Re
 		}
 		p.Note(node + ": " + i.Name() + " is for " + i.Arch + ", and the node is " + arch)
 	}
-	have, err := c.Images(ctx)
+	have, err := c.Images.List(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -126,7 +126,7 @@ func (l ImageLoad) into(ctx context.Context, node string, c *engine.Client, p Re
 		l.Sending(node, 0, archive.Size())
 		r = &counted{r: r, tell: func(sent int64) { l.Sending(node, sent, archive.Size()) }}
 	}
-	if err := c.LoadImages(ctx, r); err != nil {
+	if err := c.Images.Load(ctx, r); err != nil {
 		return "", err
 	}
 	return "loaded " + strings.Join(loaded, ", "), nil
@@ -193,7 +193,7 @@ func (e *Engines) Images(ctx context.Context) (Images, error) {
 	errs := e.each(names, func(node string, c *engine.Client, err error) error {
 		var list []engine.Image
 		if err == nil {
-			list, err = c.Images(ctx)
+			list, err = c.Images.List(ctx)
 		}
 		mu.Lock()
 		defer mu.Unlock()

@@ -114,7 +114,7 @@ func (s ImageSource) Open(ctx context.Context, in io.Reader, program string, loc
 		return nil, err
 	}
 	defer engine.Close()
-	return image.Save(ctx, name, func(w io.Writer) error { return engine.SaveImages(ctx, w, name) })
+	return image.Save(ctx, name, func(w io.Writer) error { return engine.Images.Save(ctx, w, name) })
 }
 
 // openFile opens an archive, and advises somebody whose file is absent.

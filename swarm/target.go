@@ -9,8 +9,8 @@ import (
 	"github.com/dcalab/dcalab/lab"
 )
 
-// Engine is what this package asks of the engine of one node; *engine.Client
-// is one.
+// Engine is what this package asks of the engine of one node; engine.Swarm is
+// one.
 type Engine interface {
 	Info(context.Context) (engine.Info, error)
 	Nodes(context.Context) ([]engine.Node, error)

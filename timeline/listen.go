@@ -362,7 +362,7 @@ func (l *listener) askManager(ctx context.Context, client *engine.Client, name s
 		if !manager || !up {
 			continue
 		}
-		if info, err := client.Info(ctx); err == nil {
+		if info, err := client.Swarm.Info(ctx); err == nil {
 			l.asked(name, info)
 		}
 	}

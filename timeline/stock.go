@@ -138,15 +138,15 @@ func (l *listener) know(c raft.Change) {
 
 // stockOf is what there is in the cluster, in the words of its changes.
 func stockOf(ctx context.Context, client *engine.Client) ([]raft.Change, error) {
-	nodes, err := client.Nodes(ctx)
+	nodes, err := client.Swarm.Nodes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	services, err := client.Services(ctx)
+	services, err := client.Services.List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	tasks, err := client.Tasks(ctx)
+	tasks, err := client.Swarm.Tasks(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -17,22 +17,22 @@ func (d *Driver) Explain(deed machine.Deed) runbook.Runbook {
 	switch {
 	case deed.Act == machine.ActUp && len(deed.New) == len(d.cfg.Lab.Nodes):
 		image := imageFor(runtime.GOARCH)
-		l = runbook.Local("docker image inspect "+image, runbook.Line(append([]string{program}, d.containerArgs(image)...)...))
+		l = runbook.Local("docker image inspect "+image, runbook.Line(append([]string{program}, d.host.containerArgs(image)...)...))
 		l[0].Why = "where it is missing it is built, from a Dockerfile that dcalab has in itself"
 		l[1].Why = "the lab is in this container, whose capabilities are those that nodes need"
 		l = append(l, runbook.Local(
-			runbook.Line(program, "container", "cp", "dcalab-linux", d.container()+":"+dcalabInside),
-			runbook.Line(program, "container", "start", d.container()),
+			runbook.Line(program, "container", "cp", "dcalab-linux", d.cfg.container()+":"+dcalabInside),
+			runbook.Line(program, "container", "start", d.cfg.container()),
 		)...)
 	case deed.Act == machine.ActDestroy && whole:
 		return runbook.Local(
-			runbook.Line(program, "container", "rm", "--force", "--volumes", d.container()),
-			runbook.Line(program, "volume", "rm", "--force", d.container()),
+			runbook.Line(program, "container", "rm", "--force", "--volumes", d.cfg.container()),
+			runbook.Line(program, "volume", "rm", "--force", d.cfg.container()),
 		)
 	}
 	return append(l, runbook.Local(
 		"# the nodes are namespaces in the lab's container, and no plain command does",
 		"# this to them; look around in it:",
-		runbook.Line(program, "exec", "--interactive", "--tty", d.container(), "bash"),
+		runbook.Line(program, "exec", "--interactive", "--tty", d.cfg.container(), "bash"),
 	)...)
 }

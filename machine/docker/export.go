@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/sandbox"
@@ -26,49 +25,23 @@ const resultTrailer = "Dcalab-Result"
 // SnapshotOrigin is that of the sandbox driver in the container, which only one
 // that runs can tell the engine's version of.
 func (d *Driver) SnapshotOrigin(ctx context.Context) (machine.SnapshotOrigin, error) {
-	arch, err := d.arch(ctx)
+	arch, err := d.docker.arch(ctx)
 	if err != nil {
 		return machine.SnapshotOrigin{}, err
 	}
-	engine, err := asked(ctx, d, methodOrigin, func(r *result) string { return r.Engine })
+	engine, err := asked(ctx, d.inside, methodOrigin, func(r *result) string { return r.Engine })
 	return machine.SnapshotOrigin{Driver: sandbox.Name, Platform: "linux/" + arch, Engine: engine}, err
-}
-
-// post sends a request, and what follows it.
-func (d *Driver) post(ctx context.Context, path string, req request, disks io.Reader) (*http.Response, error) {
-	line, err := d.line(ctx)
-	if err != nil {
-		return nil, err
-	}
-	text, err := d.text(req)
-	if err != nil {
-		return nil, err
-	}
-	body, write := io.Pipe()
-	asked, err := http.NewRequestWithContext(ctx, http.MethodPost, lineBase+path, body)
-	if err != nil {
-		return nil, err
-	}
-	go func() {
-		_, err := write.Write(text)
-		if err == nil && disks != nil {
-			_, err = io.Copy(write, disks)
-		}
-		_ = write.CloseWithError(err)
-	}()
-	resp, err := line.Do(asked)
-	return resp, unwrapped(err)
 }
 
 // ExportSnapshot writes the disks of a snapshot.
 func (d *Driver) ExportSnapshot(ctx context.Context, o machine.Observer, name string, w io.Writer) (machine.DiskSpace, error) {
-	if err := d.atHand(ctx, o, machine.NotCreated(d.cfg.Lab.Nodes[0].Name)); err != nil {
+	if err := d.host.atHand(ctx, o, machine.NotCreated(d.cfg.Lab.Nodes[0].Name)); err != nil {
 		return machine.DiskSpace{}, err
 	}
 	for _, n := range d.cfg.Lab.Nodes {
 		o.Begin(n.Name, "exporting its disk")
 	}
-	resp, err := d.post(ctx, "/export", request{Method: methodExport, Snapshot: name}, nil)
+	resp, err := d.inside.post(ctx, "/export", request{Method: methodExport, Snapshot: name}, nil)
 	if err != nil {
 		return machine.DiskSpace{}, err
 	}
@@ -89,7 +62,7 @@ func (d *Driver) ExportSnapshot(ctx context.Context, o machine.Observer, name st
 // CheckImport reads the disks, and tells what ImportSnapshot would refuse. Where the
 // container does not run, that is left to ImportSnapshot.
 func (d *Driver) CheckImport(ctx context.Context, o machine.Observer, space machine.DiskSpace, r io.Reader) error {
-	state, err := d.state(ctx)
+	state, err := d.host.state(ctx)
 	if err != nil {
 		return err
 	}
@@ -97,40 +70,15 @@ func (d *Driver) CheckImport(ctx context.Context, o machine.Observer, space mach
 		_, err := io.Copy(io.Discard, r)
 		return err
 	}
-	return d.imports(ctx, o, request{Method: methodCheck, Space: &space}, r)
+	return d.inside.imports(ctx, o, request{Method: methodCheck, Space: &space}, r)
 }
 
 // ImportSnapshot makes a snapshot of the disks.
 func (d *Driver) ImportSnapshot(ctx context.Context, o machine.Observer, s machine.Snapshot, space machine.DiskSpace, r io.Reader) error {
-	if err := d.atHand(ctx, o, machine.NotCreated(d.cfg.Lab.Nodes[0].Name)); err != nil {
+	if err := d.host.atHand(ctx, o, machine.NotCreated(d.cfg.Lab.Nodes[0].Name)); err != nil {
 		return err
 	}
-	return d.imports(ctx, o, request{Method: methodImport, Import: &s, Space: &space}, r)
-}
-
-// imports sends disks. When ctx ends, they end, which the container's side refuses
-// unless it had all of them; its answer is waited for, since it works until then.
-func (d *Driver) imports(ctx context.Context, o machine.Observer, req request, r io.Reader) error {
-	running, kill := context.WithCancel(context.WithoutCancel(ctx))
-	defer kill()
-	disks := &sent{ctx: ctx, r: r}
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, kill) })()
-	resp, err := d.post(running, "/import", req, disks)
-	if err == nil {
-		defer resp.Body.Close()
-		c := &conversation{d: d, o: o}
-		_, err = answer(resp.Body, c.event)
-		err = errors.Join(append(c.errs, err)...)
-	}
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case disks.failure() != nil: // what is read is what is wrong
-		return disks.failure()
-	}
-	return err
+	return d.inside.imports(ctx, o, request{Method: methodImport, Import: &s, Space: &space}, r)
 }
 
 // sent reads disks until ctx ends, and remembers why they could not be read.

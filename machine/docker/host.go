@@ -1,17 +1,19 @@
 package docker
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/machine/sandbox"
-	"github.com/dcalab/dcalab/trouble"
 )
 
 const (
@@ -39,53 +41,80 @@ func capabilities() []string {
 	}
 }
 
+// host is the lab's container, a Linux host of its own.
+type host struct {
+	cfg    *Config
+	docker *labDocker
+	mu     sync.Mutex
+	way    *line // to dcalab in it; nil until it is used
+}
+
+// container is the name of the lab's, and of its volume.
+func (c *Config) container() string { return "dcalab-" + c.ID }
+
+// state tells of the host container: "running", "exited", …; empty where there
+// is none.
+func (h *host) state(ctx context.Context) (string, error) {
+	h.mu.Lock()
+	open := h.way != nil && h.way.programs.Load() > 0
+	h.mu.Unlock()
+	if open {
+		return stateRunning, nil // else what is in it would have ended
+	}
+	state, err := h.docker.run(ctx, "container", "inspect", "--format", "{{.State.Status}}", h.cfg.container())
+	if isMissing(err) {
+		return "", nil
+	}
+	return state, err
+}
+
 // atHand makes sure that the host container runs; where there is none, it fails
 // with absent.
-func (d *Driver) atHand(ctx context.Context, o machine.Observer, absent error) error {
-	state, err := d.state(ctx)
+func (h *host) atHand(ctx context.Context, o machine.Observer, absent error) error {
+	state, err := h.state(ctx)
 	if err != nil {
 		return err
 	}
 	if state == "" {
 		return absent
 	}
-	return d.wake(ctx, o, state)
+	return h.wake(ctx, o, state)
 }
 
 // wake makes and starts the host container, as its state demands.
-func (d *Driver) wake(ctx context.Context, o machine.Observer, state string) error {
+func (h *host) wake(ctx context.Context, o machine.Observer, state string) error {
 	if state == stateRunning {
 		return nil
 	}
-	if state == "" || d.cfg.Binary != "" { // else it is started as it was
-		if err := d.create(ctx, o, state != ""); err != nil {
+	if state == "" || h.cfg.Binary != "" { // else it is started as it was
+		if err := h.create(ctx, o, state != ""); err != nil {
 			return err
 		}
 	}
-	_, err := d.run(ctx, "container", "start", d.container())
+	_, err := h.docker.run(ctx, "container", "start", h.cfg.container())
 	return err
 }
 
 // create makes the host container, with this dcalab in it; one that exists is
 // made anew only for another image, where that can be had: what nodes have is in
 // the volume.
-func (d *Driver) create(ctx context.Context, o machine.Observer, exists bool) error {
-	arch, err := d.arch(ctx)
+func (h *host) create(ctx context.Context, o machine.Observer, exists bool) error {
+	arch, err := h.docker.arch(ctx)
 	if err != nil {
 		return err
 	}
-	binary, err := d.program(arch)
+	binary, err := programFor(h.cfg.Binary, arch)
 	if err != nil {
 		return err
 	}
-	image, err := d.image(ctx, o, arch)
+	image, err := h.docker.image(ctx, o, arch)
 	if err != nil && (!exists || ctx.Err() != nil) {
 		return err
 	}
 	if exists && err == nil {
-		made, err := d.run(ctx, "container", "inspect", "--format", "{{.Config.Image}}", d.container())
+		made, err := h.docker.run(ctx, "container", "inspect", "--format", "{{.Config.Image}}", h.cfg.container())
 		if err == nil && made != image {
-			_, err = d.run(ctx, "container", "rm", d.container())
+			_, err = h.docker.run(ctx, "container", "rm", h.cfg.container())
 		}
 		if err != nil {
 			return err
@@ -93,28 +122,28 @@ func (d *Driver) create(ctx context.Context, o machine.Observer, exists bool) er
 		exists = made == image
 	}
 	if !exists {
-		_, in, err := d.docker(ctx)
+		_, in, err := h.docker.find(ctx)
 		if err == nil {
-			err = d.keep(in)
+			err = h.docker.keep(in)
 		}
 		if err == nil {
-			_, err = d.run(ctx, d.containerArgs(image)...)
+			_, err = h.docker.run(ctx, h.containerArgs(image)...)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return d.bring(ctx, binary)
+	return h.bring(ctx, binary)
 }
 
 // containerArgs are those of docker that create the host container.
-func (d *Driver) containerArgs(image string) []string {
-	labels := map[string]string{"dcalab.id": d.cfg.ID, "dcalab.lab": d.cfg.Lab.Name, "dcalab.root": d.cfg.Root}
+func (h *host) containerArgs(image string) []string {
+	labels := map[string]string{"dcalab.id": h.cfg.ID, "dcalab.lab": h.cfg.Lab.Name, "dcalab.root": h.cfg.Root}
 	args := []string{
-		"container", "create", "--init", "--name", d.container(), "--hostname", "dcalab-" + d.cfg.Lab.Name,
+		"container", "create", "--init", "--name", h.cfg.container(), "--hostname", "dcalab-" + h.cfg.Lab.Name,
 		"--stop-timeout", strconv.Itoa(int(stopTimeout.Seconds())),
 		"--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw",
-		"--volume", d.container() + ":/var/lib/dcalab", "--tmpfs", "/run:rw,nosuid,nodev,mode=755",
+		"--volume", h.cfg.container() + ":/var/lib/dcalab", "--tmpfs", "/run:rw,nosuid,nodev,mode=755",
 		"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined",
 		"--device-cgroup-rule", "a *:* rwm", "--cap-drop", "ALL",
 	}
@@ -127,39 +156,48 @@ func (d *Driver) containerArgs(image string) []string {
 	return append(args, image, dcalabInside, "host-init")
 }
 
-// Preflight finds what would stop Up.
-func (d *Driver) Preflight(ctx context.Context) error { return machine.Preflight(d.Examine(ctx)) }
-
-// Examine looks at Docker, and where the container runs, at what the sandbox
-// driver needs in it.
-func (d *Driver) Examine(ctx context.Context) []machine.Check {
-	c := machine.Check{ID: "docker", What: "Docker"}
-	version, err := d.run(ctx, "version", "--format", "{{.Server.Version}} {{.Server.Os}}/{{.Server.Arch}}")
-	if err != nil {
-		var fixes []machine.Fix
-		for _, next := range trouble.Advice(err) {
-			fixes = append(fixes, machine.Advise(next))
-		}
-		var t *trouble.Error
-		if errors.As(err, &t) {
-			return []machine.Check{c.Failure(t.Why, fixes...)}
-		}
-		return []machine.Check{c.Failure(err.Error())}
+// bring copies dcalab into the container, which does not run.
+func (h *host) bring(ctx context.Context, binary []byte) error {
+	var files bytes.Buffer
+	w := tar.NewWriter(&files)
+	err := w.WriteHeader(&tar.Header{Name: path.Base(dcalabInside), Mode: 0o755, Size: int64(len(binary))})
+	if err == nil {
+		_, err = w.Write(binary)
 	}
-	checks := []machine.Check{c.OK("Docker " + version)}
-	inside, err := asked(ctx, d, methodExamine, func(r *result) []machine.Check { return r.Checks })
-	if err != nil {
-		return append(checks, machine.Check{ID: "docker-host", What: "the host container"}.Unknown(err.Error()))
+	if err = errors.Join(err, w.Close()); err != nil {
+		return err
 	}
-	return append(checks, inside...)
+	return h.docker.stream(ctx, &files, h.cfg.Log, "container", "cp", "-", h.cfg.container()+":"+path.Dir(dcalabInside))
 }
 
-// Limits are the driver's own, and those of the kernel below Docker.
-func (d *Driver) Limits(ctx context.Context) []string {
-	own := []string{fmt.Sprintf("root in a node is close to root on the host of your Docker: the lab is its container %s, with most of root's rights", d.container())}
-	inside, err := asked(ctx, d, methodLimits, func(r *result) []string { return r.Limits })
-	if err != nil {
-		return own
+// remove removes the container and the volume, of which each may be gone already.
+func (h *host) remove(ctx context.Context) error {
+	h.mu.Lock()
+	h.way = nil
+	h.mu.Unlock()
+	if _, err := h.docker.run(ctx, "container", "rm", "--force", "--volumes", h.cfg.container()); err != nil && !isMissing(err) {
+		return err
 	}
-	return append(own, inside...)
+	if _, err := h.docker.run(ctx, "volume", "rm", "--force", h.cfg.container()); err != nil && !isMissing(err) {
+		return err
+	}
+	var errs []error
+	for _, n := range h.cfg.Lab.Nodes {
+		errs = append(errs, h.cfg.ForgetHostKey(h.cfg.Lab.Hostname(n)))
+	}
+	return errors.Join(errs...)
+}
+
+// line is the way to dcalab in the lab's container.
+func (h *host) line(ctx context.Context) (*line, error) {
+	_, in, err := h.docker.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.way == nil {
+		h.way = newLine(slices.Concat([]string{program}, in.options(), []string{"exec", "--interactive", h.cfg.container(), dcalabInside, "host-agent"}))
+	}
+	return h.way, nil
 }

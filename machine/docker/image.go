@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -11,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"strings"
 
 	"github.com/dcalab/dcalab/image"
@@ -30,7 +28,7 @@ const imageName = "dcalab-host"
 // itself is copied into each container, so that one image is good for many
 // versions of it.
 func (d *Driver) HostImage(ctx context.Context) (string, error) {
-	arch, err := d.arch(ctx)
+	arch, err := d.docker.arch(ctx)
 	return imageFor(arch), err
 }
 
@@ -40,25 +38,25 @@ func imageFor(arch string) string {
 }
 
 // arch is the processor of Docker, in Go's terms.
-func (d *Driver) arch(ctx context.Context) (string, error) {
-	return d.run(ctx, "version", "--format", "{{.Server.Arch}}")
+func (l *labDocker) arch(ctx context.Context) (string, error) {
+	return l.run(ctx, "version", "--format", "{{.Server.Arch}}")
 }
 
 // image gives the host image for a processor, and builds it where there is none.
-func (d *Driver) image(ctx context.Context, o machine.Observer, arch string) (string, error) {
+func (l *labDocker) image(ctx context.Context, o machine.Observer, arch string) (string, error) {
 	name := imageFor(arch)
-	_, err := d.run(ctx, "image", "inspect", "--format", "{{.Id}}", name)
+	_, err := l.run(ctx, "image", "inspect", "--format", "{{.Id}}", name)
 	if err == nil || !isMissing(err) {
 		return name, err
 	}
-	names := d.cfg.Lab.NodeNames()
+	names := l.cfg.Lab.NodeNames()
 	if len(names) == 0 {
 		names = []string{""} // for no lab
 	}
 	for _, n := range names {
 		o.Begin(n, "building the host image")
 	}
-	err = d.stream(ctx, bytes.NewReader(dockerfile), d.cfg.Log, "build", "--tag", name, "-")
+	err = l.stream(ctx, bytes.NewReader(dockerfile), l.cfg.Log, "build", "--tag", name, "-")
 	var failed *cliError
 	if errors.As(err, &failed) {
 		lines := strings.Split(failed.said, "\n")
@@ -69,7 +67,7 @@ func (d *Driver) image(ctx context.Context, o machine.Observer, arch string) (st
 				"without a network: dcalab image host save FILE where there is one, and here dcalab image host load FILE",
 			},
 		}
-		if d.cfg.Log != io.Discard {
+		if l.cfg.Log != io.Discard {
 			e.Next = append(e.Next, "all that it said: the lab's log")
 		}
 		err = e
@@ -79,24 +77,24 @@ func (d *Driver) image(ctx context.Context, o machine.Observer, arch string) (st
 
 // SaveHostImage writes the host image as docker save does.
 func (d *Driver) SaveHostImage(ctx context.Context, o machine.Observer, w io.Writer) error {
-	arch, err := d.arch(ctx)
+	arch, err := d.docker.arch(ctx)
 	if err != nil {
 		return err
 	}
-	name, err := d.image(ctx, o, arch)
+	name, err := d.docker.image(ctx, o, arch)
 	if err != nil {
 		return err
 	}
-	return d.stream(ctx, nil, w, "image", "save", name)
+	return d.docker.stream(ctx, nil, w, "image", "save", name)
 }
 
 // LoadHostImage gives Docker the host image.
 func (d *Driver) LoadHostImage(ctx context.Context, r io.Reader) error {
-	return d.stream(ctx, r, d.cfg.Log, "image", "load")
+	return d.docker.stream(ctx, r, d.cfg.Log, "image", "load")
 }
 
-// program is a dcalab that can make nodes in the container.
-func (d *Driver) program(arch string) ([]byte, error) {
+// programFor reads a dcalab that can make nodes in the container.
+func programFor(binary, arch string) ([]byte, error) {
 	e := &trouble.Error{
 		ID: "docker-no-linux-build", What: "make the lab's container", Why: "it needs dcalab for Linux, and there is none here", Exit: trouble.ExitRequirement,
 		Next: []string{
@@ -104,39 +102,16 @@ func (d *Driver) program(arch string) ([]byte, error) {
 			"or name one of the same version: DCALAB_LINUX_BINARY=FILE",
 		},
 	}
-	if d.cfg.Binary == "" {
+	if binary == "" {
 		return nil, e
 	}
-	p, why, err := image.LookAtProgram(d.cfg.Binary)
+	p, why, err := image.LookAtProgram(binary)
 	if why == "" && p.Arch != arch {
 		why = "it is for " + p.Arch
 	}
 	if err != nil || why != "" {
-		e.Why, e.Err = fmt.Sprintf("it needs dcalab for linux/%s, and %s is not that: %s", arch, d.cfg.Binary, why), err
+		e.Why, e.Err = fmt.Sprintf("it needs dcalab for linux/%s, and %s is not that: %s", arch, binary, why), err
 		return nil, e
 	}
-	return os.ReadFile(d.cfg.Binary)
-}
-
-// bring copies dcalab into the container, which does not run.
-func (d *Driver) bring(ctx context.Context, binary []byte) error {
-	var files bytes.Buffer
-	w := tar.NewWriter(&files)
-	err := w.WriteHeader(&tar.Header{Name: path.Base(dcalabInside), Mode: 0o755, Size: int64(len(binary))})
-	if err == nil {
-		_, err = w.Write(binary)
-	}
-	if err = errors.Join(err, w.Close()); err != nil {
-		return err
-	}
-	return d.stream(ctx, &files, d.cfg.Log, "container", "cp", "-", d.container()+":"+path.Dir(dcalabInside))
-}
-
-// stream runs docker for the lab, with its standard input and output.
-func (d *Driver) stream(ctx context.Context, in io.Reader, out io.Writer, args ...string) error {
-	c, _, err := d.docker(ctx)
-	if err != nil {
-		return err
-	}
-	return c.stream(ctx, in, out, args...)
+	return os.ReadFile(binary)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -132,41 +131,6 @@ func (l *line) start(argv []string) (net.Conn, error) {
 
 // lineBase is the address of what is at the other end: nobody looks it up.
 const lineBase = "http://container"
-
-// reach opens a connection to a node's sshd over the line.
-func (d *Driver) reach(ctx context.Context, name string) (net.Conn, error) {
-	line, err := d.line(ctx)
-	if err != nil {
-		return nil, err
-	}
-	// The request lives as long as the connection, and ctx only opens it.
-	whole, end := context.WithCancel(context.WithoutCancel(ctx))
-	opening := context.AfterFunc(ctx, end)
-	body, write := io.Pipe()
-	req, err := http.NewRequestWithContext(whole, http.MethodPost, lineBase+"/node/"+url.PathEscape(name)+"?id="+d.cfg.ID, body)
-	if err != nil {
-		end()
-		return nil, err
-	}
-	resp, err := line.Do(req)
-	if err == nil && !opening() {
-		err = ctx.Err()
-	}
-	if err != nil {
-		end()
-		return nil, unwrapped(err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		defer end()
-		defer resp.Body.Close()
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
-		return nil, fmt.Errorf("%s: %s", name, bytes.TrimSpace(text))
-	}
-	return node.Join(resp.Body, write, func() {
-		_ = resp.Body.Close()
-		end()
-	}), nil
-}
 
 // unwrapped is an error without the address that net/http puts before it.
 func unwrapped(err error) error {

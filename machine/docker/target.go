@@ -5,9 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"slices"
 	"strings"
+	"sync"
 
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -39,13 +40,21 @@ func (t target) String() string {
 	return "the Docker of context " + t.Context
 }
 
+// labDocker is the docker program for the Docker that the lab is in, or would be made
+// in.
+type labDocker struct {
+	cfg *Config
+	mu  sync.Mutex
+	in  target // once it is known
+}
+
 // kept is the target of a lab that has had a container.
-func (d *Driver) kept() (target, bool, error) {
+func (l *labDocker) kept() (target, bool, error) {
 	var t target
-	if d.cfg.State == nil {
+	if l.cfg.State == nil {
 		return t, false, nil
 	}
-	data, err := d.cfg.State.ReadFile(targetFile)
+	data, err := l.cfg.State.ReadFile(targetFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return t, false, nil
 	}
@@ -62,23 +71,23 @@ func (d *Driver) kept() (target, bool, error) {
 }
 
 // keep remembers it.
-func (d *Driver) keep(t target) error {
-	if d.cfg.State == nil {
+func (l *labDocker) keep(t target) error {
+	if l.cfg.State == nil {
 		return nil
 	}
 	data, err := json.Marshal(t)
 	if err != nil {
 		return err
 	}
-	return d.cfg.State.WriteFile(targetFile, append(data, '\n'), 0o600)
+	return l.cfg.State.WriteFile(targetFile, append(data, '\n'), 0o600)
 }
 
 // current is the Docker that the user's docker command speaks to.
-func (d *Driver) current(ctx context.Context) (target, error) {
-	if host := d.cfg.Getenv("DOCKER_HOST"); host != "" {
+func (l *labDocker) current(ctx context.Context) (target, error) {
+	if host := l.cfg.Getenv("DOCKER_HOST"); host != "" {
 		return target{Host: host}, nil
 	}
-	name, err := cli{log: d.cfg.Log}.run(ctx, nil, "context", "ls", "--format", "{{if .Current}}{{.Name}}{{end}}")
+	name, err := cli{log: l.cfg.Log}.run(ctx, nil, "context", "ls", "--format", "{{if .Current}}{{.Name}}{{end}}")
 	name = strings.TrimSpace(name)
 	if err != nil {
 		return target{}, err
@@ -92,43 +101,37 @@ func (d *Driver) current(ctx context.Context) (target, error) {
 	return target{Context: name}, nil
 }
 
-// docker gives the program, for the Docker that the lab is in, or would be made
-// in.
-func (d *Driver) docker(ctx context.Context) (cli, target, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.in == (target{}) {
-		t, ok, err := d.kept()
+// find gives the program, and which Docker it is for.
+func (l *labDocker) find(ctx context.Context) (cli, target, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.in == (target{}) {
+		t, ok, err := l.kept()
 		if err == nil && !ok {
-			t, err = d.current(ctx)
+			t, err = l.current(ctx)
 		}
 		if err != nil {
 			return cli{}, target{}, err
 		}
-		d.in = t
+		l.in = t
 	}
-	return cli{d.in.options(), d.cfg.Log}, d.in, nil
-}
-
-// line is the way to dcalab in the lab's container.
-func (d *Driver) line(ctx context.Context) (*line, error) {
-	_, in, err := d.docker(ctx)
-	if err != nil {
-		return nil, err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.way == nil {
-		d.way = newLine(slices.Concat([]string{program}, in.options(), []string{"exec", "--interactive", d.container(), dcalabInside, "host-agent"}))
-	}
-	return d.way, nil
+	return cli{l.in.options(), l.cfg.Log}, l.in, nil
 }
 
 // run runs docker for the lab.
-func (d *Driver) run(ctx context.Context, args ...string) (string, error) {
-	c, _, err := d.docker(ctx)
+func (l *labDocker) run(ctx context.Context, args ...string) (string, error) {
+	c, _, err := l.find(ctx)
 	if err != nil {
 		return "", err
 	}
 	return c.run(ctx, nil, args...)
+}
+
+// stream runs docker for the lab, with its standard input and output.
+func (l *labDocker) stream(ctx context.Context, in io.Reader, out io.Writer, args ...string) error {
+	c, _, err := l.find(ctx)
+	if err != nil {
+		return err
+	}
+	return c.stream(ctx, in, out, args...)
 }

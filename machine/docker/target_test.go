@@ -43,7 +43,7 @@ func TestTarget(t *testing.T) {
 	}
 	options := func(host string) []string {
 		t.Helper()
-		_, in, err := driverIn(t, state, host).docker(context.Background())
+		_, in, err := driverIn(t, state, host).docker.find(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +56,7 @@ func TestTarget(t *testing.T) {
 	if got := options("tcp://there:2376"); !slices.Equal(got, []string{"--host", "tcp://there:2376"}) {
 		t.Errorf("DOCKER_HOST is %q", got)
 	}
-	if err := driverIn(t, state, "").keep(target{Host: "tcp://there:2376"}); err != nil {
+	if err := driverIn(t, state, "").docker.keep(target{Host: "tcp://there:2376"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, host := range []string{"", "tcp://elsewhere:2376"} {
@@ -67,14 +67,14 @@ func TestTarget(t *testing.T) {
 	if err := state.WriteFile(targetFile, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := driverIn(t, state, "").docker(context.Background()); err == nil || !strings.Contains(err.Error(), targetFile) {
+	if _, _, err := driverIn(t, state, "").docker.find(context.Background()); err == nil || !strings.Contains(err.Error(), targetFile) {
 		t.Errorf("a target that names nothing: %v", err)
 	}
 }
 
 func TestNoLabInANode(t *testing.T) {
 	fakeDocker(t, "dcalab-dca")
-	_, _, err := driverIn(t, nil, "").docker(context.Background())
+	_, _, err := driverIn(t, nil, "").docker.find(context.Background())
 	if trouble.ExitStatus(err) != trouble.ExitRequirement || len(trouble.Advice(err)) == 0 {
 		t.Errorf("error is %v", err)
 	}

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -48,73 +47,6 @@ func makeFolders(folders ...folder) error {
 		}
 	}
 	return nil
-}
-
-// create makes the disk of a new node. It appears under its name only when it
-// is complete, so that an interruption leaves no half of a node.
-func (d *Driver) create(ctx context.Context, n lab.Node) error {
-	final := d.disks.disk(n.Name)
-	if final.exists() {
-		return nil
-	}
-	half := final.half()
-	for _, old := range []string{half.dir, final.dir} {
-		if err := removeTree(old); err != nil {
-			return err
-		}
-	}
-	if err := makeFolders(folder{half.dir, diskMode}, folder{half.upper(), 0o755}, folder{half.work(), 0o700}, folder{half.docker(), dockerMode}); err != nil {
-		return err
-	}
-	if n.Disk > 0 {
-		if err := half.giveImage(ctx, n.Disk); err != nil {
-			return err
-		}
-	}
-	t, err := openTree(half)
-	if err != nil {
-		return err
-	}
-	defer t.root.Close()
-	t.frame()
-	for _, p := range d.cfg.Hidden {
-		t.hide(p, 0o700)
-	}
-	hostname := d.cfg.Lab.Hostname(n)
-	writeIdentity(t, hostname, n.EngineLabels)
-	key, err := d.cfg.AuthorizedKey()
-	if err != nil {
-		return err
-	}
-	writeUsers(t, key)
-	hostKey := writeSSHD(t, hostname)
-	writeServices(t)
-	if t.err != nil {
-		return fmt.Errorf("disk of %s: %w", n.Name, t.err)
-	}
-	if err := d.cfg.PinHostKey(hostname, hostKey); err != nil {
-		return err
-	}
-	return os.Rename(half.dir, final.dir)
-}
-
-// refresh writes what depends on the lab as a whole and on the host's network,
-// before every start of the node.
-func (d *Driver) refresh(n lab.Node, nat bool) error {
-	t, err := openTree(d.disks.disk(n.Name))
-	if err != nil {
-		return err
-	}
-	defer t.root.Close()
-	t.frame()
-	t.json(specPath, 0o644, d.net.spec(n, nat))
-	old, _, err := plainText(t.root, "etc/hosts")
-	if err != nil {
-		return err
-	}
-	t.write("/etc/hosts", 0o644, hosts(d.cfg.Lab, old))
-	t.write("/etc/resolv.conf", 0o644, resolvers(readText("/etc/resolv.conf"), readText("/run/systemd/resolve/resolv.conf")))
-	return t.err
 }
 
 // plainText reads a file in a node; ok is false where there is none, or where

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -24,11 +23,13 @@ import (
 // this host needs is examined by checks, and snapshots are kept by snapshots,
 // whose methods are the Driver's too.
 type Driver struct {
-	cfg   Config
-	place place
-	disks storage
-	net   network
-	nodes containers
+	cfg    Config
+	place  place
+	disks  storage
+	net    network
+	nodes  containers
+	maker  maker
+	shared shared
 	*checks
 	*snapshots
 }
@@ -53,10 +54,11 @@ func New(cfg Config) *Driver {
 	disks := storage{cfg.ID, cfg.Dir, len(cfg.Lab.Nodes)}
 	net := network{cfg.ID, cfg.Lab, cfg.Root}
 	nodes := containers{id: cfg.ID, lab: cfg.Lab, uid: cfg.UID, gid: cfg.GID, log: cfg.Log, disks: disks, net: net}
+	m := maker{cfg, disks, net}
 	return &Driver{
-		cfg: cfg, place: at, disks: disks, net: net, nodes: nodes,
+		cfg: cfg, place: at, disks: disks, net: net, nodes: nodes, maker: m, shared: shared{cfg, at, disks, net},
 		checks:    &checks{id: cfg.ID, lab: cfg.Lab, place: at, disks: disks, net: net, meminfo: "/proc/meminfo", release: "/proc/sys/kernel/osrelease"},
-		snapshots: &snapshots{lab: cfg.Lab, place: at, disks: disks, nodes: nodes, pinHostKey: cfg.PinHostKey},
+		snapshots: &snapshots{lab: cfg.Lab, place: at, disks: disks, nodes: nodes, maker: m, pinHostKey: cfg.PinHostKey, authorizedKey: cfg.AuthorizedKey},
 	}
 }
 
@@ -108,7 +110,7 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 	// Files are to get the modes that the code names: nobody could log in to a
 	// node whose root folder others cannot enter.
 	unix.Umask(0o022)
-	if err := d.prepareShared(len(alive) > 0); err != nil {
+	if err := d.shared.prepare(len(alive) > 0); err != nil {
 		return err
 	}
 	nat, err := d.net.setUpBridge()
@@ -167,30 +169,6 @@ func booted(ctx context.Context, pid int) {
 	}
 }
 
-// prepareShared makes what all nodes share: the folders, the copy of the host's
-// /etc, and the copy of this program that is their PID 1 (a copy, so that
-// rebuilding dcalab does not affect running nodes; not below /run, which is
-// mounted noexec on many hosts).
-func (d *Driver) prepareShared(inUse bool) error {
-	if err := d.place.claim(); err != nil {
-		return err
-	}
-	if err := d.disks.prepare(); err != nil {
-		return err
-	}
-	self, err := os.Stat(d.cfg.Executable)
-	if err != nil {
-		return err
-	}
-	to := d.disks.programCopy()
-	if old, err := os.Lstat(to); err != nil || !old.Mode().IsRegular() || old.Size() != self.Size() || !old.ModTime().Equal(self.ModTime()) {
-		if err := replaceProgram(to, d.cfg.Executable, self.ModTime()); err != nil {
-			return err
-		}
-	}
-	return copyEtc(d.disks.etcCopy(), inUse)
-}
-
 // resume makes a node that runs ready. done is false where it has to be booted.
 func (d *Driver) resume(ctx context.Context, o machine.Observer, n lab.Node, pid int) (done bool, err error) {
 	if _, err := os.Stat(d.nodes.haltMark(n.Name)); err == nil {
@@ -216,12 +194,12 @@ func (d *Driver) resume(ctx context.Context, o machine.Observer, n lab.Node, pid
 func (d *Driver) boot(ctx context.Context, o machine.Observer, n lab.Node, nat bool) (int, error) {
 	if !d.disks.disk(n.Name).exists() {
 		o.Begin(n.Name, "creating")
-		if err := d.create(ctx, n); err != nil {
+		if err := d.maker.create(ctx, n); err != nil {
 			return 0, err
 		}
 	}
 	o.Begin(n.Name, "booting")
-	if err := d.refresh(n, nat); err != nil {
+	if err := d.maker.refresh(n, nat); err != nil {
 		return 0, err
 	}
 	if err := d.nodes.sweep(ctx, n.Name); err != nil {
@@ -295,7 +273,7 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 	}
 	targets := map[string]bool{}
 	for _, name := range names {
-		n, err := d.find(name)
+		n, err := d.nodes.find(name)
 		if err != nil {
 			return err
 		}
@@ -304,7 +282,7 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 	whole := len(names) == 0
 	if whole {
 		// Also the nodes that labs.yaml no longer names.
-		for _, name := range d.remains() {
+		for _, name := range d.nodes.remains() {
 			targets[name] = true
 		}
 	} else if err := d.settle(); err != nil {
@@ -333,54 +311,9 @@ func (d *Driver) Destroy(ctx context.Context, o machine.Observer, names ...strin
 	if !whole {
 		// Snapshots bring back nodes that were destroyed one by one.
 		kept, err := d.Snapshots(ctx)
-		if err != nil || len(kept) > 0 || len(d.remains()) > 0 {
+		if err != nil || len(kept) > 0 || len(d.nodes.remains()) > 0 {
 			return err
 		}
 	}
-	return d.removeShared(ctx)
-}
-
-// removeShared removes what the nodes shared.
-func (d *Driver) removeShared(ctx context.Context) error {
-	if err := reapCgroup(ctx, filepath.Join("/dcalab", d.cfg.ID)); err != nil {
-		return err
-	}
-	if err := dropCgroups(d.cfg.ID); err != nil {
-		return err
-	}
-	if err := d.net.tearDown(); err != nil {
-		return err
-	}
-	if err := d.disks.release(); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(runtimeDir(d.cfg.ID)); err != nil {
-		return err
-	}
-	if err := d.place.remove(); err != nil {
-		return err
-	}
-	return removeSharedByLabs(filepath.Dir(d.cfg.Dir))
-}
-
-// replaceProgram copies a program to a path; others see the old or the new one.
-func replaceProgram(to, from string, mtime time.Time) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.CreateTemp(filepath.Dir(to), ".init-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(out.Name()) // renamed already when all went well
-	_, err = io.Copy(out, in)
-	if err := errors.Join(err, out.Chmod(0o755), out.Close()); err != nil {
-		return err
-	}
-	if err := os.Chtimes(out.Name(), mtime, mtime); err != nil {
-		return err
-	}
-	return os.Rename(out.Name(), to)
+	return d.shared.remove(ctx)
 }

@@ -38,7 +38,7 @@ const (
 )
 
 // SnapshotOrigin has the version of the host's dockerd, which all nodes run.
-func (d *Driver) SnapshotOrigin(ctx context.Context) (machine.SnapshotOrigin, error) {
+func (snapshots) SnapshotOrigin(ctx context.Context) (machine.SnapshotOrigin, error) {
 	return machine.SnapshotOrigin{Driver: Name, Platform: "linux/" + runtime.GOARCH, Engine: engineVersion(ctx)}, nil
 }
 
@@ -61,16 +61,16 @@ var quotaDevice = regexp.MustCompile(`^[^/]+/docker/.*/backingFsBlockDev$`)
 
 // ExportSnapshot writes the disks of a snapshot. What is made anew when the engine
 // starts is left out: sockets, and the device for quotas.
-func (d *Driver) ExportSnapshot(ctx context.Context, o machine.Observer, name string, w io.Writer) (machine.DiskSpace, error) {
-	if err := d.begin(ctx, name); err != nil {
+func (s snapshots) ExportSnapshot(ctx context.Context, o machine.Observer, name string, w io.Writer) (machine.DiskSpace, error) {
+	if err := s.begin(ctx, name); err != nil {
 		return machine.DiskSpace{}, err
 	}
-	s, err := d.read(name)
+	one, err := s.read(name)
 	if err != nil {
 		return machine.DiskSpace{}, err
 	}
-	p := packer{ctx: ctx, root: d.snapshotPath(name), w: tar.NewWriter(w), check: newEntryCheck(s.Nodes)}
-	for _, node := range s.Nodes {
+	p := packer{ctx: ctx, root: s.snapshotPath(name), w: tar.NewWriter(w), check: newEntryCheck(one.Nodes)}
+	for _, node := range one.Nodes {
 		o.Begin(node, "exporting its disk")
 		p.first = map[uint64]string{}
 		for _, part := range diskParts() {

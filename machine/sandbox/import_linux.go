@@ -14,8 +14,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/crypto/ssh"
-
 	"github.com/dcalab/dcalab/machine"
 )
 
@@ -186,50 +184,50 @@ func readDisks(ctx context.Context, o machine.Observer, nodes []string, space ma
 }
 
 // CheckImport reads an archive of disks.
-func (d *Driver) CheckImport(ctx context.Context, o machine.Observer, space machine.DiskSpace, r io.Reader) error {
-	if err := d.place.verify(); err != nil {
+func (s snapshots) CheckImport(ctx context.Context, o machine.Observer, space machine.DiskSpace, r io.Reader) error {
+	if err := s.place.verify(); err != nil {
 		return err
 	}
-	if err := d.roomFor("import a snapshot", usage{bytes: space.Bytes, files: space.Files}); err != nil {
+	if err := s.roomFor("import a snapshot", usage{bytes: space.Bytes, files: space.Files}); err != nil {
 		return err
 	}
-	return readDisks(ctx, o, d.cfg.Lab.NodeNames(), space, r, nil)
+	return readDisks(ctx, o, s.lab.NodeNames(), space, r, nil)
 }
 
 // ImportSnapshot makes a snapshot of an archive of disks. The lab's own key opens
 // its nodes, and no key that was in the archive.
-func (d *Driver) ImportSnapshot(ctx context.Context, o machine.Observer, s machine.Snapshot, space machine.DiskSpace, r io.Reader) error {
-	if err := d.begin(ctx, s.Name); err != nil {
+func (s snapshots) ImportSnapshot(ctx context.Context, o machine.Observer, one machine.Snapshot, space machine.DiskSpace, r io.Reader) error {
+	if err := s.begin(ctx, one.Name); err != nil {
 		return err
 	}
-	if _, err := d.read(s.Name); !errors.Is(err, machine.ErrNoSnapshot) {
+	if _, err := s.read(one.Name); !errors.Is(err, machine.ErrNoSnapshot) {
 		if err == nil {
-			err = fmt.Errorf("%s: %w", s.Name, machine.ErrSnapshotExists)
+			err = fmt.Errorf("%s: %w", one.Name, machine.ErrSnapshotExists)
 		}
 		return err
 	}
-	key, err := d.cfg.AuthorizedKey()
+	key, err := s.authorizedKey()
 	if err != nil {
 		return err
 	}
-	to := d.snapshotPath(s.Name)
+	to := s.snapshotPath(one.Name)
 	for _, ready := range []func() error{
-		func() error { return s.Fits(d.cfg.Lab) },
-		d.place.claim,
-		d.disks.prepare,
+		func() error { return one.Fits(s.lab) },
+		s.place.claim,
+		s.disks.prepare,
 		func() error {
-			return d.roomFor("import snapshot "+s.Name, usage{bytes: space.Bytes, files: space.Files})
+			return s.roomFor("import snapshot "+one.Name, usage{bytes: space.Bytes, files: space.Files})
 		},
-		func() error { return os.MkdirAll(d.snapshotPath(), 0o755) },
+		func() error { return os.MkdirAll(s.snapshotPath(), 0o755) },
 		func() error { return os.Mkdir(to, 0o700) },
 	} {
 		if err := ready(); err != nil {
 			return err
 		}
 	}
-	err = unpackDisks(ctx, o, to, s.Nodes, space, r)
+	err = unpackDisks(ctx, o, to, one.Nodes, space, r)
 	if err == nil {
-		err = d.adoptDisks(to, s.Nodes, key)
+		err = s.maker.adopt(to, one.Nodes, key)
 	}
 	if err == nil {
 		err = syncAll(to)
@@ -237,11 +235,11 @@ func (d *Driver) ImportSnapshot(ctx context.Context, o machine.Observer, s machi
 	if err != nil {
 		if ctx.Err() == nil { // else whoever touches the disks next removes it
 			err = errors.Join(err, removeTree(to))
-			_ = os.Remove(d.snapshotPath()) // where there is no other
+			_ = os.Remove(s.snapshotPath()) // where there is no other
 		}
 		return err
 	}
-	return writeRecord(d.snapshotPath(s.Name+recordSuffix), s)
+	return writeRecord(s.snapshotPath(one.Name+recordSuffix), one)
 }
 
 // unpackDisks makes the disks of nodes in an empty folder.
@@ -260,22 +258,4 @@ func unpackDisks(ctx context.Context, o machine.Observer, to string, nodes []str
 	into := &unpacker{root: root}
 	defer into.close()
 	return readDisks(ctx, o, nodes, space, r, into)
-}
-
-// adoptDisks writes on disks what is of this lab and this machine.
-func (d *Driver) adoptDisks(folder string, nodes []string, key ssh.PublicKey) error {
-	for _, n := range nodes {
-		t, err := openTree(disk{filepath.Join(folder, n)})
-		if err != nil {
-			return err
-		}
-		for _, p := range d.cfg.Hidden { // of this machine, and not of the other
-			t.hide(p, 0o700)
-		}
-		letIn(t, key)
-		if err := errors.Join(t.err, t.root.Close()); err != nil {
-			return fmt.Errorf("%s: let its user in: %w", n, err)
-		}
-	}
-	return nil
 }

@@ -1,14 +1,94 @@
 package sandbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// shared is what the nodes of a lab share, and what is left of the lab without them.
+type shared struct {
+	cfg   Config
+	place place
+	disks storage
+	net   network
+}
+
+// prepare makes what all nodes share: the folders, the copy of the host's
+// /etc, and the copy of this program that is their PID 1 (a copy, so that
+// rebuilding dcalab does not affect running nodes; not below /run, which is
+// mounted noexec on many hosts).
+func (s shared) prepare(inUse bool) error {
+	if err := s.place.claim(); err != nil {
+		return err
+	}
+	if err := s.disks.prepare(); err != nil {
+		return err
+	}
+	self, err := os.Stat(s.cfg.Executable)
+	if err != nil {
+		return err
+	}
+	to := s.disks.programCopy()
+	if old, err := os.Lstat(to); err != nil || !old.Mode().IsRegular() || old.Size() != self.Size() || !old.ModTime().Equal(self.ModTime()) {
+		if err := replaceProgram(to, s.cfg.Executable, self.ModTime()); err != nil {
+			return err
+		}
+	}
+	return copyEtc(s.disks.etcCopy(), inUse)
+}
+
+// remove removes what the nodes shared.
+func (s shared) remove(ctx context.Context) error {
+	if err := reapCgroup(ctx, filepath.Join("/dcalab", s.cfg.ID)); err != nil {
+		return err
+	}
+	if err := dropCgroups(s.cfg.ID); err != nil {
+		return err
+	}
+	if err := s.net.tearDown(); err != nil {
+		return err
+	}
+	if err := s.disks.release(); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(runtimeDir(s.cfg.ID)); err != nil {
+		return err
+	}
+	if err := s.place.remove(); err != nil {
+		return err
+	}
+	return removeSharedByLabs(filepath.Dir(s.cfg.Dir))
+}
+
+// replaceProgram copies a program to a path; others see the old or the new one.
+func replaceProgram(to, from string, mtime time.Time) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.CreateTemp(filepath.Dir(to), ".init-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(out.Name()) // renamed already when all went well
+	_, err = io.Copy(out, in)
+	if err := errors.Join(err, out.Chmod(0o755), out.Close()); err != nil {
+		return err
+	}
+	if err := os.Chtimes(out.Name(), mtime, mtime); err != nil {
+		return err
+	}
+	return os.Rename(out.Name(), to)
+}
 
 // makeShared makes a lab's folder in one that labs share. The last lab to be
 // destroyed removes the shared one, perhaps at this very moment.

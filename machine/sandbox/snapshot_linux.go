@@ -32,11 +32,13 @@ import (
 // every node has the disk that it had, and after it the snapshot's, whatever
 // happens, since whatever uses the disks next settles them first.
 type snapshots struct {
-	lab        *lab.Lab
-	place      place
-	disks      storage
-	nodes      containers
-	pinHostKey func(host string, key ssh.PublicKey) error
+	lab           *lab.Lab
+	place         place
+	disks         storage
+	nodes         containers
+	maker         maker
+	pinHostKey    func(host string, key ssh.PublicKey) error
+	authorizedKey func() (ssh.PublicKey, error)
 }
 
 const (

@@ -45,11 +45,11 @@ func disks(t *testing.T, nodes ...string) *fixture {
 func (f *fixture) makeDisks(t *testing.T) {
 	t.Helper()
 	d := f.driver()
-	if err := d.prepareShared(false); err != nil {
+	if err := d.shared.prepare(false); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range f.Lab.Nodes {
-		if err := d.create(t.Context(), n); err != nil {
+		if err := d.maker.create(t.Context(), n); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -383,7 +383,7 @@ func TestARestoreBringsBackDestroyedNodes(t *testing.T) {
 		t.Fatalf("after the nodes were destroyed one by one, there are %v (%v)", list, err)
 	}
 	n, _ := f.Lab.Node("master")
-	if err := d.create(t.Context(), n); err != nil {
+	if err := d.maker.create(t.Context(), n); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.RestoreSnapshot(t.Context(), machine.Observer{}, "one"); err != nil {
@@ -513,7 +513,7 @@ func TestRoomIsCheckedFirst(t *testing.T) {
 	t.Cleanup(func() { _ = unix.Unmount(f.Nodes, unix.MNT_DETACH) }) // where it failed
 	f.claim(t)
 	d := f.driver()
-	if err := d.create(t.Context(), f.Lab.Nodes[0]); err != nil {
+	if err := d.maker.create(t.Context(), f.Lab.Nodes[0]); err != nil {
 		t.Fatal(err)
 	}
 	big := d.disks.disk("master").docker() + "/image"

@@ -16,11 +16,11 @@ import (
 
 // remains lists the nodes of which anything is left: a disk, a runtime
 // folder, a process, a cgroup.
-func (d *Driver) remains() []string {
-	dirs := []string{d.disks.path(), d.disks.restored(), runtimeDir(d.cfg.ID)}
+func (c containers) remains() []string {
+	dirs := []string{c.disks.path(), c.disks.restored(), runtimeDir(c.id)}
 	roots, _ := hierarchies()
 	for _, root := range roots {
-		dirs = append(dirs, filepath.Join(root, "dcalab", d.cfg.ID))
+		dirs = append(dirs, filepath.Join(root, "dcalab", c.id))
 	}
 	found := map[string]bool{}
 	for _, dir := range dirs {
@@ -32,7 +32,7 @@ func (d *Driver) remains() []string {
 			}
 		}
 	}
-	alive, _ := running(d.cfg.ID)
+	alive, _ := running(c.id)
 	for name := range alive {
 		found[name] = true
 	}
@@ -40,14 +40,14 @@ func (d *Driver) remains() []string {
 }
 
 // find finds a node of the lab, or an orphan, which has a name only.
-func (d *Driver) find(name string) (lab.Node, error) {
-	if n, ok := d.cfg.Lab.Node(name); ok {
+func (c containers) find(name string) (lab.Node, error) {
+	if n, ok := c.lab.Node(name); ok {
 		return n, nil
 	}
-	if slices.Contains(d.remains(), name) {
+	if slices.Contains(c.remains(), name) {
 		return lab.Node{Name: name}, nil
 	}
-	return lab.Node{}, fmt.Errorf("lab %s has no node %s", d.cfg.Lab.Name, name)
+	return lab.Node{}, fmt.Errorf("lab %s has no node %s", c.lab.Name, name)
 }
 
 // Orphans are the nodes of which anything is left and that labs.yaml no longer
@@ -61,7 +61,7 @@ func (d *Driver) Orphans(context.Context) (map[string]machine.Status, error) {
 		return nil, err
 	}
 	out := map[string]machine.Status{}
-	for _, name := range d.remains() {
+	for _, name := range d.nodes.remains() {
 		if _, ok := d.cfg.Lab.Node(name); ok {
 			continue
 		}
@@ -94,7 +94,7 @@ func (d *Driver) Endpoint(_ context.Context, name string) (node.Endpoint, error)
 	if err := d.place.verify(); err != nil {
 		return node.Endpoint{}, err
 	}
-	n, err := d.find(name)
+	n, err := d.nodes.find(name)
 	if err != nil {
 		return node.Endpoint{}, err
 	}

@@ -241,7 +241,7 @@ func (w *Live) connect(ctx, soon context.Context, s *session.Session, machines m
 				t.Unreachable = fmt.Errorf("connecting: %w", swarm.ErrNotYet)
 			}
 			if h.node != nil {
-				t.Engine, t.Disk, t.Unreachable = h.client, provision.SwarmData{Conn: h.node}, nil
+				t.Engine, t.Disk, t.Unreachable = h.client.Swarm, provision.SwarmData{Conn: h.node}, nil
 			}
 		}
 		targets = append(targets, t)

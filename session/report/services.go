@@ -74,7 +74,7 @@ func (r *Status) addServices(ctx context.Context, s *session.Session, engines *s
 		if client == nil || !n.Control || n.State != swarm.StateMember {
 			continue
 		}
-		services, err := client.Services(ctx)
+		services, err := client.Services.List(ctx)
 		if err != nil {
 			continue
 		}

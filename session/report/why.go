@@ -129,7 +129,7 @@ func ObserveWhy(ctx context.Context, s *session.Session, name string, advise fun
 			continue
 		}
 		var known engine.Schedule
-		if known, err = client.Schedule(ctx); err == nil {
+		if known, err = client.Swarm.Schedule(ctx); err == nil {
 			w := newWhy(s.Lab().Name, v, known, time.Now())
 			w.running = func(node string) bool { return engines.Machines[node] == machine.StatusRunning }
 			w.advise = advise

@@ -132,7 +132,7 @@ func (m *Manager) Read(ctx context.Context, object string) (Version, error) {
 	if err != nil {
 		return Version{}, err
 	}
-	c, err := client.Config(ctx, m.set.ids[object])
+	c, err := client.Configs.Get(ctx, m.set.ids[object])
 	return Version{c.Labels[m.set.ValueLabel()], c}, err
 }
 
@@ -144,7 +144,7 @@ func (m *Manager) Write(ctx context.Context, was Version, value string) error {
 	}
 	labels := maps.Clone(was.config.Labels)
 	labels[m.set.ValueLabel()] = value
-	return client.LabelConfig(ctx, was.config, labels)
+	return client.Configs.Label(ctx, was.config, labels)
 }
 
 // Create makes the configs of the set, once it has removed what an earlier command has left.
@@ -158,7 +158,7 @@ func (m *Manager) Create(ctx context.Context) (left []string, err error) {
 		return left, err
 	}
 	m.set.ids = map[string]string{}
-	holdings, err := client.Holdings(ctx)
+	holdings, err := client.Swarm.Holdings(ctx)
 	if err != nil {
 		return left, err
 	}
@@ -171,7 +171,7 @@ func (m *Manager) Create(ctx context.Context) (left []string, err error) {
 		}
 	}
 	for _, name := range m.set.Names {
-		id, err := client.CreateConfig(ctx, name, []byte(m.set.Command+" writes the labels of this config\n"), map[string]string{m.set.Label: "", m.set.ValueLabel(): m.set.Initial})
+		id, err := client.Configs.Create(ctx, name, []byte(m.set.Command+" writes the labels of this config\n"), map[string]string{m.set.Label: "", m.set.ValueLabel(): m.set.Initial})
 		if err != nil {
 			return left, err
 		}
@@ -186,14 +186,14 @@ func (m *Manager) Remove(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := client.Configs(ctx, m.set.Label)
+	list, err := client.Configs.List(ctx, m.set.Label)
 	if err != nil {
 		return nil, err
 	}
 	slices.SortFunc(list, func(a, b engine.Config) int { return strings.Compare(a.Name, b.Name) })
 	var names []string
 	for _, c := range list {
-		if err := client.RemoveConfig(ctx, c.ID); err != nil {
+		if err := client.Configs.Remove(ctx, c.ID); err != nil {
 			return names, err
 		}
 		names = append(names, c.Name)
