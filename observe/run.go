@@ -242,7 +242,7 @@ func (r *runner) follow(ctx context.Context, failed <-chan error) error {
 		}
 		r.mu.Lock()
 		missing := r.observer.Missing()
-		broken, breaking := r.observer.Broken(), r.observer.breaking()
+		broken, breaking := r.observer.Broken(), r.observer.faults.breaking()
 		r.mu.Unlock()
 		now := time.Now()
 		switch {
