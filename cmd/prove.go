@@ -142,7 +142,7 @@ func (s *session) prove(ctx context.Context, p proof) error {
 		return s.rehearse(prove.Lines(o), prove.Runbook(s.Lab(), o))
 	}
 	for _, one := range p.planned {
-		if lacksRoot(s.operator().Break(one.Request, true)) {
+		if lacksRoot(s.operator().Faults().Break(one.Request, true)) {
 			return s.sudo(ctx)
 		}
 	}
@@ -156,7 +156,7 @@ func (s *session) prove(ctx context.Context, p proof) error {
 		steps := timeline.Steps(s.Session, tell)
 		o.Tell = steps
 		o.Break = func(ctx context.Context, r fault.Request) (fault.Fault, error) {
-			out, err := s.underLock(ctx, s.operator().Break(r, yes), steps)
+			out, err := s.underLock(ctx, s.operator().Faults().Break(r, yes), steps)
 			if err != nil {
 				return fault.Fault{}, err
 			}
@@ -168,7 +168,7 @@ func (s *session) prove(ctx context.Context, p proof) error {
 			return slices.MaxFunc(j.Faults, func(a, b fault.Fault) int { return a.Begun.Compare(b.Begun) }), nil
 		}
 		o.Heal = func(ctx context.Context, ids []string) error {
-			_, err := s.underLock(ctx, s.operator().Heal(ids...), steps)
+			_, err := s.underLock(ctx, s.operator().Faults().Heal(ids...), steps)
 			return err
 		}
 		elected := s.elections(ctx)
@@ -227,7 +227,7 @@ func (s *session) askForFaults(ctx context.Context, p proof) (yes bool, err erro
 	}
 	for _, r := range p.asked {
 		r.Seed = p.seed
-		plan, err := s.operator().Break(r, yes).Plan(ctx, nil)
+		plan, err := s.operator().Faults().Break(r, yes).Plan(ctx, nil)
 		if err != nil {
 			return yes, err
 		}
