@@ -54,7 +54,7 @@ when it reaches 16 MiB, it becomes timeline.old.jsonl, in place of the last.`,
 			if err != nil {
 				return err
 			}
-			_, unrecorded := os.Stat(s.State().Recording()) // it outlives the lab
+			_, unrecorded := os.Stat(s.State().Recording().Path()) // it outlives the lab
 			if follow || unrecorded != nil {
 				if err := s.MustExist(); err != nil {
 					return err

@@ -121,7 +121,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 	}()
 	failed := make(chan error, 2)
 	since := time.Time{} // where another process records, what it has told before is how it is
-	if !r.session.State().Recorded() {
+	if !r.session.State().Recording().Runs() {
 		since = time.Now()
 	}
 	all.Go(func() { failed <- timeline.Record(listening, r.session) })
