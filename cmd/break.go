@@ -170,26 +170,26 @@ func (f faultCommand) command(a *app) *cobra.Command {
 		r, err := asked(args)
 		op := s.operator().Faults().Break(r, s.flag("yes") == "true")
 		if err == nil && observes && !a.dryRun() {
-			return nil, s.breakObserved(c.Context(), watch, op)
+			return nil, observing{s, watch}.breaking(c.Context(), op)
 		}
 		return op, err
 	})
 }
 
-// breakObserved asks what there is to ask, and then applies a fault and follows what becomes
+// breaking asks what there is to ask, and then applies a fault and follows what becomes
 // of the swarm.
-func (s *session) breakObserved(ctx context.Context, o observation, op lifecycle.Operation) error {
+func (o observing) breaking(ctx context.Context, op lifecycle.Operation) error {
 	if lacksRoot(op) {
-		return s.sudo(ctx)
+		return asRoot{o.session}.again(ctx)
 	}
 	var told []string
-	if s.flag("yes") == "false" {
+	if o.flag("yes") == "false" {
 		var err error
-		if told, err = s.ask(ctx, op); err != nil {
+		if told, err = o.ask(ctx, op); err != nil {
 			return err
 		}
 	}
-	return s.observe(ctx, o, 0, op, told)
+	return o.run(ctx, 0, op, told)
 }
 
 // words completes nodes, and the words that stand for some.
