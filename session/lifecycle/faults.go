@@ -133,7 +133,7 @@ func (all Faults) change(how func(*fault.Journal)) error {
 	return j.Write(all.of.State())
 }
 
-// warn tells of those, because of which what comes may fail.
+// warn tells of faults because of which what comes may fail.
 func (all Faults) warn(tell session.Reporter) {
 	j, err := fault.ReadJournal(all.of.State())
 	if err != nil {
