@@ -168,28 +168,28 @@ func (f faultCommand) command(a *app) *cobra.Command {
 	}
 	return operation(a, (*app).existing, c, func(s *session, args []string) (lifecycle.Operation, error) {
 		r, err := asked(args)
-		op := s.operator().Break(r, s.flag("yes") == "true")
+		op := s.operator().Faults().Break(r, s.flag("yes") == "true")
 		if err == nil && observes && !a.dryRun() {
-			return nil, s.breakObserved(c.Context(), watch, op)
+			return nil, observing{s, watch}.breaking(c.Context(), op)
 		}
 		return op, err
 	})
 }
 
-// breakObserved asks what there is to ask, and then applies a fault and follows what becomes
+// breaking asks what there is to ask, and then applies a fault and follows what becomes
 // of the swarm.
-func (s *session) breakObserved(ctx context.Context, o observation, op lifecycle.Operation) error {
+func (o observing) breaking(ctx context.Context, op lifecycle.Operation) error {
 	if lacksRoot(op) {
-		return s.sudo(ctx)
+		return asRoot{o.session}.again(ctx)
 	}
 	var told []string
-	if s.flag("yes") == "false" {
+	if o.flag("yes") == "false" {
 		var err error
-		if told, err = s.ask(ctx, op); err != nil {
+		if told, err = o.ask(ctx, op); err != nil {
 			return err
 		}
 	}
-	return s.observe(ctx, o, 0, op, told)
+	return o.run(ctx, 0, op, told)
 }
 
 // words completes nodes, and the words that stand for some.
@@ -279,7 +279,7 @@ runs is Ready, and managers Reachable; what is not in two minutes, it says.`,
 		if due {
 			return nil, s.healWhenDue(c.Context(), args[0])
 		}
-		return s.operator().Heal(args...), nil
+		return s.operator().Faults().Heal(args...), nil
 	})
 }
 
@@ -314,7 +314,7 @@ func (s *session) healWhenDue(ctx context.Context, id string) error {
 		case err == nil && (f.ID == "" || f.Ends == nil):
 			return nil
 		case err == nil && f.Due(time.Now()):
-			err := s.perform(ctx, s.operator().Heal(id))
+			err := s.perform(ctx, s.operator().Faults().Heal(id))
 			if j, unread := fault.ReadJournal(s.State()); unread == nil {
 				if f, _ := j.Get(id); f.ID == "" {
 					return err

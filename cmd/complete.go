@@ -143,7 +143,7 @@ func fileAt(at int, other cobra.CompletionFunc) cobra.CompletionFunc {
 func (c completer) snapshots(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	var out []cobra.Completion
 	if s, err := c.app.open(); err == nil && len(args) == 0 {
-		_, list, _ := s.operator().Snapshots(cmd.Context())
+		_, list, _ := s.operator().Snapshots().List(cmd.Context())
 		for _, one := range list {
 			out = append(out, cobra.CompletionWithDesc(one.Name, "taken "+one.Time.Local().Format(time.DateTime)))
 		}

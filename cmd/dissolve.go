@@ -23,6 +23,6 @@ command takes it out, and dcalab swarm bootstrap into the next swarm.`,
 	}
 	yesFlag(c)
 	return operation(a, (*app).existing, c, func(s *session, _ []string) (lifecycle.Operation, error) {
-		return s.operator().Dissolve(), nil
+		return s.operator().Swarm().Dissolve(), nil
 	})
 }

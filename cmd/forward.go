@@ -51,7 +51,7 @@ shows these addresses. Every program on this machine can connect to them.`,
 					return usage("--node "+on+" is for ports that are named", "dcalab forward PORT --node "+on)
 				}
 			}
-			return s.forward(c.Context(), wants, node)
+			return (&forwarding{s, wants}).run(c.Context(), node)
 		},
 	}
 	c.Flags().StringVar(&on, "node", "", "the node to connect to, whatever publishes the port")
@@ -92,71 +92,77 @@ func forwardsOf(args []string) ([]wantedForward, error) {
 	return out, nil
 }
 
-// forward carries connections until ctx ends.
-func (s *session) forward(ctx context.Context, wants []wantedForward, node []lab.Node) error {
+// forwarding carries connections of ports of this machine to a lab's nodes.
+type forwarding struct {
+	*session
+	wants []wantedForward
+}
+
+// run carries connections until ctx ends.
+func (f *forwarding) run(ctx context.Context, node []lab.Node) error {
 	if node == nil {
-		var err error
-		if wants, err = s.published(ctx, wants); err != nil {
+		if err := f.published(ctx); err != nil {
 			return err
 		}
 	}
 	var typed runbook.Runbook
-	for i, w := range wants {
+	for i, w := range f.wants {
 		if node != nil {
-			wants[i].nodes = node
+			f.wants[i].nodes = node
 		}
-		to := wants[i].nodes[0]
-		typed = append(typed, runbook.Local(runbook.Line("ssh", "-F", s.State().SSHConfig(), "-N", "-L", fmt.Sprintf("%s:%s:%d", w.address(), to.IP, w.port), to.Name))...)
+		to := f.wants[i].nodes[0]
+		typed = append(typed, runbook.Local(runbook.Line("ssh", "-F", f.State().SSHConfig(), "-N", "-L", fmt.Sprintf("%s:%s:%d", w.address(), to.IP, w.port), to.Name))...)
 	}
-	if stop, err := s.announce(typed); stop || err != nil {
+	if stop, err := f.announce(typed); stop || err != nil {
 		return err
 	}
 	var told []lab.Forwarded
-	for _, w := range wants {
+	for _, w := range f.wants {
 		told = append(told, lab.Forwarded{Local: w.address(), Port: int(w.port)})
 	}
-	end, err := s.State().Forward(ctx, told)
+	end, err := f.State().Forward(ctx, told)
 	if errors.Is(err, lab.ErrForwarding) {
 		return &trouble.Error{
-			ID: "forward-runs", What: "forward ports of lab " + s.Lab().Name, Err: err, Exit: trouble.ExitRefused,
+			ID: "forward-runs", What: "forward ports of lab " + f.Lab().Name, Err: err, Exit: trouble.ExitRefused,
 			Next: []string{"stop it with Ctrl-C where it runs", "one can carry several ports: dcalab forward 8080 9090"},
 		}
 	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.listen(ctx, wants), end())
+	return errors.Join(f.listen(ctx), end())
 }
 
 // published gives each port that is wanted the nodes on which it answers; where
 // none is wanted, all that do.
-func (s *session) published(ctx context.Context, wants []wantedForward) ([]wantedForward, error) {
-	r, err := report.Observe(ctx, s.Session, report.Options{})
+func (f *forwarding) published(ctx context.Context) error {
+	r, err := report.Observe(ctx, f.Session, report.Options{})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var ports []uint16
-	for _, w := range wants {
+	for _, w := range f.wants {
 		ports = append(ports, w.port)
 	}
-	targets, err := r.Targets(s.Lab(), ports...)
+	targets, err := r.Targets(f.Lab(), ports...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var out []wantedForward
 	for i, t := range targets {
 		w := wantedForward{local: t.Port, port: t.Port, nodes: t.Nodes, what: " (service " + t.Service + ")"}
-		if len(wants) > 0 {
-			w.local = wants[i].local
+		if len(f.wants) > 0 {
+			w.local = f.wants[i].local
 		}
 		out = append(out, w)
 	}
-	return out, nil
+	f.wants = out
+	return nil
 }
 
-func (s *session) listen(ctx context.Context, wants []wantedForward) error {
+func (f *forwarding) listen(ctx context.Context) error {
 	var forwards []labsession.Forward
-	for _, w := range wants {
+	for _, w := range f.wants {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", w.address())
 		if err != nil {
 			e := &trouble.Error{
@@ -171,10 +177,10 @@ func (s *session) listen(ctx context.Context, wants []wantedForward) error {
 		defer l.Close()
 		forwards = append(forwards, labsession.Forward{Listener: l, Port: w.port, Nodes: w.nodes})
 	}
-	for _, w := range wants {
-		fmt.Fprintf(s.app.streams.Out, "%s → port %d of %s%s\n", w.address(), w.port, strings.Join(lab.Names(w.nodes), ", "), w.what)
+	for _, w := range f.wants {
+		fmt.Fprintf(f.app.streams.Out, "%s → port %d of %s%s\n", w.address(), w.port, strings.Join(lab.Names(w.nodes), ", "), w.what)
 	}
-	return s.serve(ctx, forwards)
+	return f.serve(ctx, forwards)
 }
 
 // otherPort is one that is easy to remember, beside port.
@@ -186,15 +192,15 @@ func otherPort(port uint16) uint16 {
 }
 
 // serve carries connections of all, until ctx ends or one cannot any more.
-func (s *session) serve(ctx context.Context, forwards []labsession.Forward) error {
-	pool := s.NewPool()
+func (f *forwarding) serve(ctx context.Context, forwards []labsession.Forward) error {
+	pool := f.NewPool()
 	defer pool.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, len(forwards))
-	for _, f := range forwards {
+	for _, one := range forwards {
 		go func() {
-			ended <- f.Serve(ctx, pool, func(err error) { s.warn(fmt.Sprintf("port %d: %v", f.Port, err)) })
+			ended <- one.Serve(ctx, pool, func(err error) { f.warn(fmt.Sprintf("port %d: %v", one.Port, err)) })
 		}()
 	}
 	var errs []error

@@ -99,7 +99,7 @@ func changeLabels(s *session, nodes string, set map[string]string, remove, warni
 	if len(list) == 0 {
 		return nil, usage("no node is named", "dcalab label set node01 zone=east")
 	}
-	return s.operator().ChangeLabels(set, remove, warnings, list...), s.MustExist()
+	return s.operator().Swarm().ChangeLabels(set, remove, warnings, list...), s.MustExist()
 }
 
 func labelListCommand(a *app) *cobra.Command {

@@ -39,7 +39,7 @@ func availabilityCommand(a *app, use string, want engine.Availability, short, lo
 		Use: use, Short: short, Long: long, Example: example,
 		Args: cobra.MinimumNArgs(1), ValidArgsFunction: completer{a}.nodes,
 	}, func(s *session, args []string) (lifecycle.Operation, error) {
-		return s.operator().SetAvailability(want, args...), nil
+		return s.operator().Swarm().SetAvailability(want, args...), nil
 	})
 }
 
@@ -71,7 +71,7 @@ quorum would be lost.`,
 	}
 	c.Flags().BoolVarP(&gone, "force", "f", false, "remove the entries of nodes that do not answer, too")
 	return operation(a, (*app).existing, c, func(s *session, args []string) (lifecycle.Operation, error) {
-		return s.operator().Remove(gone, args...), nil
+		return s.operator().Swarm().Remove(gone, args...), nil
 	})
 }
 
@@ -95,6 +95,6 @@ and ends when they are Ready.`,
 				return nil, usage(n.Name+" has no role in the swarm: labs.yaml says role: none", "write role: worker, or role: manager, for it in labs.yaml")
 			}
 		}
-		return s.operator().Join(names(nodes)...), nil
+		return s.operator().Swarm().Join(names(nodes)...), nil
 	})
 }

@@ -71,7 +71,7 @@ timeline export gives the same of what was recorded.`,
 			if stop, err := s.announce(timeline.Runbook(s.Session)); stop || err != nil {
 				return err
 			}
-			return s.observe(c.Context(), o, total, nil, nil)
+			return observing{s, o}.run(c.Context(), total, nil, nil)
 		},
 	}
 	c.Flags().DurationVar(&total, "for", 0, "how long to look at most: 10m; 0 is until it is whole again")
@@ -79,22 +79,28 @@ timeline export gives the same of what was recorded.`,
 	return explained(c)
 }
 
-// observe follows what becomes of the swarm, once op, if there is one, has broken something.
+// observing observes a lab.
+type observing struct {
+	*session
+	observation
+}
+
+// run follows what becomes of the swarm, once op, if there is one, has broken something.
 // told are the warnings that its plan has told.
-func (s *session) observe(ctx context.Context, o observation, total time.Duration, op lifecycle.Operation, told []string) error {
+func (o observing) run(ctx context.Context, total time.Duration, op lifecycle.Operation, told []string) error {
 	if o.load {
-		if err := s.loadDemo(ctx); err != nil {
+		if err := o.loadDemo(ctx); err != nil {
 			return err
 		}
 	}
 	var rep observe.Report
 	var typed runbook.Runbook
-	err := s.bounded(ctx, told, func(ctx context.Context, tell story) error {
-		steps := timeline.Steps(s.Session, tell)
+	err := o.bounded(ctx, told, func(ctx context.Context, tell story) error {
+		steps := timeline.Steps(o.Session, tell)
 		options := observe.Options{For: total, Load: o.load, Tell: steps, Found: func(m observe.Milestone) { tell.Note(m.Line()) }}
 		if op != nil {
 			options.Break = func(ctx context.Context) error {
-				out, err := s.underLock(ctx, op, steps)
+				out, err := o.underLock(ctx, op, steps)
 				typed = out.Runbook
 				for _, note := range out.Notes {
 					steps.Note(note)
@@ -103,34 +109,34 @@ func (s *session) observe(ctx context.Context, o observation, total time.Duratio
 			}
 		}
 		var err error
-		rep, err = observe.Run(ctx, s.Session, options)
+		rep, err = observe.Run(ctx, o.Session, options)
 		return err
 	})
 	if len(rep.Milestones) == 0 && err != nil { // it never began
 		return err
 	}
 	if op != nil {
-		err = errors.Join(err, s.recount(typed))
+		err = errors.Join(err, o.recount(typed))
 	}
-	return errors.Join(s.showObserved(o, rep), err)
+	return errors.Join(o.show(rep), err)
 }
 
 // loadDemo loads the demo image into the nodes that run.
-func (s *session) loadDemo(ctx context.Context) error {
-	machines, err := s.Driver().Status(ctx)
+func (o observing) loadDemo(ctx context.Context) error {
+	machines, err := o.Driver().Status(ctx)
 	if err != nil {
 		return err
 	}
-	nodes := slices.DeleteFunc(slices.Clone(s.Lab().Nodes), func(n lab.Node) bool { return machines[n.Name] != machine.StatusRunning })
-	f, err := labsession.DemoImage.Open(ctx, s.app.streams.In, s.app.settings.GetString("demo-binary"), nil)
+	nodes := slices.DeleteFunc(slices.Clone(o.Lab().Nodes), func(n lab.Node) bool { return machines[n.Name] != machine.StatusRunning })
+	f, err := labsession.DemoImage.Open(ctx, o.app.streams.In, o.app.settings.GetString("demo-binary"), nil)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	return loadImages(ctx, s, labsession.ImageLoad{Archive: f.Archive, Source: labsession.DemoImage}, nodes)
+	return loadImages(ctx, o.session, labsession.ImageLoad{Archive: f.Archive, Source: labsession.DemoImage}, nodes)
 }
 
-// showObserved prints a report, and draws it where that is asked for.
-func (s *session) showObserved(o observation, rep observe.Report) error {
-	return s.showReport(o.report, o.output, rep, func(w io.Writer) error { return observe.WritePage(w, rep) })
+// show prints a report, and draws it where that is asked for.
+func (o observing) show(rep observe.Report) error {
+	return o.showReport(o.report, o.output, rep, func(w io.Writer) error { return observe.WritePage(w, rep) })
 }

@@ -10,7 +10,6 @@ import (
 	"sync"
 
 	"github.com/dcalab/dcalab/runbook"
-	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/web"
 )
 
@@ -45,15 +44,15 @@ type power struct {
 	waiting map[int]chan web.Done
 }
 
-// startPower starts the helper through sudo, which may ask for a password on the terminal.
+// helper starts the helper through sudo, which may ask for a password on the terminal.
 // It is told to end when ctx does.
-func (s *session) startPower(ctx context.Context) (*power, error) {
-	args := slices.Concat(s.app.given, []string{powerHelper})
-	cmd, err := s.asRoot(ctx, args)
+func (r asRoot) helper(ctx context.Context) (*power, error) {
+	args := slices.Concat(r.app.given, []string{powerHelper})
+	cmd, err := r.command(ctx, args)
 	if err != nil {
 		return nil, err
 	}
-	s.note("the sandbox driver needs root for what the page does to machines: %s", runbook.Line(append([]string{"sudo", s.app.calledAs()}, args...)...))
+	r.note("the sandbox driver needs root for what the page does to machines: %s", runbook.Line(append([]string{"sudo", r.app.calledAs()}, args...)...))
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -62,7 +61,7 @@ func (s *session) startPower(ctx context.Context) (*power, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd.Stderr = s.app.streams.Err
+	cmd.Stderr = r.app.streams.Err
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -79,7 +78,7 @@ func (s *session) startPower(ctx context.Context) (*power, error) {
 	case <-ready:
 		return p, nil
 	case <-p.ended:
-		if err := s.outcomeOf(failed); err != nil {
+		if err := r.outcomeOf(failed); err != nil {
 			return nil, err
 		}
 		return nil, errHelperEnded
@@ -148,38 +147,13 @@ func (p *power) end() {
 	<-p.ended
 }
 
-// borrowed has the command of a page done by the helper, if there is one, and gives its
-// outcome.
-func (s *session) borrowed() error {
-	none := &trouble.Error{
-		ID: "sandbox-needs-root", What: "the sandbox driver", Why: "this needs root, and a page cannot ask for a password",
-		Next: []string{"type it in a terminal", "or let dcalab serve ask for the password when it starts: dcalab serve --power", "or run dcalab serve as root: sudo dcalab serve"}, Exit: trouble.ExitRequirement,
-	}
-	if s.app.embedded.power == nil {
-		return none
-	}
-	done, err := s.app.embedded.power()
-	if err != nil {
-		none.Why, none.Err = "this needs root, and "+err.Error(), err
-		return none
-	}
-	s.app.delegated = true
-	if done.Question != "" {
-		s.app.embedded.Asked(done.Question)
-	}
-	if _, err := io.WriteString(s.app.streams.Err, done.Text); err != nil || done.Exit == trouble.ExitOK {
-		return err
-	}
-	return remoteError(done.Exit)
-}
-
 // lendsPower starts the helper where pages need one; nil where they do not.
-func (s *session) lendsPower(ctx context.Context, v serving) (*power, error) {
+func (h pageHost) lendsPower(ctx context.Context) (*power, error) {
 	switch {
-	case !v.power || !lacksRoot(s.operator()):
+	case !h.power || !lacksRoot(h.operator()):
 		return nil, nil
-	case s.app.read:
+	case h.app.read:
 		return nil, usage("--power lets pages act, and they cannot: labs.yaml came through a pipe", "name a file: dcalab --config FILE serve --power")
 	}
-	return s.startPower(ctx)
+	return asRoot{h.session}.helper(ctx)
 }

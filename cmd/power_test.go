@@ -59,7 +59,7 @@ echo >ended
 func TestPowerIsLent(t *testing.T) {
 	s, said, dir := helped(t, lending)
 	ctx, cancel := context.WithCancel(t.Context())
-	p, err := s.startPower(ctx)
+	p, err := (asRoot{s}).helper(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestPowerIsLent(t *testing.T) {
 		asked = ""
 		s.app.embedded.Asked = func(question string) { asked = question }
 		s.app.embedded.power = func() (web.Done, error) { return p.do(words) }
-		err := s.sudo(t.Context())
+		err := (asRoot{s}).again(t.Context())
 		return outcome{err, said.text.String(), asked}
 	}
 	if got := do("halt", "m1"); !errors.Is(got.err, remoteError(1)) || got.text != "cannot ask\n" || got.asked != "sure?" || !s.app.delegated {
@@ -122,7 +122,7 @@ func TestPowerIsLent(t *testing.T) {
 // TestPowerIsGone: a helper that ends by itself leaves no page waiting.
 func TestPowerIsGone(t *testing.T) {
 	s, _, _ := helped(t, lending)
-	p, err := s.startPower(t.Context())
+	p, err := (asRoot{s}).helper(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,21 +144,21 @@ func TestPowerIsRefused(t *testing.T) {
 		"a stranger":      {"echo hello; exit 3\n", 0, "exit status 3"},
 	} {
 		s, _, _ := helped(t, c.sudo)
-		if _, err := s.startPower(t.Context()); err == nil || !strings.Contains(err.Error(), c.why) || c.exit != 0 && trouble.ExitStatus(err) != c.exit {
+		if _, err := (asRoot{s}).helper(t.Context()); err == nil || !strings.Contains(err.Error(), c.why) || c.exit != 0 && trouble.ExitStatus(err) != c.exit {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	s, _, _ := helped(t, "exit 101\n")
-	if _, err := s.startPower(t.Context()); !errors.Is(err, remoteError(trouble.ExitFailure)) {
+	if _, err := (asRoot{s}).helper(t.Context()); !errors.Is(err, remoteError(trouble.ExitFailure)) {
 		t.Errorf("the helper fails: %v", err)
 	}
 	s, _, _ = helped(t, "")
 	t.Setenv("PATH", t.TempDir())
-	if _, err := s.startPower(t.Context()); trouble.ExitStatus(err) != trouble.ExitRequirement || !strings.Contains(err.Error(), "sudo is not installed") {
+	if _, err := (asRoot{s}).helper(t.Context()); trouble.ExitStatus(err) != trouble.ExitRequirement || !strings.Contains(err.Error(), "sudo is not installed") {
 		t.Errorf("without sudo: %v", err)
 	}
 	s.app.embedded.Asked = func(string) {}
-	err := s.sudo(t.Context())
+	err := (asRoot{s}).again(t.Context())
 	if advice := strings.Join(trouble.Advice(err), "\n"); trouble.ExitStatus(err) != trouble.ExitRequirement || !strings.Contains(advice, "dcalab serve --power") {
 		t.Errorf("without a helper: %v\n%s", err, advice)
 	}

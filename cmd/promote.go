@@ -16,7 +16,7 @@ wait until each takes part in raft. The quorum is shown before and after.`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completer{a}.nodes,
 	}, func(s *session, args []string) (lifecycle.Operation, error) {
-		return s.operator().Promote(args...), nil
+		return s.operator().Swarm().Promote(args...), nil
 	})
 }
 
@@ -34,6 +34,6 @@ the numbers; --force demotes anyway. The last manager is never demoted.`,
 	}
 	c.Flags().BoolVar(&force, "force", false, "demote even where the quorum would be lost")
 	return operation(a, (*app).existing, c, func(s *session, args []string) (lifecycle.Operation, error) {
-		return s.operator().Demote(force, args...), nil
+		return s.operator().Swarm().Demote(force, args...), nil
 	})
 }

@@ -66,7 +66,7 @@ when it could not be found out.`,
 			if err != nil {
 				return err
 			}
-			return s.prove(c.Context(), p)
+			return prover{s, p}.run(c.Context())
 		},
 	}
 	c.Flags().DurationVar(&p.total, "for", 2*time.Minute, "how long clients write and read")
@@ -126,8 +126,14 @@ func freeFile(path string) error {
 	return nil
 }
 
-// prove breaks the lab while clients write, and says what that proves.
-func (s *session) prove(ctx context.Context, p proof) error {
+// prover proves what a lab keeps.
+type prover struct {
+	*session
+	proof
+}
+
+// run breaks the lab while clients write, and says what that proves.
+func (p prover) run(ctx context.Context) error {
 	if p.seed == 0 {
 		p.seed = 1 + rand.Uint64N(1_000_000) //nolint:gosec // a lot, short enough to be typed again
 	}
@@ -138,41 +144,41 @@ func (s *session) prove(ctx context.Context, p proof) error {
 		}
 	}
 	o := prove.Options{For: p.total, Seed: p.seed, Faults: p.planned}
-	if s.app.dryRun() {
-		return s.rehearse(prove.Lines(o), prove.Runbook(s.Lab(), o))
+	if p.app.dryRun() {
+		return p.rehearse(prove.Lines(o), prove.Runbook(p.Lab(), o))
 	}
 	for _, one := range p.planned {
-		if lacksRoot(s.operator().Break(one.Request, true)) {
-			return s.sudo(ctx)
+		if lacksRoot(p.operator().Faults().Break(one.Request, true)) {
+			return asRoot{p.session}.again(ctx)
 		}
 	}
-	yes, err := s.askForFaults(ctx, p)
+	yes, err := p.askForFaults(ctx)
 	if err != nil {
 		return err
 	}
 	var ran prove.Ran
-	err = s.bounded(ctx, nil, func(ctx context.Context, tell story) error {
+	err = p.bounded(ctx, nil, func(ctx context.Context, tell story) error {
 		var err error
-		steps := timeline.Steps(s.Session, tell)
+		steps := timeline.Steps(p.Session, tell)
 		o.Tell = steps
 		o.Break = func(ctx context.Context, r fault.Request) (fault.Fault, error) {
-			out, err := s.underLock(ctx, s.operator().Break(r, yes), steps)
+			out, err := p.underLock(ctx, p.operator().Faults().Break(r, yes), steps)
 			if err != nil {
 				return fault.Fault{}, err
 			}
 			steps.Note(strings.Join(out.Notes[:min(1, len(out.Notes))], ""))
-			j, err := fault.ReadJournal(s.State())
+			j, err := fault.ReadJournal(p.State())
 			if err != nil || len(j.Faults) == 0 {
 				return fault.Fault{}, errors.Join(err, errors.New("it was healed at once"))
 			}
 			return slices.MaxFunc(j.Faults, func(a, b fault.Fault) int { return a.Begun.Compare(b.Begun) }), nil
 		}
 		o.Heal = func(ctx context.Context, ids []string) error {
-			_, err := s.underLock(ctx, s.operator().Heal(ids...), steps)
+			_, err := p.underLock(ctx, p.operator().Faults().Heal(ids...), steps)
 			return err
 		}
-		elected := s.elections(ctx)
-		ran, err = prove.Run(ctx, s.Session, o)
+		elected := p.elections(ctx)
+		ran, err = prove.Run(ctx, p.Session, o)
 		for _, e := range elected() {
 			ran.Elected(e.Time, e.Node, e.Raft.Term)
 		}
@@ -181,20 +187,20 @@ func (s *session) prove(ctx context.Context, p proof) error {
 	if err != nil && len(ran.Operations) == 0 { // it was interrupted, or never began
 		return err
 	}
-	rep := prove.NewReport(s.Lab().Name, p.seed, ran)
+	rep := prove.NewReport(p.Lab().Name, p.seed, ran)
 	page := func(w io.Writer) error { return prove.WritePage(w, rep, ran) }
-	return errors.Join(s.showReport(p.report, p.output, rep, page), rep.Trouble(), err)
+	return errors.Join(p.showReport(p.report, p.output, rep, page), rep.Trouble(), err)
 }
 
 // elections listens to a lab until the function is called, which gives the elections that
 // were won.
-func (s *session) elections(ctx context.Context) func() []timeline.Event {
+func (p prover) elections(ctx context.Context) func() []timeline.Event {
 	ctx, stop := context.WithCancel(ctx)
 	var won []timeline.Event
 	before := uint64(0) // the newest term when the logs were first read: who leads in it is no news
 	ended := make(chan error, 1)
 	go func() {
-		ended <- s.followTimeline(ctx, time.Now(), func(e timeline.Event) {
+		ended <- p.followTimeline(ctx, time.Now(), func(e timeline.Event) {
 			switch {
 			case e.Raft == nil:
 			case e.Kind == timeline.KindState:
@@ -207,7 +213,7 @@ func (s *session) elections(ctx context.Context) func() []timeline.Event {
 	return func() []timeline.Event {
 		stop()
 		if err := <-ended; err != nil {
-			s.warn("elections are not shown: " + trouble.OneLine(err))
+			p.warn("elections are not shown: " + trouble.OneLine(err))
 		}
 		return won
 	}
@@ -215,25 +221,25 @@ func (s *session) elections(ctx context.Context) func() []timeline.Event {
 
 // askForFaults refuses faults that were asked for and that the lab cannot have, and asks
 // before one costs the quorum. yes: it may.
-func (s *session) askForFaults(ctx context.Context, p proof) (yes bool, err error) {
-	yes = s.flag("yes") == "true"
+func (p prover) askForFaults(ctx context.Context) (yes bool, err error) {
+	yes = p.flag("yes") == "true"
 	if len(p.asked) == 0 {
 		return yes, nil
 	}
-	pool := s.NewPool()
+	pool := p.NewPool()
 	defer pool.Close()
-	if _, err := prove.Managers(ctx, s.Session, pool, true); err != nil {
+	if _, err := prove.Managers(ctx, p.Session, pool, true); err != nil {
 		return yes, err
 	}
 	for _, r := range p.asked {
 		r.Seed = p.seed
-		plan, err := s.operator().Break(r, yes).Plan(ctx, nil)
+		plan, err := p.operator().Faults().Break(r, yes).Plan(ctx, nil)
 		if err != nil {
 			return yes, err
 		}
 		if plan.Question != "" && !yes {
-			s.warn(plan.Warnings...)
-			if err := s.confirm(ctx, plan.Question); err != nil {
+			p.warn(plan.Warnings...)
+			if err := p.confirm(ctx, plan.Question); err != nil {
 				return yes, err
 			}
 			yes = true

@@ -69,7 +69,7 @@ only shows the lab, unless --allow-remote-actions is given.`,
 			if stop, err := s.announce(timeline.Runbook(s.Session)); stop || err != nil {
 				return err
 			}
-			return s.showPage(c.Context(), v)
+			return pageHost{s, v}.run(c.Context())
 		},
 	}
 	c.Flags().StringVar(&v.addr, "addr", "", "where to listen: an address of this machine, with a port; 0 is any (default: "+serveAddress+", or any port where that is taken)")
@@ -81,49 +81,55 @@ only shows the lab, unless --allow-remote-actions is given.`,
 	return explained(c)
 }
 
-// showPage shows the page until ctx ends.
-func (s *session) showPage(ctx context.Context, v serving) error {
-	listener, err := listenAt(ctx, v.at)
+// pageHost serves the page of a lab.
+type pageHost struct {
+	*session
+	serving
+}
+
+// run shows the page until ctx ends.
+func (h pageHost) run(ctx context.Context) error {
+	listener, err := listenAt(ctx, h.at)
 	if err != nil {
 		return err
 	}
 	at := netip.MustParseAddrPort(listener.Addr().String())
-	secret, err := s.serveSecret()
+	secret, err := h.secret()
 	k := kept{serveKey: secret}
 	plain := listener
-	if err == nil && v.remote() {
-		listener, err = s.encrypted(plain, at, k)
-		if v.remoteActions {
-			s.warn("whoever has this link acts on the lab, and has root in its nodes")
+	if err == nil && h.remote() {
+		listener, err = h.encrypted(plain, at, k)
+		if h.remoteActions {
+			h.warn("whoever has this link acts on the lab, and has root in its nodes")
 		}
 	}
 	if err == nil {
-		s.app.power, err = s.lendsPower(ctx, v)
+		h.app.power, err = h.lendsPower(ctx)
 	}
 	if err != nil {
 		return errors.Join(err, plain.Close())
 	}
-	if s.app.power != nil {
-		defer s.app.power.end()
+	if h.app.power != nil {
+		defer h.app.power.end()
 	}
-	page := web.New(at, secret, s.app.hint)
-	if !s.app.read { // labs.yaml came through a pipe: it cannot be read again
-		page.Explain(s.app.act)
-		if v.acts() {
-			page.Act(ctx, s.app.act)
-			page.Terminals(ctx, s.app.shell)
+	page := web.New(at, secret, h.app.hint)
+	if !h.app.read { // labs.yaml came through a pipe: it cannot be read again
+		page.Explain(h.app.act)
+		if h.acts() {
+			page.Act(ctx, h.app.act)
+			page.Terminals(ctx, h.app.shell)
 		}
 	}
 	server := http.Server{Handler: page, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	fmt.Fprintln(s.app.streams.Out, page.Link())
-	if v.open {
+	fmt.Fprintln(h.app.streams.Out, page.Link())
+	if h.open {
 		if err := openBrowser(page.LinkOnce()); err != nil {
-			s.warn("no browser could be opened: " + trouble.OneLine(err))
+			h.warn("no browser could be opened: " + trouble.OneLine(err))
 		}
 	}
-	s.app.feed(ctx, page, k, s.State().RecordChanges(ctx))
+	h.app.feed(ctx, page, k, h.State().RecordChanges(ctx))
 	page.Close()
 	if err := errors.Join(server.Close(), <-served); !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -131,10 +137,10 @@ func (s *session) showPage(ctx context.Context, v serving) error {
 	return nil
 }
 
-// serveSecret is what the lab has kept, else a new one.
-func (s *session) serveSecret() ([]byte, error) {
+// secret is what the lab has kept, else a new one.
+func (h pageHost) secret() ([]byte, error) {
 	fresh := []byte(rand.Text() + rand.Text())
-	old, err := s.readKept(serveKey)
+	old, err := h.readKept(serveKey)
 	if err == nil && len(old) < len(fresh) {
 		return fresh, nil
 	}

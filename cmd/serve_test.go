@@ -102,7 +102,7 @@ func TestServeKeepsItsCertificate(t *testing.T) {
 			t.Fatal(err)
 		}
 		k = kept{serveKey: []byte("secret")}
-		l, err := s.encrypted(plain, netip.MustParseAddrPort(at), k)
+		l, err := pageHost{session: s}.encrypted(plain, netip.MustParseAddrPort(at), k)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -129,8 +129,8 @@ func (k kept) keep(s *session) error {
 }
 
 // readKept is what the lab has kept in a file; nothing where there is none.
-func (s *session) readKept(name string) ([]byte, error) {
-	data, err := s.State().ReadFile(name)
+func (h pageHost) readKept(name string) ([]byte, error) {
+	data, err := h.State().ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -139,8 +139,8 @@ func (s *session) readKept(name string) ([]byte, error) {
 
 // encrypted makes a listener that others reach one of TLS alone, and says by what they
 // know it.
-func (s *session) encrypted(plain net.Listener, at netip.AddrPort, k kept) (net.Listener, error) {
-	old, err := s.readKept(serveCertificate)
+func (h pageHost) encrypted(plain net.Listener, at netip.AddrPort, k kept) (net.Listener, error) {
+	old, err := h.readKept(serveCertificate)
 	if err != nil {
 		return nil, err
 	}
@@ -149,8 +149,8 @@ func (s *session) encrypted(plain net.Listener, at netip.AddrPort, k kept) (net.
 		return nil, err
 	}
 	k[serveCertificate] = certificate.PEM
-	s.note("Browsers warn that they do not know this page. Before going on, compare the\nSHA-256 fingerprint of the certificate that they show; it must be this one:")
-	fmt.Fprintln(s.app.streams.Err, certificate.Fingerprint()) // also with --quiet
+	h.note("Browsers warn that they do not know this page. Before going on, compare the\nSHA-256 fingerprint of the certificate that they show; it must be this one:")
+	fmt.Fprintln(h.app.streams.Err, certificate.Fingerprint()) // also with --quiet
 	return certificate.Listen(plain), nil
 }
 

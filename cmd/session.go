@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/dcalab/dcalab/cmd/hint"
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -215,86 +213,4 @@ func names(nodes []lab.Node) []string {
 		out[i] = n.Name
 	}
 	return out
-}
-
-// sudo runs this same command again through sudo, and gives its outcome.
-func (s *session) sudo(ctx context.Context) error {
-	if s.app.dryRun() {
-		return labsession.ErrReadOnly
-	}
-	if s.app.embedded.Asked != nil {
-		return s.borrowed()
-	}
-	cmd, err := s.asRoot(ctx, s.app.args)
-	if err != nil {
-		return err
-	}
-	s.note("the sandbox driver needs root for this: %s", runbook.Line(append([]string{"sudo", s.app.calledAs()}, s.app.args...)...))
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.app.streams.In, s.app.streams.Out, s.app.streams.Err
-	return s.outcomeOf(cmd.Run())
-}
-
-// asRoot is this program again, through sudo.
-func (s *session) asRoot(ctx context.Context, args []string) (*exec.Cmd, error) {
-	sudo, err := exec.LookPath("sudo")
-	if err != nil {
-		return nil, &trouble.Error{
-			ID: "sandbox-needs-root", What: "the sandbox driver", Why: "creating namespaces, mounts and network interfaces needs root, and sudo is not installed",
-			Next: []string{"run this command as root"}, Exit: trouble.ExitRequirement,
-		}
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	keep := []string{"NO_COLOR", "TERM", "XDG_STATE_HOME", ThroughSudo}
-	for _, kv := range os.Environ() {
-		if key, _, _ := strings.Cut(kv, "="); strings.HasPrefix(key, "DCALAB_") {
-			keep = append(keep, key)
-		}
-	}
-	// Ctrl-C reaches sudo and its child by itself, from the terminal.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), sudo,
-		append([]string{"--preserve-env=" + strings.Join(keep, ","), "--", self}, args...)...)
-	cmd.Env = append(os.Environ(), ThroughSudo+"="+s.app.calledAs())
-	return cmd, nil
-}
-
-// outcomeOf is the outcome of a command that ran through sudo.
-func (s *session) outcomeOf(err error) error {
-	s.app.delegated = err == nil
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() > 0 {
-		status := exit.ExitCode()
-		if status == refusedBySudo {
-			return noSudo(s)
-		}
-		s.app.delegated = true
-		if status == failedThroughSudo {
-			return remoteError(trouble.ExitFailure)
-		}
-		return remoteError(status)
-	}
-	return err
-}
-
-const (
-	// ThroughSudo is the variable that is set for a dcalab that another one runs
-	// through sudo, to how its user called that one. It ends with
-	// failedThroughSudo in place of 1, which is left to sudo itself.
-	ThroughSudo       = "DCALAB_THROUGH_SUDO"
-	refusedBySudo     = 1
-	failedThroughSudo = 101
-)
-
-// noSudo is said after sudo has said why it did not run the command.
-func noSudo(s *session) error {
-	e := &trouble.Error{
-		ID: "sandbox-needs-root", What: "the sandbox driver", Why: "creating namespaces, mounts and network interfaces needs root, and sudo did not run it; see sudo's message above",
-		Next: []string{"if it needs a password and has no terminal, run this first, on a terminal: sudo -v", "if you may not use sudo here, run this command as root"}, Exit: trouble.ExitRequirement,
-	}
-	if s.Session != nil && !s.Created() {
-		e.Next = append(e.Next, "or use virtual machines, which need no root: dcalab --driver vagrant up")
-	}
-	return e
 }

@@ -40,7 +40,7 @@ It ends when the swarm is as before. Nodes that were halted stay halted.`,
 		if err := machine.CheckSnapshotName(args[0]); err != nil {
 			return nil, hint.SuggestName(err, args[0], machine.CheckSnapshotName)
 		}
-		return s.operator().SaveSnapshot(args[0]), s.MustExist()
+		return s.operator().Snapshots().Save(args[0]), s.MustExist()
 	})
 }
 
@@ -60,7 +60,7 @@ asks first, unless --yes is given.`,
 	}
 	yesFlag(c)
 	return operation(a, (*app).existing, c, func(s *session, args []string) (lifecycle.Operation, error) {
-		return s.operator().RestoreSnapshot(args[0]), nil
+		return s.operator().Snapshots().Restore(args[0]), nil
 	})
 }
 
@@ -74,7 +74,7 @@ other snapshots, stay as they are. This cannot be undone.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completer{a}.snapshots,
 	}, func(s *session, args []string) (lifecycle.Operation, error) {
-		return s.operator().DeleteSnapshot(args[0]), nil
+		return s.operator().Snapshots().Delete(args[0]), nil
 	})
 }
 
@@ -107,7 +107,7 @@ One that was interrupted while it was taken is not listed.`,
 			if stop, err := s.announce(s.ExplainMachines(machine.Deed{Act: machine.ActList})); stop || err != nil {
 				return err
 			}
-			_, list, err := s.operator().Snapshots(c.Context())
+			_, list, err := s.operator().Snapshots().List(c.Context())
 			if err != nil {
 				return err
 			}

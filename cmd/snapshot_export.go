@@ -27,7 +27,7 @@ overwritten, and one that is cut short gets no name.`,
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: fileAt(1, completer{a}.snapshots),
 	}, func(s *session, args []string) (lifecycle.Operation, error) {
-		return s.operator().ExportSnapshot(args[0], args[1]), nil
+		return s.operator().Snapshots().Export(args[0], args[1]), nil
 	})
 }
 
@@ -62,6 +62,6 @@ lab, not that of the other.`,
 				return nil, err
 			}
 		}
-		return s.operator().ImportSnapshot(args[0], name), s.MustExist()
+		return s.operator().Snapshots().Import(args[0], name), s.MustExist()
 	})
 }

@@ -22,7 +22,7 @@ func showBeliefs(ctx context.Context, s *session, w io.Writer, format ui.Format)
 	if err != nil {
 		return err
 	}
-	if r.Election != nil && s.State().Recorded() { // somebody has seen it begin
+	if r.Election != nil && s.State().Recording().Runs() { // somebody has seen it begin
 		var now timeline.Present
 		if err := (timeline.Recording{State: s.State()}).Read(time.Time{}, func(e timeline.Event) { now.Take(e) }); err != nil {
 			return err

@@ -48,7 +48,7 @@ func (t *following) from(ctx context.Context, s *session) {
 	}
 	ctx, t.cancel = context.WithCancel(ctx)
 	since := time.Now()
-	if t.recorded || s.State().Recorded() { // by another process, which has told how things are
+	if t.recorded || s.State().Recording().Runs() { // by another process, which has told how things are
 		since = time.Time{}
 	}
 	t.ended.Go(func() {

@@ -47,10 +47,10 @@ and never takes a node out of another swarm unless --take-over names it.`,
 	c.Flags().StringSliceVar(&takeOver, "take-over", nil, "nodes that may be taken out of another swarm")
 	return operation(a, (*app).existing, c, func(s *session, _ []string) (lifecycle.Operation, error) {
 		if len(takeOver) == 0 {
-			return s.operator().Bootstrap(), nil
+			return s.operator().Swarm().Bootstrap(), nil
 		}
 		nodes, err := s.pick(takeOver)
-		return s.operator().Bootstrap(names(nodes)...), err
+		return s.operator().Swarm().Bootstrap(names(nodes)...), err
 	})
 }
 
@@ -181,7 +181,7 @@ until then the swarm trusts both, and the command says who is missing.
 The join tokens are other ones afterwards: a digest of the CA is in them.`,
 		Example: "  dcalab swarm ca rotate",
 		Args:    cobra.NoArgs,
-	}, func(s *session, _ []string) (lifecycle.Operation, error) { return s.operator().RotateCA(), nil }))
+	}, func(s *session, _ []string) (lifecycle.Operation, error) { return s.operator().Swarm().RotateCA(), nil }))
 	return c
 }
 
@@ -199,7 +199,7 @@ The key is a secret, and is not shown here: dcalab swarm unlock-key shows it.`,
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"on", "off"},
 	}, func(s *session, args []string) (lifecycle.Operation, error) {
-		return s.operator().Autolock(args[0] == "on"), nil
+		return s.operator().Swarm().Autolock(args[0] == "on"), nil
 	})
 }
 

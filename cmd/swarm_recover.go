@@ -48,7 +48,7 @@ when the swarm goes on: autolock stays on, with the same unlock key.`,
 		if options.Unlock, err = givenKey(c.Context(), a, *unlock); err != nil {
 			return nil, err
 		}
-		return s.operator().Recover(options), nil
+		return s.operator().Swarm().Recover(options), nil
 	})
 }
 
@@ -92,7 +92,7 @@ For the whole lab with its disks there is dcalab snapshot save.`,
 	}
 	yesFlag(c)
 	return operation(a, (*app).existing, c, func(s *session, args []string) (lifecycle.Operation, error) {
-		return s.operator().Backup(args[0]), nil
+		return s.operator().Swarm().Backup(args[0]), nil
 	})
 }
 
@@ -124,6 +124,6 @@ Restore only a backup that you trust: its services run in the lab.`,
 		if err != nil {
 			return nil, err
 		}
-		return s.operator().RestoreSwarm(args[0], key), nil
+		return s.operator().Swarm().Restore(args[0], key), nil
 	})
 }

@@ -54,7 +54,7 @@ when it reaches 16 MiB, it becomes timeline.old.jsonl, in place of the last.`,
 			if err != nil {
 				return err
 			}
-			_, unrecorded := os.Stat(s.State().Recording()) // it outlives the lab
+			_, unrecorded := os.Stat(s.State().Recording().Path()) // it outlives the lab
 			if follow || unrecorded != nil {
 				if err := s.MustExist(); err != nil {
 					return err
@@ -126,7 +126,7 @@ Which writes were accepted is known where dcalab observe was at work then.`,
 			if stop, err := s.announce(timeline.Runbook(s.Session)); stop || err != nil {
 				return err
 			}
-			return s.exportTimeline(c.Context(), o, since, until)
+			return observing{s, o}.export(c.Context(), since, until)
 		},
 	}
 	c.Flags().DurationVar(&since, "since", 0, "from how long ago: 10m, 2h (default: the last time that somebody listened)")
@@ -135,16 +135,16 @@ Which writes were accepted is known where dcalab observe was at work then.`,
 	return explained(c)
 }
 
-// exportTimeline shows what was observed in a recorded time.
-func (s *session) exportTimeline(ctx context.Context, o observation, since, until time.Duration) error {
+// export shows what was observed in a recorded time.
+func (o observing) export(ctx context.Context, since, until time.Duration) error {
 	now := time.Now()
 	end, from := now.Add(-until), time.Time{}
 	if since > 0 {
 		from = now.Add(-since)
 	}
-	observer := observe.New(s.Lab().Name, from)
+	observer := observe.New(o.Lab().Name, from)
 	var events []timeline.Event
-	err := timeline.Recording{State: s.State()}.Read(time.Time{}, func(e timeline.Event) {
+	err := timeline.Recording{State: o.State()}.Read(time.Time{}, func(e timeline.Event) {
 		if !e.Time.After(end) {
 			observer.Add(e)
 			events = append(events, e)
@@ -157,15 +157,15 @@ func (s *session) exportTimeline(ctx context.Context, o observation, since, unti
 	if len(events) > 0 {
 		last = events[len(events)-1].Time
 	} else {
-		s.note("nothing was recorded then; dcalab timeline --follow and dcalab observe record")
+		o.note("nothing was recorded then; dcalab timeline --follow and dcalab observe record")
 	}
 	rep := observer.Report(last)
-	return s.showReport(o.report, o.output, rep, func(w io.Writer) error {
+	return o.showReport(o.report, o.output, rep, func(w io.Writer) error {
 		var found strings.Builder
 		if err := observe.WritePage(&found, rep); err != nil {
 			return err
 		}
-		l := pageLab(ctx, s)
+		l := pageLab(ctx, o.session)
 		l.Exists = true // then
 		return web.WritePast(w, l, events, observer.Start(), found.String())
 	})

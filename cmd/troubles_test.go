@@ -686,7 +686,7 @@ func (r *reader) text(e ast.Expr) string {
 	switch s := r.source(e); s {
 	case "node", "n.Name", "c.Name()", "ep.Node", "m.name", "n.name", "nodes[0].Name", "nodes[0]", "c.Name":
 		return "NODE"
-	case "s.Lab().Name", "o.Lab().Name", "s.lab.Name", "d.lab.Name", "d.cfg.Lab.Name", "p.mine.Lab", "l.Name", "s.lab", "c.Lab":
+	case "s.Lab().Name", "o.Lab().Name", "f.Lab().Name", "s.of.Lab().Name", "s.lab.Name", "d.lab.Name", "d.cfg.Lab.Name", "p.mine.Lab", "l.Name", "s.lab", "c.Lab":
 		return "LAB"
 	case "name", "s.Name", "a.name", "s.name", "r.name":
 		return "NAME"

@@ -1,16 +1,12 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
-
-	"github.com/gofrs/flock"
 
 	"github.com/dcalab/dcalab/trouble"
 )
@@ -75,58 +71,6 @@ func (s *State) Lock(ctx context.Context, command string, within time.Duration, 
 	return unlock, nil
 }
 
-// Edit changes a file of the lab's folder: change gets what is in it, nothing
-// where it is absent, and gives what is to be. Nobody else's Edit of any file
-// comes between the two, in no other process either: commands that only look
-// (status --watch) learn things too, while another holds the Lock. What changes
-// nothing writes nothing.
-func (s *State) Edit(name string, change func(old []byte) ([]byte, error)) (err error) {
-	edit := func() (fresh []byte, same bool, err error) {
-		old, err := s.ReadFile(name)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, false, err
-		}
-		fresh, err = change(old)
-		return fresh, bytes.Equal(fresh, old), err
-	}
-	if _, same, err := edit(); same || err != nil {
-		return err
-	}
-	l, err := s.lockOn(editFile)
-	if err != nil {
-		return fmt.Errorf("change %s: %w", s.path(name), err)
-	}
-	if err := l.Lock(); err != nil {
-		return fmt.Errorf("change %s: %w", s.path(name), errors.Join(err, l.Close()))
-	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	fresh, same, err := edit() // again, now that nobody else can
-	if same || err != nil {
-		return err
-	}
-	return s.WriteFile(name, fresh, 0o600)
-}
-
-// lockOn makes a file that is locked, where it is missing. It stays for good: a
-// lock on a file that was removed excludes no other process.
-func (s *State) lockOn(name string) (*flock.Flock, error) {
-	dir, err := s.open(true)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	f, err := dir.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err == nil {
-		err = errors.Join(s.give(f), f.Close())
-	} else if errors.Is(err, fs.ErrExist) {
-		var info fs.FileInfo
-		if info, err = dir.Lstat(name); err == nil && !info.Mode().IsRegular() {
-			err = fmt.Errorf("%s is not a plain file", s.path(name))
-		}
-	}
-	return flock.New(s.path(name), flock.SetFlag(os.O_RDWR)), err // not O_CREATE: a link is not followed
-}
-
 func (s *State) holder() Holder {
 	var h Holder
 	data, err := s.ReadFile(holderFile)
@@ -149,19 +93,4 @@ func heldBy(s *State) error {
 		e.Why = fmt.Sprintf("%q, process %d, since %s", h.Command, h.PID, h.Since.Local().Format(time.DateTime))
 	}
 	return e
-}
-
-func (s *State) remove(name string) error {
-	dir, err := s.open(false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	if err := dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove %s: %w", s.path(name), err)
-	}
-	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"time"
 )
 
 const (
@@ -21,28 +20,34 @@ const (
 // ErrRecording is for a lab that another process records already.
 var ErrRecording = errors.New("another dcalab records this lab")
 
-// Recording is the path of the recording of what happens in the lab.
-func (s *State) Recording() string { return s.path(recordingFile) }
+// Recording is what has happened in a lab, line by line, in two files: the old one and
+// the one that is written.
+type Recording struct{ in *folder }
 
-// StartRecording makes this process the one that records what happens in the lab,
+// Recording is that of this lab.
+func (s *State) Recording() Recording { return Recording{&s.folder} }
+
+// Path is that of the file that is written.
+func (r Recording) Path() string { return r.in.path(recordingFile) }
+
+// Start makes this process the one that records what happens in the lab,
 // until it ends or calls end. Where another does, the error wraps ErrRecording.
-func (s *State) StartRecording(ctx context.Context) (end func() error, err error) {
-	return s.claim(ctx, recordingLock, ErrRecording)
+func (r Recording) Start(ctx context.Context) (end func() error, err error) {
+	return r.in.claim(ctx, recordingLock, ErrRecording)
 }
 
-// Recorded tells whether a process records now.
-func (s *State) Recorded() bool { return s.claimed(recordingLock) }
+// Runs tells whether a process records now.
+func (r Recording) Runs() bool { return r.in.claimed(recordingLock) }
 
-// Record adds lines to the recording. Several processes may do so at once. A
-// recording that is large enough becomes the old one, in place of the last; only the
-// process that records does that.
-func (s *State) Record(lines []byte, mine bool) error {
-	dir, err := s.open(true)
+// Add adds lines. Several processes may do so at once. A recording that is large enough
+// becomes the old one, in place of the last; only the process that records does that.
+func (r Recording) Add(lines []byte, mine bool) error {
+	dir, err := r.in.open(true)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	f, err := s.openToAppend(dir, recordingFile)
+	f, err := r.in.openToAppend(dir, recordingFile)
 	if err != nil {
 		return err
 	}
@@ -55,10 +60,10 @@ func (s *State) Record(lines []byte, mine bool) error {
 	return err
 }
 
-// OpenRecordings opens the old recording and the one that is written, in this order;
-// those that there are.
-func (s *State) OpenRecordings() ([]*os.File, error) {
-	dir, err := s.open(false)
+// Open opens the old recording and the one that is written, in this order; those that
+// there are.
+func (r Recording) Open() ([]*os.File, error) {
+	dir, err := r.in.open(false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -76,40 +81,8 @@ func (s *State) OpenRecordings() ([]*os.File, error) {
 			for _, f := range out {
 				_ = f.Close()
 			}
-			return nil, fmt.Errorf("open %s: %w", s.path(name), err)
+			return nil, fmt.Errorf("open %s: %w", r.in.path(name), err)
 		}
 	}
 	return out, nil
-}
-
-// claim locks a file for as long as this process is what it is to the lab.
-func (s *State) claim(ctx context.Context, name string, other error) (end func() error, err error) {
-	l, err := s.lockOn(name)
-	if err != nil {
-		return nil, err
-	}
-	// Who asks whether there is one holds the lock for a moment.
-	patience, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	if _, err := l.TryLockContext(patience, 20*time.Millisecond); err != nil {
-		if patience.Err() != nil && ctx.Err() == nil {
-			err = other
-		}
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", s.path(name), err), l.Close())
-	}
-	return l.Close, nil
-}
-
-// claimed tells whether some process has made a claim.
-func (s *State) claimed(name string) bool {
-	if _, err := os.Lstat(s.path(name)); err != nil {
-		return false // nobody ever did
-	}
-	l, err := s.lockOn(name)
-	if err != nil {
-		return false
-	}
-	defer l.Close()
-	free, err := l.TryRLock() // others may ask at the same time
-	return !free && err == nil
 }

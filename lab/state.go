@@ -22,17 +22,9 @@ type Owner struct{ UID, GID int }
 
 // State is the folder of one lab, .dcalab/<lab>/: what dcalab keeps between
 // runs. Everything in it is for its owner's eyes only. Its methods may be
-// called from several goroutines; other processes are kept out by Lock.
-//
-// Root may well write here for a user, in a folder where that user can plant
-// links. So folders are opened one below the other (os.Root), neither .dcalab
-// nor the lab's folder may be a link or somebody else's, and files are
-// replaced by renaming, never written through.
-type State struct {
-	writer
-	root string
-	lab  string
-}
+// called from several goroutines; other processes are kept out by Lock. It knows
+// what the files mean; how they are read and written is the folder's.
+type State struct{ folder }
 
 // StateRoot is the folder whose .dcalab holds the state of the labs of f: that
 // of labs.yaml or, for the embedded default, the nearest one at or above dir
@@ -71,7 +63,7 @@ func OpenState(root, lab string, owner Owner) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the state of lab %s: %w", lab, err)
 	}
-	s := &State{writer: writer{owner: owner}, root: root, lab: lab}
+	s := &State{folder{writer{owner: owner}, root, lab}}
 	dir, err := s.open(false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -89,10 +81,6 @@ func OpenState(root, lab string, owner Owner) (*State, error) {
 	return s, dir.Close()
 }
 
-// Dir is the lab's folder. Like all the paths of a State it is absolute and
-// may not exist yet.
-func (s *State) Dir() string { return filepath.Join(s.root, StateFolder, s.lab) }
-
 // The files and folders of a lab.
 const (
 	recordFile     = "lab.json"
@@ -108,10 +96,6 @@ const (
 	oldNodesFolder = "nodes"
 )
 
-func (s *State) path(elem ...string) string {
-	return filepath.Join(append([]string{s.Dir()}, elem...)...)
-}
-
 // SSHConfig is the configuration for plain ssh.
 func (s *State) SSHConfig() string { return s.path(sshConfigFile) }
 
@@ -126,15 +110,6 @@ func (s *State) Log() string { return s.path(logFile) }
 
 // Vagrantfile is the rendered one; its folder is where vagrant runs.
 func (s *State) Vagrantfile() string { return s.path(vagrantfile) }
-
-// Create makes the lab's folder where it is missing.
-func (s *State) Create() error {
-	dir, err := s.open(true)
-	if err != nil {
-		return err
-	}
-	return dir.Close()
-}
 
 // Forget removes everything of the lab but its log, its recordings and its locks. Nothing may
 // be mounted below the folder any more; if something is, nothing is removed.
@@ -176,36 +151,6 @@ func (s *State) Forget() error {
 	return errors.Join(errs...)
 }
 
-// WriteFile puts a file into the lab's folder, all of it or nothing, and gives
-// it to the owner. name is relative to the folder, with slashes; folders on
-// the way are made.
-func (s *State) WriteFile(name string, data []byte, perm fs.FileMode) error {
-	dir, err := s.open(true)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	if err := s.write(dir, name, data, perm); err != nil {
-		return fmt.Errorf("write %s: %w", s.path(name), err)
-	}
-	return nil
-}
-
-// ReadFile reads a file of the lab's folder; one that is absent is
-// fs.ErrNotExist.
-func (s *State) ReadFile(name string) ([]byte, error) {
-	dir, err := s.open(false)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	data, err := readPlain(dir, name)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", s.path(name), err)
-	}
-	return data, nil
-}
-
 // OpenLog opens the lab's log to append to.
 func (s *State) OpenLog() (*os.File, error) {
 	dir, err := s.open(true)
@@ -214,92 +159,4 @@ func (s *State) OpenLog() (*os.File, error) {
 	}
 	defer dir.Close()
 	return s.openToAppend(dir, logFile)
-}
-
-// openToAppend opens a file of the lab's folder, which is made where it is absent.
-func (s *State) openToAppend(dir *os.Root, name string) (*os.File, error) {
-	f, err := openPlain(dir, name, os.O_WRONLY|os.O_APPEND)
-	if errors.Is(err, fs.ErrNotExist) {
-		f, err = dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
-		if errors.Is(err, fs.ErrExist) { // another process has just made it
-			f, err = openPlain(dir, name, os.O_WRONLY|os.O_APPEND)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", s.path(name), err)
-	}
-	if err := s.give(f); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
-// open opens the lab's folder and, if asked, makes it. Absence is
-// fs.ErrNotExist.
-func (s *State) open(create bool) (*os.Root, error) {
-	base, err := os.OpenRoot(s.root)
-	if err != nil {
-		return nil, fmt.Errorf("open the state of lab %s: %w", s.lab, err)
-	}
-	defer base.Close()
-	all, err := s.step(base, StateFolder, create)
-	if err != nil {
-		return nil, err
-	}
-	defer all.Close()
-	if create {
-		// Keys and tokens of labs are not for anybody's repository.
-		if _, err := all.Lstat(".gitignore"); errors.Is(err, fs.ErrNotExist) {
-			if err := s.write(all, ".gitignore", []byte("*\n"), 0o600); err != nil {
-				return nil, fmt.Errorf("write %s: %w", filepath.Join(s.root, StateFolder, ".gitignore"), err)
-			}
-		}
-	}
-	return s.step(all, s.lab, create)
-}
-
-// step opens a folder in a folder, after a look at what it is, and looks
-// again at what was opened: between the two it can have been swapped.
-func (s *State) step(in *os.Root, name string, create bool) (*os.Root, error) {
-	full := filepath.Join(in.Name(), name)
-	info, err := in.Lstat(name)
-	if errors.Is(err, fs.ErrNotExist) && create {
-		switch err := in.Mkdir(name, 0o700); {
-		case err == nil:
-			if err := s.giveNew(in, name); err != nil {
-				return nil, fmt.Errorf("give %s to its user: %w", full, err)
-			}
-			if err := s.syncFolder(in, name); err != nil {
-				return nil, fmt.Errorf("make the state folder: %w", err)
-			}
-		case !errors.Is(err, fs.ErrExist):
-			return nil, fmt.Errorf("make the state folder: %w", err)
-		}
-		info, err = in.Lstat(name)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open the state of lab %s: %w", s.lab, err)
-	}
-	refuse := func(why string) error { return notTrusted(full, why) }
-	if info.Mode()&fs.ModeSymlink != 0 {
-		return nil, refuse("it is a symbolic link")
-	}
-	if !info.IsDir() {
-		return nil, refuse("it is not a folder")
-	}
-	if why := distrust(info, s.owner); why != "" {
-		return nil, refuse(why)
-	}
-	dir, err := in.OpenRoot(name)
-	if err != nil {
-		return nil, fmt.Errorf("open the state of lab %s: %w", s.lab, err)
-	}
-	opened, err := dir.Stat(".")
-	if err == nil && !os.SameFile(info, opened) {
-		err = refuse("it changed while it was opened")
-	}
-	if err != nil {
-		return nil, errors.Join(err, dir.Close())
-	}
-	return dir, nil
 }

@@ -37,13 +37,13 @@ func (x *Index) OpenVagrantDir(id string, create bool) (*os.Root, error) {
 		return nil, fmt.Errorf("open Vagrant's folder of a lab: %w", err)
 	}
 	defer all.Close()
-	s := &State{writer: writer{owner: x.owner}, root: above.Dir(), lab: id}
-	dir, err := s.step(all, vagrantFolder, create)
+	f := folder{writer{owner: x.owner}, above.Dir(), id}
+	dir, err := f.step(all, vagrantFolder, create)
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
-	return s.step(dir, id, create)
+	return f.step(dir, id, create)
 }
 
 // RemoveVagrantDir removes it; one that is not there is no error.

@@ -62,12 +62,12 @@ func (r *runner) load(ctx context.Context, failed <-chan error, count func(do fu
 	}); err != nil {
 		return err
 	}
-	if err := r.until(ctx, failed, loadTimeout, func() bool { return r.observer.running(loadName) == want }); err != nil {
+	if err := r.until(ctx, failed, loadTimeout, func() bool { return r.observer.tasks.running(loadName) == want }); err != nil {
 		if errors.Is(err, errLate) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			return &trouble.Error{
-				ID: "observe-no-load", What: "run " + loadName, Why: fmt.Sprintf("of %d tasks %d run after %s", want, r.observer.running(loadName), trouble.Duration(loadTimeout)), Exit: trouble.ExitRefused,
+				ID: "observe-no-load", What: "run " + loadName, Why: fmt.Sprintf("of %d tasks %d run after %s", want, r.observer.tasks.running(loadName), trouble.Duration(loadTimeout)), Exit: trouble.ExitRefused,
 				Next: []string{"why they do not: dcalab ssh " + r.stores[0].Name + " -- docker service ps --no-trunc " + loadName},
 			}
 		}

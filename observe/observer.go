@@ -15,25 +15,7 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
-// The states of tracks.
 const (
-	stateLeader    = "leader"
-	stateFollower  = "follower"
-	stateCandidate = "candidate"
-	stateBehind    = "behind"
-	stateOff       = "off"
-	stateAccepted  = "accepted"
-	stateRefused   = "not accepted"
-	stateReady     = "ready"
-	stateRuns      = "runs" // and nothing was told of it in the swarm
-)
-
-const (
-	// behindBy is how many entries a manager lacks that is behind, once it has lacked them
-	// for lagTime, and nearBy how many one may lack that is not any more: some are always
-	// under way.
-	behindBy, nearBy = 10, 2
-	lagTime          = 2 * time.Second
 	// powerTime is how long after a fault its machine may be seen to be off.
 	powerTime = 15 * time.Second
 	// lateTime is an upper bound of how much later one manager is heard than another: what
@@ -54,43 +36,26 @@ type Observer struct {
 	story    timeline.Story
 	machines map[string]machine.Status
 	ran      map[string]bool // machines that ran before the first fault
-	logs     map[string]timeline.Raft
-	leader   string
-	won      uint64 // the term in which it was elected
-	newest   uint64 // term of any manager
-	behind   map[string]bool
-	lagging  map[string]time.Time // since when a manager lacks many entries
-	nodes    map[string]string    // their state in the swarm
-	writes   map[string]write
-	tasks    map[string]task   // by id
-	slots    map[string]string // task that was given up, by name; empty once another one runs
-	faults   []Fault
-	open     map[string]bool
-	standing map[string]bool // faults that were there before from
-	unsure   map[string]bool // those that a new listener has not told of yet
-	last     time.Time       // of an event
-	latest   bool            // only what was listened to last is wanted
-	rolling  bool            // only what was broken last is wanted
+	managers managers
+	nodes    nodes
+	writes   writes
+	tasks    tasks
+	faults   faults
+	last     time.Time // of an event
+	latest   bool      // only what was listened to last is wanted
+	rolling  bool      // only what was broken last is wanted
 
 	began     time.Time // the first thing that was broken
 	since     time.Time // the last that was broken or healed
 	changes   []time.Time
 	newTerm   uint64 // the first since then
-	election  election
 	told      map[string]bool
 	found     []Milestone
 	fresh     int // the first that was found of the event that is taken
 	elections map[string]bool
 	leaders   int
 
-	tracks map[string]map[string][]stretch // by kind and node
-}
-
-// election is the newest that was heard of: since when, and what is the first write that was
-// accepted since, if it is not known yet who has won.
-type election struct {
-	term         uint64
-	begun, wrote time.Time
+	ofRaft, ofWrites, ofNodes tracks
 }
 
 // write is whether writes through a manager are accepted, since when, and why not.
@@ -100,23 +65,40 @@ type write struct {
 	why      string
 }
 
-type task struct{ name, state, desired string }
+type writes map[string]write // by manager
 
-// stretch is a span before the beginning is known.
-type stretch struct {
-	from        time.Time
-	state, text string
+// accepting tells whether writes through any manager are accepted.
+func (w writes) accepting() bool {
+	for _, one := range w {
+		if one.accepted {
+			return true
+		}
+	}
+	return false
+}
+
+type nodes map[string]string // their state in the swarm
+
+func (n nodes) notReady() int {
+	count := 0
+	for _, state := range n {
+		if state != stateReady {
+			count++
+		}
+	}
+	return count
 }
 
 // New makes an observer of a lab. What it is told of before from is only how it was; with a
 // zero from it tells of the last time in which the lab was listened to.
 func New(lab string, from time.Time) *Observer {
 	return &Observer{
-		lab: lab, from: from, latest: from.IsZero(), standing: map[string]bool{},
-		machines: map[string]machine.Status{}, ran: map[string]bool{}, logs: map[string]timeline.Raft{}, behind: map[string]bool{}, lagging: map[string]time.Time{},
-		nodes: map[string]string{}, writes: map[string]write{}, tasks: map[string]task{}, slots: map[string]string{}, open: map[string]bool{},
-		told: map[string]bool{}, elections: map[string]bool{},
-		tracks: map[string]map[string][]stretch{"raft": {}, "writes": {}, "nodes": {}},
+		lab: lab, from: from, latest: from.IsZero(),
+		machines: map[string]machine.Status{}, ran: map[string]bool{}, nodes: nodes{}, writes: writes{},
+		managers: managers{logs: map[string]timeline.Raft{}, behind: map[string]bool{}, lagging: map[string]time.Time{}},
+		tasks:    tasks{known: map[string]task{}, slots: map[string]string{}},
+		faults:   faults{open: map[string]bool{}, standing: map[string]bool{}},
+		told:     map[string]bool{}, elections: map[string]bool{}, ofRaft: tracks{}, ofWrites: tracks{}, ofNodes: tracks{},
 	}
 }
 
@@ -136,7 +118,7 @@ func (o *Observer) Add(e timeline.Event) []Milestone {
 	}
 	before := o.last
 	o.last = e.Time
-	if o.unsure != nil && e.Source != timeline.SourceFault {
+	if o.faults.unsure != nil && e.Source != timeline.SourceFault {
 		o.overMeanwhile(e.Time)
 	}
 	isNew := o.story.New(e)
@@ -159,7 +141,7 @@ func (o *Observer) Add(e timeline.Event) []Milestone {
 		}
 	}
 	o.track(e.Time)
-	if o.Broken() && !o.breaking() && !o.told["whole"] && len(o.Missing()) == 0 {
+	if o.Broken() && !o.faults.breaking() && !o.told["whole"] && len(o.Missing()) == 0 {
 		text := "the swarm is whole again"
 		if o.since.After(o.began) {
 			text += ", " + seconds(e.Time.Sub(o.since)) + " after it was healed"
@@ -180,19 +162,10 @@ func (o *Observer) From(at time.Time) {
 	o.found, o.changes, o.fresh = nil, nil, 0
 	clear(o.told)
 	clear(o.elections)
-	clear(o.slots)
-	for id := range o.open {
-		o.standing[id] = true
-	}
-	o.faults = slices.DeleteFunc(o.faults, func(f Fault) bool { return f.To != nil })
-	for _, nodes := range o.tracks {
-		for name, list := range nodes {
-			over := 0
-			for over+1 < len(list) && !list[over+1].from.After(at) {
-				over++
-			}
-			nodes[name] = slices.Clone(list[over:])
-		}
+	clear(o.tasks.slots)
+	o.faults.stand()
+	for _, t := range []tracks{o.ofRaft, o.ofWrites, o.ofNodes} {
+		t.forget(at)
 	}
 }
 
@@ -208,16 +181,16 @@ func (o *Observer) anew(last time.Time) {
 		*o = *n
 		return
 	}
-	o.unsure = maps.Clone(o.open)
+	o.faults.unsure = maps.Clone(o.faults.open)
 	maps.DeleteFunc(o.nodes, func(_, state string) bool { return state != stateReady })
-	clear(o.slots)
-	clear(o.behind)
+	clear(o.tasks.slots)
+	clear(o.managers.behind)
 }
 
 // overMeanwhile ends the faults that a new listener does not tell of.
 func (o *Observer) overMeanwhile(at time.Time) {
-	gone := o.unsure
-	o.unsure = nil
+	gone := o.faults.unsure
+	o.faults.unsure = nil
 	for _, id := range slices.Sorted(maps.Keys(gone)) {
 		o.healed(at, id)
 	}
@@ -230,14 +203,7 @@ func (o *Observer) Start() time.Time { return o.from }
 func (o *Observer) Broken() bool { return !o.began.IsZero() }
 
 // Heard tells whether the logs of these managers were read, and who leads.
-func (o *Observer) Heard(managers []string) bool {
-	for _, name := range managers {
-		if _, read := o.logs[name]; !read {
-			return false
-		}
-	}
-	return o.leader != ""
-}
+func (o *Observer) Heard(managers []string) bool { return o.managers.heard(managers) }
 
 // Writable tells whether writes through all of these managers are accepted.
 func (o *Observer) Writable(managers []string) bool {
@@ -253,13 +219,13 @@ func (o *Observer) Writable(managers []string) bool {
 func (o *Observer) unready(managers []string) []string {
 	var out []string
 	for _, name := range managers {
-		if _, read := o.logs[name]; !read {
+		if _, read := o.managers.logs[name]; !read {
 			out = append(out, "the raft log of "+name+" was not read")
 		} else if w, known := o.writes[name]; known && !w.accepted {
 			out = append(out, "writes through "+name+" are not accepted: "+w.why)
 		}
 	}
-	if o.leader == "" {
+	if o.managers.leader == "" {
 		out = append(out, "no log tells who leads")
 	}
 	return out
@@ -267,26 +233,21 @@ func (o *Observer) unready(managers []string) []string {
 
 // Missing is what is not as it was before the first fault, or not as it is to be.
 func (o *Observer) Missing() []string {
-	var out []string
-	for _, f := range o.faults {
-		if o.open[f.ID] && !o.standing[f.ID] && f.To == nil {
-			out = append(out, f.ID+" is there: "+f.Words)
-		}
-	}
+	out := o.faults.missing()
 	for _, name := range slices.Sorted(maps.Keys(o.ran)) {
 		if o.machines[name] != machine.StatusRunning {
 			out = append(out, name+" is "+string(o.machines[name]))
 		}
 	}
-	if o.newest > o.won {
-		out = append(out, fmt.Sprintf("no manager has won the election of term %d", o.newest))
+	if o.managers.newest > o.managers.won {
+		out = append(out, fmt.Sprintf("no manager has won the election of term %d", o.managers.newest))
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.writes)) {
 		if w := o.writes[name]; !w.accepted && o.machines[name] == machine.StatusRunning {
 			out = append(out, "writes through "+name+" are not accepted: "+w.why)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(o.behind)) {
+	for _, name := range slices.Sorted(maps.Keys(o.managers.behind)) {
 		if o.machines[name] == machine.StatusRunning {
 			out = append(out, name+" does not have what the leader has")
 		}
@@ -296,10 +257,8 @@ func (o *Observer) Missing() []string {
 			out = append(out, name+" is "+state)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(o.slots)) {
-		if o.slots[name] != "" {
-			out = append(out, "task "+name+" was given up, and does not run anew")
-		}
+	for _, name := range o.tasks.missing() {
+		out = append(out, "task "+name+" was given up, and does not run anew")
 	}
 	return out
 }
@@ -369,23 +328,22 @@ func (o *Observer) once(at time.Time, id ID, node, text string) {
 func (o *Observer) fault(e timeline.Event) {
 	switch e.Kind {
 	case timeline.KindBroken:
-		delete(o.unsure, e.Fault)
-		if o.open[e.Fault] { // another process records now, and tells it again
+		delete(o.faults.unsure, e.Fault)
+		if o.faults.open[e.Fault] { // another process records now, and tells it again
 			return
 		}
 		at := e.Time
 		if !e.Since.IsZero() {
 			at = e.Since
 		}
-		if o.rolling && !o.breaking() && at.Before(o.from) && o.from.Sub(at) < powerTime { // what it did was seen first
+		if o.rolling && !o.faults.breaking() && at.Before(o.from) && o.from.Sub(at) < powerTime { // what it did was seen first
 			o.from = at
 		}
 		standing := at.Before(o.from)
 		if !standing {
 			o.begin(at)
 		}
-		o.open[e.Fault], o.standing[e.Fault] = true, standing
-		o.faults = append(o.faults, Fault{ID: e.Fault, Words: e.Text, From: at.UnixMilli()})
+		o.faults.begins(at, e.Fault, e.Text, standing)
 		if !standing {
 			o.tell(at, Broken, "", e.Fault+": "+e.Text)
 		}
@@ -395,31 +353,14 @@ func (o *Observer) fault(e timeline.Event) {
 }
 
 func (o *Observer) healed(at time.Time, id string) {
-	if !o.open[id] {
+	if !o.faults.open[id] {
 		return
 	}
-	delete(o.open, id)
-	words := ""
-	for i := range o.faults {
-		if f := &o.faults[i]; f.ID == id && f.To == nil {
-			to := at.UnixMilli()
-			f.To, words = &to, f.Words
-		}
-	}
+	words := o.faults.ends(at, id)
 	if !strings.HasPrefix(words, string(fault.Kill)+" ") { // which was over as soon as its machine ran
 		o.begin(at)
 	}
 	o.tell(at, Healed, "", id+" is over: "+words)
-}
-
-// breaking tells whether a fault is there that was not there before from.
-func (o *Observer) breaking() bool {
-	for id := range o.open {
-		if !o.standing[id] {
-			return true
-		}
-	}
-	return false
 }
 
 func (o *Observer) machine(e timeline.Event) {
@@ -441,7 +382,7 @@ func (o *Observer) machine(e timeline.Event) {
 
 // tellPower tells of a machine. It is the beginning of something, unless a fault is.
 func (o *Observer) tellPower(at time.Time, id ID, node, text string) {
-	if id == On && o.Broken() || !o.breaking() && at.Sub(o.since) > powerTime {
+	if id == On && o.Broken() || !o.faults.breaking() && at.Sub(o.since) > powerTime {
 		o.begin(at)
 	}
 	o.tell(at, id, node, text)
@@ -450,8 +391,7 @@ func (o *Observer) tellPower(at time.Time, id ID, node, text string) {
 func (o *Observer) raft(e timeline.Event) {
 	switch {
 	case e.Kind == timeline.KindLeft:
-		delete(o.logs, e.Node)
-		delete(o.behind, e.Node)
+		o.managers.left(e.Node)
 	case e.Kind == timeline.KindLeader && e.Raft != nil:
 		o.elected(e)
 	case e.Raft != nil:
@@ -464,22 +404,22 @@ const firstTerm = 1
 
 func (o *Observer) log(e timeline.Event) {
 	r := *e.Raft
-	o.logs[e.Node] = r
-	if r.Term > o.newest {
-		forming := o.rolling && o.newest == firstTerm && o.won == 0
-		if !forming && o.newest > 0 && e.Kind != timeline.KindState && o.newTerm == 0 {
+	o.managers.logs[e.Node] = r
+	if r.Term > o.managers.newest {
+		forming := o.rolling && o.managers.newest == firstTerm && o.managers.won == 0
+		if !forming && o.managers.newest > 0 && e.Kind != timeline.KindState && o.newTerm == 0 {
 			o.newTerm = r.Term
 		}
-		o.newest = r.Term
+		o.managers.newest = r.Term
 	}
-	if r.Term > o.election.term && r.Vote != "" {
-		o.election = election{term: r.Term, begun: e.Time}
+	if r.Term > o.managers.election.term && r.Vote != "" {
+		o.managers.election = election{term: r.Term, begun: e.Time}
 	}
 	if o.newTerm > 0 && r.Term >= o.newTerm && r.Vote == e.Node {
 		o.elections[fmt.Sprint(r.Term)] = true
 		at := e.Time
-		if r.Term == o.election.term { // its first vote may have been heard of before
-			at = noLater(at, o.election.begun)
+		if r.Term == o.managers.election.term { // its first vote may have been heard of before
+			at = noLater(at, o.managers.election.begun)
 		}
 		o.once(at, Term, e.Node, fmt.Sprintf("stands for election in term %d", r.Term))
 	}
@@ -500,67 +440,24 @@ func noLater(at, cameOfIt time.Time) time.Time {
 }
 
 func (o *Observer) elected(e timeline.Event) {
-	if e.Raft.Term < o.won { // another swarm, or an older state of this one
-		o.newest = e.Raft.Term
-	}
-	again := e.Node == o.leader && e.Raft.Term == o.won
-	o.leader, o.won = e.Node, e.Raft.Term
-	o.newest = max(o.newest, o.won)
-	if again {
+	if !o.managers.elected(e.Node, e.Raft.Term) {
 		return
-	}
-	var voters []string
-	for _, name := range slices.Sorted(maps.Keys(o.logs)) {
-		if r := o.logs[name]; name == o.leader || r.Term == o.won && r.Vote == o.leader {
-			voters = append(voters, name)
-		}
-	}
-	text := fmt.Sprintf("leads in term %d, with the votes of %s", o.won, strings.Join(voters, ", "))
-	var old []string
-	for _, name := range slices.Sorted(maps.Keys(o.logs)) {
-		if r := o.logs[name]; r.Term < o.won && o.machines[name] == machine.StatusRunning {
-			old = append(old, fmt.Sprintf("%s still has term %d", name, r.Term))
-		}
-	}
-	if len(old) > 0 {
-		text += "; " + strings.Join(old, ", ")
 	}
 	if o.Broken() {
 		o.leaders++
 	}
 	at := e.Time
-	if o.won == o.election.term {
-		at = noLater(at, o.election.wrote)
+	if o.managers.won == o.managers.election.term {
+		at = noLater(at, o.managers.election.wrote)
 	}
-	o.tell(at, Leader, e.Node, text)
+	o.tell(at, Leader, e.Node, o.managers.victory(func(name string) bool { return o.machines[name] == machine.StatusRunning }))
 	o.catchUp(e.Time)
 }
 
-// catchUp finds which managers lack what the leader has, and which do not any more.
 func (o *Observer) catchUp(at time.Time) {
-	lead, known := o.logs[o.leader]
-	if !known {
-		return
-	}
-	for _, name := range slices.Sorted(maps.Keys(o.logs)) {
-		r := o.logs[name]
-		switch {
-		case name == o.leader:
-			delete(o.behind, name)
-		case r.Term < o.won:
-			o.behind[name] = true
-		case r.Commit+behindBy < lead.Commit:
-			if o.lagging[name].IsZero() {
-				o.lagging[name] = at
-			}
-			o.behind[name] = o.behind[name] || at.Sub(o.lagging[name]) > lagTime
-		case o.behind[name] && r.Term == lead.Term && r.Commit+nearBy >= lead.Commit:
-			delete(o.behind, name)
-			o.tell(at, CaughtUp, name, fmt.Sprintf("has what the leader has: term %d, committed %d", r.Term, r.Commit))
-		}
-		if r.Commit+behindBy >= lead.Commit {
-			delete(o.lagging, name)
-		}
+	for _, name := range o.managers.catchUp(at) {
+		r := o.managers.logs[name]
+		o.tell(at, CaughtUp, name, fmt.Sprintf("has what the leader has: term %d, committed %d", r.Term, r.Commit))
 	}
 }
 
@@ -582,7 +479,7 @@ func (o *Observer) probe(e timeline.Event) {
 	if known && before.accepted == now.accepted {
 		return
 	}
-	others := o.accepting()
+	others := o.writes.accepting()
 	o.writes[e.Node] = now
 	switch {
 	case !known:
@@ -597,21 +494,11 @@ func (o *Observer) probe(e timeline.Event) {
 				lost = w.since
 			}
 		}
-		if o.election.term > o.won && o.election.wrote.IsZero() {
-			o.election.wrote = e.Time
+		if o.managers.election.term > o.managers.won && o.managers.election.wrote.IsZero() {
+			o.managers.election.wrote = e.Time
 		}
 		o.tell(e.Time, Write, e.Node, "the first write is accepted; none was for "+seconds(e.Time.Sub(lost)))
 	}
-}
-
-// accepting tells whether writes through any manager are accepted.
-func (o *Observer) accepting() bool {
-	for _, w := range o.writes {
-		if w.accepted {
-			return true
-		}
-	}
-	return false
 }
 
 func (o *Observer) change(e timeline.Event) {
@@ -622,7 +509,7 @@ func (o *Observer) change(e timeline.Event) {
 		o.task(e.Time, c)
 	case raft.KindService:
 		if c.Action == raft.ActionRemove || c.Desired == "removed" {
-			maps.DeleteFunc(o.slots, func(name, _ string) bool { return strings.HasPrefix(name, c.Name+".") })
+			o.tasks.removed(c.Name)
 		}
 	case raft.KindNetwork:
 	}
@@ -636,110 +523,46 @@ func (o *Observer) node(at time.Time, c *timeline.Change) {
 		delete(o.nodes, c.On)
 		return
 	}
-	missed := o.notReady()
+	missed := o.nodes.notReady()
 	if o.nodes[c.On] = c.State; at.Before(o.from) && c.State != stateReady {
 		delete(o.nodes, c.On) // it was so before
 	}
 	if c.State == "down" {
 		o.once(at, Down, c.On, "is Down for the swarm")
 	}
-	if missed > 0 && o.notReady() == 0 {
+	if missed > 0 && o.nodes.notReady() == 0 {
 		o.tell(at, Ready, "", "all nodes are Ready again, the last "+c.On)
 	}
 }
 
-func (o *Observer) notReady() int {
-	n := 0
-	for _, state := range o.nodes {
-		if state != stateReady {
-			n++
-		}
-	}
-	return n
-}
-
 func (o *Observer) task(at time.Time, c *timeline.Change) {
-	before := o.tasks[c.ID]
-	now := task{c.Name, c.State, c.Desired}
-	o.tasks[c.ID] = now
-	if c.Name == "" || c.Action == raft.ActionRemove {
-		delete(o.tasks, c.ID)
-		return
+	lost, placed := o.tasks.take(c, o.Broken())
+	if lost {
+		o.once(at, Lost, c.On, "tasks on it are given up")
 	}
-	switch {
-	case !o.Broken():
-	case given(now) && !given(before):
-		if _, lost := o.slots[c.Name]; !lost || o.slots[c.Name] == "" {
-			o.slots[c.Name] = c.ID
-			o.once(at, Lost, c.On, "tasks on it are given up")
-		}
-	case now.state == "running" && now.desired == "running" && o.slots[c.Name] != "" && o.slots[c.Name] != c.ID:
-		o.slots[c.Name] = ""
-		if lost, placed := o.counts(); placed == lost {
-			o.tell(at, Placed, "", fmt.Sprintf("%s run anew, the last on %s", trouble.Count(placed, "task"), c.On))
-		}
+	if all, anew := o.tasks.counts(); placed && anew == all {
+		o.tell(at, Placed, "", fmt.Sprintf("%s run anew, the last on %s", trouble.Count(anew, "task"), c.On))
 	}
-}
-
-// given tells whether a task was given up.
-func given(t task) bool {
-	return t.desired == "shutdown" || slices.Contains([]string{"failed", "rejected", "orphaned"}, t.state)
-}
-
-// running counts the tasks of a service that run.
-func (o *Observer) running(service string) int {
-	n := 0
-	for _, t := range o.tasks {
-		if t.state == "running" && strings.HasPrefix(t.name, service+".") {
-			n++
-		}
-	}
-	return n
-}
-
-// counts are the tasks that were given up, and those of them that run anew.
-func (o *Observer) counts() (lost, placed int) {
-	for _, id := range o.slots {
-		lost++
-		if id == "" {
-			placed++
-		}
-	}
-	return lost, placed
 }
 
 // track notes what has changed of managers, writes and nodes.
 func (o *Observer) track(at time.Time) {
-	note := func(at time.Time, kind, node, state, text string) {
-		spans := o.tracks[kind][node]
-		if n := len(spans); n > 0 && spans[n-1].state == state && spans[n-1].text == text {
-			return
-		}
-		if o.rolling && len(spans) >= rollingMax {
-			spans = slices.Clone(spans[rollingMax/2:])
-		}
-		o.tracks[kind][node] = append(spans, stretch{at, state, text})
+	most := 0
+	if o.rolling {
+		most = rollingMax
 	}
-	for name, r := range o.logs {
-		text := fmt.Sprintf("term %d", r.Term)
-		switch {
-		case o.machines[name] != machine.StatusRunning && o.machines[name] != "":
-			note(at, "raft", name, stateOff, "")
-		case name == o.leader && r.Term == o.won:
-			note(at, "raft", name, stateLeader, text)
-		case r.Term > o.won && r.Vote == name:
-			note(at, "raft", name, stateCandidate, text)
-		case o.behind[name]:
-			note(at, "raft", name, stateBehind, text)
-		default:
-			note(at, "raft", name, stateFollower, text)
+	for name, r := range o.managers.logs {
+		if status := o.machines[name]; status != machine.StatusRunning && status != "" {
+			o.ofRaft.note(at, name, stateOff, "", most)
+		} else {
+			o.ofRaft.note(at, name, o.managers.state(name), fmt.Sprintf("term %d", r.Term), most)
 		}
 	}
 	for name, w := range o.writes {
 		if w.accepted {
-			note(w.since, "writes", name, stateAccepted, "")
+			o.ofWrites.note(w.since, name, stateAccepted, "", most)
 		} else {
-			note(w.since, "writes", name, stateRefused, w.why)
+			o.ofWrites.note(w.since, name, stateRefused, w.why, most)
 		}
 	}
 	for name, status := range o.machines {
@@ -747,7 +570,7 @@ func (o *Observer) track(at time.Time) {
 		if status != machine.StatusRunning {
 			state = stateOff
 		}
-		note(at, "nodes", name, state, "")
+		o.ofNodes.note(at, name, state, "", most)
 	}
 }
 
@@ -772,51 +595,17 @@ func (o *Observer) Report(end time.Time) Report {
 	if began.IsZero() {
 		began = end
 	}
-	ms := func(at time.Time) int64 { return at.Sub(began).Milliseconds() }
 	r := Report{
-		Lab: o.lab, Began: began, MS: ms(end), Faults: []Fault{}, Milestones: o.Milestones(), Elections: len(o.elections), Leaders: o.leaders,
+		Lab: o.lab, Began: began, MS: end.Sub(began).Milliseconds(), Faults: o.faults.report(o.from, began), Milestones: o.Milestones(), Elections: len(o.elections), Leaders: o.leaders,
+		Raft: o.ofRaft.report(o.from, end, began), Writes: o.ofWrites.report(o.from, end, began), Nodes: o.ofNodes.report(o.from, end, began),
 		Missing: append([]string{}, o.Missing()...), Rules: map[ID]string{},
 	}
-	r.TasksLost, r.TasksPlaced = o.counts()
-	for _, f := range o.faults {
-		if f.To != nil && *f.To < o.from.UnixMilli() {
-			continue
-		}
-		f.From -= began.UnixMilli()
-		if f.To != nil {
-			to := *f.To - began.UnixMilli()
-			f.To = &to
-		}
-		r.Faults = append(r.Faults, f)
-	}
+	r.TasksLost, r.TasksPlaced = o.tasks.counts()
 	for _, m := range r.Milestones {
 		if rule := m.ID.Rule(); rule != "" {
 			r.Rules[m.ID] = rule
 		}
 	}
-	tracks := func(kind string) []Track {
-		out := []Track{}
-		for _, node := range slices.Sorted(maps.Keys(o.tracks[kind])) {
-			t := Track{Node: node, Spans: []Span{}}
-			list := o.tracks[kind][node]
-			for i, s := range list {
-				to := end
-				if i+1 < len(list) {
-					to = list[i+1].from
-				}
-				if to.Before(o.from) {
-					continue
-				}
-				if s.from.Before(o.from) {
-					s.from = o.from
-				}
-				t.Spans = append(t.Spans, Span{ms(s.from), ms(to), s.state, s.text})
-			}
-			out = append(out, t)
-		}
-		return out
-	}
-	r.Raft, r.Writes, r.Nodes = tracks("raft"), tracks("writes"), tracks("nodes")
 	return r
 }
 

@@ -121,7 +121,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 	}()
 	failed := make(chan error, 2)
 	since := time.Time{} // where another process records, what it has told before is how it is
-	if !r.session.State().Recorded() {
+	if !r.session.State().Recording().Runs() {
 		since = time.Now()
 	}
 	all.Go(func() { failed <- timeline.Record(listening, r.session) })
@@ -242,7 +242,7 @@ func (r *runner) follow(ctx context.Context, failed <-chan error) error {
 		}
 		r.mu.Lock()
 		missing := r.observer.Missing()
-		broken, breaking := r.observer.Broken(), r.observer.breaking()
+		broken, breaking := r.observer.Broken(), r.observer.faults.breaking()
 		r.mu.Unlock()
 		now := time.Now()
 		switch {

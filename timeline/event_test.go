@@ -122,7 +122,7 @@ func TestRecording(t *testing.T) {
 	add("old", at.Add(-time.Hour))
 	add("new", at)
 	add("the token is SWMTKN-1-49nj1cmql0jkz5s954yi3oex3nedyz0fb0xx14ie39trti4wxv-8vxv8rssmk743ojnwacrr2e7c", at)
-	f, err := os.OpenFile(r.State.Recording(), os.O_APPEND|os.O_WRONLY, 0)
+	f, err := os.OpenFile(r.State.Recording().Path(), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestRecording(t *testing.T) {
 	if err := r.Read(at, tell); err != nil || len(got) != 2 || got[0] != "new" || strings.Contains(got[1], "49nj1cmql") {
 		t.Errorf("got %q, %v", got, err)
 	}
-	info, err := os.Stat(r.State.Recording())
+	info, err := os.Stat(r.State.Recording().Path())
 	if err != nil || info.Mode().Perm()&0o077 != 0 {
 		t.Errorf("others may read it: %v, %v", info, err)
 	}
@@ -161,7 +161,7 @@ func TestFollowing(t *testing.T) {
 		if i%2 == 1 {
 			r = others
 		}
-		if err := errors.Join(s.Record(large, r.Mine), r.Add(Event{Source: SourceCommand, Kind: KindNote, Text: want})); err != nil {
+		if err := errors.Join(s.Recording().Add(large, r.Mine), r.Add(Event{Source: SourceCommand, Kind: KindNote, Text: want})); err != nil {
 			t.Fatal(err)
 		}
 		select {

@@ -36,7 +36,7 @@ func (r Recording) Add(e Event) error {
 	if err != nil {
 		return err
 	}
-	return r.State.Record([]byte(trouble.Redact(string(line))), r.Mine)
+	return r.State.Recording().Add([]byte(trouble.Redact(string(line))), r.Mine)
 }
 
 // standby is between two attempts to become the process that records.
@@ -47,7 +47,7 @@ const standby = 2 * time.Second
 func Record(ctx context.Context, s *session.Session) error {
 	r := Recording{State: s.State(), Mine: true}
 	for ctx.Err() == nil {
-		end, err := r.State.StartRecording(ctx)
+		end, err := r.State.Recording().Start(ctx)
 		if err == nil {
 			return errors.Join(r.listen(ctx, s), end())
 		}
@@ -97,7 +97,7 @@ func (r Recording) Follow(ctx context.Context, since time.Time, tell func(Event)
 	defer func() { t.close() }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	changes := r.State.Changes(ctx, filepath.Base(r.State.Recording()), lookPause, turnPause)
+	changes := r.State.Changes(ctx, filepath.Base(r.State.Recording().Path()), lookPause, turnPause)
 	for turned := time.Now(); ; {
 		if err := t.rest(since, tell); err != nil {
 			return err
@@ -126,7 +126,7 @@ type tail struct {
 }
 
 func (r Recording) open() (*tail, error) {
-	files, err := r.State.OpenRecordings()
+	files, err := r.State.Recording().Open()
 	return &tail{files: files}, err
 }
 
@@ -171,11 +171,11 @@ func (r Recording) turn(t *tail) error {
 		if err != nil {
 			return err
 		}
-		if now, err := os.Stat(r.State.Recording()); err != nil || os.SameFile(mine, now) {
+		if now, err := os.Stat(r.State.Recording().Path()); err != nil || os.SameFile(mine, now) {
 			return nil //nolint:nilerr // it is being replaced: at the next look
 		}
 	}
-	files, err := r.State.OpenRecordings()
+	files, err := r.State.Recording().Open()
 	if err != nil || len(files) == 0 {
 		return err
 	}

@@ -21,7 +21,7 @@ type steps struct {
 }
 
 func (s steps) record(kind Kind, node, text string) {
-	if !s.recording.State.Recorded() {
+	if !s.recording.State.Recording().Runs() {
 		return
 	}
 	_ = s.recording.Add(Event{Time: time.Now(), Source: SourceCommand, Kind: kind, Node: node, Text: text})

@@ -31,7 +31,7 @@ type backingUp struct {
 
 // Backup writes what the swarm is (raft's log, keys and certificates of one manager) to a
 // new file, which only its owner can read.
-func (o Operator) Backup(file string) Operation { return backingUp{o, file} }
+func (s Swarm) Backup(file string) Operation { return backingUp{s.of, file} }
 
 func (backingUp) NeedsRoot() bool { return false }
 
@@ -186,11 +186,11 @@ type restoring struct {
 	unlock *engine.Secret
 }
 
-// RestoreSwarm makes the swarm of a backup the lab's, from the manager that it was made
+// Restore makes the swarm of a backup the lab's, from the manager that it was made
 // of. No node of the lab may be in a swarm. unlock is the key of a swarm that had autolock
 // on; nil where none was given.
-func (o Operator) RestoreSwarm(file string, unlock *engine.Secret) Operation {
-	return restoring{o, file, unlock}
+func (s Swarm) Restore(file string, unlock *engine.Secret) Operation {
+	return restoring{s.of, file, unlock}
 }
 
 func (restoring) NeedsRoot() bool { return false }
@@ -324,7 +324,7 @@ func (r restoring) typed(found restoredSwarm) runbook.Runbook {
 }
 
 func (r restoring) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
-	r.warnFaults(tell)
+	r.Faults().warn(tell)
 	found, err := r.look(ctx)
 	if err != nil {
 		return Outcome{}, err

@@ -17,16 +17,16 @@ type bootstrap struct {
 
 // Bootstrap brings the lab's engines into the swarm that labs.yaml describes. The
 // nodes named may be taken out of another swarm that they are in.
-func (o Operator) Bootstrap(takeOver ...string) Operation {
-	return bootstrap{Operator: o, options: swarm.PlanOptions{TakeOver: takeOver}}
+func (s Swarm) Bootstrap(takeOver ...string) Operation {
+	return bootstrap{Operator: s.of, options: swarm.PlanOptions{TakeOver: takeOver}}
 }
 
-// Bootstrap is Operator.Bootstrap of the nodes that are up.
+// Bootstrap is Swarm.Bootstrap of the nodes that are up.
 func (u *Up) Bootstrap() Operation { return bootstrap{Operator: u.Operator, after: u} }
 
 // Join takes these nodes alone into the swarm.
-func (o Operator) Join(nodes ...string) Operation {
-	return bootstrap{Operator: o, options: swarm.PlanOptions{Only: nodes}}
+func (s Swarm) Join(nodes ...string) Operation {
+	return bootstrap{Operator: s.of, options: swarm.PlanOptions{Only: nodes}}
 }
 
 func (bootstrap) NeedsRoot() bool { return false }
@@ -60,7 +60,7 @@ func (b bootstrap) possible() error {
 }
 
 func (b bootstrap) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
-	b.warnFaults(tell)
+	b.Faults().warn(tell)
 	if err := b.possible(); err != nil {
 		return Outcome{}, err
 	}

@@ -82,7 +82,7 @@ func (d destroy) Plan(ctx context.Context, tell session.Reporter) (Plan, error) 
 	}
 	snapshots := ""
 	if d.whole() {
-		snapshots = d.andSnapshots(ctx)
+		snapshots = d.Snapshots().words(ctx)
 		p.add("remove the lab's keys, known hosts and ssh_config%s", snapshots)
 	}
 	p.Question = fmt.Sprintf("destroy %s of lab %s, with all that is on them%s?", strings.Join(slices.Concat(nodes, orphans), ", "), d.Lab().Name, snapshots)
@@ -108,7 +108,7 @@ func (d destroy) Run(ctx context.Context, tell session.Reporter) (Outcome, error
 		tell.Done(name, "destroyed")
 	}
 	if !d.whole() {
-		d.faultsOff(tell, d.nodes...)
+		d.Faults().off(tell, d.nodes...)
 		return out, d.WriteSSHConfig(ctx, nil)
 	}
 	if err := d.Forget(); err != nil { // a convenience

@@ -15,7 +15,7 @@ import (
 type dissolve struct{ Operator }
 
 // Dissolve takes the whole swarm down in order. The machines stay.
-func (o Operator) Dissolve() Operation { return dissolve{o} }
+func (s Swarm) Dissolve() Operation { return dissolve{s.of} }
 
 func (dissolve) NeedsRoot() bool { return false }
 

@@ -21,20 +21,20 @@ type export struct {
 	name, file string
 }
 
-// ExportSnapshot writes a snapshot to a new file, which only its owner can read.
-func (o Operator) ExportSnapshot(name, file string) Operation { return export{o, name, file} }
+// Export writes a snapshot to a new file, which only its owner can read.
+func (s Snapshots) Export(name, file string) Operation { return export{s.of, name, file} }
 
 // exporter is the driver, where its snapshots can be files.
-func (o Operator) exporter(what string) (machine.SnapshotExporter, error) {
-	if err := o.MustExist(); err != nil {
+func (s Snapshots) exporter(what string) (machine.SnapshotExporter, error) {
+	if err := s.of.MustExist(); err != nil {
 		return nil, err
 	}
-	if x, ok := o.Driver().(machine.SnapshotExporter); ok {
+	if x, ok := s.of.Driver().(machine.SnapshotExporter); ok {
 		return x, nil
 	}
 	return nil, &trouble.Error{
 		ID: "snapshot-not-portable", What: what,
-		Why: "the " + o.Driver().Name() + " driver keeps snapshots inside its machines, and none of them can be made a file",
+		Why: "the " + s.of.Driver().Name() + " driver keeps snapshots inside its machines, and none of them can be made a file",
 		Next: []string{
 			"hand out labs.yaml, and what is typed to get there: dcalab up --swarm --dry-run --explain",
 			"or prepare the lab with the sandbox driver or the docker driver, whose snapshots can be exported: dcalab --driver docker up",
@@ -45,11 +45,11 @@ func (o Operator) exporter(what string) (machine.SnapshotExporter, error) {
 
 // look finds the snapshot, and refuses a file that exists.
 func (e export) look(ctx context.Context, tell session.Reporter) (machine.SnapshotExporter, machine.Snapshot, error) {
-	x, err := e.exporter("export a snapshot")
+	x, err := e.Snapshots().exporter("export a snapshot")
 	if err != nil {
 		return nil, machine.Snapshot{}, err
 	}
-	_, one, err := e.findSnapshot(ctx, tell, e.name)
+	_, one, err := e.Snapshots().find(ctx, tell, e.name)
 	if err == nil {
 		err = one.Fits(e.Lab())
 	}

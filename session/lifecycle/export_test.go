@@ -80,7 +80,7 @@ func TestASnapshotGoesThroughAFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "clean.tar")
 	o := carried(t, nil)
 	var s story
-	out, err := o.ExportSnapshot("clean", file).Run(t.Context(), &s)
+	out, err := o.Snapshots().Export("clean", file).Run(t.Context(), &s)
 	if err != nil || !strings.Contains(s.text.String(), "holds the swarm's secrets") || !strings.HasPrefix(out.Notes[0], "exported snapshot clean of master, node01 to ") {
 		t.Fatalf("%v, %q, %s", err, out.Notes, s.text.String())
 	}
@@ -95,14 +95,14 @@ func TestASnapshotGoesThroughAFile(t *testing.T) {
 	var taken []machine.Snapshot
 	reads := 0
 	here := carried(t, func(c *carrier) { c.snapshots, c.taken, c.engine, c.reads = nil, &taken, "26.1.5", &reads })
-	plan, err := here.ImportSnapshot(file, "").Plan(t.Context(), &s)
+	plan, err := here.Snapshots().Import(file, "").Plan(t.Context(), &s)
 	if err != nil || len(taken) != 0 || len(plan.Warnings) != 2 ||
 		!strings.Contains(plan.Warnings[0], "taken with Docker 20.10.24, and the nodes here have 26.1.5") ||
 		!strings.Contains(plan.Warnings[1], "root in a node is root on the machine that the lab runs on") ||
 		!strings.HasPrefix(plan.Question, "it was taken 20") || !strings.HasSuffix(plan.Question, "; import it as snapshot clean of lab dca?") {
 		t.Errorf("%+v: %v", plan, err)
 	}
-	if _, err := here.ImportSnapshot(file, "other").Run(t.Context(), &s); err != nil {
+	if _, err := here.Snapshots().Import(file, "other").Run(t.Context(), &s); err != nil {
 		t.Fatal(err)
 	}
 	if len(taken) != 1 || taken[0].Name != "other" || !slices.Equal(taken[0].Nodes, []string{"master", "node01"}) || time.Since(taken[0].Time) > time.Minute {
@@ -119,14 +119,14 @@ func TestASnapshotGoesThroughAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, there := range []string{file, link} {
-		wantTrouble(t, "file-exists", second(o.ExportSnapshot("clean", there).Run(t.Context(), &s)))
+		wantTrouble(t, "file-exists", second(o.Snapshots().Export("clean", there).Run(t.Context(), &s)))
 	}
 	if after, _ := os.ReadFile(file); !bytes.Equal(before, after) {
 		t.Error("it was overwritten")
 	}
-	wantTrouble(t, "file-place", second(o.ExportSnapshot("clean", file+"/x").Run(t.Context(), &s)))
-	wantTrouble(t, "snapshot-exists", second(o.ImportSnapshot(file, "").Run(t.Context(), &s)))
-	wantTrouble(t, "unknown-snapshot", second(o.ExportSnapshot("cleen", file+".new").Run(t.Context(), &s)))
+	wantTrouble(t, "file-place", second(o.Snapshots().Export("clean", file+"/x").Run(t.Context(), &s)))
+	wantTrouble(t, "snapshot-exists", second(o.Snapshots().Import(file, "").Run(t.Context(), &s)))
+	wantTrouble(t, "unknown-snapshot", second(o.Snapshots().Export("cleen", file+".new").Run(t.Context(), &s)))
 }
 
 func second[T any](_ T, err error) error { return err }
@@ -146,14 +146,14 @@ func TestAnExportThatFailsLeavesNothing(t *testing.T) {
 	cancel()
 	broken := failing{carried(t, nil).Driver().(carrier)}
 	for id, ctx := range map[string]context.Context{"snapshot-not-portable": t.Context(), "interrupted": ctx} {
-		_, err := with(o.Parts(), broken).ExportSnapshot("clean", dir+"/clean.tar").Run(ctx, &story{})
+		_, err := with(o.Parts(), broken).Snapshots().Export("clean", dir+"/clean.tar").Run(ctx, &story{})
 		wantTrouble(t, id, err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("%v is left (%v)", left, err)
 	}
 	plain := operator(t, driver{})
-	for _, op := range []Operation{plain.ExportSnapshot("clean", "x"), plain.ImportSnapshot("x", "")} {
+	for _, op := range []Operation{plain.Snapshots().Export("clean", "x"), plain.Snapshots().Import("x", "")} {
 		_, err := op.Plan(t.Context(), &story{})
 		wantTrouble(t, "snapshot-not-portable", err)
 	}
@@ -168,7 +168,7 @@ func (failing) ExportSnapshot(context.Context, machine.Observer, string, io.Writ
 func TestHostileSnapshotFiles(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "clean.tar")
-	if _, err := carried(t, nil).ExportSnapshot("clean", file).Run(t.Context(), &story{}); err != nil {
+	if _, err := carried(t, nil).Snapshots().Export("clean", file).Run(t.Context(), &story{}); err != nil {
 		t.Fatal(err)
 	}
 	good, err := os.ReadFile(file)
@@ -186,7 +186,7 @@ func TestHostileSnapshotFiles(t *testing.T) {
 		if change != nil {
 			change(o.Lab())
 		}
-		_, err := o.ImportSnapshot(odd, "").Run(t.Context(), &story{})
+		_, err := o.Snapshots().Import(odd, "").Run(t.Context(), &story{})
 		if len(taken) > 0 != (err == nil) {
 			t.Errorf("imported %+v: %v", taken, err)
 		}
@@ -259,7 +259,7 @@ func TestHostileSnapshotFiles(t *testing.T) {
 	}
 	o := carried(t, nil)
 	for _, path := range []string{dir, dir + "/nothing", "/dev/null"} {
-		wantTrouble(t, "snapshot-file-unfit", second(o.ImportSnapshot(path, "").Plan(t.Context(), &story{})))
+		wantTrouble(t, "snapshot-file-unfit", second(o.Snapshots().Import(path, "").Plan(t.Context(), &story{})))
 	}
 }
 
@@ -268,7 +268,7 @@ func TestHostileSnapshotFiles(t *testing.T) {
 func TestWhoseFaultAnOddEntryIs(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "clean.tar")
-	if _, err := carried(t, nil).ExportSnapshot("clean", file).Run(t.Context(), &story{}); err != nil {
+	if _, err := carried(t, nil).Snapshots().Export("clean", file).Run(t.Context(), &story{}); err != nil {
 		t.Fatal(err)
 	}
 	odd := func(c *carrier) { c.snapshots, c.disks = nil, "others" } // finds every entry odd
@@ -293,7 +293,7 @@ func TestWhoseFaultAnOddEntryIs(t *testing.T) {
 			if err := os.WriteFile(copied, data, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			err = second(carried(t, odd).ImportSnapshot(copied, "").Plan(t.Context(), &story{}))
+			err = second(carried(t, odd).Snapshots().Import(copied, "").Plan(t.Context(), &story{}))
 			wantTrouble(t, "snapshot-file-unfit", err)
 			if err == nil || !strings.Contains(err.Error(), c.blames) {
 				t.Errorf("%v, want %q", err, c.blames)

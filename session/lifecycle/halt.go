@@ -55,11 +55,11 @@ func (o Operator) powerOff(ctx context.Context, tell session.Reporter, nodes ...
 	if len(nodes) == 0 {
 		nodes = o.Lab().NodeNames()
 	}
-	o.thaw(ctx, tell, nodes)
+	o.Faults().thaw(ctx, tell, nodes)
 	if err := o.Driver().Halt(ctx, machine.Observer{Step: tell.Step}, nodes...); err != nil {
 		return err
 	}
-	o.faultsOff(tell, nodes...)
+	o.Faults().off(tell, nodes...)
 	return nil
 }
 

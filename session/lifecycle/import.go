@@ -22,9 +22,9 @@ type importing struct {
 	file, name string
 }
 
-// ImportSnapshot makes a snapshot of the lab from a file that ExportSnapshot
-// wrote. An empty name is the one that it had.
-func (o Operator) ImportSnapshot(file, name string) Operation { return importing{o, file, name} }
+// Import makes a snapshot of the lab from a file that Export wrote. An empty name is the
+// one that it had.
+func (s Snapshots) Import(file, name string) Operation { return importing{s.of, file, name} }
 
 // arrival is a file that is about to become a snapshot.
 type arrival struct {
@@ -38,7 +38,7 @@ type arrival struct {
 // look reads all of the file but its disks, and refuses what cannot become a
 // snapshot of the lab. Nothing is written.
 func (i importing) look(ctx context.Context, tell session.Reporter) (a arrival, err error) {
-	if a.exporter, err = i.exporter("import a snapshot"); err != nil {
+	if a.exporter, err = i.Snapshots().exporter("import a snapshot"); err != nil {
 		return a, err
 	}
 	f, info, err := lab.OpenInput(i.file, i.Owner())
@@ -63,8 +63,8 @@ func (i importing) look(ctx context.Context, tell session.Reporter) (a arrival, 
 	if err := i.fits(m, here); err != nil {
 		return a, err
 	}
-	if !i.unseen(tell, a.snapshot.Name) {
-		_, list, err := i.Snapshots(ctx)
+	if !i.Snapshots().unseen(tell, a.snapshot.Name) {
+		_, list, err := i.Snapshots().List(ctx)
 		if err != nil {
 			return a, err
 		}

@@ -31,18 +31,18 @@ type nodeChange struct {
 }
 
 // Promote makes nodes managers, and waits until each takes part in raft.
-func (o Operator) Promote(nodes ...string) Operation {
+func (s Swarm) Promote(nodes ...string) Operation {
 	return nodeChange{
-		Operator: o, nodes: nodes, plan: swarm.PlanPromote, awaits: swarm.AwaitNamed,
+		Operator: s.of, nodes: nodes, plan: swarm.PlanPromote, awaits: swarm.AwaitNamed,
 		done: swarm.NodeView.Summary, already: "is a manager already", quorum: true,
 	}
 }
 
 // Demote makes managers workers, and waits until each has left raft. With
 // force, also where the quorum is lost by it.
-func (o Operator) Demote(force bool, nodes ...string) Operation {
+func (s Swarm) Demote(force bool, nodes ...string) Operation {
 	return nodeChange{
-		Operator: o, nodes: nodes, awaits: swarm.AwaitManagers,
+		Operator: s.of, nodes: nodes, awaits: swarm.AwaitManagers,
 		plan: func(v swarm.View, names []string) (swarm.Plan, error) { return swarm.PlanDemote(v, names, force) },
 		done: swarm.NodeView.Summary, already: "is a worker already", quorum: true,
 	}
@@ -50,9 +50,9 @@ func (o Operator) Demote(force bool, nodes ...string) Operation {
 
 // Remove takes nodes out of the swarm in order; their machines stay. With force,
 // the entries of nodes that do not answer are removed, too.
-func (o Operator) Remove(force bool, nodes ...string) Operation {
+func (s Swarm) Remove(force bool, nodes ...string) Operation {
 	return nodeChange{
-		Operator: o, nodes: nodes, awaits: swarm.AwaitManagers,
+		Operator: s.of, nodes: nodes, awaits: swarm.AwaitManagers,
 		plan:    func(v swarm.View, names []string) (swarm.Plan, error) { return swarm.PlanRemove(v, names, force) },
 		done:    func(swarm.NodeView) string { return "out of the swarm" },
 		already: "is not in the swarm",
@@ -64,14 +64,14 @@ func (o Operator) Remove(force bool, nodes ...string) Operation {
 
 // SetAvailability sets the availability of nodes; where they are drained, it
 // waits until no task is left there.
-func (o Operator) SetAvailability(want engine.Availability, nodes ...string) Operation {
+func (s Swarm) SetAvailability(want engine.Availability, nodes ...string) Operation {
 	say := map[engine.Availability]struct{ done, already string }{
 		engine.AvailabilityDrain:  {"drained: no task of a service is left on it", "is drained already, and empty"},
 		engine.AvailabilityPause:  {"paused: it gets no new tasks", "is paused already"},
 		engine.AvailabilityActive: {"active: it takes tasks", "is active already"},
 	}[want]
 	return nodeChange{
-		Operator: o, nodes: nodes,
+		Operator: s.of, nodes: nodes,
 		plan: func(v swarm.View, names []string) (swarm.Plan, error) { return swarm.PlanAvailability(v, names, want) },
 		done: func(swarm.NodeView) string { return say.done }, already: say.already,
 		after: func(out *Outcome, changed []lab.Node) {
@@ -86,13 +86,13 @@ func (o Operator) SetAvailability(want engine.Availability, nodes ...string) Ope
 
 // ChangeLabels sets labels of nodes, and removes those of these keys; other
 // labels stay. The warnings are the plan's own.
-func (o Operator) ChangeLabels(set map[string]string, remove, warnings []string, nodes ...string) Operation {
+func (s Swarm) ChangeLabels(set map[string]string, remove, warnings []string, nodes ...string) Operation {
 	already := "has no such label"
 	if len(set) > 0 {
 		already = "has these labels already"
 	}
 	return nodeChange{
-		Operator: o, nodes: nodes,
+		Operator: s.of, nodes: nodes,
 		plan: func(v swarm.View, names []string) (swarm.Plan, error) {
 			plan, err := swarm.PlanLabels(v, names, set, remove)
 			if err == nil {
@@ -175,7 +175,7 @@ func (c nodeChange) misspelt(err error) error {
 }
 
 func (c nodeChange) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
-	c.warnFaults(tell)
+	c.Faults().warn(tell)
 	cluster, plan, engines, err := c.prepare(ctx, tell, false)
 	if err != nil {
 		return Outcome{}, err

@@ -16,7 +16,7 @@ func TestMisspelt(t *testing.T) {
 	o := Operator{Session: session.Of(session.Settings{}, session.Parts{Lab: l})}
 	why := errors.New("the lab has no swarm")
 	for name, want := range map[string]string{"m0": `no node "m0"`, "m1": why.Error(), "4kx7q9": why.Error()} {
-		c, ok := o.Promote(name).(nodeChange)
+		c, ok := o.Swarm().Promote(name).(nodeChange)
 		if !ok {
 			t.Fatal("not a nodeChange")
 		}

@@ -254,7 +254,7 @@ func (o starter) boot(ctx context.Context, tell session.Reporter, nodes []lab.No
 	if act == machine.ActStart {
 		run = o.Driver().Start
 	}
-	o.warnFaults(tell)
+	o.Faults().warn(tell)
 	b := booted{works: map[string]provision.Work{}}
 	var mu sync.Mutex
 	var failed []error
@@ -291,7 +291,7 @@ func (o starter) boot(ctx context.Context, tell session.Reporter, nodes []lab.No
 		return b, o.interrupted(ctx, nodes)
 	}
 	if err == nil {
-		if unwritten := o.journal(func(j *fault.Journal) { j.On(lab.Names(nodes)...) }); unwritten != nil {
+		if unwritten := o.Faults().change(func(j *fault.Journal) { j.On(lab.Names(nodes)...) }); unwritten != nil {
 			tell.Warn(trouble.OneLine(unwritten))
 		}
 	}

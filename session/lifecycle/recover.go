@@ -37,8 +37,8 @@ type recovering struct {
 }
 
 // Recover gets a swarm that lost its quorum for good going again from one manager.
-func (o Operator) Recover(options RecoverOptions) Operation {
-	return &recovering{Operator: o, RecoverOptions: options}
+func (s Swarm) Recover(options RecoverOptions) Operation {
+	return &recovering{Operator: s.of, RecoverOptions: options}
 }
 
 func (*recovering) NeedsRoot() bool { return false }

@@ -47,7 +47,7 @@ func (r reset) Run(ctx context.Context, tell session.Reporter) (Outcome, error) 
 		return Outcome{}, err
 	}
 	began := time.Now()
-	if err := r.healAll(ctx, tell); err != nil {
+	if err := r.Faults().healAll(ctx, tell); err != nil {
 		return Outcome{}, err
 	}
 	engines, err := r.Engines(ctx, nil)

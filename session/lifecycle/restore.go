@@ -20,13 +20,13 @@ type restore struct {
 	name string
 }
 
-// RestoreSnapshot gives the lab back as it was when a snapshot was taken. What
+// Restore gives the lab back as it was when a snapshot was taken. What
 // was done since is lost.
-func (o Operator) RestoreSnapshot(name string) Operation { return restore{starter{o}, name} }
+func (s Snapshots) Restore(name string) Operation { return restore{starter{s.of}, name} }
 
 // look gives a snapshot that can be restored, and the nodes that run.
 func (r restore) look(ctx context.Context, tell session.Reporter) (keeper machine.Snapshotter, one machine.Snapshot, running []string, err error) {
-	keeper, one, err = r.findSnapshot(ctx, tell, r.name)
+	keeper, one, err = r.Snapshots().find(ctx, tell, r.name)
 	switch {
 	case err == nil:
 		err = errors.Join(one.Fits(r.Lab()), r.SameSubnet())

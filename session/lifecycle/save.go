@@ -21,9 +21,9 @@ type save struct {
 	name string
 }
 
-// SaveSnapshot keeps the disks of all nodes under a name, for which the lab is
+// Save keeps the disks of all nodes under a name, for which the lab is
 // halted, and started again as far as it ran.
-func (o Operator) SaveSnapshot(name string) Operation { return save{starter{o}, name} }
+func (s Snapshots) Save(name string) Operation { return save{starter{s.of}, name} }
 
 // answerTimeout is how long a machine that runs may be silent: one that boots
 // answers by then, and one that goes down is down. A dcalab that was killed
@@ -59,10 +59,10 @@ func (s save) checkName(ctx context.Context, tell session.Reporter) (machine.Sna
 	if err := s.MustExist(); err != nil {
 		return nil, err
 	}
-	if keeper, ok := s.Driver().(machine.Snapshotter); ok && s.unseen(tell, s.name) {
+	if keeper, ok := s.Driver().(machine.Snapshotter); ok && s.Snapshots().unseen(tell, s.name) {
 		return keeper, s.SameSubnet()
 	}
-	keeper, list, err := s.Snapshots(ctx)
+	keeper, list, err := s.Snapshots().List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func (s save) typed(state preHaltState) runbook.Runbook {
 }
 
 func (s save) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
-	s.warnFaults(tell)
+	s.Faults().warn(tell)
 	began := time.Now()
 	keeper, state, err := s.look(ctx, tell)
 	if err != nil {

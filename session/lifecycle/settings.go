@@ -16,9 +16,9 @@ type swarmChange struct {
 }
 
 // Autolock turns on or off that managers which were restarted wait for the unlock key.
-func (o Operator) Autolock(on bool) Operation {
+func (s Swarm) Autolock(on bool) Operation {
 	c := swarmChange{
-		nodeChange: nodeChange{Operator: o, plan: func(v swarm.View, _ []string) (swarm.Plan, error) { return swarm.PlanAutolock(v, on) }},
+		nodeChange: nodeChange{Operator: s.of, plan: func(v swarm.View, _ []string) (swarm.Plan, error) { return swarm.PlanAutolock(v, on) }},
 		nothing:    "nothing to do: autolock is off",
 		noted:      []string{"autolock is off: managers start by themselves"},
 	}
@@ -26,22 +26,22 @@ func (o Operator) Autolock(on bool) Operation {
 		c.nothing = "nothing to do: autolock is on"
 		c.noted = []string{"autolock is on: keep the key that dcalab swarm unlock-key shows; without it a restart of all managers ends the swarm"}
 	}
-	if want := o.Lab().Swarm; !want.Unsaid.Autolock && want.Autolock != on {
+	if want := s.of.Lab().Swarm; !want.Unsaid.Autolock && want.Autolock != on {
 		c.noted = append(c.noted, fmt.Sprintf("labs.yaml has autolock: %t, and dcalab swarm bootstrap would set it again; to keep the change, write it there", want.Autolock))
 	}
 	return c
 }
 
 // RotateCA gives the swarm a new root CA, and all nodes new certificates.
-func (o Operator) RotateCA() Operation {
+func (s Swarm) RotateCA() Operation {
 	return swarmChange{
-		nodeChange: nodeChange{Operator: o, plan: func(v swarm.View, _ []string) (swarm.Plan, error) { return swarm.PlanRotateCA(v) }},
+		nodeChange: nodeChange{Operator: s.of, plan: func(v swarm.View, _ []string) (swarm.Plan, error) { return swarm.PlanRotateCA(v) }},
 		noted:      []string{"all nodes have certificates of the new CA; the join tokens are other ones now: dcalab swarm token"},
 	}
 }
 
 func (c swarmChange) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
-	c.warnFaults(tell)
+	c.Faults().warn(tell)
 	cluster, plan, engines, err := c.prepare(ctx, tell, false)
 	if err != nil {
 		return Outcome{}, err

@@ -21,7 +21,7 @@ func TestARestoreThatCannotHaltStartsWhatItHalted(t *testing.T) {
 		start:     func(nodes []string) error { started = nodes; return weak },
 	})
 	o.Explain = false
-	_, err := o.RestoreSnapshot("clean").Run(t.Context(), &story{})
+	_, err := o.Snapshots().Restore("clean").Run(t.Context(), &story{})
 	if !errors.Is(err, stuck) || !slices.Equal(started, []string{"master", "node01"}) {
 		t.Errorf("started %q: %v", started, err)
 	}

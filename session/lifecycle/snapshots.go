@@ -15,19 +15,25 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
-// Snapshots lists the lab's snapshots; a lab that was never made has none.
-func (o Operator) Snapshots(ctx context.Context) (machine.Snapshotter, []machine.Snapshot, error) {
-	if !o.Created() {
+// Snapshots makes the operations on the lab's snapshots.
+type Snapshots struct{ of Operator }
+
+// Snapshots makes the operations on the lab's snapshots.
+func (o Operator) Snapshots() Snapshots { return Snapshots{o} }
+
+// List lists them; a lab that was never made has none.
+func (s Snapshots) List(ctx context.Context) (machine.Snapshotter, []machine.Snapshot, error) {
+	if !s.of.Created() {
 		return nil, []machine.Snapshot{}, nil
 	}
-	keeper, ok := o.Driver().(machine.Snapshotter)
+	keeper, ok := s.of.Driver().(machine.Snapshotter)
 	if !ok {
 		return nil, nil, &trouble.Error{
-			ID: "no-snapshots", What: "snapshots", Why: "the " + o.Driver().Name() + " driver keeps none", Exit: trouble.ExitRequirement,
+			ID: "no-snapshots", What: "snapshots", Why: "the " + s.of.Driver().Name() + " driver keeps none", Exit: trouble.ExitRequirement,
 		}
 	}
 	list, err := keeper.Snapshots(ctx)
-	if errors.Is(err, fs.ErrPermission) && o.lacksRoot() {
+	if errors.Is(err, fs.ErrPermission) && s.of.lacksRoot() {
 		err = &trouble.Error{
 			ID: "sandbox-needs-root", What: "look for snapshots", Why: "the disks of the sandbox driver are root's",
 			Next: []string{"the same as root: sudo dcalab snapshot list"}, Exit: trouble.ExitRequirement, Err: err,
@@ -36,9 +42,9 @@ func (o Operator) Snapshots(ctx context.Context) (machine.Snapshotter, []machine
 	return keeper, list, err
 }
 
-// andSnapshots words what goes with the whole lab.
-func (o Operator) andSnapshots(ctx context.Context) string {
-	_, list, err := o.Snapshots(ctx)
+// words say what goes with the whole lab.
+func (s Snapshots) words(ctx context.Context) string {
+	_, list, err := s.List(ctx)
 	if err != nil || len(list) == 0 {
 		return ""
 	}
@@ -49,16 +55,16 @@ func (o Operator) andSnapshots(ctx context.Context) string {
 	return fmt.Sprintf(", and its %s (%s)", trouble.Count(len(have), "snapshot"), strings.Join(have, ", "))
 }
 
-// findSnapshot gives a snapshot of the lab; where a plan cannot look for it, one
+// find gives a snapshot of the lab; where a plan cannot look for it, one
 // without a time, and a warning.
-func (o Operator) findSnapshot(ctx context.Context, tell session.Reporter, name string) (machine.Snapshotter, machine.Snapshot, error) {
-	if err := o.MustExist(); err != nil {
+func (s Snapshots) find(ctx context.Context, tell session.Reporter, name string) (machine.Snapshotter, machine.Snapshot, error) {
+	if err := s.of.MustExist(); err != nil {
 		return nil, machine.Snapshot{}, err
 	}
-	if keeper, ok := o.Driver().(machine.Snapshotter); ok && o.unseen(tell, name) {
-		return keeper, machine.Snapshot{Name: name, Nodes: o.Lab().NodeNames()}, nil
+	if keeper, ok := s.of.Driver().(machine.Snapshotter); ok && s.unseen(tell, name) {
+		return keeper, machine.Snapshot{Name: name, Nodes: s.of.Lab().NodeNames()}, nil
 	}
-	keeper, list, err := o.Snapshots(ctx)
+	keeper, list, err := s.List(ctx)
 	if err != nil {
 		return nil, machine.Snapshot{}, err
 	}
@@ -70,7 +76,7 @@ func (o Operator) findSnapshot(ctx context.Context, tell session.Reporter, name 
 		have = append(have, one.Name)
 	}
 	e := &trouble.Error{
-		ID: "unknown-snapshot", Why: fmt.Sprintf("lab %s has no snapshot %q", o.Lab().Name, name),
+		ID: "unknown-snapshot", Why: fmt.Sprintf("lab %s has no snapshot %q", s.of.Lab().Name, name),
 		Next: []string{"its snapshots are " + strings.Join(have, ", ")}, Exit: trouble.ExitUsage, Err: machine.ErrNoSnapshot,
 	}
 	if len(have) == 0 {
@@ -83,8 +89,8 @@ func (o Operator) findSnapshot(ctx context.Context, tell session.Reporter, name 
 
 // unseen tells, and warns, that a plan cannot look for a snapshot: with the
 // sandbox driver that takes root.
-func (o Operator) unseen(tell session.Reporter, name string) bool {
-	if !o.lacksRoot() {
+func (s Snapshots) unseen(tell session.Reporter, name string) bool {
+	if !s.of.lacksRoot() {
 		return false
 	}
 	tell.Warn("cannot check snapshot " + name + " without root: the disks of the sandbox driver belong to root")
@@ -96,11 +102,11 @@ type deleteSnapshot struct {
 	name string
 }
 
-// DeleteSnapshot forgets a snapshot. The nodes stay as they are.
-func (o Operator) DeleteSnapshot(name string) Operation { return deleteSnapshot{o, name} }
+// Delete forgets a snapshot. The nodes stay as they are.
+func (s Snapshots) Delete(name string) Operation { return deleteSnapshot{s.of, name} }
 
 func (d deleteSnapshot) Plan(ctx context.Context, tell session.Reporter) (Plan, error) {
-	_, one, err := d.findSnapshot(ctx, tell, d.name)
+	_, one, err := d.Snapshots().find(ctx, tell, d.name)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -114,7 +120,7 @@ func (d deleteSnapshot) typed(one machine.Snapshot) runbook.Runbook {
 }
 
 func (d deleteSnapshot) Run(ctx context.Context, tell session.Reporter) (Outcome, error) {
-	keeper, one, err := d.findSnapshot(ctx, tell, d.name)
+	keeper, one, err := d.Snapshots().find(ctx, tell, d.name)
 	if err != nil {
 		return Outcome{}, err
 	}
