@@ -184,6 +184,10 @@ test-site: ## The documentation site: links, search, both languages, in a real C
 page: ## Make web/dist, the page of dcalab serve, anew from web/ui
 	go generate ./web
 
+.PHONY: page-types
+page-types: ## Check the types of web/ui, which the bundle is made without (npm fetches TypeScript)
+	scripts/check-page
+
 .PHONY: test-page
 test-page: ## The page of a real lab, in a real Chromium: an election, tasks that move, looking back (SHOTS=folder: keep pictures; LONG=1: and all actions, and thirty nodes)
 	scripts/install sandbox site

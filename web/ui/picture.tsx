@@ -97,7 +97,7 @@ export function Lock() {
 }
 
 const press = (name: string) => ({
-  tabIndex: 0, role: "button", onClick: () => choose({ node: chosen.value.node === name ? undefined : name }),
+  tabIndex: 0, role: "button" as const, onClick: () => choose({ node: chosen.value.node === name ? undefined : name }),
   onKeyDown: (e: KeyboardEvent) => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); e.stopPropagation(); choose({ node: name }); } },
 });
 

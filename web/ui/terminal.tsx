@@ -91,7 +91,7 @@ async function screen(id: string, box: HTMLElement): Promise<Screen> {
   });
 
   let socket: WebSocket | undefined, shown = false, again = 0;
-  const say = (data: string | Uint8Array) => { if (socket?.readyState === WebSocket.OPEN) socket.send(data); };
+  const say = (data: string | Uint8Array<ArrayBuffer>) => { if (socket?.readyState === WebSocket.OPEN) socket.send(data); };
   const size = () => say(JSON.stringify({ columns: term.cols, rows: term.rows }));
   term.onResize(size);
   term.onData((text: string) => {
