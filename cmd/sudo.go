@@ -16,9 +16,9 @@ import (
 // asRoot runs this program through sudo, for what the user of a command may not do.
 type asRoot struct{ *session }
 
-// again runs this same command once more, and gives its outcome. A page's command has
+// rerun runs this same command once more, and gives its outcome. A page's command has
 // the helper for it.
-func (r asRoot) again(ctx context.Context) error {
+func (r asRoot) rerun(ctx context.Context) error {
 	if r.app.dryRun() {
 		return labsession.ErrReadOnly
 	}

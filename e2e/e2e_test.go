@@ -121,22 +121,25 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	want := regexp.MustCompile("(?m)" + args[1])
 	var out []byte
-	for deadline := time.Now().Add(limit); time.Now().Before(deadline); {
-		asked := time.Now()
+	for deadline, asked := time.Now().Add(limit), time.Now(); asked.Before(deadline); asked = time.Now() {
 		cmd := command(ts, args[2], args[3:]...)
 		out, err = cmd.CombinedOutput()
 		if want.Match(out) != neg {
 			return
 		}
-		rest(asked)
+		rest(asked, deadline)
 	}
 	ts.Fatalf("not within %v: %s\n%v\n%s", limit, strings.Join(args[2:], " "), err, out)
 }
 
 // rest waits before it is asked again, as long as it took to ask: what is waited for needs
-// the processors, too.
-func rest(asked time.Time) {
-	time.Sleep(min(max(time.Since(asked), 100*time.Millisecond), 3*time.Second))
+// the processors, too. Where that goes beyond the deadline, it is asked once more before it.
+func rest(asked, deadline time.Time) {
+	pause := min(max(time.Since(asked), 100*time.Millisecond), 3*time.Second)
+	if left := time.Until(deadline); left > 0 {
+		pause = min(pause, left-left/100)
+	}
+	time.Sleep(pause)
 }
 
 func command(ts *testscript.TestScript, name string, args ...string) *exec.Cmd {

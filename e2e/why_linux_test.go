@@ -158,12 +158,11 @@ func (w *whyRun) keep(t *testing.T, most int) {
 func until(t *testing.T, look func() (why string)) {
 	t.Helper()
 	why := ""
-	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); {
-		asked := time.Now()
+	for end, asked := time.Now().Add(2*time.Minute), time.Now(); asked.Before(end); asked = time.Now() {
 		if why = look(); why == "" {
 			return
 		}
-		rest(asked)
+		rest(asked, end)
 	}
 	t.Fatal(why)
 }

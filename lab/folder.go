@@ -25,8 +25,8 @@ type folder struct {
 	lab  string
 }
 
-// Dir is the lab's folder. Like all the paths of a State it is absolute and
-// may not exist yet.
+// Dir is the lab's folder. Like all its paths it is absolute and may not exist
+// yet.
 func (d *folder) Dir() string { return filepath.Join(d.root, StateFolder, d.lab) }
 
 func (d *folder) path(elem ...string) string {

@@ -21,7 +21,7 @@ const (
 var ErrRecording = errors.New("another dcalab records this lab")
 
 // Recording is what has happened in a lab, line by line, in two files: the old one and
-// the one that is written.
+// the one that is written. One process at a time records: it has the lock that Start takes.
 type Recording struct{ in *folder }
 
 // Recording is that of this lab.

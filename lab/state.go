@@ -63,7 +63,7 @@ func OpenState(root, lab string, owner Owner) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the state of lab %s: %w", lab, err)
 	}
-	s := &State{folder{writer{owner: owner}, root, lab}}
+	s := &State{folder{writer: writer{owner: owner}, root: root, lab: lab}}
 	dir, err := s.open(false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil

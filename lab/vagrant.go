@@ -37,7 +37,7 @@ func (x *Index) OpenVagrantDir(id string, create bool) (*os.Root, error) {
 		return nil, fmt.Errorf("open Vagrant's folder of a lab: %w", err)
 	}
 	defer all.Close()
-	f := folder{writer{owner: x.owner}, above.Dir(), id}
+	f := folder{writer: writer{owner: x.owner}, root: above.Dir(), lab: id} // for its steps alone
 	dir, err := f.step(all, vagrantFolder, create)
 	if err != nil {
 		return nil, err

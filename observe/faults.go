@@ -9,7 +9,7 @@ import (
 type faults struct {
 	list     []Fault
 	open     map[string]bool
-	standing map[string]bool // those that were there before it was looked
+	standing map[string]bool // those that were there before
 	unsure   map[string]bool // those that a new listener has not told of yet
 }
 
@@ -40,7 +40,7 @@ func (f *faults) stand() {
 	f.list = slices.DeleteFunc(f.list, func(one Fault) bool { return one.To != nil })
 }
 
-// breaking tells whether one is there that was not there before it was looked.
+// breaking tells whether one is there that was not there before.
 func (f *faults) breaking() bool {
 	for id := range f.open {
 		if !f.standing[id] {

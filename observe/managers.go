@@ -18,7 +18,7 @@ const (
 	lagTime          = 2 * time.Second
 )
 
-// managers is what their raft logs tell.
+// managers is what the raft logs of the managers tell.
 type managers struct {
 	logs     map[string]timeline.Raft
 	leader   string

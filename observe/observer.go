@@ -162,7 +162,7 @@ func (o *Observer) From(at time.Time) {
 	o.found, o.changes, o.fresh = nil, nil, 0
 	clear(o.told)
 	clear(o.elections)
-	clear(o.tasks.slots)
+	o.tasks.forget()
 	o.faults.stand()
 	for _, t := range []tracks{o.ofRaft, o.ofWrites, o.ofNodes} {
 		t.forget(at)
@@ -183,7 +183,7 @@ func (o *Observer) anew(last time.Time) {
 	}
 	o.faults.unsure = maps.Clone(o.faults.open)
 	maps.DeleteFunc(o.nodes, func(_, state string) bool { return state != stateReady })
-	clear(o.tasks.slots)
+	o.tasks.forget()
 	clear(o.managers.behind)
 }
 
@@ -540,7 +540,10 @@ func (o *Observer) task(at time.Time, c *timeline.Change) {
 	if lost {
 		o.once(at, Lost, c.On, "tasks on it are given up")
 	}
-	if all, anew := o.tasks.counts(); placed && anew == all {
+	if !placed {
+		return
+	}
+	if all, anew := o.tasks.counts(); anew == all {
 		o.tell(at, Placed, "", fmt.Sprintf("%s run anew, the last on %s", trouble.Count(anew, "task"), c.On))
 	}
 }

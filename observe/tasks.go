@@ -22,9 +22,9 @@ type tasks struct {
 	slots map[string]string // task that was given up, by name; empty once another one runs
 }
 
-// take notes what has become of a task. Where count is true it tells whether a task is given
-// up, and whether another one runs in the place of one that was.
-func (t *tasks) take(c *timeline.Change, count bool) (lost, placed bool) {
+// take notes what has become of a task. While something is broken it tells whether a task is
+// given up, and whether another one runs in the place of one that was.
+func (t *tasks) take(c *timeline.Change, broken bool) (lost, placed bool) {
 	before := t.known[c.ID]
 	now := task{c.Name, c.State, c.Desired}
 	t.known[c.ID] = now
@@ -33,7 +33,7 @@ func (t *tasks) take(c *timeline.Change, count bool) (lost, placed bool) {
 		return false, false
 	}
 	switch {
-	case !count:
+	case !broken:
 	case now.given() && !before.given():
 		if t.slots[c.Name] == "" {
 			t.slots[c.Name] = c.ID
@@ -45,6 +45,9 @@ func (t *tasks) take(c *timeline.Change, count bool) (lost, placed bool) {
 	}
 	return false, false
 }
+
+// forget is that nothing was given up.
+func (t *tasks) forget() { clear(t.slots) }
 
 // removed forgets what a service that is removed has lost.
 func (t *tasks) removed(service string) {

@@ -66,7 +66,7 @@ var (
 // order.
 func (s *Server) Act(ctx context.Context, actor Actor) {
 	s.guard.acts = true
-	s.hub.acts()
+	s.hub.offer(func(l *Lab) { l.Acts = true })
 	s.mux.HandleFunc("POST /act", func(w http.ResponseWriter, r *http.Request) {
 		var asked request
 		if !read(w, r, &asked) {
@@ -184,7 +184,7 @@ func AsRoot(words []string) error {
 // scaling is docker's own command, on a manager.
 func scaling(words []string, leader string) ([]string, error) {
 	if len(words) != 3 || !named.MatchString(words[1]) || !replicas.MatchString(words[2]) {
-		return nil, fmt.Errorf("scale takes a service, and how many tasks it is to have, up to 999: scale web 3")
+		return nil, fmt.Errorf("scale takes a service by its name, and how many tasks it is to have, up to 999: scale web 3")
 	}
 	if leader == "" {
 		return nil, fmt.Errorf("nobody leads: a service cannot be scaled")

@@ -79,17 +79,18 @@ func newHub(hint func(string) string) *hub {
 func (h *hub) begin(l Lab) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	l.Acts = h.lab.Acts
+	l.Acts, l.Explains = h.lab.Acts, h.lab.Explains
 	h.lab, h.now, h.history, h.lanes, h.fresh = l, timeline.Present{}, history{}, newLanes(), nil
 	h.observer, h.observed = observe.Newest(l.Name), nil
 	h.past = nil // what is told next is the whole
 	h.tellAfter(gather)
 }
 
-func (h *hub) acts() {
+// offer is that pages may do more.
+func (h *hub) offer(more func(*Lab)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.lab.Acts = true
+	more(&h.lab)
 }
 
 func (h *hub) leader() string {

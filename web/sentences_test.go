@@ -221,7 +221,7 @@ func recorded(t *testing.T) []string {
 	return out
 }
 
-// milestoneSentences are those of observer.go and load.go.
+// milestoneSentences are those of observer.go, managers.go and load.go.
 func milestoneSentences() []string {
 	return []string{
 		"the swarm is whole again", "the swarm is whole again, 33.6 s after it was healed", "f4 is over: partition m1 | m2, m3",

@@ -33,8 +33,9 @@ type Lab struct {
 	Trouble string `json:"trouble,omitempty"`
 	// NoMesh is why the routing mesh does not work here; empty where it may.
 	NoMesh string `json:"no_mesh,omitempty"`
-	// Acts: pages may act.
-	Acts bool `json:"acts,omitempty"`
+	// Acts: pages may act; Explains: they may ask why.
+	Acts     bool `json:"acts,omitempty"`
+	Explains bool `json:"explains,omitempty"`
 }
 
 // LabNode is a node as labs.yaml has it.

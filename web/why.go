@@ -6,6 +6,7 @@ import "net/http"
 // a service, a task or a node by its name: actor runs dcalab why. It changes nothing, so
 // pages that only look may ask as well; one at a time.
 func (s *Server) Explain(actor Actor) {
+	s.hub.offer(func(l *Lab) { l.Explains = true })
 	asking := make(chan struct{}, 1)
 	s.mux.HandleFunc("GET /why", func(w http.ResponseWriter, r *http.Request) {
 		name := r.URL.Query().Get("name")

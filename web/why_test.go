@@ -12,11 +12,19 @@ import (
 // name gets into the command.
 func TestExplain(t *testing.T) {
 	s := server(t)
+	s.Begin(Lab{Name: "x"})
+	if s.hub.lab.Explains {
+		t.Error("a page is told that it may ask before it may")
+	}
 	var got [][]string
 	s.Explain(func(_ context.Context, words []string) Done {
 		got = append(got, words)
 		return Done{Exit: 6, Text: "web.1 fits no node\n"}
 	})
+	s.Begin(Lab{Name: "y"}) // changes nothing of it
+	if !s.hub.lab.Explains {
+		t.Error("a page is not told that it may ask")
+	}
 	for path, code := range map[string]int{
 		"/why": http.StatusBadRequest, "/why?name=": http.StatusBadRequest, "/why?name=--lab": http.StatusBadRequest, "/why?name=a%20b": http.StatusBadRequest,
 		"/why?name=" + strings.Repeat("a", 200): http.StatusBadRequest,

@@ -19,9 +19,10 @@ import (
 	"github.com/dcalab/dcalab/machine"
 )
 
-// Driver is the sandbox driver for one lab. It brings its parts together; what
-// this host needs is examined by checks, and snapshots are kept by snapshots,
-// whose methods are the Driver's too.
+// Driver is the sandbox driver for one lab. It brings its parts together: maker
+// makes disks, and shared is what the lab's nodes share. What this host needs is
+// examined by checks, and snapshots are kept by snapshots, whose methods are the
+// Driver's too.
 type Driver struct {
 	cfg    Config
 	place  place

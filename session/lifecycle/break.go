@@ -38,11 +38,11 @@ type breaking struct {
 
 // Break applies a fault to nodes, which heals by itself when its time is over. Without
 // yes, it loses the quorum only where its plan has asked for that.
-func (all Faults) Break(r fault.Request, yes bool) Operation {
+func (f Faults) Break(r fault.Request, yes bool) Operation {
 	if r.Seed == 0 {
 		r.Seed = 1 + rand.Uint64N(1_000_000) //nolint:gosec // a lot, short enough to be typed again
 	}
-	return &breaking{starter: starter{all.of}, request: r, yes: yes}
+	return &breaking{starter: starter{f.of}, request: r, yes: yes}
 }
 
 // NeedsRoot: what happens in a node, its own root does.

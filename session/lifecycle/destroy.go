@@ -82,7 +82,7 @@ func (d destroy) Plan(ctx context.Context, tell session.Reporter) (Plan, error) 
 	}
 	snapshots := ""
 	if d.whole() {
-		snapshots = d.Snapshots().words(ctx)
+		snapshots = d.Snapshots().andAll(ctx)
 		p.add("remove the lab's keys, known hosts and ssh_config%s", snapshots)
 	}
 	p.Question = fmt.Sprintf("destroy %s of lab %s, with all that is on them%s?", strings.Join(slices.Concat(nodes, orphans), ", "), d.Lab().Name, snapshots)

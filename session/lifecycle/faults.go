@@ -15,17 +15,18 @@ import (
 	"github.com/dcalab/dcalab/trouble"
 )
 
-// Faults is what is broken in the lab: the list of it, and what is on the nodes.
+// Faults breaks what is in the lab, and heals it: what the lab's list has, and what is on
+// the nodes.
 type Faults struct{ of Operator }
 
-// Faults makes the operations on what is broken in the lab.
+// Faults gives the operations on what is broken in the lab.
 func (o Operator) Faults() Faults { return Faults{o} }
 
 // reconcile leaves in the list what is still on the nodes that run; what cannot be
 // asked stays.
-func (all Faults) reconcile(ctx context.Context, pool *session.Pool, machines map[string]machine.Status, j *fault.Journal) {
+func (f Faults) reconcile(ctx context.Context, pool *session.Pool, machines map[string]machine.Status, j *fault.Journal) {
 	var nodes []lab.Node
-	for _, n := range all.of.Lab().Nodes {
+	for _, n := range f.of.Lab().Nodes {
 		if machines[n.Name] == machine.StatusRunning && slices.ContainsFunc(j.Faults, func(f fault.Fault) bool { return !f.Power() && slices.Contains(f.On, n.Name) }) {
 			nodes = append(nodes, n)
 		}
@@ -39,11 +40,11 @@ func (all Faults) reconcile(ctx context.Context, pool *session.Pool, machines ma
 
 // healNodes heals faults on nodes that run, all at once; all that there are, where
 // none is named.
-func (all Faults) healNodes(ctx context.Context, tell session.Reporter, pool *session.Pool, names []string, ids ...string) error {
+func (f Faults) healNodes(ctx context.Context, tell session.Reporter, pool *session.Pool, names []string, ids ...string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	nodes, err := all.of.Nodes(names...)
+	nodes, err := f.of.Nodes(names...)
 	if err != nil {
 		return err
 	}
@@ -69,8 +70,8 @@ func joined(nodes []lab.Node, failed map[string]error) error {
 
 // thaw lets engines go on that are frozen: they could not end in order. Where that
 // fails, the machine waits for them, and then ends them.
-func (all Faults) thaw(ctx context.Context, tell session.Reporter, nodes []string) {
-	j, err := fault.ReadJournal(all.of.State())
+func (f Faults) thaw(ctx context.Context, tell session.Reporter, nodes []string) {
+	j, err := fault.ReadJournal(f.of.State())
 	if err != nil {
 		return
 	}
@@ -86,7 +87,7 @@ func (all Faults) thaw(ctx context.Context, tell session.Reporter, nodes []strin
 			}
 		}
 	}
-	machines, err := all.of.Driver().Status(ctx)
+	machines, err := f.of.Driver().Status(ctx)
 	if err != nil {
 		return
 	}
@@ -94,48 +95,48 @@ func (all Faults) thaw(ctx context.Context, tell session.Reporter, nodes []strin
 	if len(frozen) == 0 {
 		return
 	}
-	pool := all.of.NewPool()
+	pool := f.of.NewPool()
 	defer pool.Close()
-	if err := all.healNodes(ctx, tell, pool, frozen, ids...); err != nil {
+	if err := f.healNodes(ctx, tell, pool, frozen, ids...); err != nil {
 		tell.Detail("", trouble.OneLine(err))
 	}
 }
 
 // healAll heals whatever is broken on nodes, all of which run.
-func (all Faults) healAll(ctx context.Context, tell session.Reporter) error {
-	j, err := fault.ReadJournal(all.of.State())
+func (f Faults) healAll(ctx context.Context, tell session.Reporter) error {
+	j, err := fault.ReadJournal(f.of.State())
 	if err != nil || len(j.Now(time.Now())) == 0 {
 		return err
 	}
-	pool := all.of.NewPool()
+	pool := f.of.NewPool()
 	defer pool.Close()
-	if err := all.healNodes(ctx, tell, pool, all.of.Lab().NodeNames()); err != nil {
+	if err := f.healNodes(ctx, tell, pool, f.of.Lab().NodeNames()); err != nil {
 		return err
 	}
-	return all.change(func(j *fault.Journal) { j.Faults = nil })
+	return f.change(func(j *fault.Journal) { j.Faults = nil })
 }
 
 // off takes note that machines were powered off, or removed: what was on them
 // is gone.
-func (all Faults) off(tell session.Reporter, nodes ...string) {
-	if err := all.change(func(j *fault.Journal) { j.Off(nodes...) }); err != nil {
+func (f Faults) off(tell session.Reporter, nodes ...string) {
+	if err := f.change(func(j *fault.Journal) { j.Off(nodes...) }); err != nil {
 		tell.Warn(trouble.OneLine(err))
 	}
 }
 
 // change changes the lab's list of faults, where there is one to change.
-func (all Faults) change(how func(*fault.Journal)) error {
-	j, err := fault.ReadJournal(all.of.State())
+func (f Faults) change(how func(*fault.Journal)) error {
+	j, err := fault.ReadJournal(f.of.State())
 	if err != nil || len(j.Faults) == 0 {
 		return err
 	}
 	how(&j)
-	return j.Write(all.of.State())
+	return j.Write(f.of.State())
 }
 
 // warn tells of faults because of which what comes may fail.
-func (all Faults) warn(tell session.Reporter) {
-	j, err := fault.ReadJournal(all.of.State())
+func (f Faults) warn(tell session.Reporter) {
+	j, err := fault.ReadJournal(f.of.State())
 	if err != nil {
 		return
 	}

@@ -19,7 +19,7 @@ type healing struct {
 }
 
 // Heal heals faults, or all that there are, and waits until the swarm is whole.
-func (all Faults) Heal(ids ...string) Operation { return healing{starter{all.of}, ids} }
+func (f Faults) Heal(ids ...string) Operation { return healing{starter{f.of}, ids} }
 
 // NeedsRoot: machines whose power was cut are started.
 func (h healing) NeedsRoot() bool {

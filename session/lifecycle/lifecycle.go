@@ -78,8 +78,8 @@ func Lines(steps []swarm.Step) []string {
 	return out
 }
 
-// Operator makes the operations on the machines of one lab; Swarm, Snapshots and Faults are
-// those on what is in them.
+// Operator makes the operations on one lab: those on its machines itself, those on its
+// swarm, its snapshots and its faults by Swarm, Snapshots and Faults.
 type Operator struct {
 	*session.Session
 	// Explain: the outcome's runbook is needed. Without it, what only the runbook

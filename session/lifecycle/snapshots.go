@@ -18,7 +18,7 @@ import (
 // Snapshots makes the operations on the lab's snapshots.
 type Snapshots struct{ of Operator }
 
-// Snapshots makes the operations on the lab's snapshots.
+// Snapshots gives the operations on the lab's snapshots.
 func (o Operator) Snapshots() Snapshots { return Snapshots{o} }
 
 // List lists them; a lab that was never made has none.
@@ -42,8 +42,9 @@ func (s Snapshots) List(ctx context.Context) (machine.Snapshotter, []machine.Sna
 	return keeper, list, err
 }
 
-// words say what goes with the whole lab.
-func (s Snapshots) words(ctx context.Context) string {
+// andAll is how a question to destroy the whole lab names them: ", and its 2 snapshots (a,
+// b)"; empty where there is none.
+func (s Snapshots) andAll(ctx context.Context) string {
 	_, list, err := s.List(ctx)
 	if err != nil || len(list) == 0 {
 		return ""

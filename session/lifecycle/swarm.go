@@ -4,5 +4,5 @@ package lifecycle
 // removed by them.
 type Swarm struct{ of Operator }
 
-// Swarm makes the operations on the lab's swarm.
+// Swarm gives the operations on the lab's swarm.
 func (o Operator) Swarm() Swarm { return Swarm{o} }

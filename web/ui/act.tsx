@@ -11,7 +11,7 @@ type Act = { words: string[]; asks?: boolean; plan?: Reply; done?: Reply; busy?:
 export const act = signal<Act | null>(null);
 export const palette = signal(false);
 // mayAsk: what dcalab why says is of the lab as it is now.
-export const mayAsk = () => !!live.value.lab?.exists && !recorded && !chosen.value.at;
+export const mayAsk = () => !!live.value.lab?.exists && !!live.value.lab.explains && !recorded && !chosen.value.at;
 export const mayAct = () => !!live.value.lab?.acts && !!post() && !chosen.value.at;
 
 export async function send<T>(path: string, body: unknown): Promise<T> {

@@ -15,7 +15,7 @@ export type Swarm = {
   leader?: string; term: number; elected?: string; electing?: number; lost?: string;
   managers: number; majority: number; connected: number; tolerates: number; autolock?: boolean; rotating?: boolean;
 };
-export type Lab = { name: string; driver: string; nodes: LabNode[]; exists: boolean; no_mesh?: string; trouble?: string; acts?: boolean; up: string; form: string };
+export type Lab = { name: string; driver: string; nodes: LabNode[]; exists: boolean; no_mesh?: string; trouble?: string; acts?: boolean; explains?: boolean; up: string; form: string };
 export type Milestone = { id: string; time: string; ms: number; since_ms: number; node: string; text: string; why?: string };
 export type View = {
   lab?: Lab; swarm?: Swarm; observed?: Milestone[]; node: Record<string, Node>; manager: Record<string, Raft>;
