@@ -73,7 +73,7 @@ func TestThirtyInChromium(t *testing.T) {
 // has shown a manager.
 func (b *browser) timesDrawing(t *testing.T) {
 	t.Helper()
-	const script = `(() => { const o = new MutationObserver(() => { if (document.querySelector(".manager .name")) { o.disconnect(); requestAnimationFrame(() => { window.drawn = Math.round(performance.now()); }); } }); o.observe(document, { childList: true, subtree: true }); })()`
+	const script = `(() => { const o = new MutationObserver(() => { if (document.querySelector(".manager .name")) { o.disconnect(); requestAnimationFrame(() => setTimeout(() => { window.drawn = Math.round(performance.now()); })); } }); o.observe(document, { childList: true, subtree: true }); })()`
 	if _, err := chromedp.Call(b.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}); err != nil {
 		t.Fatal(err)
 	}

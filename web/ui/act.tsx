@@ -87,7 +87,7 @@ function Palette() {
   ];
   return (
     <div class="act" role="dialog" aria-modal="true" aria-label={w.act.palette}>
-      <form onSubmit={(e) => { e.preventDefault(); const line = box.current!.value.trim().replace(/^dcalab /, "").split(/\s+/); if (line[0]) plan(line); }}>
+      <form onSubmit={(e) => { e.preventDefault(); const line = box.current!.value.trim().replace(/^:? *(dcalab )?/, "").split(/\s+/); if (line[0]) plan(line); }}>
         <label>{w.act.palette} <span class="prompt">dcalab <input ref={box} list="lines" autocomplete="off" spellcheck={false} /></span></label>
         <datalist id="lines">{lines.map((l) => <option key={l} value={l} />)}</datalist>
         <p class="buttons"><button>{w.act.look}</button><button type="button" onClick={close}>{w.close}</button></p>

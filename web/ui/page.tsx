@@ -153,4 +153,11 @@ effect(() => {
 if (chosen.value.at) lookBack(chosen.value.at);
 open();
 if (!recorded) move();
-render(<Page />, document.getElementById("page")!);
+// The first that is drawn is the picture, unless it takes long to come.
+let drawn = false;
+function draw() {
+  if (!drawn) render(<Page />, document.getElementById("page")!);
+  drawn = true;
+}
+live.subscribe((v) => { if (v.lab) draw(); });
+setTimeout(draw, 300);

@@ -147,6 +147,7 @@ let waiting: Message[] = [], scheduled = false, cost = 0;
 function soon() {
   if (scheduled) return;
   scheduled = true;
+  if (!live.value.lab) return apply(); // nothing is drawn yet
   setTimeout(() => requestAnimationFrame(apply), Math.min(1000, 2 * cost));
   if (document.hidden) setTimeout(apply, 1000); // no frame comes
 }
