@@ -8,7 +8,8 @@ import (
 )
 
 // TestActionsInChromium does all that a page may do, in one browser, and sees in another one
-// what comes of it. It takes some minutes: make test-page LONG=1.
+// what comes of it, at an address that others reach: over TLS. (TestInChromium is at
+// loopback's.) It takes some minutes: make test-page LONG=1.
 func TestActionsInChromium(t *testing.T) {
 	if os.Getenv("LONG") == "" {
 		t.Skip("make test-page LONG=1 runs it")
@@ -17,8 +18,9 @@ func TestActionsInChromium(t *testing.T) {
 	l.dcalab(t, "up", "--swarm")
 	l.dcalab(t, "image", "load", "demo")
 	l.dcalab(t, "ssh", "m1", "--", "docker", "service", "create", "-d", "--no-resolve-image", "--no-healthcheck", "--endpoint-mode", "dnsrr", "--name", "web", "--replicas", "4", "localhost/demo:1")
-	link := l.serve(t)
-	acts, looks := open(t), open(t)
+	link := l.serve(t, "--addr", "10.20.40.1:3227", "--allow-remote-actions")
+	known := chromedp.Flag("ignore-certificate-errors", true) // the certificate is of the lab's own making
+	acts, looks := open(t, known), open(t, known)
 	for _, b := range []*browser{acts, looks} {
 		b.timesDrawing(t)
 		b.do(t, chromedp.EmulateViewport(1280, 800), chromedp.Navigate(link))
@@ -53,6 +55,7 @@ func TestActionsInChromium(t *testing.T) {
 		looks.until(t, step.line+": "+step.what, step.seen)
 	}
 	looks.shot(t, "actions")
+	l.terminals(t, acts)
 	acts.quiet(t)
 	looks.quiet(t)
 }

@@ -378,11 +378,11 @@ func (l *aLab) dcalab(t *testing.T, args ...string) {
 }
 
 // serve starts dcalab serve, and gives the link that it prints.
-func (l *aLab) serve(t *testing.T) string {
+func (l *aLab) serve(t *testing.T, flags ...string) string {
 	t.Helper()
 	var out bytes.Buffer
 	var mu sync.Mutex
-	l.serving = exec.Command(l.program, "serve", "--addr", address) //nolint:noctx // it is stopped
+	l.serving = exec.Command(l.program, append([]string{"serve", "--addr", address}, flags...)...) //nolint:noctx // it is stopped
 	l.serving.Dir, l.serving.Stderr = l.folder, os.Stderr
 	l.serving.Stdout = writer(func(p []byte) (int, error) { mu.Lock(); defer mu.Unlock(); return out.Write(p) })
 	if err := l.serving.Start(); err != nil {
@@ -427,7 +427,7 @@ type browser struct {
 	said []string
 }
 
-func open(t *testing.T) *browser {
+func open(t *testing.T, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	program := ""
 	for _, name := range []string{"google-chrome", "chromium"} {
@@ -444,7 +444,7 @@ func open(t *testing.T) *browser {
 		chromedp.Flag("host-resolver-rules", "MAP "+evil+" 127.0.0.1"))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, append(options, more...)...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
