@@ -238,7 +238,7 @@ as long as some node still has it.`,
 						s.note("nothing is broken in lab %s", s.Lab().Name)
 						return nil
 					}
-					return ui.Table(w, []string{"ID", "FAULT", "HEALS IN", "STATE"}, cells(list, report.Fault.Cells), a.outColor())
+					return ui.Table(w, []string{"ID", "FAULT", "HEALS IN", "STATE"}, ui.Cells(list, report.Fault.Cells), a.outColor())
 				},
 			})
 		},

@@ -1,12 +1,9 @@
 package cmd
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"os/exec"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +11,7 @@ import (
 	"github.com/dcalab/dcalab/machine"
 	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/session/doctor"
+	"github.com/dcalab/dcalab/show"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -139,69 +137,6 @@ func writeDiagnosis(a *app, d *doctor.Diagnosis, format ui.Format) error {
 	}
 	return a.print(format, ui.Listing{
 		Document: d, Rows: d.Checks, Key: "id",
-		Table: func(w io.Writer, _ bool) error {
-			text, err := diagnosisTable(d, a.outColor())
-			if err == nil {
-				_, err = io.WriteString(w, a.hint(string(text)))
-			}
-			return err
-		},
+		Table: func(w io.Writer, wide bool) error { return show.Diagnosis(w, d, a.style(wide)) },
 	})
-}
-
-// diagnosisTable is a line for each check, with what would fix it below, and a last
-// line that sums up.
-func diagnosisTable(d *doctor.Diagnosis, color bool) ([]byte, error) {
-	var rows [][]string
-	for _, c := range d.Checks {
-		rows = append(rows, []string{string(c.Verdict), c.What, c.Why})
-	}
-	var lines, b bytes.Buffer
-	if err := ui.Table(&lines, nil, rows, color); err != nil {
-		return nil, err
-	}
-	marked := false
-	for i, line := range strings.SplitAfter(strings.TrimRight(lines.String(), "\n")+"\n", "\n") {
-		b.WriteString(line)
-		if i >= len(d.Checks) || d.Checks[i].Verdict == machine.VerdictOK {
-			continue
-		}
-		for _, f := range d.Checks[i].Fixes {
-			mark := ""
-			if f.Run != nil {
-				mark, marked = "   (--fix)", true
-			}
-			fmt.Fprintf(&b, "          → %s%s\n", f.Text, mark)
-		}
-	}
-	fmt.Fprintf(&b, "\n%s\n", diagnosisSummary(d, marked))
-	return b.Bytes(), nil
-}
-
-func diagnosisSummary(d *doctor.Diagnosis, marked bool) string {
-	parts := []string{}
-	for _, v := range []machine.Verdict{machine.VerdictFailure, machine.VerdictWarning, machine.VerdictUnknown} {
-		switch n := d.Count(v); {
-		case n == 1:
-			parts = append(parts, "1 "+string(v))
-		case n > 1 && v != machine.VerdictUnknown:
-			parts = append(parts, fmt.Sprintf("%d %ss", n, v))
-		case n > 1:
-			parts = append(parts, fmt.Sprintf("%d %s", n, v))
-		}
-	}
-	sum := fmt.Sprintf("%d checks", len(d.Checks))
-	if len(d.Checks) == 1 {
-		sum = "1 check"
-	}
-	if len(parts) > 0 {
-		sum += ": " + strings.Join(parts, ", ")
-	}
-	switch {
-	case d.Count(machine.VerdictFailure) == 0:
-		sum += "; nothing stops dcalab up"
-	case marked:
-		sum += "; dcalab doctor --fix runs what is marked"
-	}
-	return sum
 }

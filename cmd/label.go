@@ -140,7 +140,7 @@ func labelListCommand(a *app) *cobra.Command {
 			return a.print(format, ui.Listing{
 				Document: r, Rows: r.Labels, Key: "key",
 				Table: func(w io.Writer, _ bool) error {
-					return ui.Table(w, []string{"NODE", "KEY", "VALUE"}, cells(r.Labels, report.Label.Cells), a.outColor())
+					return ui.Table(w, []string{"NODE", "KEY", "VALUE"}, ui.Cells(r.Labels, report.Label.Cells), a.outColor())
 				},
 			})
 		},

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/session/report"
+	"github.com/dcalab/dcalab/show"
 	"github.com/dcalab/dcalab/ui"
 )
 
@@ -56,7 +56,7 @@ automatically, and a lab that is used again is added again.`,
 			}
 			return a.print(format, ui.Listing{
 				Document: l, Rows: l.Labs, Key: "lab",
-				Table: func(w io.Writer, wide bool) error { return listTable(w, l, wide, a.outColor()) },
+				Table: func(w io.Writer, wide bool) error { return show.Labs(w, l, a.style(wide)) },
 			})
 		},
 	}
@@ -103,25 +103,4 @@ func reach(a *app, e labsession.Entry) string {
 		words = append(words, "--lab", e.Lab)
 	}
 	return runbook.Line(words...)
-}
-
-// listTable is a line for each lab, and below it how those of other folders are
-// reached.
-func listTable(w io.Writer, l *report.Labs, wide, color bool) error {
-	header, rows := []string{"LAB", "DRIVER", "STATE", "NODES", "PLACE"}, cells(l.Labs, report.Lab.Cells)
-	below := l.Below()
-	if wide {
-		header, below = append(header, "CREATED", "COMMAND"), nil
-		for i, e := range l.Labs {
-			rows[i] = append(rows[i], e.MoreCells()...)
-			if e.Note != "" {
-				below = append(below, e.Lab+": "+e.Note)
-			}
-		}
-	}
-	if err := ui.Table(w, header, rows, color); err != nil || len(below) == 0 {
-		return err
-	}
-	_, err := fmt.Fprintf(w, "\n%s\n", strings.Join(below, "\n"))
-	return err
 }

@@ -152,11 +152,11 @@ func bundleParts(a *app) []bundle.Part {
 			return writeWanted(a.streams.Out, wanted)
 		}),
 		ofLab("status.json", func(s *session, ctx context.Context, w io.Writer) error {
-			_, err := showStatus(ctx, s, w, ui.Named(ui.FormatJSON), nil)
+			_, err := s.app.showStatus(ctx, s.Session, w, ui.Named(ui.FormatJSON), nil)
 			return err
 		}),
 		ofLab("status-view.txt", func(s *session, ctx context.Context, w io.Writer) error {
-			return showBeliefs(ctx, s, w, ui.Named(ui.FormatTable))
+			return s.app.showBeliefs(ctx, s.Session, w, ui.Named(ui.FormatTable))
 		}),
 		part("doctor.json", func(ctx context.Context, a *app) error {
 			d, err := examined(ctx, a)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dcalab/dcalab/show"
 	"github.com/dcalab/dcalab/ui"
 )
 
@@ -56,3 +57,8 @@ func (a *app) print(f ui.Format, l ui.Listing) error {
 
 // outColor tells whether stdout gets colours.
 func (a *app) outColor() bool { return a.streams.OutColor(a.settings.GetBool("no-color")) }
+
+// style is how standard output is drawn.
+func (a *app) style(wide bool) show.Style {
+	return show.Style{Color: a.outColor(), Wide: wide, Width: a.streams.OutFit(), Hint: a.hint}
+}

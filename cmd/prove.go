@@ -200,7 +200,7 @@ func (p prover) elections(ctx context.Context) func() []timeline.Event {
 	before := uint64(0) // the newest term when the logs were first read: who leads in it is no news
 	ended := make(chan error, 1)
 	go func() {
-		ended <- p.followTimeline(ctx, time.Now(), func(e timeline.Event) {
+		ended <- timeline.Follow(ctx, p.Session, time.Now(), func(e timeline.Event) {
 			switch {
 			case e.Raft == nil:
 			case e.Kind == timeline.KindState:

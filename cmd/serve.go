@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/timeline"
 	"github.com/dcalab/dcalab/trouble"
@@ -228,14 +229,14 @@ func (a *app) feed(ctx context.Context, page *web.Server, k kept, changes <-chan
 			page.Trouble(trouble.OneLine(err))
 		}
 	}
-	begin := func(s *session) {
+	begin := func(s *labsession.Session) {
 		page.Begin(pageLab(ctx, s))
 		failed(k.keep(s))
 	}
-	events := following{recorded: true, take: page.Take, begin: begin, failed: failed}
-	defer events.stop()
+	events := timeline.Following{Recorded: true, Take: page.Take, Begin: begin, Failed: failed}
+	defer events.Stop()
 	for broken := false; ; {
-		s, err := a.open()
+		s, err := a.openLab()
 		switch {
 		case err != nil:
 			failed(err)
@@ -243,7 +244,7 @@ func (a *app) feed(ctx context.Context, page *web.Server, k kept, changes <-chan
 			page.Trouble("")
 			fallthrough
 		default:
-			events.from(ctx, s)
+			events.From(ctx, s)
 		}
 		broken = err != nil
 		select {
@@ -254,8 +255,8 @@ func (a *app) feed(ctx context.Context, page *web.Server, k kept, changes <-chan
 	}
 }
 
-func pageLab(ctx context.Context, s *session) web.Lab {
-	l := web.Lab{Name: s.Lab().Name, Driver: s.Driver().Name(), Exists: s.Created(), NoMesh: report.MeshMissing(ctx, s.Session), Nodes: []web.LabNode{}}
+func pageLab(ctx context.Context, s *labsession.Session) web.Lab {
+	l := web.Lab{Name: s.Lab().Name, Driver: s.Driver().Name(), Exists: s.Created(), NoMesh: report.MeshMissing(ctx, s), Nodes: []web.LabNode{}}
 	for _, n := range s.Lab().Nodes {
 		l.Nodes = append(l.Nodes, web.LabNode{Name: n.Name, Role: string(n.Role), Address: n.IP.String()})
 	}

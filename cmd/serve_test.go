@@ -113,13 +113,13 @@ func TestServeKeepsItsCertificate(t *testing.T) {
 	unmade := &session{app: s.app, Session: labsession.Of(labsession.Settings{}, labsession.Parts{Lab: s.Lab(), State: s.State()})}
 	first, k := serve("192.0.2.7:3227")
 	file := filepath.Join(s.State().Dir(), serveCertificate)
-	if err := k.keep(unmade); err != nil {
+	if err := k.keep(unmade.Session); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(file); !os.IsNotExist(err) {
 		t.Errorf("it is kept with a lab that does not exist: %v", err)
 	}
-	if err := k.keep(s); err != nil {
+	if err := k.keep(s.Session); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(file)
@@ -140,7 +140,7 @@ func TestServeKeepsItsCertificate(t *testing.T) {
 		}
 	}
 	other, k := serve("[2001:db8::7]:3227")
-	if err := k.keep(s); err != nil || other == first {
+	if err := k.keep(s.Session); err != nil || other == first {
 		t.Errorf("for another address: %s, %v", other, err)
 	}
 	if now, _ := serve("[2001:db8::7]:3227"); now != other {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/runbook"
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/web"
 )
@@ -113,7 +114,7 @@ const (
 type kept map[string][]byte
 
 // keep writes it to the lab, once that exists.
-func (k kept) keep(s *session) error {
+func (k kept) keep(s *labsession.Session) error {
 	if !s.Created() {
 		return nil
 	}

@@ -112,6 +112,15 @@ func owner() lab.Owner {
 // open gives the session of the lab that flags, environment and folder mean.
 func (a *app) open() (*session, error) { return a.opening(labsession.Open) }
 
+// openLab is open, for who has nothing to tell of it.
+func (a *app) openLab() (*labsession.Session, error) {
+	s, err := a.open()
+	if err != nil {
+		return nil, err
+	}
+	return s.Session, nil
+}
+
 // identify is open without a driver, for commands that touch no machine.
 func (a *app) identify() (*session, error) { return a.opening(labsession.Describe) }
 

@@ -126,7 +126,7 @@ func snapshotTable(s *session, w io.Writer, list []machine.Snapshot) error {
 		s.note("lab %s has no snapshots; take one: dcalab snapshot save NAME", s.Lab().Name)
 		return nil
 	}
-	rows := cells(list, func(one machine.Snapshot) []string {
+	rows := ui.Cells(list, func(one machine.Snapshot) []string {
 		return []string{one.Name, one.Time.Local().Format(time.DateTime), ui.Duration(time.Since(one.Time)), strings.Join(one.Nodes, ", ")}
 	})
 	return ui.Table(w, []string{"NAME", "TAKEN", "AGE", "NODES"}, rows, s.app.outColor())

@@ -3,17 +3,17 @@ package cmd
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/session/report"
+	"github.com/dcalab/dcalab/show"
 	"github.com/dcalab/dcalab/swarm"
+	"github.com/dcalab/dcalab/timeline"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -80,36 +80,24 @@ and swarm bootstrap has nothing to do. With names, only these nodes count.`,
 				return err
 			}
 			var unmet []string
-			show := func(ctx context.Context, s *session, w io.Writer) error {
+			printed := func(ctx context.Context, s *labsession.Session, w io.Writer) error {
 				if view {
-					return showBeliefs(ctx, s, w, format)
+					return a.showBeliefs(ctx, s, w, format)
 				}
-				r, err := showStatus(ctx, s, w, format, only)
+				r, err := a.showStatus(ctx, s, w, format, only)
 				if err == nil && exitCode {
 					unmet = r.Unmet(s.Lab())
 				}
 				return err
 			}
-			if watch && o == (listing{}) && !view && a.streams.CanLive() {
-				return watchLive(ctx, s, only)
-			}
-			if watch {
-				events := newStream(false)
-				defer events.stop()
-				return ui.Watch(ctx, a.streams, 2*time.Second, events.happened, func(ctx context.Context, _ int) (string, error) {
-					// Anew each time: the lab may be made and destroyed meanwhile.
-					s, err := a.open()
-					if err != nil {
-						return "", err
-					}
-					events.from(ctx, s)
-					var b bytes.Buffer
-					err = show(ctx, s, &b)
-					return b.String(), err
-				})
+			switch {
+			case watch && o == (listing{}) && !view && a.streams.CanLive():
+				return show.Live(ctx, a.streams, show.LiveOptions{Open: a.openLab, Nodes: only, Style: a.style(false)})
+			case watch:
+				return show.Watch(ctx, a.streams, a.openLab, printed)
 			}
 			var b bytes.Buffer
-			if err := show(ctx, s, &b); err != nil {
+			if err := printed(ctx, s.Session, &b); err != nil {
 				return err
 			}
 			if _, err = a.streams.Out.Write(b.Bytes()); err != nil || len(unmet) == 0 {
@@ -130,111 +118,34 @@ and swarm bootstrap has nothing to do. With names, only these nodes count.`,
 
 // showStatus observes the lab once and shows it; only some of its nodes, where
 // they are named.
-func showStatus(ctx context.Context, s *session, w io.Writer, format ui.Format, only []string) (report.Status, error) {
-	r, err := report.Observe(ctx, s.Session, report.Options{Nodes: only, Advise: s.app.hint})
+func (a *app) showStatus(ctx context.Context, s *labsession.Session, w io.Writer, format ui.Format, only []string) (report.Status, error) {
+	r, err := report.Observe(ctx, s, report.Options{Nodes: only, Advise: a.hint})
 	if err != nil {
 		return r, err
 	}
 	return r, format.Write(w, ui.Listing{
 		Document: r, Rows: r.Nodes, Key: "name",
-		Table: func(w io.Writer, wide bool) error { return statusText(s, w, r, wide) },
+		Table: func(w io.Writer, wide bool) error { return show.Status(w, r, a.style(wide)) },
 	})
 }
 
-// statusText is the table of the nodes, and what is said below it.
-func statusText(s *session, w io.Writer, r report.Status, wide bool) error {
-	var b bytes.Buffer
-	color, width := s.app.outColor(), s.app.streams.OutFit()
-	if wide {
-		width = 0
-	}
-	if err := statusTable(&b, r.Nodes, wide, width, color); err != nil {
+// showBeliefs asks each manager once, and shows what each believes.
+func (a *app) showBeliefs(ctx context.Context, s *labsession.Session, w io.Writer, format ui.Format) error {
+	r, err := report.ObserveBeliefs(ctx, s)
+	if err != nil {
 		return err
 	}
-	line := r.QuorumLine()
-	if !slices.ContainsFunc(r.Ailments, func(p swarm.Problem) bool { return strings.HasPrefix(p.Cause, line) }) { // it says it below
-		fmt.Fprintf(&b, "\n%s\n", s.app.hint(line))
-	} else {
-		b.WriteByte('\n')
-	}
-	tables := []struct {
-		header []string
-		rows   [][]string
-	}{
-		{[]string{"SERVICE", "MODE", "REPLICAS", "IMAGE", "PORTS"}, cells(r.Services, report.Service.Cells)},
-		{[]string{"SERVICE", "PORT", "MODE", "REACHED AT"}, cells(r.Ports, report.Port.Cells)},
-	}
-	for _, t := range tables {
-		if len(t.rows) == 0 {
-			continue
-		}
-		b.WriteByte('\n')
-		if err := ui.Table(&b, t.header, t.rows, color); err != nil {
+	if r.Election != nil && s.State().Recording().Runs() { // somebody has seen it begin
+		var now timeline.Present
+		if err := (timeline.Recording{State: s.State()}).Read(time.Time{}, func(e timeline.Event) { now.Take(e) }); err != nil {
 			return err
 		}
-	}
-	for _, line := range r.Notices() {
-		ui.PrintWarning(&b, line, color)
-	}
-	writeProblems(&b, r.Ailments, color)
-	_, err := io.WriteString(w, ui.Wrap(b.String(), width))
-	return err
-}
-
-func cells[T any](rows []T, of func(T) []string) [][]string {
-	out := make([][]string, len(rows))
-	for i, r := range rows {
-		out[i] = of(r)
-	}
-	return out
-}
-
-// statusTable leaves out, on a narrow terminal, what the live view does; before
-// that, the distribution's part of the engine's version.
-func statusTable(w io.Writer, nodes []report.Node, wide bool, width int, color bool) error {
-	rows := cells(nodes, report.Node.Cells)
-	columns := []ui.Column{
-		{Title: "NODE"},
-		{Title: "MACHINE", Keep: 5},
-		{Title: "ENGINE", Keep: 2},
-		{Title: "ROLE", Keep: 8},
-		{Title: "AVAILABILITY", Keep: 3},
-		{Title: "STATE", Keep: 9},
-		{Title: "ADDRESS", Keep: 1},
-	}
-	if wide {
-		columns = append(columns, ui.Column{Title: "HOSTNAME"}, ui.Column{Title: "ID"}, ui.Column{Title: "CERTIFICATE"})
-		for i, n := range nodes {
-			rows[i] = append(rows[i], n.MoreCells()...)
+		if _, since, ok := now.Electing(); ok {
+			r.Election.Began(since)
 		}
 	}
-	var whole bytes.Buffer
-	if err := ui.FitTable(&whole, columns, rows, 0, false); err != nil {
-		return err
-	}
-	if width > 0 && widest(whole.String()) > width {
-		for _, r := range rows {
-			r[2], _, _ = strings.Cut(r[2], "+")
-		}
-	}
-	return ui.FitTable(w, columns, rows, width, color)
-}
-
-// widest is the width of a text's longest line.
-func widest(text string) int {
-	w := 0
-	for line := range strings.Lines(text) {
-		w = max(w, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")))
-	}
-	return w
-}
-
-// writeProblems shows each as a warning with what fixes it.
-func writeProblems(w io.Writer, problems []swarm.Problem, color bool) {
-	for _, p := range problems {
-		ui.PrintWarning(w, p.Cause, color)
-		for _, line := range p.Fix {
-			fmt.Fprintln(w, "  "+line)
-		}
-	}
+	return format.Write(w, ui.Listing{
+		Document: r, Rows: r.Managers, Key: "manager",
+		Table: func(w io.Writer, _ bool) error { return show.Beliefs(w, r, a.style(false)) },
+	})
 }

@@ -2,9 +2,7 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -14,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/observe"
+	"github.com/dcalab/dcalab/show"
 	"github.com/dcalab/dcalab/timeline"
 	"github.com/dcalab/dcalab/web"
 )
@@ -67,14 +66,14 @@ when it reaches 16 MiB, it becomes timeline.old.jsonl, in place of the last.`,
 			if since > 0 || follow {
 				from = time.Now().Add(-since)
 			}
-			show := s.eventPrinter(output == "json", all)
+			tell := show.Events(a.streams.Out, output == "json", all)
 			if !follow {
 				if errors.Is(unrecorded, fs.ErrNotExist) {
 					s.note("nothing was recorded yet; dcalab timeline --follow does")
 				}
-				return timeline.Recording{State: s.State()}.Read(from, show)
+				return timeline.Recording{State: s.State()}.Read(from, tell)
 			}
-			return s.followTimeline(c.Context(), from, show)
+			return timeline.Follow(c.Context(), s.Session, from, tell)
 		},
 	}
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "listen, record and show what happens, until Ctrl-C")
@@ -165,45 +164,8 @@ func (o observing) export(ctx context.Context, since, until time.Duration) error
 		if err := observe.WritePage(&found, rep); err != nil {
 			return err
 		}
-		l := pageLab(ctx, o.session)
+		l := pageLab(ctx, o.Session)
 		l.Exists = true // then
 		return web.WritePast(w, l, events, observer.Start(), found.String())
 	})
-}
-
-// followTimeline shows what is recorded, and records it while nobody else does.
-func (s *session) followTimeline(ctx context.Context, from time.Time, show func(timeline.Event)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	recorded := make(chan error, 1)
-	go func() {
-		defer cancel()
-		recorded <- timeline.Record(ctx, s.Session)
-	}()
-	err := timeline.Recording{State: s.State()}.Follow(ctx, from, show)
-	cancel()
-	return errors.Join(err, <-recorded)
-}
-
-// eventPrinter prints events to standard output.
-func (s *session) eventPrinter(asJSON, all bool) func(timeline.Event) {
-	out := s.app.streams.Out
-	var story timeline.Story
-	day := ""
-	return func(e timeline.Event) {
-		if isNew := story.New(e); !all && !isNew {
-			return
-		}
-		if asJSON {
-			text, _ := json.Marshal(e) // it was read from one
-			fmt.Fprintf(out, "%s\n", text)
-			return
-		}
-		at := e.Time.Local()
-		if d := at.Format(time.DateOnly); d != day {
-			day = d
-			fmt.Fprintln(out, day)
-		}
-		fmt.Fprintf(out, "%s  %-7s  %-10s  %s\n", at.Format("15:04:05.000"), e.Source, e.Node, e.Words())
-	}
 }

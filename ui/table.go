@@ -40,6 +40,15 @@ func Table(w io.Writer, header []string, rows [][]string, color bool) error {
 	return err
 }
 
+// Cells are the rows of a table.
+func Cells[T any](rows []T, of func(T) []string) [][]string {
+	out := make([][]string, len(rows))
+	for i, r := range rows {
+		out[i] = of(r)
+	}
+	return out
+}
+
 func table(header []string, rows [][]string, color bool) string {
 	var cells [][]string
 	if len(header) > 0 {

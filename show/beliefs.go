@@ -1,8 +1,7 @@
-package cmd
+package show
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -12,33 +11,11 @@ import (
 
 	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/swarm"
-	"github.com/dcalab/dcalab/timeline"
 	"github.com/dcalab/dcalab/ui"
 )
 
-// showBeliefs asks each manager once, and shows what each believes.
-func showBeliefs(ctx context.Context, s *session, w io.Writer, format ui.Format) error {
-	r, err := report.ObserveBeliefs(ctx, s.Session)
-	if err != nil {
-		return err
-	}
-	if r.Election != nil && s.State().Recording().Runs() { // somebody has seen it begin
-		var now timeline.Present
-		if err := (timeline.Recording{State: s.State()}).Read(time.Time{}, func(e timeline.Event) { now.Take(e) }); err != nil {
-			return err
-		}
-		if _, since, ok := now.Electing(); ok {
-			r.Election.Began(since)
-		}
-	}
-	return format.Write(w, ui.Listing{
-		Document: r, Rows: r.Managers, Key: "manager",
-		Table: func(w io.Writer, _ bool) error { return viewTable(w, r, s.app.outColor()) },
-	})
-}
-
-// viewTable has a column for each manager.
-func viewTable(w io.Writer, v report.Beliefs, color bool) error {
+// Beliefs has a column for each manager: what it believes of the swarm.
+func Beliefs(w io.Writer, v report.Beliefs, style Style) error {
 	if len(v.Managers) == 0 {
 		_, err := io.WriteString(w, "no node is a manager of a swarm: see dcalab status\n")
 		return err
@@ -104,7 +81,7 @@ func viewTable(w io.Writer, v report.Beliefs, color bool) error {
 			return ""
 		})
 	}
-	if err := ui.Table(w, header, rows, color); err != nil {
+	if err := ui.Table(w, header, rows, style.Color); err != nil {
 		return err
 	}
 	fmt.Fprintln(w)
@@ -116,11 +93,11 @@ func viewTable(w io.Writer, v report.Beliefs, color bool) error {
 		if len(m.Knows) > 0 {
 			text += "; its engine remembers the managers " + strings.Join(m.Knows, ", ")
 		}
-		ui.PrintWarning(w, text, color)
+		ui.PrintWarning(w, text, style.Color)
 	}
 	for _, m := range v.Managers {
 		if m.NoRaft != "" {
-			ui.PrintWarning(w, m.Manager+": "+m.NoRaft, color)
+			ui.PrintWarning(w, m.Manager+": "+m.NoRaft, style.Color)
 		}
 	}
 	_, err := fmt.Fprintln(w, v.Verdict(time.Now()))

@@ -1,4 +1,4 @@
-package cmd
+package show
 
 import (
 	"strings"
@@ -22,11 +22,17 @@ func sick() *doctor.Diagnosis {
 	}}
 }
 
-func TestADiagnosisReadsWell(t *testing.T) {
-	text, err := diagnosisTable(sick(), false)
-	if err != nil {
+func diagnosis(t *testing.T, d *doctor.Diagnosis) string {
+	t.Helper()
+	var text strings.Builder
+	if err := Diagnosis(&text, d, Style{Hint: func(s string) string { return s }}); err != nil {
 		t.Fatal(err)
 	}
+	return text.String()
+}
+
+func TestADiagnosisReadsWell(t *testing.T) {
+	text := diagnosis(t, sick())
 	want := `ok        vagrant           2.3.4
 failure   host only range   10.20.20.0/24 is outside 192.168.56.0/21
           → sudo sh -c 'echo >>/etc/vbox/networks.conf'   (--fix)
@@ -38,11 +44,11 @@ warning   kvm               held
 
 5 checks: 1 failure, 2 warnings, 1 unknown; dcalab doctor --fix runs what is marked
 `
-	if diff := cmp.Diff(want, string(text)); diff != "" {
+	if diff := cmp.Diff(want, text); diff != "" {
 		t.Error(diff)
 	}
 	d := &doctor.Diagnosis{Checks: sick().Checks[:1]}
-	if text, _ := diagnosisTable(d, false); !strings.HasSuffix(string(text), "\n1 check; nothing stops dcalab up\n") {
+	if text := diagnosis(t, d); !strings.HasSuffix(text, "\n1 check; nothing stops dcalab up\n") {
 		t.Errorf("%s", text)
 	}
 }

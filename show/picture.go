@@ -1,67 +1,20 @@
-package cmd
+package show
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/dcalab/dcalab/engine"
 	"github.com/dcalab/dcalab/machine"
-	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/session/report"
+	"github.com/dcalab/dcalab/timeline"
 	"github.com/dcalab/dcalab/ui"
 )
-
-// watchLive shows nodes on the whole screen, until somebody leaves. What is shown is
-// asked for again and again; what happens meanwhile comes from the timeline, and wakes it.
-func watchLive(ctx context.Context, s *session, nodes []string) error {
-	a := s.app
-	events := newStream(true)
-	var mu sync.Mutex
-	var last report.Picture
-	watched := report.NewLive(func() (*labsession.Session, error) {
-		s, err := a.open()
-		if err != nil {
-			return nil, err
-		}
-		events.from(ctx, s)
-		return s.Session, nil
-	}, report.Options{Nodes: nodes, Advise: a.hint})
-	defer watched.Close()
-	defer events.stop()
-	show := func(seen report.Picture) ui.Picture {
-		p := picture(seen, a.hint, time.Now())
-		events.add(&p, seen.Status)
-		return p
-	}
-	return ui.Live(ctx, a.streams, ui.LiveOptions{
-		Look: func(ctx context.Context) (ui.Picture, error) {
-			seen, err := watched.Look(ctx)
-			if err != nil {
-				return ui.Picture{}, err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			last = seen
-			return show(seen), nil
-		},
-		Happened: events.happened,
-		Again: func() ui.Picture {
-			mu.Lock()
-			defer mu.Unlock()
-			return show(last)
-		},
-		Interval: lookInterval, Color: a.outColor(),
-	})
-}
-
-const lookInterval = 500 * time.Millisecond
 
 // stale says what of a picture is old, and how old.
 func stale(old map[string]time.Time, tasks, now time.Time) string {
@@ -216,3 +169,52 @@ func details(n report.Node, set map[string]string, tasks []engine.Task, told boo
 	}
 	return []ui.Section{about, section}
 }
+
+// addPresent is what a live view shows of the timeline: the election, each manager's
+// raft log, and what has happened since the view began.
+func addPresent(p *ui.Picture, now *timeline.Present, r report.Status, began time.Time) {
+	if fact, ok := raftFact(now, r); ok {
+		at := slices.IndexFunc(p.Facts, func(f ui.Fact) bool { return f.Label == "leader" })
+		p.Facts = slices.Insert(p.Facts, at+1, fact)
+	}
+	if len(now.Managers) > 0 {
+		table := ui.Section{Header: []string{"MANAGER", "TERM", "VOTED FOR", "COMMITTED", "LAST ENTRY", "BEHIND"}}
+		for _, name := range slices.Sorted(maps.Keys(now.Managers)) {
+			m := now.Managers[name]
+			table.Rows = append(table.Rows, []string{
+				name, number(m.Term), cmp.Or(m.Vote, "-"), number(m.Commit), number(m.LastIndex), number(now.Behind(name)),
+			})
+		}
+		p.Tables = append(p.Tables, table)
+	}
+	for _, e := range now.News {
+		if e.Time.Before(began) {
+			continue
+		}
+		p.News = append(p.News, ui.News{At: e.Time.Local(), About: e.About(), Text: e.Sentence()})
+	}
+}
+
+// raftFact is the line on the election that is under way, or the term that was won.
+func raftFact(now *timeline.Present, r report.Status) (ui.Fact, bool) {
+	fact := ui.Fact{Label: "raft"}
+	term, since, electing := now.Electing()
+	switch {
+	case len(now.Managers) == 0:
+		return fact, false
+	case electing && (r.Leader() != "" || r.View.Election()):
+		fact.Value, fact.From = "electing, term "+number(term), since
+	case electing: // too few to elect one
+		fact.Value, fact.From = "no leader, term "+number(term), since
+	case now.Leader != "":
+		fact.Value = "term " + number(now.Term) + ", won by " + now.Leader
+	default:
+		for _, m := range now.Managers {
+			term = max(term, m.Term)
+		}
+		fact.Value = "term " + number(term)
+	}
+	return fact, true
+}
+
+func number(n uint64) string { return strconv.FormatUint(n, 10) }

@@ -1,0 +1,78 @@
+package timeline
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dcalab/dcalab/session"
+)
+
+// Follow tells what is recorded of a lab from a time on, and records it while no other
+// process does, until ctx ends.
+func Follow(ctx context.Context, s *session.Session, from time.Time, tell func(Event)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	recorded := make(chan error, 1)
+	go func() {
+		defer cancel()
+		recorded <- Record(ctx, s)
+	}()
+	err := Recording{State: s.State()}.Follow(ctx, from, tell)
+	cancel()
+	return errors.Join(err, <-recorded)
+}
+
+// Following follows whichever lab there is: it may be made, changed and destroyed
+// meanwhile. Its functions are set before it begins.
+type Following struct {
+	Recorded bool // what was recorded before is told, too
+	Begin    func(*session.Session)
+	Take     func(Event)
+	Failed   func(error) // nil, where it ended in order
+
+	lab    string // that is followed; empty before the first
+	cancel context.CancelFunc
+	ended  sync.WaitGroup
+	broken atomic.Bool // following has failed
+}
+
+// From follows the lab of s, once it exists, in place of another one. It is called again
+// and again, by one goroutine.
+func (f *Following) From(ctx context.Context, s *session.Session) {
+	lab := "none"
+	if s.Created() {
+		lab = s.Record().ID + " " + strings.Join(s.Lab().NodeNames(), " ")
+	}
+	if failed := f.broken.Swap(false); lab == f.lab && !failed {
+		return
+	}
+	f.Stop()
+	f.lab = lab
+	f.Begin(s)
+	if !s.Created() {
+		return
+	}
+	ctx, f.cancel = context.WithCancel(ctx)
+	since := time.Now()
+	if f.Recorded || s.State().Recording().Runs() { // by another process, which has told how things are
+		since = time.Time{}
+	}
+	f.ended.Go(func() {
+		err := Follow(ctx, s, since, f.Take)
+		f.Failed(err)
+		f.broken.Store(err != nil)
+	})
+}
+
+// Stop ends it. It is called by the goroutine of From, or after it.
+func (f *Following) Stop() {
+	if f.cancel != nil {
+		f.cancel()
+		f.cancel = nil
+	}
+	f.ended.Wait()
+}
