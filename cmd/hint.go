@@ -8,6 +8,7 @@ import (
 	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/session/dockercontext"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // advisor is package hint with what it is given: the words that were typed, and
@@ -33,7 +34,7 @@ func advisor(a *app) hint.Advisor {
 	}
 }
 
-func usage(why string, next ...string) error { return hint.Usage(why, next...) }
+func usage(why string, next ...string) error { return trouble.Usage(why, next...) }
 
 func oneOf(kind, word string, known []string, more string) error {
 	return hint.OneOf(kind, word, known, more, vagrant.Providers())

@@ -150,7 +150,7 @@ func (p *power) end() {
 // lendsPower starts the helper where pages need one; nil where they do not.
 func (h pageHost) lendsPower(ctx context.Context) (*power, error) {
 	switch {
-	case !h.power || !lacksRoot(h.operator()):
+	case !h.Power || !lacksRoot(h.operator()):
 		return nil, nil
 	case h.app.read:
 		return nil, usage("--power lets pages act, and they cannot: labs.yaml came through a pipe", "name a file: dcalab --config FILE serve --power")

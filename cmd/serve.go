@@ -3,39 +3,28 @@ package cmd
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
-	"log"
-	"net/http"
-	"net/netip"
 	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	labsession "github.com/dcalab/dcalab/session"
-	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/timeline"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 	"github.com/dcalab/dcalab/web"
-)
-
-// serveAddress is where the page is unless another address is asked for, or it is taken.
-const (
-	serveAddress = "127.0.0.1:" + servePort
-	servePort    = "3227"
+	"github.com/dcalab/dcalab/web/host"
 )
 
 func serveCommand(a *app) *cobra.Command {
-	var v serving
+	var v host.Serving
+	var open bool
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Show the lab on a page in the browser, while things happen and afterwards",
@@ -60,7 +49,7 @@ they do not know it; it is the one whose fingerprint is printed. There the page
 only shows the lab, unless --allow-remote-actions is given.`,
 		Example: "  dcalab serve\n  dcalab serve --open\n  dcalab serve --addr 127.0.0.1:9000\n  dcalab serve --addr 192.168.1.5:3227",
 		Args:    cobra.NoArgs,
-		PreRunE: func(*cobra.Command, []string) error { return v.check() },
+		PreRunE: func(*cobra.Command, []string) error { return v.Check() },
 		RunE: func(c *cobra.Command, _ []string) error {
 			a.watching = true
 			s, err := a.open()
@@ -70,82 +59,58 @@ only shows the lab, unless --allow-remote-actions is given.`,
 			if stop, err := s.announce(timeline.Runbook(s.Session)); stop || err != nil {
 				return err
 			}
-			return pageHost{s, v}.run(c.Context())
+			return pageHost{s, v, open}.run(c.Context())
 		},
 	}
-	c.Flags().StringVar(&v.addr, "addr", "", "where to listen: an address of this machine, with a port; 0 is any (default: "+serveAddress+", or any port where that is taken)")
-	c.Flags().BoolVar(&v.open, "open", false, "open the page in the browser")
-	c.Flags().BoolVar(&v.readOnly, "read-only", false, "show the lab, and change nothing")
-	c.Flags().BoolVar(&v.remoteActions, "allow-remote-actions", false, "with an --addr beyond loopback: whoever has the link may act, and open terminals")
-	c.Flags().BoolVar(&v.power, "power", false, "ask sudo for root now, so that the page can power nodes off and on")
-	_ = c.RegisterFlagCompletionFunc("addr", cobra.FixedCompletions([]string{serveAddress, "127.0.0.1:0"}, noFiles))
+	c.Flags().StringVar(&v.Addr, "addr", "", "where to listen: an address of this machine, with a port; 0 is any (default: "+host.Address+", or any port where that is taken)")
+	c.Flags().BoolVar(&open, "open", false, "open the page in the browser")
+	c.Flags().BoolVar(&v.ReadOnly, "read-only", false, "show the lab, and change nothing")
+	c.Flags().BoolVar(&v.RemoteActions, "allow-remote-actions", false, "with an --addr beyond loopback: whoever has the link may act, and open terminals")
+	c.Flags().BoolVar(&v.Power, "power", false, "ask sudo for root now, so that the page can power nodes off and on")
+	_ = c.RegisterFlagCompletionFunc("addr", cobra.FixedCompletions([]string{host.Address, "127.0.0.1:0"}, noFiles))
 	return explained(c)
 }
 
 // pageHost serves the page of a lab.
 type pageHost struct {
 	*session
-	serving
+	host.Serving
+	open bool // in the browser
 }
 
 // run shows the page until ctx ends.
 func (h pageHost) run(ctx context.Context) error {
-	listener, err := listenAt(ctx, h.at)
+	page, err := host.Listen(ctx, h.Session, h.Serving, h.app.hint)
 	if err != nil {
 		return err
 	}
-	at := netip.MustParseAddrPort(listener.Addr().String())
-	secret, err := h.secret()
-	k := kept{serveKey: secret}
-	plain := listener
-	if err == nil && h.remote() {
-		listener, err = h.encrypted(plain, at, k)
-		if h.remoteActions {
-			h.warn("whoever has this link acts on the lab, and has root in its nodes")
-		}
+	if page.Fingerprint != "" {
+		h.note("Browsers warn that they do not know this page. Before going on, compare the\nSHA-256 fingerprint of the certificate that they show; it must be this one:")
+		fmt.Fprintln(h.app.streams.Err, page.Fingerprint) // also with --quiet
 	}
-	if err == nil {
-		h.app.power, err = h.lendsPower(ctx)
+	if h.RemoteActions {
+		h.warn("whoever has this link acts on the lab, and has root in its nodes")
 	}
-	if err != nil {
-		return errors.Join(err, plain.Close())
+	if h.app.power, err = h.lendsPower(ctx); err != nil {
+		return errors.Join(err, page.Close())
 	}
 	if h.app.power != nil {
 		defer h.app.power.end()
 	}
-	page := web.New(at, secret, h.app.hint)
 	if !h.app.read { // labs.yaml came through a pipe: it cannot be read again
 		page.Explain(h.app.act)
-		if h.acts() {
+		if h.Acts() {
 			page.Act(ctx, h.app.act)
 			page.Terminals(ctx, h.app.shell)
 		}
 	}
-	server := http.Server{Handler: page, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
 	fmt.Fprintln(h.app.streams.Out, page.Link())
 	if h.open {
 		if err := openBrowser(page.LinkOnce()); err != nil {
 			h.warn("no browser could be opened: " + trouble.OneLine(err))
 		}
 	}
-	h.app.feed(ctx, page, k, h.State().RecordChanges(ctx))
-	page.Close()
-	if err := errors.Join(server.Close(), <-served); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
-}
-
-// secret is what the lab has kept, else a new one.
-func (h pageHost) secret() ([]byte, error) {
-	fresh := []byte(rand.Text() + rand.Text())
-	old, err := h.readKept(serveKey)
-	if err == nil && len(old) < len(fresh) {
-		return fresh, nil
-	}
-	return old, err
+	return page.Run(ctx, h.app.openLab, h.State().RecordChanges(ctx))
 }
 
 // act runs a command of dcalab on the same lab, as if it was typed, with nobody to ask.
@@ -219,46 +184,4 @@ func openBrowser(link string) error {
 	}
 	go func() { _ = c.Wait() }()
 	return nil
-}
-
-// feed tells the page what happens, until ctx ends. The lab may be made, changed and
-// destroyed meanwhile, of which changes gives a sign.
-func (a *app) feed(ctx context.Context, page *web.Server, k kept, changes <-chan struct{}) {
-	failed := func(err error) {
-		if err != nil {
-			page.Trouble(trouble.OneLine(err))
-		}
-	}
-	begin := func(s *labsession.Session) {
-		page.Begin(pageLab(ctx, s))
-		failed(k.keep(s))
-	}
-	events := timeline.Following{Recorded: true, Take: page.Take, Begin: begin, Failed: failed}
-	defer events.Stop()
-	for broken := false; ; {
-		s, err := a.openLab()
-		switch {
-		case err != nil:
-			failed(err)
-		case broken: // labs.yaml, and it is in order again
-			page.Trouble("")
-			fallthrough
-		default:
-			events.From(ctx, s)
-		}
-		broken = err != nil
-		select {
-		case <-ctx.Done():
-			return
-		case <-changes:
-		}
-	}
-}
-
-func pageLab(ctx context.Context, s *labsession.Session) web.Lab {
-	l := web.Lab{Name: s.Lab().Name, Driver: s.Driver().Name(), Exists: s.Created(), NoMesh: report.MeshMissing(ctx, s), Nodes: []web.LabNode{}}
-	for _, n := range s.Lab().Nodes {
-		l.Nodes = append(l.Nodes, web.LabNode{Name: n.Name, Role: string(n.Role), Address: n.IP.String()})
-	}
-	return l
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/dcalab/dcalab/show"
 	"github.com/dcalab/dcalab/timeline"
 	"github.com/dcalab/dcalab/web"
+	"github.com/dcalab/dcalab/web/host"
 )
 
 func timelineCommand(a *app) *cobra.Command {
@@ -164,7 +165,7 @@ func (o observing) export(ctx context.Context, since, until time.Duration) error
 		if err := observe.WritePage(&found, rep); err != nil {
 			return err
 		}
-		l := pageLab(ctx, o.Session)
+		l := host.Lab(ctx, o.Session)
 		l.Exists = true // then
 		return web.WritePast(w, l, events, observer.Start(), found.String())
 	})

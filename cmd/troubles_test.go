@@ -363,7 +363,7 @@ func (r *reader) literal(f *ast.FuncDecl, lit *ast.CompositeLit, variable string
 		s.what, s.why, s.next = r.texts(fields["What"], 0), r.texts(fields["Why"], 0), r.texts(fields["Next"], 0)
 		s.node = fields["Where"] != nil && r.text(fields["Where"]) == "NODE"
 		if e := fields["Exit"]; e != nil {
-			s.exit = []string{r.source(e)}
+			s.exit = []string{"trouble." + strings.TrimPrefix(r.source(e), "trouble.")}
 		}
 		return s
 	}

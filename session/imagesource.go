@@ -87,9 +87,8 @@ func (s ImageSource) Open(ctx context.Context, in io.Reader, program string, loc
 	}
 	name := string(s)
 	if _, err := os.Stat(name); err == nil {
-		return nil, &trouble.Error{ID: "usage", Why: name + " is a folder", Next: []string{
-			"an archive of images is a file: docker save -o FILE.tar IMAGE", "or load the image that needs nothing: dcalab image load demo",
-		}, Exit: trouble.ExitUsage}
+		return nil, trouble.Usage(name+" is a folder",
+			"an archive of images is a file: docker save -o FILE.tar IMAGE", "or load the image that needs nothing: dcalab image load demo")
 	}
 	local()
 	if docker, err := exec.LookPath("docker"); err == nil {

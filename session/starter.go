@@ -44,8 +44,7 @@ func StarterSubnet(asked string, networks []Taken) (subnet netip.Prefix, taken s
 	if asked != "" {
 		subnet, err := netip.ParsePrefix(asked)
 		if err != nil || !subnet.Addr().Is4() || subnet.Bits() < 8 || subnet.Bits() > 24 {
-			return subnet, "", &trouble.Error{ID: "usage", Why: fmt.Sprintf("--subnet %s is no IPv4 network of /8 to /24", asked),
-				Next: []string{"dcalab init --subnet 10.9.9.0/24"}, Exit: trouble.ExitUsage}
+			return subnet, "", trouble.Usage(fmt.Sprintf("--subnet %s is no IPv4 network of /8 to /24", asked), "dcalab init --subnet 10.9.9.0/24")
 		}
 		return subnet, Whose(subnet, networks), nil
 	}

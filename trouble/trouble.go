@@ -46,6 +46,11 @@ type Error struct {
 	Err error
 }
 
+// Usage is the error of a wrong command line.
+func Usage(why string, next ...string) error {
+	return &Error{ID: "usage", Why: why, Next: next, Exit: ExitUsage}
+}
+
 // Error gives the one-line form: where, what, why. Next is left to the printer.
 func (e *Error) Error() string {
 	var parts []string

@@ -94,11 +94,8 @@ func wrongTemplate(text string, err error, row any) error {
 			why = after
 		}
 	}
-	return &trouble.Error{
-		ID: "usage", Why: fmt.Sprintf("--format %q: %s", text, why),
-		Next: []string{"its fields are " + strings.Join(fields(reflect.TypeOf(row), ""), ", "), "such as: --format '{{." + fields(reflect.TypeOf(row), "")[0] + "}}'"},
-		Exit: trouble.ExitUsage,
-	}
+	known := fields(reflect.TypeOf(row), "")
+	return trouble.Usage(fmt.Sprintf("--format %q: %s", text, why), "its fields are "+strings.Join(known, ", "), "such as: --format '{{."+known[0]+"}}'")
 }
 
 func functions() template.FuncMap {

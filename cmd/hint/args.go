@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // required are the arguments that a command needs.
@@ -65,7 +66,7 @@ func (a Advisor) wrongArgCount(c *cobra.Command, args []string, err error) error
 	n, takes := requiredArgs(path)
 	switch {
 	case c.Hidden:
-		return Usage(err.Error(), seeHelp(c))
+		return trouble.Usage(err.Error(), seeHelp(c))
 	case takes && len(args) < n.least:
 		next := n.next
 		if n.nodes {
@@ -79,7 +80,7 @@ func (a Advisor) wrongArgCount(c *cobra.Command, args []string, err error) error
 				what = first
 			}
 		}
-		return Usage(c.CommandPath()+" needs "+what, append(next, seeHelp(c))...)
+		return trouble.Usage(c.CommandPath()+" needs "+what, append(next, seeHelp(c))...)
 	case path == "swarm token" && len(args) == 1:
 		next := []string{"there are two: dcalab swarm token worker, dcalab swarm token manager"}
 		if near := lab.Nearest(args[0], c.ValidArgs); near != "" {
@@ -89,12 +90,12 @@ func (a Advisor) wrongArgCount(c *cobra.Command, args []string, err error) error
 				next = append(next, "for "+node.Name+" itself none is needed: dcalab join "+node.Name)
 			}
 		}
-		return Usage(fmt.Sprintf("there is no token %q", args[0]), append(next, seeHelp(c))...)
+		return trouble.Usage(fmt.Sprintf("there is no token %q", args[0]), append(next, seeHelp(c))...)
 	case path == "swarm autolock" && len(args) == 1:
-		return Usage(fmt.Sprintf("autolock cannot be %q", args[0]), "dcalab swarm autolock on", "dcalab swarm autolock off", seeHelp(c))
+		return trouble.Usage(fmt.Sprintf("autolock cannot be %q", args[0]), "dcalab swarm autolock on", "dcalab swarm autolock off", seeHelp(c))
 	case path == "logs":
 		if file := c.Flags().Lookup("bundle"); file != nil && file.Changed {
-			return Usage("dcalab logs --bundle packs all nodes, and takes no name", "dcalab logs --bundle "+file.Value.String(), seeHelp(c))
+			return trouble.Usage("dcalab logs --bundle packs all nodes, and takes no name", "dcalab logs --bundle "+file.Value.String(), seeHelp(c))
 		}
 	}
 	why := fmt.Sprintf("%s takes no arguments, and was given %s", c.CommandPath(), quoted(args))
@@ -104,7 +105,7 @@ func (a Advisor) wrongArgCount(c *cobra.Command, args []string, err error) error
 	case strings.Contains(c.Use, "NAME"), path == "swarm token", path == "swarm autolock", path == "swarm recover", path == "logs", path == "why":
 		why = fmt.Sprintf("%s takes one name, and was given %s", c.CommandPath(), quoted(args))
 	}
-	return Usage(why, append(a.suggestForExtraArg(path, args), seeHelp(c))...)
+	return trouble.Usage(why, append(a.suggestForExtraArg(path, args), seeHelp(c))...)
 }
 
 // wrongArgOrder recognises arguments that are right, but in the wrong order.
@@ -126,7 +127,7 @@ func (a Advisor) wrongArgOrder(c *cobra.Command, args []string) error {
 	}
 	if path == "context create" {
 		if isNode(args[0]) && !c.Flags().Changed("node") {
-			return Usage(fmt.Sprintf("%q is a node, and would be the name of the context", args[0]), "a context that reaches it: dcalab context create --node "+args[0],
+			return trouble.Usage(fmt.Sprintf("%q is a node, and would be the name of the context", args[0]), "a context that reaches it: dcalab context create --node "+args[0],
 				fmt.Sprintf("one of that name anyway: dcalab context create %s --node %[1]s", args[0]), seeHelp(c))
 		}
 		return nil
@@ -139,7 +140,7 @@ func (a Advisor) wrongArgOrder(c *cobra.Command, args []string) error {
 		if len(command) == 0 {
 			command = []string{"status"}
 		}
-		return Usage(fmt.Sprintf("%q is a node, and Vagrant's arguments come first", args[0]),
+		return trouble.Usage(fmt.Sprintf("%q is a node, and Vagrant's arguments come first", args[0]),
 			"did you mean: dcalab vagrant -- "+a.Quote(slices.Insert(slices.Clone(command), 1, args[0])...), seeHelp(c))
 	}
 	last := len(args) - 1
@@ -148,7 +149,7 @@ func (a Advisor) wrongArgOrder(c *cobra.Command, args []string) error {
 	}
 	swap := func(why string) error {
 		turned := append([]string{args[last]}, args[:last]...)
-		return Usage(why, "did you mean: dcalab "+path+" "+strings.Join(turned, " "), seeHelp(c))
+		return trouble.Usage(why, "did you mean: dcalab "+path+" "+strings.Join(turned, " "), seeHelp(c))
 	}
 	switch {
 	case path == "image load":

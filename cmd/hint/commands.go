@@ -8,13 +8,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // unknownCommand suggests a command for words that are no command of c.
 func (a Advisor) unknownCommand(c *cobra.Command, args []string) error {
 	why := fmt.Sprintf("%s has no command %q", c.CommandPath(), args[0])
 	if next := a.suggestForAlias(c, args); len(next) > 0 {
-		return Usage(why, next...)
+		return trouble.Usage(why, next...)
 	}
 	rest := ""
 	if len(args) > 1 {
@@ -33,7 +34,7 @@ func (a Advisor) unknownCommand(c *cobra.Command, args []string) error {
 	}
 	slices.Sort(known)
 	if near := lab.Nearest(args[0], known); near != "" {
-		return Usage(why, "did you mean: "+c.CommandPath()+" "+names[near]+rest)
+		return trouble.Usage(why, "did you mean: "+c.CommandPath()+" "+names[near]+rest)
 	}
 	var next []string
 	for _, sub := range allCommands(c.Root()) {
@@ -53,7 +54,7 @@ func (a Advisor) unknownCommand(c *cobra.Command, args []string) error {
 			next = []string{l.Name + " is a lab: dcalab --lab " + l.Name + " status"}
 		}
 	}
-	return Usage(why, append(next, "its commands: "+c.CommandPath()+" --help")...)
+	return trouble.Usage(why, append(next, "its commands: "+c.CommandPath()+" --help")...)
 }
 
 // allCommands are the visible commands below c, without groups.

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // MissingCommand is the error of `dcalab exec` without a command after --; c is
@@ -16,7 +17,7 @@ func (a Advisor) MissingCommand(c *cobra.Command) error {
 	if line := a.insertDashDash(c); line != "" {
 		next = append([]string{"did you mean: " + line}, next...)
 	}
-	return Usage("missing command after --", next...)
+	return trouble.Usage("missing command after --", next...)
 }
 
 // insertDashDash is the command line that was typed, with -- before what is

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // wrongFlag says what is wrong with a flag.
@@ -30,7 +31,7 @@ func (a Advisor) wrongFlag(c *cobra.Command, err error) error {
 		return a.unknownFlag(c, unknown)
 	case errors.As(err, &empty):
 		f := empty.GetFlag()
-		return Usage(flagName(f)+" needs a value: "+f.Usage, append(a.values(f.Name), seeHelp(c))...)
+		return trouble.Usage(flagName(f)+" needs a value: "+f.Usage, append(a.values(f.Name), seeHelp(c))...)
 	case errors.As(err, &invalid):
 		f := invalid.GetFlag()
 		why, how := "it cannot be read", "--"+f.Name+": "+f.Usage
@@ -45,11 +46,11 @@ func (a Advisor) wrongFlag(c *cobra.Command, err error) error {
 		case "duration":
 			why, how = "it is not a duration", "seconds, minutes, hours: --"+f.Name+" 30s, --"+f.Name+" 10m, --"+f.Name+" 2h"
 		}
-		return Usage(fmt.Sprintf("%s %q: %s", flagName(f), invalid.GetValue(), why), how, seeHelp(c))
+		return trouble.Usage(fmt.Sprintf("%s %q: %s", flagName(f), invalid.GetValue(), why), how, seeHelp(c))
 	case errors.As(err, &syntax):
-		return Usage(fmt.Sprintf("%q is not a valid flag", syntax.GetSpecifiedFlag()), "a flag is written --name, or --name=VALUE", seeHelp(c))
+		return trouble.Usage(fmt.Sprintf("%q is not a valid flag", syntax.GetSpecifiedFlag()), "a flag is written --name, or --name=VALUE", seeHelp(c))
 	}
-	return Usage(err.Error(), seeHelp(c))
+	return trouble.Usage(err.Error(), seeHelp(c))
 }
 
 func flagName(f *pflag.Flag) string {
@@ -73,7 +74,7 @@ func (a Advisor) unknownFlag(c *cobra.Command, unknown *pflag.NotExistError) err
 	} else {
 		typed = "-" + unknown.GetSpecifiedName()
 		if typed[1] >= '0' && typed[1] <= '9' {
-			return Usage(fmt.Sprintf("%s has no flag %s", c.CommandPath(), typed), "what begins with a dash and is no flag comes behind --", seeHelp(c))
+			return trouble.Usage(fmt.Sprintf("%s has no flag %s", c.CommandPath(), typed), "what begins with a dash and is no flag comes behind --", seeHelp(c))
 		}
 		// -force is -f -o -r -c -e: perhaps a dash is missing.
 		for _, arg := range a.Args {
@@ -114,7 +115,7 @@ func (a Advisor) unknownFlag(c *cobra.Command, unknown *pflag.NotExistError) err
 	} else {
 		next = append(next, a.suggestForMissingFlag(c, typed)...)
 	}
-	return Usage(c.CommandPath()+" has no flag "+typed, append(next, seeHelp(c))...)
+	return trouble.Usage(c.CommandPath()+" has no flag "+typed, append(next, seeHelp(c))...)
 }
 
 // suggestForMissingFlag says what to do instead of a flag that other commands

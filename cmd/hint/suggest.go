@@ -117,7 +117,7 @@ func OneOf(kind, word string, known []string, more string, providers []string) e
 	case kind == "driver" && provider != "":
 		next = append([]string{provider + " is a provider of Vagrant's: --driver vagrant --provider " + provider}, next...)
 	}
-	return Usage(fmt.Sprintf("there is no %s %q", kind, word), next...)
+	return trouble.Usage(fmt.Sprintf("there is no %s %q", kind, word), next...)
 }
 
 // SuggestName adds to the refusal of a snapshot's name a valid one of the same

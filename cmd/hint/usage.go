@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/lab"
-	"github.com/dcalab/dcalab/trouble"
 )
 
 // Advisor is what advice is made from. All of its fields are needed.
@@ -27,11 +26,6 @@ type Advisor struct {
 	Shells, Providers []string
 	// Quote joins words to a command line for a shell.
 	Quote func(words ...string) string
-}
-
-// Usage is the error of a wrong command line.
-func Usage(why string, next ...string) error {
-	return &trouble.Error{ID: "usage", Why: why, Next: next, Exit: trouble.ExitUsage}
 }
 
 // Path is the command's path without the program's name.
