@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/dcalab/dcalab/node"
 	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/show"
 	"github.com/dcalab/dcalab/ui"
 )
 
@@ -173,33 +173,18 @@ have it. A name that means another image on another node has a line for each.`,
 			}
 			return a.print(format, ui.Listing{
 				Document: r, Rows: r.Images, Key: "name",
-				Table: func(w io.Writer, wide bool) error { return imageTable(s, w, r, wide) },
+				Table: func(w io.Writer, wide bool) error {
+					if len(r.Images) == 0 {
+						s.note("no node has an image; load one: dcalab image load demo")
+						return nil
+					}
+					return show.Images(w, r, len(s.Lab().Nodes), a.style(wide))
+				},
 			})
 		},
 	}
 	o.flags(c)
 	return explained(c)
-}
-
-func imageTable(s *session, w io.Writer, r labsession.Images, wide bool) error {
-	if len(r.Images) == 0 {
-		s.note("no node has an image; load one: dcalab image load demo")
-		return nil
-	}
-	rows := make([][]string, len(r.Images))
-	for i, one := range r.Images {
-		nodes := strings.Join(one.Nodes, ", ")
-		if len(one.Nodes) == len(s.Lab().Nodes) {
-			nodes = "all"
-		}
-		id := one.ID
-		if !wide {
-			id = strings.TrimPrefix(id, "sha256:")
-			id = id[:min(12, len(id))]
-		}
-		rows[i] = []string{one.Name, id, node.Size(one.Size), nodes}
-	}
-	return ui.Table(w, []string{"IMAGE", "ID", "SIZE", "NODES"}, rows, s.app.outColor())
 }
 
 // demoServer is what runs in containers of the demo image.

@@ -177,9 +177,13 @@ func (p prover) run(ctx context.Context) error {
 			_, err := p.underLock(ctx, p.operator().Faults().Heal(ids...), steps)
 			return err
 		}
-		elected := p.elections(ctx)
+		elections := timeline.Elections(ctx, p.Session)
 		ran, err = prove.Run(ctx, p.Session, o)
-		for _, e := range elected() {
+		won, unheard := elections()
+		if unheard != nil {
+			p.warn("elections are not shown: " + trouble.OneLine(unheard))
+		}
+		for _, e := range won {
 			ran.Elected(e.Time, e.Node, e.Raft.Term)
 		}
 		return err
@@ -190,33 +194,6 @@ func (p prover) run(ctx context.Context) error {
 	rep := prove.NewReport(p.Lab().Name, p.seed, ran)
 	page := func(w io.Writer) error { return prove.WritePage(w, rep, ran) }
 	return errors.Join(p.showReport(p.report, p.output, rep, page), rep.Trouble(), err)
-}
-
-// elections listens to a lab until the function is called, which gives the elections that
-// were won.
-func (p prover) elections(ctx context.Context) func() []timeline.Event {
-	ctx, stop := context.WithCancel(ctx)
-	var won []timeline.Event
-	before := uint64(0) // the newest term when the logs were first read: who leads in it is no news
-	ended := make(chan error, 1)
-	go func() {
-		ended <- timeline.Follow(ctx, p.Session, time.Now(), func(e timeline.Event) {
-			switch {
-			case e.Raft == nil:
-			case e.Kind == timeline.KindState:
-				before = max(before, e.Raft.Term)
-			case e.Kind == timeline.KindLeader && e.Raft.Term > before:
-				won = append(won, e)
-			}
-		})
-	}()
-	return func() []timeline.Event {
-		stop()
-		if err := <-ended; err != nil {
-			p.warn("elections are not shown: " + trouble.OneLine(err))
-		}
-		return won
-	}
 }
 
 // askForFaults refuses faults that were asked for and that the lab cannot have, and asks

@@ -1,14 +1,12 @@
 package cmd
 
 import (
-	"bytes"
-	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dcalab/dcalab/session/report"
+	"github.com/dcalab/dcalab/show"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
@@ -58,7 +56,7 @@ then. It is as things are now: a task that runs was placed as they were.
 			}
 			err = a.print(format, ui.Listing{
 				Document: r, Rows: r.Placements, Key: key,
-				Table: func(w io.Writer, wide bool) error { return whyText(s, w, r, wide) },
+				Table: func(w io.Writer, wide bool) error { return show.Why(w, r, a.style(wide)) },
 			})
 			if err != nil || !exitCode || len(r.Pending) == 0 {
 				return err
@@ -72,76 +70,4 @@ then. It is as things are now: a task that runs was placed as they were.
 	o.flags(c)
 	c.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 6 where a task is pending")
 	return explained(c)
-}
-
-// whyColumns is how wide its text is at most, but for commands.
-const whyColumns = 100
-
-func whyText(s *session, w io.Writer, r report.Why, wide bool) error {
-	var b bytes.Buffer
-	color, now := s.app.outColor(), time.Now()
-	fmt.Fprintf(&b, "%s %s: %s\n", r.Kind, r.Name, r.Summary)
-	if len(r.Tasks) > 0 {
-		header := []string{"TASK", "NODE", "STATE", "DESIRED", "SINCE"}
-		rows := make([][]string, len(r.Tasks))
-		for i, t := range r.Tasks {
-			rows[i] = t.Cells(now)
-			if wide {
-				rows[i] = append(rows[i], t.ID, t.Error)
-			}
-		}
-		if wide {
-			header = append(header, "ID", "MESSAGE")
-		}
-		b.WriteByte('\n')
-		if err := ui.Table(&b, header, rows, color); err != nil {
-			return err
-		}
-	}
-	if len(r.Placements) > 0 {
-		title := "NODE"
-		if r.Kind == "node" {
-			title = "SERVICE"
-		}
-		var rows [][]string
-		for _, p := range r.Placements {
-			name := p.Node
-			if r.Kind == "node" {
-				name = p.Service
-			}
-			rows = append(rows, p.Lines(name, wide)...)
-		}
-		b.WriteByte('\n')
-		if err := ui.Table(&b, []string{title, "FITS", "TASKS", "OF ALL", "WHY"}, rows, color); err != nil {
-			return err
-		}
-	}
-	if len(r.Notes) > 0 {
-		b.WriteByte('\n')
-	}
-	for _, line := range r.Notes {
-		fmt.Fprintln(&b, line)
-	}
-	width := whyColumns
-	if fit := s.app.streams.OutFit(); fit > 0 {
-		width = min(width, fit)
-	}
-	if wide {
-		width = 0
-	}
-	text := ui.Wrap(b.String(), width)
-	b.Reset()
-	if len(r.Changes) > 0 {
-		b.WriteString("\nthe smallest changes that make a node fit, any one of them (docker: on a manager):\n")
-		for _, lines := range r.Changes {
-			for i, line := range lines {
-				if i > 0 {
-					line = "  and " + line
-				}
-				fmt.Fprintln(&b, "  "+line)
-			}
-		}
-	}
-	_, err := io.WriteString(w, text+b.String()) // commands are left whole, to be copied
-	return err
 }

@@ -26,6 +26,31 @@ func Follow(ctx context.Context, s *session.Session, from time.Time, tell func(E
 	return errors.Join(err, <-recorded)
 }
 
+// Elections follows a lab until the function is called, which gives the elections that were
+// won meanwhile.
+func Elections(ctx context.Context, s *session.Session) func() ([]Event, error) {
+	ctx, stop := context.WithCancel(ctx)
+	var won []Event
+	before := uint64(0) // the newest term when the logs were first read: who leads in it is no news
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Follow(ctx, s, time.Now(), func(e Event) {
+			switch {
+			case e.Raft == nil:
+			case e.Kind == KindState:
+				before = max(before, e.Raft.Term)
+			case e.Kind == KindLeader && e.Raft.Term > before:
+				won = append(won, e)
+			}
+		})
+	}()
+	return func() ([]Event, error) {
+		stop()
+		err := <-ended
+		return won, err
+	}
+}
+
 // Following follows whichever lab there is: it may be made, changed and destroyed
 // meanwhile. Its functions are set before it begins.
 type Following struct {
