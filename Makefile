@@ -38,14 +38,20 @@ install: ## Install dcalab, man pages and completions below PREFIX (/usr/local);
 	./dcalab completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_dcalab
 	./dcalab completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/dcalab.fish
 
-STAGES := lint unit scenarios machines-and-others
-
+# Two lanes beside each other keep two processors busy: virtual machines, browsers and engines
+# wait for half of their time. What a stage says is printed when it ends.
 .PHONY: test
 test: ## All checks but the longest: lint, race, fuzz seeds, scenarios on real engines and real machines, cross-builds
-	scripts/install sandbox test vm
+	scripts/install sandbox test vm site
+	@$(MAKE) --no-print-directory -j4 lane/code lane/machines # one for each lane, and two more for unit
+
+.PHONY: lane/code lane/machines
+lane/code: STAGES := lint unit scenarios
+lane/machines: STAGES := box machines docker test-page cross test-site
+lane/code lane/machines:
 	@for stage in $(STAGES); do \
 		from=$$(date +%s); \
-		$(MAKE) $$stage; \
+		$(MAKE) --no-print-directory --output-sync=target $$stage; \
 		echo "make test: $$stage took $$(( $$(date +%s) - from )) s"; \
 	done
 
@@ -74,7 +80,7 @@ ROOTED := machine/sandbox node provision session fault
 
 .PHONY: unit
 unit: ## Unit, property and contract tests, and the seeds of the fuzz targets
-	@$(MAKE) --no-print-directory -j3 --output-sync=target $(ROOTED:%=rooted/%) unrooted
+	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j3) --output-sync=target $(ROOTED:%=rooted/%) unrooted
 
 .PHONY: unrooted
 unrooted: # what vet finds, make lint finds
@@ -129,16 +135,19 @@ test-engines: ## An evening, an election, snapshots, autolock and images on newe
 BED := $(AS_ROOT) $(CURDIR)/scripts/vm-bed $(CURDIR)/$(CACHE)/vm
 BOX := $(AS_ROOT) scripts/vm-box $(CACHE)/vm
 
+# What the lane of machines runs is its own: the other lane makes its programs meanwhile.
+ON_MACHINES := $(CURDIR)/$(CACHE)/machines
+
 .PHONY: box
 box:
-	@mkdir -p $(CACHE)/vm
+	@mkdir -p $(CACHE)/vm $(ON_MACHINES)
 	$(BOX)
-	CGO_ENABLED=0 go build -o $(CACHE)/dcalab .
-	go test -c -o $(CACHE)/e2e.test ./e2e
+	CGO_ENABLED=0 go build -o $(ON_MACHINES)/dcalab .
+	go test -c -o $(ON_MACHINES)/e2e.test ./e2e
 
 .PHONY: machines
 machines: box # the evening
-	cd e2e && $(BED) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/e2e.test -test.run='^TestMachines$$$(if $(ALL),,/evening)' $(if $(ALL),,-test.short) -test.v -test.parallel=1 -test.timeout=40m
+	cd e2e && $(BED) env DCALAB_E2E_BINARY=$(ON_MACHINES)/dcalab $(ON_MACHINES)/e2e.test -test.run='^TestMachines$$$(if $(ALL),,/evening)' $(if $(ALL),,-test.short) -test.v -test.parallel=1 -test.timeout=40m
 
 .PHONY: contracts
 contracts: # the Vagrant driver against machine.Driver and machine.Snapshotter
@@ -150,13 +159,7 @@ contracts: # the Vagrant driver against machine.Driver and machine.Snapshotter
 # A Docker of the test's own, whose base image is the file system of the box.
 .PHONY: docker
 docker: box ## The docker driver on a real Docker: an evening (LONG=1: and the driver's contracts)
-	cd e2e && $(AS_ROOT) env DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab DCALAB_DOCKER_BASE=$(CURDIR)/$(CACHE)/vm/base $(CURDIR)/$(CACHE)/e2e.test -test.run='^TestDocker$$$(if $(LONG),,/Scenarios)' $(if $(LONG),,-test.short) -test.v -test.timeout=40m
-
-# Virtual machines leave a processor idle for half of the time.
-.PHONY: machines-and-others
-machines-and-others:
-	@$(MAKE) --no-print-directory -j2 --output-sync=target machines cross docker test-site
-	@$(MAKE) --no-print-directory test-page # three engines and a browser leave nothing idle
+	cd e2e && $(AS_ROOT) env DCALAB_E2E_BINARY=$(ON_MACHINES)/dcalab DCALAB_DOCKER_BASE=$(CURDIR)/$(CACHE)/vm/base $(ON_MACHINES)/e2e.test -test.run='^TestDocker$$$(if $(LONG),,/Scenarios)' $(if $(LONG),,-test.short) -test.v -test.timeout=40m
 
 .PHONY: cross
 cross: ## Build for every system that dcalab runs on (LONG=1: for every processor too)

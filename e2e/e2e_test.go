@@ -121,25 +121,34 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	want := regexp.MustCompile("(?m)" + args[1])
 	var out []byte
-	for deadline, asked := time.Now().Add(limit), time.Now(); asked.Before(deadline); asked = time.Now() {
+	for more := asking(limit); more(); {
 		cmd := command(ts, args[2], args[3:]...)
 		out, err = cmd.CombinedOutput()
 		if want.Match(out) != neg {
 			return
 		}
-		rest(asked, deadline)
 	}
 	ts.Fatalf("not within %v: %s\n%v\n%s", limit, strings.Join(args[2:], " "), err, out)
 }
 
-// rest waits before it is asked again, as long as it took to ask: what is waited for needs
-// the processors, too. Where that goes beyond the deadline, it is asked once more before it.
-func rest(asked, deadline time.Time) {
-	pause := min(max(time.Since(asked), 100*time.Millisecond), 3*time.Second)
-	if left := time.Until(deadline); left > 0 {
-		pause = min(pause, left-left/100)
+// asking tells whether to ask once more, up to a time from now, and waits before that for as
+// long as it took to ask: what is waited for needs the processors, too. The last time is
+// when the time is over.
+func asking(limit time.Duration) func() bool {
+	deadline, asked := time.Now().Add(limit), time.Time{}
+	return func() bool {
+		if asked.IsZero() {
+			asked = time.Now()
+			return true
+		}
+		if asked.After(deadline) {
+			return false
+		}
+		pause := min(max(time.Since(asked), 100*time.Millisecond), 3*time.Second)
+		time.Sleep(min(pause, time.Until(deadline)+time.Millisecond))
+		asked = time.Now()
+		return true
 	}
-	time.Sleep(pause)
 }
 
 func command(ts *testscript.TestScript, name string, args ...string) *exec.Cmd {

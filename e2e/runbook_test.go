@@ -75,21 +75,21 @@ func (p *person) types(line string) {
 		input += p.knows[asked] + "\n"
 	}
 	until := said(runbook.Until)
-	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
-		out, err := p.enter(input)
-		lines := strings.Split(strings.TrimSpace(out), "\n")
-		switch {
-		case until != "" && slices.Contains(lines, until):
-		case until != "" && time.Now().Before(deadline):
-			continue
-		case until != "" || err != nil:
-			p.ts.Fatalf("typed %q on %q: %v\n%s", line, p.login, err, out)
-		}
-		p.ts.Logf("%s", line)
-		if gives := said(runbook.Gives); gives != "" {
-			p.knows[gives] = lines[len(lines)-1]
-		}
-		return
+	var out string
+	var err error
+	var lines []string
+	done := false
+	for more := asking(patience); !done && more(); {
+		out, err = p.enter(input)
+		lines = strings.Split(strings.TrimSpace(out), "\n")
+		done = until == "" || slices.Contains(lines, until)
+	}
+	if !done || until == "" && err != nil {
+		p.ts.Fatalf("typed %q on %q: %v\n%s", line, p.login, err, out)
+	}
+	p.ts.Logf("%s", line)
+	if gives := said(runbook.Gives); gives != "" {
+		p.knows[gives] = lines[len(lines)-1]
 	}
 }
 

@@ -158,11 +158,10 @@ func (w *whyRun) keep(t *testing.T, most int) {
 func until(t *testing.T, look func() (why string)) {
 	t.Helper()
 	why := ""
-	for end, asked := time.Now().Add(2*time.Minute), time.Now(); asked.Before(end); asked = time.Now() {
+	for more := asking(2 * time.Minute); more(); {
 		if why = look(); why == "" {
 			return
 		}
-		rest(asked, end)
 	}
 	t.Fatal(why)
 }

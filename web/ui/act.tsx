@@ -6,7 +6,7 @@ import { chosen, live, post, recorded } from "./store";
 import { words } from "./words";
 
 type Reply = { command: string; exit: number; text: string; question?: string; plain?: string };
-type Act = { words: string[]; asks?: boolean; plan?: Reply; done?: Reply; busy?: boolean; error?: string };
+type Act = { words: string[]; why?: boolean; plan?: Reply; done?: Reply; busy?: boolean; error?: string };
 
 export const act = signal<Act | null>(null);
 export const palette = signal(false);
@@ -30,7 +30,7 @@ function update(of: string[], change: Partial<Act>) {
 export async function why(name: string) {
   const line = ["why", name];
   palette.value = false;
-  act.value = { words: line, asks: true, busy: true };
+  act.value = { words: line, why: true, busy: true };
   try {
     const r = await fetch("/why?name=" + encodeURIComponent(name));
     if (!r.ok) throw new Error((await r.text()).trim());
@@ -66,7 +66,7 @@ export function Dialog() {
       {a.error && <p class="alarm" role="alert">{a.error}</p>}
       {a.plan && !a.done && <><h3>{refused ? w.act.refused : w.act.would}</h3><pre>{a.plan.text.trim() || w.act.nothing}</pre>
         {!refused && a.plan.plain?.trim() && <details><summary>{w.act.plain}</summary><pre>{a.plan.plain.trim()}</pre></details>}</>}
-      {a.done && <>{!(a.asks && a.done.exit === 0) && <h3>{asks ? w.act.asks : ended && a.done.exit === 0 ? w.act.done : w.act.failed}</h3>}<pre role="status" lang={a.asks ? "en" : undefined}>{asks ? a.done.question : a.done.text.trim() || w.act.done}</pre></>}
+      {a.done && <>{!(a.why && a.done.exit === 0) && <h3>{asks ? w.act.asks : ended && a.done.exit === 0 ? w.act.done : w.act.failed}</h3>}<pre role="status" lang={a.why ? "en" : undefined}>{asks ? a.done.question : a.done.text.trim() || w.act.done}</pre></>}
       {a.busy && <p role="status">{w.act.busy}</p>}
       <p class="buttons">
         {!a.busy && a.plan && !a.done && !refused && <button ref={first} onClick={() => run(false)}>{w.act.run}</button>}
