@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/dcalab/dcalab/runbook"
 	"github.com/dcalab/dcalab/web"
 )
 
@@ -47,12 +46,10 @@ type power struct {
 // helper starts the helper through sudo, which may ask for a password on the terminal.
 // It is told to end when ctx does.
 func (r asRoot) helper(ctx context.Context) (*power, error) {
-	args := slices.Concat(r.app.given, []string{powerHelper})
-	cmd, err := r.command(ctx, args)
+	cmd, err := r.command(ctx, "what the page does to machines", slices.Concat(r.app.given, []string{powerHelper}))
 	if err != nil {
 		return nil, err
 	}
-	r.note("the sandbox driver needs root for what the page does to machines: %s", runbook.Line(append([]string{"sudo", r.app.calledAs()}, args...)...))
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -61,7 +58,6 @@ func (r asRoot) helper(ctx context.Context) (*power, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd.Stderr = r.app.streams.Err
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/viper"
 
+	"github.com/dcalab/dcalab/cmd/sudo"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 	"github.com/dcalab/dcalab/web"
@@ -77,7 +78,7 @@ func TestPowerIsLent(t *testing.T) {
 	if len(args) != 5 || !strings.HasPrefix(args[0], "--preserve-env=") || !strings.Contains(args[0], "DCALAB_LAB") || args[1] != "--" || args[3] != "--driver=sandbox" || args[4] != powerHelper {
 		t.Errorf("sudo is called with %q", args)
 	}
-	if !strings.Contains(read("environment"), ThroughSudo+"=dcalab\n") {
+	if !strings.Contains(read("environment"), sudo.Variable+"=dcalab\n") {
 		t.Errorf("the environment is %s", read("environment"))
 	}
 	var asked string

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 
+	"github.com/dcalab/dcalab/cmd/sudo"
 	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -103,8 +104,8 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	_, _ = io.WriteString(streams.Err, ui.Wrap(trouble.Redact(text.String()), streams.ErrFit()))
 	status := trouble.ExitStatus(err)
 	a.logOutcome(began, err, status)
-	if status == refusedBySudo && embedded.ThroughSudo {
-		status = failedThroughSudo
+	if embedded.ThroughSudo {
+		status = sudo.ExitStatus(status)
 	}
 	return status
 }
