@@ -64,7 +64,7 @@ type app struct {
 	// watching: it looks at the lab again and again, and the log would only grow.
 	watching bool
 	// power is dcalab serve's way to root; nil where there is none.
-	power *power
+	power *sudo.Helper
 }
 
 // Run runs dcalab with the arguments after the program's name and gives its

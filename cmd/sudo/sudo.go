@@ -1,4 +1,5 @@
-// Package sudo runs this program once more through sudo.
+// Package sudo runs this program once more through sudo: once, for a command that needs
+// root, or as a helper that does what it is asked for.
 package sudo
 
 import (
