@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/dcalab/dcalab/cmd"
+	"github.com/dcalab/dcalab/cmd/sudo"
 	"github.com/dcalab/dcalab/ui"
 )
 
@@ -31,9 +32,9 @@ func main() {
 	// net/http writes there what a node's engine says out of turn, in its words.
 	log.SetOutput(io.Discard)
 	embedded := cmd.Embedded{Labs: labs, Vagrantfile: vagrantfile, Program: os.Args[0]}
-	if called := os.Getenv(cmd.ThroughSudo); called != "" {
+	if called := os.Getenv(sudo.Variable); called != "" {
 		// For this process alone, not for those that it starts.
-		_ = os.Unsetenv(cmd.ThroughSudo)
+		_ = os.Unsetenv(sudo.Variable)
 		embedded.Program, embedded.ThroughSudo = called, true
 	}
 	os.Exit(cmd.Run(ctx, ui.System(), embedded, os.Args[1:]))

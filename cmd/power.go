@@ -1,154 +1,23 @@
 package cmd
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
-	"io"
 	"slices"
-	"sync"
 
-	"github.com/dcalab/dcalab/runbook"
+	"github.com/spf13/cobra"
+
+	"github.com/dcalab/dcalab/cmd/sudo"
+	"github.com/dcalab/dcalab/lab"
+	labsession "github.com/dcalab/dcalab/session"
+	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/web"
 )
 
-// powerHelper is the name of the command that dcalab serve --power runs through sudo. It
-// reads a powerRequest a line, and writes a powerAnswer a line: first one of no request,
-// when it is ready.
+// powerHelper is the name of the command that dcalab serve --power runs through sudo.
 const powerHelper = "power-helper"
 
-// powerRequest is a command of a page, by its words. Several are under way at a time:
-// heal ends what another one waits for.
-type powerRequest struct {
-	ID    int      `json:"id"`
-	Words []string `json:"words"`
-}
-
-// powerAnswer is what became of a request.
-type powerAnswer struct {
-	ID int `json:"id"`
-	web.Done
-}
-
-var errHelperEnded = errors.New("the helper of --power has ended")
-
-// power is the way to a helper that runs as root.
-type power struct {
-	in    io.Closer
-	ended chan struct{} // closed when it is gone
-
-	mu      sync.Mutex
-	to      *json.Encoder
-	last    int
-	waiting map[int]chan web.Done
-}
-
-// helper starts the helper through sudo, which may ask for a password on the terminal.
-// It is told to end when ctx does.
-func (r asRoot) helper(ctx context.Context) (*power, error) {
-	args := slices.Concat(r.app.given, []string{powerHelper})
-	cmd, err := r.command(ctx, args)
-	if err != nil {
-		return nil, err
-	}
-	r.note("the sandbox driver needs root for what the page does to machines: %s", runbook.Line(append([]string{"sudo", r.app.calledAs()}, args...)...))
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	cmd.Stderr = r.app.streams.Err
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	p := &power{in: in, ended: make(chan struct{}), to: json.NewEncoder(in), waiting: map[int]chan web.Done{}}
-	ready := p.expect(0)
-	var failed error
-	go func() {
-		p.listen(out)
-		failed = cmd.Wait()
-		close(p.ended)
-	}()
-	context.AfterFunc(ctx, func() { _ = in.Close() })
-	select {
-	case <-ready:
-		return p, nil
-	case <-p.ended:
-		if err := r.outcomeOf(failed); err != nil {
-			return nil, err
-		}
-		return nil, errHelperEnded
-	case <-ctx.Done(): // sudo may still ask, and is no process of this user's
-		return nil, ctx.Err()
-	}
-}
-
-// expect gives where the answer to a request comes.
-func (p *power) expect(id int) <-chan web.Done {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	c := make(chan web.Done, 1)
-	p.waiting[id] = c
-	return c
-}
-
-// listen passes answers on until there are no more.
-func (p *power) listen(out io.Reader) {
-	for d := json.NewDecoder(bufio.NewReader(out)); ; {
-		var a powerAnswer
-		if err := d.Decode(&a); err != nil {
-			_ = p.in.Close() // whatever it was: it is not talked to any more
-			_, _ = io.Copy(io.Discard, out)
-			return
-		}
-		p.mu.Lock()
-		c := p.waiting[a.ID]
-		delete(p.waiting, a.ID)
-		p.mu.Unlock()
-		if c != nil {
-			c <- a.Done
-		}
-	}
-}
-
-// do has a command done, and waits until it has ended: where it is to end earlier, the
-// helper is told.
-func (p *power) do(words []string) (web.Done, error) {
-	p.mu.Lock()
-	p.last++
-	id := p.last
-	p.mu.Unlock()
-	answer := p.expect(id)
-	p.mu.Lock()
-	err := p.to.Encode(powerRequest{ID: id, Words: words})
-	p.mu.Unlock()
-	if err == nil {
-		select {
-		case done := <-answer:
-			return done, nil
-		case <-p.ended:
-			select {
-			case done := <-answer: // it was its last
-				return done, nil
-			default:
-			}
-		}
-	}
-	return web.Done{}, errHelperEnded
-}
-
-// end waits until the helper is gone.
-func (p *power) end() {
-	_ = p.in.Close()
-	<-p.ended
-}
-
 // lendsPower starts the helper where pages need one; nil where they do not.
-func (h pageHost) lendsPower(ctx context.Context) (*power, error) {
+func (h pageHost) lendsPower(ctx context.Context) (*sudo.Helper, error) {
 	switch {
 	case !h.Power || !lacksRoot(h.operator()):
 		return nil, nil
@@ -156,4 +25,64 @@ func (h pageHost) lendsPower(ctx context.Context) (*power, error) {
 		return nil, usage("--power lets pages act, and they cannot: labs.yaml came through a pipe", "name a file: dcalab --config FILE serve --power")
 	}
 	return asRoot{h.session}.helper(ctx)
+}
+
+// helper starts the helper through sudo. It is told to end when ctx does.
+func (r asRoot) helper(ctx context.Context) (*sudo.Helper, error) {
+	cmd, err := r.command(ctx, "what the page does to machines", slices.Concat(r.app.given, []string{powerHelper}))
+	if err != nil {
+		return nil, err
+	}
+	h, err := sudo.Start(ctx, cmd)
+	if err != nil {
+		err = r.outcomeOf(err)
+	}
+	return h, err
+}
+
+// powerHelperCommand is what dcalab serve --power runs through sudo, for as long as it runs
+// itself. It trusts nobody who writes to it: it does what pages may have done as root, on
+// the lab that it was started for.
+func powerHelperCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: powerHelper, Hidden: true, Args: cobra.NoArgs,
+		Short: "What dcalab serve --power does as root",
+		RunE:  func(c *cobra.Command, _ []string) error { return a.lendPower(c.Context()) },
+	}
+}
+
+// lendPower does what it is asked for until its input ends, or ctx.
+func (a *app) lendPower(ctx context.Context) error {
+	s, err := a.identify()
+	if err != nil {
+		return err
+	}
+	place := s.Place()
+	a.embedded.ThroughSudo = false // the exit status of its commands is not sudo's
+	sudo.Serve(ctx, a.streams.In, a.streams.Out, func(ctx context.Context, words []string) web.Done { return a.lend(ctx, place, words) })
+	return nil
+}
+
+// lend does one command, if it may be done. labs.yaml is found anew each time, and whose it
+// is looked at; another file or another lab in it may be what is meant by then.
+func (a *app) lend(ctx context.Context, place lab.Place, words []string) web.Done {
+	refused := func(exit int, why string) web.Done { return web.Done{Exit: exit, Text: "error: " + why + "\n"} }
+	if err := web.AsRoot(words); err != nil {
+		return refused(trouble.ExitUsage, err.Error())
+	}
+	which := a.lab()
+	which.Warn = nil // the command itself warns
+	now, err := labsession.Describe(which)
+	switch {
+	case err != nil:
+		return refused(trouble.ExitStatus(err), trouble.OneLine(err))
+	case !sameLab(now.Place(), place):
+		return refused(trouble.ExitRefused, "dcalab serve --power was started for another lab")
+	}
+	return a.act(ctx, words)
+}
+
+// sameLab tells whether it is the lab of the same labs.yaml; it may have been made anew.
+func sameLab(a, b lab.Place) bool {
+	return a.Root == b.Root && a.Lab == b.Lab && a.Config == b.Config
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 
+	"github.com/dcalab/dcalab/cmd/sudo"
 	"github.com/dcalab/dcalab/machine/vagrant"
 	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
@@ -63,7 +64,7 @@ type app struct {
 	// watching: it looks at the lab again and again, and the log would only grow.
 	watching bool
 	// power is dcalab serve's way to root; nil where there is none.
-	power *power
+	power *sudo.Helper
 }
 
 // Run runs dcalab with the arguments after the program's name and gives its
@@ -103,8 +104,8 @@ func Run(ctx context.Context, streams ui.Streams, embedded Embedded, args []stri
 	_, _ = io.WriteString(streams.Err, ui.Wrap(trouble.Redact(text.String()), streams.ErrFit()))
 	status := trouble.ExitStatus(err)
 	a.logOutcome(began, err, status)
-	if status == refusedBySudo && embedded.ThroughSudo {
-		status = failedThroughSudo
+	if embedded.ThroughSudo {
+		status = sudo.ExitStatus(status)
 	}
 	return status
 }

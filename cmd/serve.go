@@ -95,7 +95,7 @@ func (h pageHost) run(ctx context.Context) error {
 		return errors.Join(err, page.Close())
 	}
 	if h.app.power != nil {
-		defer h.app.power.end()
+		defer h.app.power.End()
 	}
 	if !h.app.read { // labs.yaml came through a pipe: it cannot be read again
 		page.Explain(h.app.act)
@@ -120,7 +120,7 @@ func (a *app) act(ctx context.Context, words []string) web.Done {
 	embedded := a.embedded
 	embedded.Asked = func(question string) { done.Question = question }
 	if a.power != nil {
-		embedded.power = func() (web.Done, error) { return a.power.do(words) }
+		embedded.power = func() (web.Done, error) { return a.power.Do(words) }
 	}
 	done.Exit = a.again(ctx, ui.Streams{In: strings.NewReader(""), Out: &said, Err: &said}, embedded, words)
 	done.Text = said.text.String()

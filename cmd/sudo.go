@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"os/exec"
-	"strings"
 
+	"github.com/dcalab/dcalab/cmd/sudo"
 	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
 	"github.com/dcalab/dcalab/trouble"
@@ -25,57 +24,42 @@ func (r asRoot) rerun(ctx context.Context) error {
 	if r.app.embedded.Asked != nil {
 		return r.borrowed()
 	}
-	cmd, err := r.command(ctx, r.app.args)
+	cmd, err := r.command(ctx, "this", r.app.args)
 	if err != nil {
 		return err
 	}
-	r.note("the sandbox driver needs root for this: %s", runbook.Line(append([]string{"sudo", r.app.calledAs()}, r.app.args...)...))
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = r.app.streams.In, r.app.streams.Out, r.app.streams.Err
+	cmd.Stdin, cmd.Stdout = r.app.streams.In, r.app.streams.Out
 	return r.outcomeOf(cmd.Run())
 }
 
-// command is this program again, through sudo.
-func (r asRoot) command(ctx context.Context, args []string) (*exec.Cmd, error) {
-	sudo, err := exec.LookPath("sudo")
-	if err != nil {
+// command is this program with args, through sudo, once the user was told what for.
+func (r asRoot) command(ctx context.Context, what string, args []string) (*exec.Cmd, error) {
+	cmd, err := sudo.Command(ctx, r.app.calledAs(), args)
+	if errors.Is(err, sudo.ErrMissing) {
 		return nil, &trouble.Error{
 			ID: "sandbox-needs-root", What: "the sandbox driver", Why: "creating namespaces, mounts and network interfaces needs root, and sudo is not installed",
 			Next: []string{"run this command as root"}, Exit: trouble.ExitRequirement,
 		}
 	}
-	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	keep := []string{"NO_COLOR", "TERM", "XDG_STATE_HOME", ThroughSudo}
-	for _, kv := range os.Environ() {
-		if key, _, _ := strings.Cut(kv, "="); strings.HasPrefix(key, "DCALAB_") {
-			keep = append(keep, key)
-		}
-	}
-	// Ctrl-C reaches sudo and its child by itself, from the terminal.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), sudo,
-		append([]string{"--preserve-env=" + strings.Join(keep, ","), "--", self}, args...)...)
-	cmd.Env = append(os.Environ(), ThroughSudo+"="+r.app.calledAs())
+	r.note("the sandbox driver needs root for %s: %s", what, runbook.Line(append([]string{"sudo", r.app.calledAs()}, args...)...))
+	cmd.Stderr = r.app.streams.Err
 	return cmd, nil
 }
 
 // outcomeOf is the outcome of a command that ran through sudo.
 func (r asRoot) outcomeOf(err error) error {
+	status, err := sudo.Outcome(err)
 	r.app.delegated = err == nil
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() > 0 {
-		status := exit.ExitCode()
-		if status == refusedBySudo {
-			return noSudo(r.session)
-		}
-		r.app.delegated = true
-		if status == failedThroughSudo {
-			return remoteError(trouble.ExitFailure)
-		}
-		return remoteError(status)
+	switch {
+	case errors.Is(err, sudo.ErrRefused):
+		return noSudo(r.session)
+	case err != nil || status == trouble.ExitOK:
+		return err
 	}
-	return err
+	return remoteError(status)
 }
 
 // borrowed has the command of a page done by the helper, if there is one, and gives its
@@ -102,15 +86,6 @@ func (r asRoot) borrowed() error {
 	}
 	return remoteError(done.Exit)
 }
-
-const (
-	// ThroughSudo is the variable that is set for a dcalab that another one runs
-	// through sudo, to how its user called that one. It ends with
-	// failedThroughSudo in place of 1, which is left to sudo itself.
-	ThroughSudo       = "DCALAB_THROUGH_SUDO"
-	refusedBySudo     = 1
-	failedThroughSudo = 101
-)
 
 // noSudo is said after sudo has said why it did not run the command.
 func noSudo(s *session) error {
