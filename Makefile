@@ -38,20 +38,22 @@ install: ## Install dcalab, man pages and completions below PREFIX (/usr/local);
 	./dcalab completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_dcalab
 	./dcalab completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/dcalab.fish
 
-# Two lanes beside each other keep two processors busy: virtual machines, browsers and engines
-# wait for half of their time. What a stage says is printed when it ends.
+# Two lanes beside each other keep two processors busy: virtual machines and engines wait for
+# half of their time. A lane that fails lets the other one end.
 .PHONY: test
 test: ## All checks but the longest: lint, race, fuzz seeds, scenarios on real engines and real machines, cross-builds
 	scripts/install sandbox test vm site
+	@$(MAKE) --no-print-directory lane/lint
 	@$(MAKE) --no-print-directory -j4 lane/code lane/machines # one for each lane, and two more for unit
 
-.PHONY: lane/code lane/machines
-lane/code: STAGES := lint unit scenarios
-lane/machines: STAGES := box machines docker test-page cross test-site
-lane/code lane/machines:
+.PHONY: lane/lint lane/code lane/machines
+lane/lint: STAGES := lint
+lane/code: STAGES := unit scenarios
+lane/machines: STAGES := box machines docker cross test-site test-page
+lane/lint lane/code lane/machines:
 	@for stage in $(STAGES); do \
 		from=$$(date +%s); \
-		$(MAKE) --no-print-directory --output-sync=target $$stage; \
+		$(MAKE) --no-print-directory $$stage; \
 		echo "make test: $$stage took $$(( $$(date +%s) - from )) s"; \
 	done
 

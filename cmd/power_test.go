@@ -38,6 +38,7 @@ func helped(t *testing.T, sudo string) (s *session, said *heard, dir string) {
 }
 
 const lending = `echo "$@" >args
+echo "$DCALAB_THROUGH_SUDO" >called
 echo '{"id":0,"exit":0,"text":""}'
 while read -r line; do
 	echo "$line" >>asked
@@ -71,6 +72,9 @@ func TestPowerIsLent(t *testing.T) {
 	}
 	if args := read("args"); !strings.HasSuffix(args, " --driver=sandbox "+powerHelper+"\n") {
 		t.Errorf("sudo is called with %s", args)
+	}
+	if called := read("called"); called != s.app.calledAs()+"\n" {
+		t.Errorf("the helper learns that it was called %s", called)
 	}
 	var asked string
 	type outcome struct {

@@ -112,7 +112,7 @@ func owner() lab.Owner {
 // open gives the session of the lab that flags, environment and folder mean.
 func (a *app) open() (*session, error) { return a.opening(labsession.Open) }
 
-// openLab is open, for who has nothing to tell of it.
+// openLab is open for packages that know no commands.
 func (a *app) openLab() (*labsession.Session, error) {
 	s, err := a.open()
 	if err != nil {

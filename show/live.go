@@ -18,7 +18,8 @@ import (
 type LiveOptions struct {
 	Open  func() (*session.Session, error) // the lab, which may be made and destroyed meanwhile
 	Nodes []string                         // nil is all of them
-	Style
+	Color bool
+	Hint  func(string) string // as that of Style
 }
 
 const lookInterval = 500 * time.Millisecond
@@ -39,7 +40,7 @@ func Live(ctx context.Context, streams ui.Streams, o LiveOptions) error {
 	}, report.Options{Nodes: o.Nodes, Advise: o.Hint})
 	defer watched.Close()
 	defer events.Stop()
-	show := func(seen report.Picture) ui.Picture {
+	drawn := func(seen report.Picture) ui.Picture {
 		p := picture(seen, o.Hint, time.Now())
 		events.add(&p, seen.Status)
 		return p
@@ -53,20 +54,20 @@ func Live(ctx context.Context, streams ui.Streams, o LiveOptions) error {
 			mu.Lock()
 			defer mu.Unlock()
 			last = seen
-			return show(seen), nil
+			return drawn(seen), nil
 		},
 		Happened: events.happened,
 		Again: func() ui.Picture {
 			mu.Lock()
 			defer mu.Unlock()
-			return show(last)
+			return drawn(last)
 		},
 		Interval: lookInterval, Color: o.Color,
 	})
 }
 
-// Watch prints a lab again when something happens in it, and every two seconds, until ctx
-// ends. The lab may be made and destroyed meanwhile.
+// Watch shows what printed writes of a lab, again when something happens in it, and every
+// two seconds, until ctx ends. The lab may be made and destroyed meanwhile.
 func Watch(ctx context.Context, streams ui.Streams, open func() (*session.Session, error), printed func(context.Context, *session.Session, io.Writer) error) error {
 	events := newStream(false)
 	defer events.Stop()

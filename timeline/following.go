@@ -52,12 +52,13 @@ func Elections(ctx context.Context, s *session.Session) func() ([]Event, error) 
 }
 
 // Following follows whichever lab there is: it may be made, changed and destroyed
-// meanwhile. Its functions are set before it begins.
+// meanwhile. Its functions are set before it begins; Take and Failed are called by a
+// goroutine of its own.
 type Following struct {
 	Recorded bool // what was recorded before is told, too
 	Begin    func(*session.Session)
 	Take     func(Event)
-	Failed   func(error) // nil, where it ended in order
+	Failed   func(error) // is told how following a lab ended: nil, in order
 
 	lab    string // that is followed; empty before the first
 	cancel context.CancelFunc

@@ -16,8 +16,8 @@ const Variable = "DCALAB_THROUGH_SUDO"
 
 // What runs through sudo ends with failed in place of 1, which is left to sudo itself.
 const (
-	refused = 1
-	failed  = 101
+	one    = 1
+	failed = 101
 )
 
 // ErrMissing and ErrRefused tell that sudo did not run the program. Why it refused, sudo has
@@ -52,23 +52,24 @@ func Command(ctx context.Context, called string, args []string) (*exec.Cmd, erro
 
 // ExitStatus is what a program that runs through sudo ends with to tell a status.
 func ExitStatus(status int) int {
-	if status == refused {
+	if status == one {
 		return failed
 	}
 	return status
 }
 
 // Outcome is the exit status of a program that ran through sudo, by the error that Run or
-// Wait gave; an error where it has none.
+// Wait gave. It is ErrRefused where sudo did not run the program, and the error itself where
+// that tells no status.
 func Outcome(err error) (int, error) {
 	var exit *exec.ExitError
 	switch {
 	case !errors.As(err, &exit) || exit.ExitCode() <= 0:
 		return 0, err
-	case exit.ExitCode() == refused:
-		return refused, ErrRefused
+	case exit.ExitCode() == one:
+		return one, ErrRefused
 	case exit.ExitCode() == failed:
-		return refused, nil
+		return one, nil
 	}
 	return exit.ExitCode(), nil
 }

@@ -103,7 +103,8 @@ func Runbook(s *session.Session, ports []Port) runbook.Runbook {
 }
 
 // Run carries connections until ctx ends, or one port cannot any more. ready is called
-// once all ports are listened to; failed is told of connections that no node took.
+// once all ports are listened to; failed is told of connections that no node took, by
+// several goroutines.
 func Run(ctx context.Context, s *session.Session, ports []Port, ready func(), failed func(Port, error)) error {
 	told := make([]lab.Forwarded, len(ports))
 	for i, p := range ports {

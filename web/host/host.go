@@ -35,6 +35,9 @@ type Page struct {
 
 // Listen listens at the address that was asked for. hint completes commands of dcalab.
 func Listen(ctx context.Context, s *session.Session, v Serving, hint func(string) string) (*Page, error) {
+	if err := v.Check(); err != nil {
+		return nil, err
+	}
 	secret, err := secretOf(s)
 	if err != nil {
 		return nil, err

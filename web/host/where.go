@@ -49,7 +49,7 @@ func (v *Serving) Check() (err error) {
 // remote tells whether other machines reach the page.
 func (v *Serving) remote() bool { return v.at.IsValid() && !v.at.Addr().IsLoopback() }
 
-// Acts tells whether pages may act, and have terminals.
+// Acts tells whether pages may act, and have terminals. It holds once Check was called.
 func (v *Serving) Acts() bool { return !v.ReadOnly && (!v.remote() || v.RemoteActions) }
 
 // addressOf reads an address to listen at; the zero one where none is asked for.
