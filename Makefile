@@ -167,10 +167,10 @@ docker: box ## The docker driver on a real Docker: an evening (LONG=1: and the d
 cross: ## Build for every system that dcalab runs on (LONG=1: for every processor too)
 	for target in darwin/arm64 windows/amd64 $(if $(LONG),linux/amd64 linux/arm64 darwin/amd64); do \
 		echo "build $$target"; \
-		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} nice go build -o /dev/null . ; \
+		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go build -o /dev/null . ; \
 	done
-	GOOS=windows nice go vet ./...
-	GOOS=darwin GOARCH=arm64 nice go vet ./... # of the processor that is built for: nothing is compiled twice
+	GOOS=windows go vet ./...
+	GOOS=darwin GOARCH=arm64 go vet ./... # of the processor that is built for: nothing is compiled twice
 
 # A module of its own: nothing of it is in dcalab's go.mod. Links are relative and
 # nothing is loaded from elsewhere, so the folder can be copied as it is.
@@ -182,7 +182,7 @@ site: ## Make the documentation site from docs in .cache/site: open index.html t
 .PHONY: test-site
 test-site: ## The documentation site: links, search, both languages, in a real Chromium
 	scripts/install site
-	cd tools/site && nice go test -vet=off ./... # what vet finds, make lint finds
+	cd tools/site && go test -vet=off ./... # what vet finds, make lint finds
 
 # The page of dcalab serve, bundled from web/ui.
 .PHONY: page
@@ -197,7 +197,7 @@ page-types: ## Check the types of web/ui, which the bundle is made without (npm 
 test-page: ## The page of a real lab, in a real Chromium: an election, tasks that move, looking back (SHOTS=folder: keep pictures; LONG=1: and all actions, and thirty nodes)
 	scripts/install sandbox site
 	cd tools/page && go test -vet=off -c -o $(CURDIR)/$(CACHE)/page.test .
-	cd tools/page && nice $(AS_ROOT) env PATH="$$PATH" $(if $(LONG),LONG=1) $(CURDIR)/$(CACHE)/page.test -test.v -test.timeout=40m -test.run Chromium
+	cd tools/page && $(AS_ROOT) env PATH="$$PATH" $(if $(LONG),LONG=1) $(CURDIR)/$(CACHE)/page.test -test.v -test.timeout=40m -test.run Chromium
 
 # What .goreleaser.yaml says, of what is committed, into dist.
 .PHONY: snapshot
