@@ -148,7 +148,7 @@ box:
 	go test -c -o $(ON_MACHINES)/e2e.test ./e2e
 
 .PHONY: machines
-machines: box # the evening
+machines: box # a whole session on virtual machines; ALL=1: every script
 	cd e2e && $(BED) env DCALAB_E2E_BINARY=$(ON_MACHINES)/dcalab $(ON_MACHINES)/e2e.test -test.run='^TestMachines$$$(if $(ALL),,/evening)' $(if $(ALL),,-test.short) -test.v -test.parallel=1 -test.timeout=40m
 
 .PHONY: contracts
@@ -169,8 +169,8 @@ cross: ## Build for every system that dcalab runs on (LONG=1: for every processo
 		echo "build $$target"; \
 		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go build -o /dev/null . ; \
 	done
-	GOOS=windows go vet ./...
-	GOOS=darwin GOARCH=arm64 go vet ./... # of the processor that is built for: nothing is compiled twice
+	GOOS=windows GOARCH=amd64 go vet ./... # as built above: nothing is compiled twice
+	GOOS=darwin GOARCH=arm64 go vet ./...
 
 # A module of its own: nothing of it is in dcalab's go.mod. Links are relative and
 # nothing is loaded from elsewhere, so the folder can be copied as it is.

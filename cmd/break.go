@@ -180,7 +180,7 @@ func (f faultCommand) command(a *app) *cobra.Command {
 // of the swarm.
 func (o observing) breaking(ctx context.Context, op lifecycle.Operation) error {
 	if lacksRoot(op) {
-		return asRoot{o.session}.rerun(ctx)
+		return asRoot{o.session}.rerun()
 	}
 	var told []string
 	if o.flag("yes") == "false" {

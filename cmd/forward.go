@@ -34,7 +34,7 @@ shows these addresses. Every program on this machine can connect to them.`,
 			if on == "" {
 				ports, err = forward.Published(c.Context(), s.Session, ports)
 			} else {
-				ports, err = portsOf(s, on, ports)
+				ports, err = leadTo(s, on, ports)
 			}
 			if err != nil {
 				return err
@@ -56,8 +56,8 @@ shows these addresses. Every program on this machine can connect to them.`,
 	return explained(c)
 }
 
-// portsOf gives the ports that are named the node that is.
-func portsOf(s *session, on string, ports []forward.Port) ([]forward.Port, error) {
+// leadTo makes ports lead to the node that --node names.
+func leadTo(s *session, on string, ports []forward.Port) ([]forward.Port, error) {
 	nodes, err := s.pick([]string{on})
 	if err != nil {
 		return nil, err

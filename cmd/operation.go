@@ -56,7 +56,7 @@ func (s *session) perform(ctx context.Context, op lifecycle.Operation) error {
 		return s.rehearse(plan.Lines, plan.Runbook)
 	}
 	if lacksRoot(op) {
-		return asRoot{s}.rerun(ctx)
+		return asRoot{s}.rerun()
 	}
 	typed, err := s.do(ctx, op, s.flag("yes") != "false" || s.flag("force") == "true")
 	if err != nil {

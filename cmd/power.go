@@ -16,8 +16,8 @@ import (
 // powerHelper is the name of the command that dcalab serve --power runs through sudo.
 const powerHelper = "power-helper"
 
-// lendsPower starts the helper where pages need one; nil where they do not.
-func (h pageHost) lendsPower(ctx context.Context) (*sudo.Helper, error) {
+// startPowerHelper starts the helper where pages need one; nil where they do not.
+func (h pageHost) startPowerHelper(ctx context.Context) (*sudo.Helper, error) {
 	switch {
 	case !h.Power || !lacksRoot(h.operator()):
 		return nil, nil
@@ -29,7 +29,7 @@ func (h pageHost) lendsPower(ctx context.Context) (*sudo.Helper, error) {
 
 // helper starts the helper through sudo. It is told to end when ctx does.
 func (r asRoot) helper(ctx context.Context) (*sudo.Helper, error) {
-	cmd, err := r.command(ctx, "what the page does to machines", slices.Concat(r.app.given, []string{powerHelper}))
+	cmd, err := r.command("what the page does to machines", slices.Concat(r.app.given, []string{powerHelper}))
 	if err != nil {
 		return nil, err
 	}
@@ -47,25 +47,25 @@ func powerHelperCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: powerHelper, Hidden: true, Args: cobra.NoArgs,
 		Short: "What dcalab serve --power does as root",
-		RunE:  func(c *cobra.Command, _ []string) error { return a.lendPower(c.Context()) },
+		RunE:  func(c *cobra.Command, _ []string) error { return a.runPowerHelper(c.Context()) },
 	}
 }
 
-// lendPower does what it is asked for until its input ends, or ctx.
-func (a *app) lendPower(ctx context.Context) error {
+// runPowerHelper does what it is asked for until its input ends, or ctx.
+func (a *app) runPowerHelper(ctx context.Context) error {
 	s, err := a.identify()
 	if err != nil {
 		return err
 	}
 	place := s.Place()
 	a.embedded.ThroughSudo = false // the exit status of its commands is not sudo's
-	sudo.Serve(ctx, a.streams.In, a.streams.Out, func(ctx context.Context, words []string) web.Done { return a.lend(ctx, place, words) })
+	sudo.Serve(ctx, a.streams.In, a.streams.Out, func(ctx context.Context, words []string) web.Done { return a.doAsRoot(ctx, place, words) })
 	return nil
 }
 
-// lend does one command, if it may be done. labs.yaml is found anew each time, and whose it
-// is looked at; another file or another lab in it may be what is meant by then.
-func (a *app) lend(ctx context.Context, place lab.Place, words []string) web.Done {
+// doAsRoot does one command, if it may be done. labs.yaml is looked for again each time: by now
+// another file may be found, or another lab be the default one in it, and that is refused.
+func (a *app) doAsRoot(ctx context.Context, place lab.Place, words []string) web.Done {
 	refused := func(exit int, why string) web.Done { return web.Done{Exit: exit, Text: "error: " + why + "\n"} }
 	if err := web.AsRoot(words); err != nil {
 		return refused(trouble.ExitUsage, err.Error())

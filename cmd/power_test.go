@@ -87,7 +87,7 @@ func TestPowerIsLent(t *testing.T) {
 		asked = ""
 		s.app.embedded.Asked = func(question string) { asked = question }
 		s.app.embedded.power = func() (web.Done, error) { return p.Do(words) }
-		err := (asRoot{s}).rerun(t.Context())
+		err := (asRoot{s}).rerun()
 		return outcome{err, said.text.String(), asked}
 	}
 	if got := do("halt", "m1"); !errors.Is(got.err, remoteError(1)) || got.text != "cannot ask\n" || got.asked != "sure?" || !s.app.delegated {
@@ -133,7 +133,7 @@ func TestPowerIsRefused(t *testing.T) {
 		t.Errorf("without sudo: %v", err)
 	}
 	s.app.embedded.Asked = func(string) {}
-	err := (asRoot{s}).rerun(t.Context())
+	err := (asRoot{s}).rerun()
 	if advice := strings.Join(trouble.Advice(err), "\n"); trouble.ExitStatus(err) != trouble.ExitRequirement || !strings.Contains(advice, "dcalab serve --power") {
 		t.Errorf("without a helper: %v\n%s", err, advice)
 	}

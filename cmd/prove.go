@@ -149,7 +149,7 @@ func (p prover) run(ctx context.Context) error {
 	}
 	for _, one := range p.planned {
 		if lacksRoot(p.operator().Faults().Break(one.Request, true)) {
-			return asRoot{p.session}.rerun(ctx)
+			return asRoot{p.session}.rerun()
 		}
 	}
 	yes, err := p.askForFaults(ctx)

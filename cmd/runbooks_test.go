@@ -95,7 +95,7 @@ func TestDryRunNeverBeginsToChange(t *testing.T) {
 	if _, err := s.change(t.Context()); !errors.Is(err, labsession.ErrReadOnly) {
 		t.Errorf("change: %v", err)
 	}
-	if err := (asRoot{s}).rerun(t.Context()); !errors.Is(err, labsession.ErrReadOnly) {
+	if err := (asRoot{s}).rerun(); !errors.Is(err, labsession.ErrReadOnly) {
 		t.Errorf("sudo: %v", err)
 	}
 	if _, err := os.Lstat(state.Dir()); !errors.Is(err, fs.ErrNotExist) {

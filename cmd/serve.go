@@ -23,7 +23,7 @@ import (
 )
 
 func serveCommand(a *app) *cobra.Command {
-	var v host.Serving
+	var v host.Options
 	var open bool
 	c := &cobra.Command{
 		Use:   "serve",
@@ -74,13 +74,13 @@ only shows the lab, unless --allow-remote-actions is given.`,
 // pageHost serves the page of a lab.
 type pageHost struct {
 	*session
-	host.Serving
+	host.Options
 	open bool // in the browser
 }
 
 // run shows the page until ctx ends.
 func (h pageHost) run(ctx context.Context) error {
-	page, err := host.Listen(ctx, h.Session, h.Serving, h.app.hint)
+	page, err := host.Listen(ctx, h.Session, h.Options, h.app.hint)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (h pageHost) run(ctx context.Context) error {
 	if h.RemoteActions {
 		h.warn("whoever has this link acts on the lab, and has root in its nodes")
 	}
-	if h.app.power, err = h.lendsPower(ctx); err != nil {
+	if h.app.power, err = h.startPowerHelper(ctx); err != nil {
 		return errors.Join(err, page.Close())
 	}
 	if h.app.power != nil {

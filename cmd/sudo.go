@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"context"
 	"errors"
 	"io"
 	"os/exec"
@@ -17,14 +16,14 @@ type asRoot struct{ *session }
 
 // rerun runs this same command once more, and gives its outcome. A page's command has
 // the helper for it.
-func (r asRoot) rerun(ctx context.Context) error {
+func (r asRoot) rerun() error {
 	if r.app.dryRun() {
 		return labsession.ErrReadOnly
 	}
 	if r.app.embedded.Asked != nil {
 		return r.borrowed()
 	}
-	cmd, err := r.command(ctx, "this", r.app.args)
+	cmd, err := r.command("this", r.app.args)
 	if err != nil {
 		return err
 	}
@@ -33,8 +32,8 @@ func (r asRoot) rerun(ctx context.Context) error {
 }
 
 // command is this program with args, through sudo, once the user was told what for.
-func (r asRoot) command(ctx context.Context, what string, args []string) (*exec.Cmd, error) {
-	cmd, err := sudo.Command(ctx, r.app.calledAs(), args)
+func (r asRoot) command(what string, args []string) (*exec.Cmd, error) {
+	cmd, err := sudo.Command(r.app.calledAs(), args)
 	if errors.Is(err, sudo.ErrMissing) {
 		return nil, &trouble.Error{
 			ID: "sandbox-needs-root", What: "the sandbox driver", Why: "creating namespaces, mounts and network interfaces needs root, and sudo is not installed",

@@ -74,7 +74,7 @@ func bringUp(ctx context.Context, a *app, args []string, form, prune, yes bool) 
 		return err
 	}
 	if !a.dryRun() && lacksRoot(o) {
-		return asRoot{s}.rerun(ctx)
+		return asRoot{s}.rerun()
 	}
 	s.warn(labsession.Warnings(s.File())...)
 	// Before anything is written: what would stop it, stops it here. A runbook

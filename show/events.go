@@ -18,7 +18,7 @@ func Events(out io.Writer, asJSON, all bool) func(timeline.Event) {
 			return
 		}
 		if asJSON {
-			text, _ := json.Marshal(e) // it was read from one
+			text, _ := json.Marshal(e) // it was read from JSON
 			fmt.Fprintf(out, "%s\n", text)
 			return
 		}

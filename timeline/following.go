@@ -55,10 +55,10 @@ func Elections(ctx context.Context, s *session.Session) func() ([]Event, error) 
 // meanwhile. Its functions are set before it begins; Take and Failed are called by a
 // goroutine of its own.
 type Following struct {
-	Recorded bool // what was recorded before is told, too
+	Recorded bool // also what was recorded before; where another process records, that is told in any case
 	Begin    func(*session.Session)
 	Take     func(Event)
-	Failed   func(error) // is told how following a lab ended: nil, in order
+	Failed   func(error)
 
 	lab    string // that is followed; empty before the first
 	cancel context.CancelFunc
@@ -89,8 +89,10 @@ func (f *Following) From(ctx context.Context, s *session.Session) {
 	}
 	f.ended.Go(func() {
 		err := Follow(ctx, s, since, f.Take)
-		f.Failed(err)
-		f.broken.Store(err != nil)
+		if err != nil {
+			f.Failed(err)
+			f.broken.Store(true)
+		}
 	})
 }
 

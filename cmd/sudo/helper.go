@@ -32,8 +32,8 @@ type answer struct {
 // requestMax is more than any request takes, in bytes.
 const requestMax = 16 << 10
 
-// ErrEnded tells that the helper is gone.
-var ErrEnded = errors.New("the helper of --power has ended")
+// errEnded tells that the helper is gone.
+var errEnded = errors.New("the helper of --power has ended")
 
 // Helper is the way to a process that does commands.
 type Helper struct {
@@ -45,7 +45,7 @@ type Helper struct {
 	waiting map[int]chan web.Done
 }
 
-// Start starts a helper, for which sudo may ask for a password on the terminal. It is told
+// Start starts a helper with what Command gave, for which sudo may ask for a password on the terminal. It is told
 // to end when ctx does.
 func Start(ctx context.Context, cmd *exec.Cmd) (*Helper, error) {
 	in, err := cmd.StdinPipe()
@@ -77,7 +77,7 @@ func connect(ctx context.Context, in io.WriteCloser, out io.Reader, wait func() 
 	case <-ready:
 		return h, nil
 	case <-h.ended:
-		return nil, cmp.Or(failed, ErrEnded)
+		return nil, cmp.Or(failed, errEnded)
 	case <-ctx.Done(): // sudo may still ask, and is no process of this user's
 		return nil, ctx.Err()
 	}
@@ -112,8 +112,8 @@ func (h *Helper) listen(out io.Reader) {
 	}
 }
 
-// Do has a command done, and waits until it has ended: where it is to end earlier, the
-// helper is told.
+// Do has a command done, and waits for what became of it. It is not cancelled alone: End,
+// or the end of Start's ctx, ends it with all others.
 func (h *Helper) Do(words []string) (web.Done, error) {
 	id, answer := h.expect()
 	h.mu.Lock()
@@ -131,7 +131,7 @@ func (h *Helper) Do(words []string) (web.Done, error) {
 			}
 		}
 	}
-	return web.Done{}, ErrEnded
+	return web.Done{}, errEnded
 }
 
 // End tells the helper to end, and waits until it is gone.

@@ -69,7 +69,7 @@ func TestHelperEnds(t *testing.T) {
 		says      string
 		end, want error
 	}{
-		"it says nothing": {"", nil, ErrEnded},
+		"it says nothing": {"", nil, errEnded},
 		"a stranger":      {"hello\n", status, status},
 		"it is ready":     {`{"id":0,"exit":0,"text":""}` + "\n", status, nil},
 	} {
@@ -84,7 +84,7 @@ func TestHelperEnds(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if h != nil {
-			if done, err := h.Do([]string{"halt", "gone"}); !errors.Is(err, ErrEnded) {
+			if done, err := h.Do([]string{"halt", "gone"}); !errors.Is(err, errEnded) {
 				t.Errorf("%s: it answers %+v, %v", name, done, err)
 			}
 			h.End()

@@ -3,7 +3,6 @@
 package sudo
 
 import (
-	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -14,10 +13,10 @@ import (
 // that one.
 const Variable = "DCALAB_THROUGH_SUDO"
 
-// What runs through sudo ends with failed in place of 1, which is left to sudo itself.
+// What runs through sudo ends with programFailed in place of 1, which is left to sudo itself.
 const (
-	one    = 1
-	failed = 101
+	sudoFailed    = 1
+	programFailed = 101
 )
 
 // ErrMissing and ErrRefused tell that sudo did not run the program. Why it refused, sudo has
@@ -28,7 +27,7 @@ var (
 )
 
 // Command is this program with args, through sudo; called is how its user called it.
-func Command(ctx context.Context, called string, args []string) (*exec.Cmd, error) {
+func Command(called string, args []string) (*exec.Cmd, error) {
 	sudo, err := exec.LookPath("sudo")
 	if err != nil {
 		return nil, ErrMissing
@@ -43,17 +42,16 @@ func Command(ctx context.Context, called string, args []string) (*exec.Cmd, erro
 			keep = append(keep, key)
 		}
 	}
-	// Ctrl-C reaches sudo and its child by itself, from the terminal.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), sudo,
-		append([]string{"--preserve-env=" + strings.Join(keep, ","), "--", self}, args...)...)
+	args = append([]string{"--preserve-env=" + strings.Join(keep, ","), "--", self}, args...)
+	cmd := exec.Command(sudo, args...) //nolint:noctx,gosec // Ctrl-C reaches sudo and its child from the terminal
 	cmd.Env = append(os.Environ(), Variable+"="+called)
 	return cmd, nil
 }
 
 // ExitStatus is what a program that runs through sudo ends with to tell a status.
 func ExitStatus(status int) int {
-	if status == one {
-		return failed
+	if status == sudoFailed {
+		return programFailed
 	}
 	return status
 }
@@ -66,10 +64,10 @@ func Outcome(err error) (int, error) {
 	switch {
 	case !errors.As(err, &exit) || exit.ExitCode() <= 0:
 		return 0, err
-	case exit.ExitCode() == one:
-		return one, ErrRefused
-	case exit.ExitCode() == failed:
-		return one, nil
+	case exit.ExitCode() == sudoFailed:
+		return sudoFailed, ErrRefused
+	case exit.ExitCode() == programFailed:
+		return sudoFailed, nil
 	}
 	return exit.ExitCode(), nil
 }

@@ -20,14 +20,14 @@ func TestCommand(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PATH", dir)
 	t.Setenv("DCALAB_LAB", "ha")
-	if _, err := Command(t.Context(), "dcalab", nil); !errors.Is(err, ErrMissing) {
+	if _, err := Command("dcalab", nil); !errors.Is(err, ErrMissing) {
 		t.Errorf("without sudo: %v", err)
 	}
 	sudo := filepath.Join(dir, "sudo")
 	if err := os.WriteFile(sudo, nil, 0o700); err != nil { //nolint:gosec // a program
 		t.Fatal(err)
 	}
-	cmd, err := Command(t.Context(), "./dcalab", []string{"--driver=sandbox", "up"})
+	cmd, err := Command("./dcalab", []string{"--driver=sandbox", "up"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,7 +67,7 @@ func other(port uint16) uint16 {
 	return port - 10000
 }
 
-// Published gives each port the nodes on which it answers, for a service publishes it;
+// Published gives each port the nodes on which a service publishes it;
 // without ports, it is all that are published.
 func Published(ctx context.Context, s *session.Session, ports []Port) ([]Port, error) {
 	r, err := report.Observe(ctx, s, report.Options{})

@@ -33,8 +33,9 @@ type Page struct {
 	kept     kept
 }
 
-// Listen listens at the address that was asked for. hint completes commands of dcalab.
-func Listen(ctx context.Context, s *session.Session, v Serving, hint func(string) string) (*Page, error) {
+// Listen listens at the address that was asked for, for a page that only shows the lab:
+// where v.Acts(), the caller lets it act. hint completes commands of dcalab.
+func Listen(ctx context.Context, s *session.Session, v Options, hint func(string) string) (*Page, error) {
 	if err := v.Check(); err != nil {
 		return nil, err
 	}
@@ -101,13 +102,12 @@ func (p *Page) feed(ctx context.Context, open func() (*session.Session, error), 
 	defer events.Stop()
 	for broken := false; ; {
 		s, err := open()
-		switch {
-		case err != nil:
+		if err != nil {
 			failed(err)
-		case broken: // labs.yaml, and it is in order again
-			p.Trouble("")
-			fallthrough
-		default:
+		} else {
+			if broken { // labs.yaml can be read again
+				p.Trouble("")
+			}
 			events.From(ctx, s)
 		}
 		broken = err != nil
@@ -141,7 +141,7 @@ const (
 	serveCertificate = "serve.pem"
 )
 
-// secretOf is what the lab has kept, else a new one.
+// secretOf is what the lab has kept, else a new one; also where that is too short.
 func secretOf(s *session.Session) ([]byte, error) {
 	fresh := []byte(rand.Text() + rand.Text())
 	old, err := readKept(s, serveKey)

@@ -18,18 +18,18 @@ const (
 	port    = "3227"
 )
 
-// Serving is what was asked for.
-type Serving struct {
-	Addr          string // an address of this machine with a port; empty is Address
+// Options are what was asked for.
+type Options struct {
+	Addr          string // an address of this machine with a port; empty is Address, or any port where that is taken
 	ReadOnly      bool   // nobody may act
 	RemoteActions bool   // others may act, too
 	Power         bool   // pages act as root, too
 
-	at netip.AddrPort // Addr, once it was checked; the zero one is for any of loopback
+	at netip.AddrPort // Addr, as Check read it; the zero one where none was asked for
 }
 
 // Check reads what was asked for, before a lab is looked for.
-func (v *Serving) Check() (err error) {
+func (v *Options) Check() (err error) {
 	if v.at, err = addressOf(v.Addr); err != nil {
 		return err
 	}
@@ -47,10 +47,10 @@ func (v *Serving) Check() (err error) {
 }
 
 // remote tells whether other machines reach the page.
-func (v *Serving) remote() bool { return v.at.IsValid() && !v.at.Addr().IsLoopback() }
+func (v *Options) remote() bool { return v.at.IsValid() && !v.at.Addr().IsLoopback() }
 
 // Acts tells whether pages may act, and have terminals. It holds once Check was called.
-func (v *Serving) Acts() bool { return !v.ReadOnly && (!v.remote() || v.RemoteActions) }
+func (v *Options) Acts() bool { return !v.ReadOnly && (!v.remote() || v.RemoteActions) }
 
 // addressOf reads an address to listen at; the zero one where none is asked for.
 func addressOf(addr string) (netip.AddrPort, error) {
@@ -71,10 +71,10 @@ func addressOf(addr string) (netip.AddrPort, error) {
 	case ip.IsUnspecified():
 		return at, &trouble.Error{
 			ID: "serve-every-address", What: "show the page at " + addr, Why: "that is every address of this machine, and the page has one", Exit: trouble.ExitRefused,
-			Next: append(ownAddresses(at.Port()), "for this machine alone: dcalab serve"),
+			Next: append(serveCommands(at.Port()), "for this machine alone: dcalab serve"),
 		}
 	case !ip.IsLoopback() && !opens(ip):
-		return at, trouble.Usage("--addr "+addr+" is no address of one machine that a browser can open", append(ownAddresses(at.Port()), "for this machine alone: dcalab serve")...)
+		return at, trouble.Usage("--addr "+addr+" is no address of one machine that a browser can open", append(serveCommands(at.Port()), "for this machine alone: dcalab serve")...)
 	}
 	return at, nil
 }
@@ -89,8 +89,8 @@ func opens(ip netip.Addr) bool {
 	return ip.Zone() == "" && (ip.IsGlobalUnicast() || ip.Is4() && ip.IsLinkLocalUnicast())
 }
 
-// ownAddresses are commands, one for each address by which others may reach this machine.
-func ownAddresses(number uint16) []string {
+// serveCommands are commands to serve, one for each address by which others may reach this machine.
+func serveCommands(number uint16) []string {
 	var out []string
 	addresses, _ := net.InterfaceAddrs() // without them there is less to advise
 	for _, one := range addresses {
@@ -109,7 +109,7 @@ func listenAt(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
 		if err != nil {
 			next := []string{"another port: dcalab serve --addr " + netip.AddrPortFrom(at.Addr(), 0).String()}
 			if errors.Is(err, syscall.EADDRNOTAVAIL) { // it is not this machine's, or not any more
-				next = ownAddresses(at.Port())
+				next = serveCommands(at.Port())
 			}
 			return nil, &trouble.Error{ID: "serve-address-taken", What: "listen at " + at.String(), Err: err, Exit: trouble.ExitRefused, Next: next}
 		}
