@@ -277,7 +277,7 @@ runs is Ready, and managers Reachable; what is not in two minutes, it says.`,
 	}
 	return operation(a, (*app).existing, c, func(s *session, args []string) (lifecycle.Operation, error) {
 		if due {
-			return nil, s.healWhenDue(c.Context(), args[0])
+			return nil, s.operator().Faults().HealWhenDue(c.Context(), args[0], s.perform)
 		}
 		return s.operator().Faults().Heal(args...), nil
 	})
@@ -301,32 +301,6 @@ func (s *session) healLater(id string) error {
 		return err
 	}
 	return c.Process.Release()
-}
-
-// healWhenDue heals a fault once its time is over, and tries again until it is healed:
-// another dcalab may be at work on the lab for long. The list of faults is read again
-// and again: another may heal it first, give it another end, or destroy the lab.
-func (s *session) healWhenDue(ctx context.Context, id string) error {
-	for {
-		j, err := fault.ReadJournal(s.State())
-		f, _ := j.Get(id)
-		switch {
-		case err == nil && (f.ID == "" || f.Ends == nil):
-			return nil
-		case err == nil && f.Due(time.Now()):
-			err := s.perform(ctx, s.operator().Faults().Heal(id))
-			if j, unread := fault.ReadJournal(s.State()); unread == nil {
-				if f, _ := j.Get(id); f.ID == "" {
-					return err
-				}
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Second):
-		}
-	}
 }
 
 // broken completes the ids of faults.

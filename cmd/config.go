@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,7 +12,6 @@ import (
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/runbook"
 	labsession "github.com/dcalab/dcalab/session"
-	"github.com/dcalab/dcalab/trouble"
 	"github.com/dcalab/dcalab/ui"
 )
 
@@ -143,8 +140,7 @@ type labNode struct {
 }
 
 func initCommand(a *app) *cobra.Command {
-	var managers, workers int
-	var name, within string
+	var asked labsession.StarterOptions
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Write a labs.yaml of your own into this folder",
@@ -155,76 +151,38 @@ your other labs has.`,
 		Example: "  dcalab init\n  dcalab init --managers 3 --workers 2\n  dcalab init --name exam --subnet 10.9.9.0/24",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			subnet, taken, err := labsession.StarterSubnet(within, a.lab().Taken())
+			st, err := a.lab().Starter(asked)
 			if err != nil {
 				return err
-			}
-			if name == "" {
-				dir, err := os.Getwd()
-				if err != nil {
-					return err
-				}
-				name = labsession.StarterName(dir, a.lab().Places())
-			}
-			text, err := lab.Starter(name, managers, workers, subnet)
-			if err != nil {
-				return err
-			}
-			file, err := lab.Parse(lab.FileName, text)
-			var wrong *lab.InvalidError
-			if errors.As(err, &wrong) { // by what was asked for
-				return usage(wrong.Problems[0].What, "expected "+wrong.Problems[0].Expected)
-			}
-			if err != nil {
-				return err
-			}
-			if here := labsession.Made(lab.StateFolder); len(here) > 0 && a.settings.GetString("config") == "" {
-				if _, err := os.Stat(lab.FileName); errors.Is(err, fs.ErrNotExist) {
-					e := &trouble.Error{
-						ID: "labs-would-be-hidden", What: "write " + lab.FileName,
-						Why:  "lab " + strings.Join(here, ", ") + ", made from the built-in file, lives in this folder, and a file here would hide it",
-						Next: []string{"write it into another folder, or remove the lab first: dcalab --lab " + here[0] + " destroy"}, Exit: trouble.ExitRefused,
-					}
-					if !a.lab().BuiltIn(here[0]) {
-						e.Why = "lab " + strings.Join(here, ", ") + " lives in this folder, made from another file"
-						e.Next = []string{"write it into another folder", "or remove the lab first, with the file that it was made from: dcalab --config FILE --lab " + here[0] + " destroy"}
-					}
-					return e
-				}
 			}
 			s := &session{app: a}
-			for _, w := range file.Warnings {
+			for _, w := range st.File.Warnings {
 				s.warn(w.String())
 			}
-			typed := runbook.Runbook{{Text: "vagrant init bento/ubuntu-24.04", Why: "writes a Vagrantfile to start from, as init writes labs.yaml"}}
 			if a.dryRun() {
-				if _, err := os.Lstat(lab.FileName); err == nil {
-					return lab.WriteNew(lab.FileName, text) // refuses
+				if err := st.Absent(); err != nil {
+					return err
 				}
-				return s.rehearse([]string{fmt.Sprintf("write %s: %s, %s", lab.FileName, trouble.Count(managers, "manager"), trouble.Count(workers, "worker"))}, typed)
+				return s.rehearse(st.Plan())
 			}
-			if err := lab.WriteNew(lab.FileName, text); errors.Is(err, fs.ErrPermission) {
-				return &trouble.Error{
-					ID: "folder-not-yours", What: "write " + lab.FileName, Why: "permission denied: you cannot write to this folder",
-					Next: []string{"take a folder of your own: mkdir ~/lab && cd ~/lab && dcalab init"}, Err: err,
-				}
-			} else if err != nil {
+			if err := st.Write(); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.streams.Err, "wrote %s; %s\n", lab.FileName, a.hint("check it with dcalab config validate, bring it up with dcalab up --swarm"))
 			switch {
-			case taken != "" && within != "":
-				s.warn(fmt.Sprintf("%s, which this lab has too: only one of the two can be up", taken))
-			case taken != "":
-				s.note("chose subnet %s: %s", subnet, taken)
+			case st.Taken != "" && asked.Subnet != "":
+				s.warn(fmt.Sprintf("%s, which this lab has too: only one of the two can be up", st.Taken))
+			case st.Taken != "":
+				s.note("chose subnet %s: %s", st.Subnet, st.Taken)
 			}
+			_, typed := st.Plan()
 			return s.recount(typed)
 		},
 	}
-	c.Flags().IntVar(&managers, "managers", 1, "number of managers (1 to 7; an odd number)")
-	c.Flags().IntVar(&workers, "workers", 2, "number of workers (0 to 30)")
-	c.Flags().StringVar(&name, "name", "", "name of the lab (default: that of the folder)")
-	c.Flags().StringVar(&within, "subnet", "", "the lab's network, such as 10.9.9.0/24 (default: a free one)")
+	c.Flags().IntVar(&asked.Managers, "managers", 1, "number of managers (1 to 7; an odd number)")
+	c.Flags().IntVar(&asked.Workers, "workers", 2, "number of workers (0 to 30)")
+	c.Flags().StringVar(&asked.Name, "name", "", "name of the lab (default: that of the folder)")
+	c.Flags().StringVar(&asked.Subnet, "subnet", "", "the lab's network, such as 10.9.9.0/24 (default: a free one)")
 	return explained(c)
 }
 

@@ -92,7 +92,7 @@ and swarm bootstrap has nothing to do. With names, only these nodes count.`,
 			}
 			switch {
 			case watch && o == (listing{}) && !view && a.streams.CanLive():
-				return show.Live(ctx, a.streams, show.LiveOptions{Open: a.openLab, Nodes: only, Color: a.outColor(), Hint: a.hint})
+				return show.Live(ctx, a.streams, show.LiveOptions{Open: a.openLab, Nodes: only, Style: a.style(false)})
 			case watch:
 				return show.Watch(ctx, a.streams, a.openLab, printed)
 			}

@@ -116,17 +116,22 @@ const starterLabels = `        # availability: drain  # or active, pause
         # engine_labels: {rack: "7"}
 `
 
+// FileExists refuses to write a file that is there already.
+func FileExists(path string) error {
+	return &trouble.Error{
+		ID:   "file-exists",
+		What: path + " is there already, and was left as it is",
+		Next: []string{"dcalab config validate    # checks it", "mv " + path + " " + path + ".old    # makes room for a new one"},
+		Exit: trouble.ExitRefused,
+	}
+}
+
 // WriteNew writes a file that is not there yet. One that is there, whatever it
 // is, stays as it is.
 func WriteNew(path string, data []byte) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return &trouble.Error{
-			ID:   "file-exists",
-			What: path + " is there already, and was left as it is",
-			Next: []string{"dcalab config validate    # checks it", "mv " + path + " " + path + ".old    # makes room for a new one"},
-			Exit: trouble.ExitRefused,
-		}
+		return FileExists(path)
 	}
 	if err != nil {
 		return fmt.Errorf("write a new file: %w", err)

@@ -18,8 +18,7 @@ import (
 type LiveOptions struct {
 	Open  func() (*session.Session, error) // the lab, which may be made and destroyed meanwhile
 	Nodes []string                         // nil is all of them
-	Color bool
-	Hint  func(string) string // as that of Style
+	Style
 }
 
 const lookInterval = 500 * time.Millisecond

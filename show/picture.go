@@ -41,17 +41,8 @@ func stale(old map[string]time.Time, tasks, now time.Time) string {
 func picture(seen report.Picture, hint func(string) string, now time.Time) ui.Picture {
 	r := seen.Status
 	p := ui.Picture{
-		Title: "lab " + r.Lab + " (" + r.Driver + ")",
-		Columns: []ui.Column{
-			{Title: "NODE", Sort: 'n'},
-			{Title: "MACHINE", Keep: 5},
-			{Title: "ROLE", Keep: 8, Sort: 'r'},
-			{Title: "AVAILABILITY", Keep: 3},
-			{Title: "STATE", Keep: 9, Sort: 's', WorstFirst: true},
-			{Title: "TASKS", Keep: 4},
-			{Title: "ENGINE", Keep: 2},
-			{Title: "ADDRESS", Keep: 1},
-		},
+		Title:    "lab " + r.Lab + " (" + r.Driver + ")",
+		Columns:  columns("NODE", "MACHINE", "ROLE", "AVAILABILITY", "STATE", "TASKS", "ENGINE", "ADDRESS"),
 		Warnings: r.Notices(),
 		Stale:    stale(seen.Old, seen.TasksAt, now),
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/dcalab/dcalab/session/report"
 	"github.com/dcalab/dcalab/swarm"
@@ -61,38 +60,42 @@ func Status(w io.Writer, r report.Status, style Style) error {
 // that, the distribution's part of the engine's version.
 func statusTable(w io.Writer, nodes []report.Node, style Style) error {
 	rows := ui.Cells(nodes, report.Node.Cells)
-	columns := []ui.Column{
-		{Title: "NODE"},
-		{Title: "MACHINE", Keep: 5},
-		{Title: "ENGINE", Keep: 2},
-		{Title: "ROLE", Keep: 8},
-		{Title: "AVAILABILITY", Keep: 3},
-		{Title: "STATE", Keep: 9},
-		{Title: "ADDRESS", Keep: 1},
-	}
+	shown := columns("NODE", "MACHINE", "ENGINE", "ROLE", "AVAILABILITY", "STATE", "ADDRESS")
 	if style.Wide {
-		columns = append(columns, ui.Column{Title: "HOSTNAME"}, ui.Column{Title: "ID"}, ui.Column{Title: "CERTIFICATE"})
+		shown = append(shown, ui.Column{Title: "HOSTNAME"}, ui.Column{Title: "ID"}, ui.Column{Title: "CERTIFICATE"})
 		for i, n := range nodes {
 			rows[i] = append(rows[i], n.MoreCells()...)
 		}
 	}
 	var whole bytes.Buffer
-	if err := ui.FitTable(&whole, columns, rows, 0, false); err != nil {
+	if err := ui.FitTable(&whole, shown, rows, 0, false); err != nil {
 		return err
 	}
-	if style.Width > 0 && widest(whole.String()) > style.Width {
+	if style.Width > 0 && ui.Width(whole.String()) > style.Width {
 		for _, r := range rows {
 			r[2], _, _ = strings.Cut(r[2], "+")
 		}
 	}
-	return ui.FitTable(w, columns, rows, style.Width, style.Color)
+	return ui.FitTable(w, shown, rows, style.Width, style.Color)
 }
 
-// widest is the width of a text's longest line.
-func widest(text string) int {
-	w := 0
-	for line := range strings.Lines(text) {
-		w = max(w, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")))
+// columns are those of a node with these titles, in this order. On a narrow terminal those
+// with the least Keep are left out.
+func columns(titles ...string) []ui.Column {
+	known := map[string]ui.Column{
+		"NODE":         {Sort: 'n'},
+		"STATE":        {Keep: 9, Sort: 's', WorstFirst: true},
+		"ROLE":         {Keep: 8, Sort: 'r'},
+		"MACHINE":      {Keep: 5},
+		"TASKS":        {Keep: 4},
+		"AVAILABILITY": {Keep: 3},
+		"ENGINE":       {Keep: 2},
+		"ADDRESS":      {Keep: 1},
 	}
-	return w
+	out := make([]ui.Column, len(titles))
+	for i, title := range titles {
+		out[i] = known[title]
+		out[i].Title = title
+	}
+	return out
 }

@@ -40,6 +40,9 @@ func Table(w io.Writer, header []string, rows [][]string, color bool) error {
 	return err
 }
 
+// Width is how many columns of a terminal the longest line of a text takes.
+func Width(text string) int { return lipgloss.Width(text) }
+
 // Cells are the rows of a table.
 func Cells[T any](rows []T, of func(T) []string) [][]string {
 	out := make([][]string, len(rows))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dcalab/dcalab/fault"
 	"github.com/dcalab/dcalab/machine"
@@ -20,6 +21,33 @@ type healing struct {
 
 // Heal heals faults, or all that there are, and waits until the swarm is whole.
 func (f Faults) Heal(ids ...string) Operation { return healing{starter{f.of}, ids} }
+
+// HealWhenDue has a fault healed by perform once its time is over, and tries again until
+// it is healed: another dcalab may be at work on the lab for long. The list of faults is
+// read again and again: another may heal it first, give it another end, or destroy the
+// lab.
+func (f Faults) HealWhenDue(ctx context.Context, id string, perform func(context.Context, Operation) error) error {
+	for {
+		j, err := fault.ReadJournal(f.of.State())
+		one, _ := j.Get(id)
+		switch {
+		case err == nil && (one.ID == "" || one.Ends == nil):
+			return nil
+		case err == nil && one.Due(time.Now()):
+			err := perform(ctx, f.Heal(id))
+			if j, unread := fault.ReadJournal(f.of.State()); unread == nil {
+				if one, _ := j.Get(id); one.ID == "" {
+					return err
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
 
 // NeedsRoot: machines whose power was cut are started.
 func (h healing) NeedsRoot() bool {
