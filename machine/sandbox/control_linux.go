@@ -212,14 +212,25 @@ func awaitEngine(patience time.Duration) {
 	})
 }
 
-// awaitListener waits until somebody listens on a TCP port of this node, or for
-// as long as patience. It reads the kernel's list: for a connection sshd would
-// start a process.
+// awaitListener waits until somebody listens on a TCP port of this node, or for as long as
+// patience. A connection would make sshd start a process, and the kernel's list
+// (/proc/net/tcp) takes milliseconds, where there is much memory: all connections are
+// looked for.
 func awaitListener(port int, patience time.Duration) {
-	// "0: 00000000:0016 00000000:0000 0A …": local address, and state LISTEN
-	// (proc_net_tcp in proc(5)).
-	listens := regexp.MustCompile(fmt.Sprintf(`(?m)^\s*\d+: [0-9A-F]+:%04X [0-9A-F]+:0000 0A `, port))
-	poll(patience, func() bool {
-		return listens.MatchString(readText("/proc/net/tcp")) || listens.MatchString(readText("/proc/net/tcp6"))
-	})
+	poll(patience, func() bool { return listened(port) })
+}
+
+// listened tells whether somebody listens on a TCP port: nobody else can bind to it then.
+// Sockets that do not listen, and reuse addresses, hinder each other in nothing
+// (SO_REUSEADDR in socket(7)); sshd's is such a one.
+func listened(port int) bool {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return false
+	}
+	return errors.Is(unix.Bind(fd, &unix.SockaddrInet4{Port: port}), unix.EADDRINUSE)
 }

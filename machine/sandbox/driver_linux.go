@@ -119,7 +119,7 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return d.net.allow(nat) })
+	g.Go(func() error { return d.net.allow(ctx, nat) })
 	// Engines that start keep processors busy, waiting does not: only the first is
 	// limited, so that the first of many nodes are not starved by the last.
 	boots := make(chan struct{}, max(8, 4*runtime.NumCPU()))

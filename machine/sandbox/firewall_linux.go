@@ -1,10 +1,13 @@
 package sandbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/coreos/go-iptables/iptables"
@@ -81,7 +84,7 @@ func unforward() error {
 	if !forwards() {
 		return nil
 	}
-	links, err := netlink.LinkList()
+	links, err := whole(netlink.LinkList)
 	if err != nil {
 		return err
 	}
@@ -113,37 +116,37 @@ func dropForwardMarks() error {
 	return err
 }
 
+// rules are the lab's own chains, as iptables-restore reads them: they accept traffic
+// between the nodes, from them to the outside, and the replies; nothing else. Without them
+// a host whose own Docker drops unknown traffic would cut the lab off, and a host that
+// forwards would let its LAN, and other labs, reach the nodes' ports. What the host itself
+// sends is not forwarded, and so not filtered.
+//
+// A table is replaced as a whole, at its COMMIT, and of it only the chains that are named.
+func (n network) rules(nat bool) string {
+	text := strings.NewReplacer("CHAIN", n.chain(), "BRIDGE", n.bridge(), "OTHERS", bridgePrefix+"+").Replace(`*filter
+:CHAIN -
+-A CHAIN -i BRIDGE -o BRIDGE -j ACCEPT
+-A CHAIN -i BRIDGE -o OTHERS -j DROP
+-A CHAIN -i BRIDGE -j ACCEPT
+-A CHAIN -o BRIDGE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A CHAIN -o BRIDGE -j DROP
+COMMIT
+`)
+	if nat {
+		text += strings.NewReplacer("CHAIN", n.chain(), "BRIDGE", n.bridge()).Replace(`*nat
+:CHAIN -
+-A CHAIN ! -o BRIDGE -j MASQUERADE
+COMMIT
+`)
+	}
+	return text
+}
+
 // rule is one rule in one of iptables' own chains that leads to ours.
 type rule struct {
 	table, chain string
 	spec         []string
-}
-
-// rules are those of the lab's own chains: they accept traffic between the
-// nodes, from them to the outside, and the replies; nothing else. Without them a
-// host whose own Docker drops unknown traffic would cut the lab off, and a host
-// that forwards would let its LAN, and other labs, reach the nodes' ports. What
-// the host itself sends is not forwarded, and so not filtered.
-func (n network) rules(nat bool) []rule {
-	br := n.bridge()
-	filter := func(spec ...string) rule { return rule{"filter", n.chain(), spec} }
-	rules := []rule{
-		filter("-i", br, "-o", br, "-j", "ACCEPT"),
-		filter("-i", br, "-o", bridgePrefix+"+", "-j", "DROP"),
-		filter("-i", br, "-j", "ACCEPT"),
-		filter("-o", br, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"),
-		n.closing(),
-	}
-	if nat {
-		rules = append(rules, rule{"nat", n.chain(), []string{"!", "-o", br, "-j", "MASQUERADE"}})
-	}
-	return rules
-}
-
-// closing is the last rule of the lab's chain in the filter table. Where it
-// exists, so do those before it.
-func (n network) closing() rule {
-	return rule{"filter", n.chain(), []string{"-o", n.bridge(), "-j", "DROP"}}
 }
 
 // entrances are the jumps from the tables' own chains into the lab's.
@@ -154,11 +157,14 @@ func (n network) entrances() []rule {
 	}
 }
 
-// allow lets the lab's traffic through the host's firewall, and nothing else
-// in. Existing rules stay, so that it may be called while nodes run. Forwarding
-// is switched on last: nothing gets in while the rules are being made.
-func (n network) allow(nat bool) error {
-	if err := n.addRules(nat); err != nil {
+// iptablesWait is for how many seconds a change waits for others.
+const iptablesWait = 5
+
+// allow lets the lab's traffic through the host's firewall, and nothing else in. It may be
+// called while nodes run. Forwarding is switched on last: nothing gets in while the rules
+// are being made.
+func (n network) allow(ctx context.Context, nat bool) error {
+	if err := n.addRules(ctx, nat); err != nil {
 		return fmt.Errorf("iptables: %w", err)
 	}
 	if nat {
@@ -167,35 +173,18 @@ func (n network) allow(nat bool) error {
 	return nil
 }
 
-func (n network) addRules(nat bool) error {
-	ipt, err := iptables.New(iptables.Timeout(5))
+func (n network) addRules(ctx context.Context, nat bool) error {
+	restore := exec.CommandContext(ctx, "iptables-restore", "--noflush", "-w", strconv.Itoa(iptablesWait))
+	restore.Stdin = strings.NewReader(n.rules(nat))
+	if out, err := restore.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
+	}
+	ipt, err := iptables.New(iptables.Timeout(iptablesWait))
 	if err != nil {
 		return err
 	}
-	made := map[string]bool{}
-	for _, r := range n.rules(nat) {
-		if !made[r.table] {
-			made[r.table] = true
-			ok, err := ipt.ChainExists(r.table, r.chain)
-			if err == nil && !ok {
-				err = ipt.NewChain(r.table, r.chain)
-			}
-			if err == nil && ok && r.table == "filter" {
-				// The rules of another release, or half of them: their order matters.
-				if ok, err = ipt.Exists(r.table, r.chain, n.closing().spec...); err == nil && !ok {
-					err = ipt.ClearChain(r.table, r.chain)
-				}
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if err := ipt.AppendUnique(r.table, r.chain, r.spec...); err != nil {
-			return err
-		}
-	}
 	for _, r := range n.entrances() {
-		if !made[r.table] {
+		if r.table == "nat" && !nat {
 			continue
 		}
 		if err := ipt.InsertUnique(r.table, r.chain, 1, r.spec...); err != nil {
@@ -208,7 +197,7 @@ func (n network) addRules(nat bool) error {
 // disallow removes the lab's rules and chains, and touches nothing else.
 // Without iptables there are none.
 func (n network) disallow() error {
-	ipt, err := iptables.New(iptables.Timeout(5))
+	ipt, err := iptables.New(iptables.Timeout(iptablesWait))
 	if err != nil {
 		return nil //nolint:nilerr // see above
 	}

@@ -86,7 +86,9 @@ func (n network) spec(of lab.Node, nat bool) spec {
 // uplink tells whether the host has a default route. Without one, nodes get
 // none either.
 func uplink() (bool, error) {
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	routes, err := whole(func() ([]netlink.Route, error) {
+		return netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	})
 	if err != nil {
 		return false, fmt.Errorf("read the host's routes: %w", err)
 	}
@@ -99,6 +101,16 @@ func uplink() (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// whole asks the kernel for a list, again where it changed meanwhile: another lab comes up.
+func whole[T any](list func() ([]T, error)) (all []T, err error) {
+	for range 100 {
+		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return all, err
 }
 
 // conflict finds a route of the host, other than the default route and this

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,13 +37,13 @@ func (s shared) prepare(inUse bool) error {
 	if err != nil {
 		return err
 	}
+	var g errgroup.Group
 	to := s.disks.programCopy()
 	if old, err := os.Lstat(to); err != nil || !old.Mode().IsRegular() || old.Size() != self.Size() || !old.ModTime().Equal(self.ModTime()) {
-		if err := replaceProgram(to, s.cfg.Executable, self.ModTime()); err != nil {
-			return err
-		}
+		g.Go(func() error { return replaceProgram(to, s.cfg.Executable, self.ModTime()) })
 	}
-	return copyEtc(s.disks.etcCopy(), inUse)
+	g.Go(func() error { return copyEtc(s.disks.etcCopy(), inUse) })
+	return g.Wait()
 }
 
 // remove removes what the nodes shared.

@@ -54,8 +54,9 @@ func (s storage) restored(elem ...string) string {
 // programCopy is the copy of dcalab that is PID 1 of the nodes.
 func (s storage) programCopy() string { return s.path(".init") }
 
-// etcCopy is the copy of what nodes see of the host's /etc.
-func (s storage) etcCopy() string { return s.path(".etc") }
+// etcCopy is the copy of what nodes see of the host's /etc: a thousand small files and
+// links, made anew at each boot of the first node, and so for the memory.
+func (s storage) etcCopy() string { return runtimeDir(s.id, ".etc") }
 
 // status of a node whose PID 1 is pid, 0 where it does not run.
 func (s storage) status(node string, pid int) machine.Status {

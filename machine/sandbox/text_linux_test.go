@@ -1,12 +1,14 @@
 package sandbox
 
 import (
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -284,5 +286,44 @@ func TestACommandLineAloneMakesNoNode(t *testing.T) {
 		if inCgroup(os.Getpid(), "0123456789ab", node) {
 			t.Errorf("taken for node %q", node)
 		}
+	}
+}
+
+// A port that somebody listens on is told from one that is only bound, and asking keeps
+// nobody from listening.
+func TestListened(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	if !listened(port) {
+		t.Error("nobody seems to listen")
+	}
+	l.Close()
+	stop := make(chan struct{})
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				listened(port)
+			}
+		}
+	})
+	for range 1000 {
+		l, err := net.Listen("tcp4", l.Addr().String())
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		l.Close()
+	}
+	close(stop)
+	asking.Wait()
+	if listened(port) {
+		t.Error("somebody seems to listen")
 	}
 }
