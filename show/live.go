@@ -18,6 +18,7 @@ import (
 type LiveOptions struct {
 	Open  func() (*session.Session, error) // the lab, which may be made and destroyed meanwhile
 	Nodes []string                         // nil is all of them
+	// Style, but for Wide and Width: it has the whole screen.
 	Style
 }
 

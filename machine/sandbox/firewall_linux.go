@@ -177,7 +177,10 @@ func (n network) addRules(ctx context.Context, nat bool) error {
 	restore := exec.CommandContext(ctx, "iptables-restore", "--noflush", "-w", strconv.Itoa(iptablesWait))
 	restore.Stdin = strings.NewReader(n.rules(nat))
 	if out, err := restore.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
+		if text := strings.TrimSpace(string(out)); text != "" {
+			return fmt.Errorf("%w: %s", err, text)
+		}
+		return err
 	}
 	ipt, err := iptables.New(iptables.Timeout(iptablesWait))
 	if err != nil {

@@ -16,9 +16,9 @@
 //	DIR/NODE/            the node's disk: upper, work, docker (its /var/lib/docker), and
 //	                     docker.img, the file system at docker, where it has one of its own
 //	DIR/.snapshots/      copies of all disks, and what they are
-//	DIR/.etc             what nodes see of the host's /etc
 //	DIR/.init            the copy of this program that is PID 1 of the nodes
 //	/run/dcalab/I/       runc's state, and per node a bundle and the socket to its sshd
+//	/run/dcalab/I/.etc   what nodes see of the host's /etc
 //	/dcalab/I/NODE       the node's cgroup (in every hierarchy)
 //	dcab-I (9 digits)    the bridge; its address is the gateway of the lab
 //	DCALAB-I             iptables chains (filter and, with an uplink, nat)

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/dcalab/dcalab/trouble"
 )
 
 // shared is what the nodes of a lab share, and what is left of the lab without them.
@@ -42,7 +44,13 @@ func (s shared) prepare(inUse bool) error {
 	if old, err := os.Lstat(to); err != nil || !old.Mode().IsRegular() || old.Size() != self.Size() || !old.ModTime().Equal(self.ModTime()) {
 		g.Go(func() error { return replaceProgram(to, s.cfg.Executable, self.ModTime()) })
 	}
-	g.Go(func() error { return copyEtc(s.disks.etcCopy(), inUse) })
+	g.Go(func() error {
+		err := copyEtc(s.disks.etcCopy(), inUse)
+		if errors.Is(err, unix.ENOSPC) {
+			err = &trouble.Error{ID: "disk-full", What: "there is no room in /run", Why: err.Error(), Next: []string{"make room there: df -h /run"}, Err: err}
+		}
+		return err
+	})
 	return g.Wait()
 }
 

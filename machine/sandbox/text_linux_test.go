@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -8,10 +9,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/dcalab/dcalab/lab"
 )
@@ -289,41 +290,71 @@ func TestACommandLineAloneMakesNoNode(t *testing.T) {
 	}
 }
 
-// A port that somebody listens on is told from one that is only bound, and asking keeps
-// nobody from listening.
+// A port that somebody listens on is told from one that is only bound.
 func TestListened(t *testing.T) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for _, address := range []string{"127.0.0.1:0", "0.0.0.0:0", "[::]:0"} {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		if !listened(l.Addr().(*net.TCPAddr).Port) {
+			t.Errorf("%s: nobody seems to listen", address)
+		}
 	}
-	port := l.Addr().(*net.TCPAddr).Port
+	// A port that is only bound, and by two, as while sshd is between bind and listen.
+	sshd, port := bindPort(t, 0)
+	if listened(port) {
+		t.Error("somebody seems to listen where a port is only bound")
+	}
+	bindPort(t, port)
+	if err := unix.Listen(sshd, 1); err != nil {
+		t.Error(err)
+	}
 	if !listened(port) {
 		t.Error("nobody seems to listen")
 	}
-	l.Close()
-	stop := make(chan struct{})
-	var asking sync.WaitGroup
-	asking.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				listened(port)
-			}
-		}
-	})
-	for range 1000 {
-		l, err := net.Listen("tcp4", l.Addr().String())
-		if err != nil {
-			t.Error(err)
-			break
-		}
-		l.Close()
+}
+
+// bindPort binds a new socket to a port, 0 for any, as listened and sshd do.
+func bindPort(t *testing.T, port int) (fd, bound int) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		t.Cleanup(func() { unix.Close(fd) })
+		err = errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1), unix.Bind(fd, &unix.SockaddrInet4{Port: port}))
 	}
-	close(stop)
-	asking.Wait()
-	if listened(port) {
-		t.Error("somebody seems to listen")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fd, at.(*unix.SockaddrInet4).Port
+}
+
+// The last rule of each chain decides, so their order is part of them.
+func TestRules(t *testing.T) {
+	n := network{id: "0123456789ab"}
+	const filter = `*filter
+:DCALAB-0123456789ab -
+-A DCALAB-0123456789ab -i dcab-012345678 -o dcab-012345678 -j ACCEPT
+-A DCALAB-0123456789ab -i dcab-012345678 -o dcab-+ -j DROP
+-A DCALAB-0123456789ab -i dcab-012345678 -j ACCEPT
+-A DCALAB-0123456789ab -o dcab-012345678 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A DCALAB-0123456789ab -o dcab-012345678 -j DROP
+COMMIT
+`
+	if diff := cmp.Diff(filter, n.rules(false)); diff != "" {
+		t.Error(diff)
+	}
+	const nat = `*nat
+:DCALAB-0123456789ab -
+-A DCALAB-0123456789ab ! -o dcab-012345678 -j MASQUERADE
+COMMIT
+`
+	if diff := cmp.Diff(filter+nat, n.rules(true)); diff != "" {
+		t.Error(diff)
 	}
 }
