@@ -174,7 +174,8 @@ func (n network) allow(ctx context.Context, nat bool) error {
 }
 
 func (n network) addRules(ctx context.Context, nat bool) error {
-	restore := exec.CommandContext(ctx, "iptables-restore", "--noflush", "-w", strconv.Itoa(iptablesWait))
+	// It ends soon, and its tables are replaced one after the other.
+	restore := exec.CommandContext(context.WithoutCancel(ctx), "iptables-restore", "--noflush", "-w", strconv.Itoa(iptablesWait))
 	restore.Stdin = strings.NewReader(n.rules(nat))
 	if out, err := restore.CombinedOutput(); err != nil {
 		if text := strings.TrimSpace(string(out)); text != "" {
