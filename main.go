@@ -25,7 +25,7 @@ var vagrantfile string
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	// The first Ctrl-C ends the command in order, a second one at once. One that
+	// The first Ctrl-C ends the command gracefully, a second one at once. One that
 	// comes with the first is the same: timeout(1) signals its child, and then
 	// the group that the child is in.
 	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second/2, stop) })

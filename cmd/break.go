@@ -99,7 +99,7 @@ space, and which of them is shown. On a node with netem there can be one delay
 or rate.`,
 			"  dcalab break rate 1mbit node01\n  dcalab break rate 256kbit node02 --to master --one-way out", 2},
 		{fault.Kill, "NODE...", "Cut the power of machines",
-			`Cut the power of machines: all that runs there ends at once, and not in order;
+			`Cut the power of machines: all that runs there ends at once, not gracefully;
 disks are kept. After --for a dcalab in the background starts them again; before
 that, dcalab heal does, or dcalab start.`,
 			"  dcalab break kill leader\n  dcalab break kill node02 --for 30s", 1},
@@ -108,9 +108,9 @@ that, dcalab heal does, or dcalab start.`,
 Its containers run on, and connections to it stay open. It goes on when it is
 healed.`,
 			"  dcalab break freeze leader --for 1m\n  dcalab break freeze node01", 1},
-		{fault.StopEngine, "NODE...", "Stop engines in order, so that they stay stopped",
-			`Stop the engine in order, with its containers, and keep it stopped: the machine
-runs on. It is started when the fault is healed.`,
+		{fault.StopEngine, "NODE...", "Stop engines gracefully, so that they stay stopped",
+			`Stop the engine gracefully, with its containers, and keep it stopped: the
+machine runs on. It is started when the fault is healed.`,
 			"  dcalab break stop-engine node01\n  dcalab break stop-engine follower --for 1m", 1},
 		{fault.Disk, "NODE[,NODE...] PERCENT", "Fill the disk of nodes",
 			`Fill the file system of the engine's data, /var/lib/docker, until this share of

@@ -15,7 +15,7 @@ func destroyCommand(a *app) *cobra.Command {
 does not exist is no error. labs.yaml and the log stay.
 
 It asks first, unless --yes is given. A node that is destroyed alone leaves
-the swarm first, in order: a manager is demoted, the node leaves, its entry is
+the swarm first, gracefully: a manager is demoted, the node leaves, its entry is
 removed. This is refused when the remaining managers would have no quorum.
 --force does not ask, and destroys even where the swarm loses its quorum.`,
 		Example:           "  dcalab destroy\n  dcalab destroy --yes\n  dcalab destroy node02",

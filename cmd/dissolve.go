@@ -9,7 +9,7 @@ import (
 func dissolveCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dissolve",
-		Short: "Take the whole swarm down in order; the machines stay",
+		Short: "Take the whole swarm down gracefully; the machines stay",
 		Long: `Take the lab's swarm down: the workers leave first, then the managers, one
 after the other, the leader last. The machines stay, with their images and
 volumes, their engines in no swarm; dcalab swarm bootstrap makes a new one.

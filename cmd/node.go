@@ -44,13 +44,13 @@ func availabilityCommand(a *app, use string, want engine.Availability, short, lo
 }
 
 func removeCommand(a *app) *cobra.Command {
-	return removalCommand(a, "remove NODE...", "Take nodes out of the swarm in order; their machines stay",
+	return removalCommand(a, "remove NODE...", "Take nodes out of the swarm gracefully; their machines stay",
 		"  dcalab remove node02\n  dcalab remove --force node02")
 }
 
 // leaveCommand is remove, under the name that Docker's own command has.
 func leaveCommand(a *app) *cobra.Command {
-	return removalCommand(a, "leave NODE...", "Let nodes leave the swarm in order: the same as dcalab remove",
+	return removalCommand(a, "leave NODE...", "Let nodes leave the swarm gracefully: the same as dcalab remove",
 		"  dcalab swarm leave node02")
 }
 

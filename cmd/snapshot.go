@@ -29,9 +29,10 @@ func snapshotSaveCommand(a *app) *cobra.Command {
 	return operation(a, (*app).open, &cobra.Command{
 		Use:   "save NAME",
 		Short: "Halt the lab, keep the disks of all nodes, and start it again",
-		Long: `Keep the disks of all nodes under a name. The lab is halted for it, in order,
-and what ran before is started again: a single disk, or one that is written to
-meanwhile, would give a swarm that contradicts itself after a restore.
+		Long: `Keep the disks of all nodes under a name. The lab is halted for it,
+gracefully, and what ran before is started again: a single disk, or one that is
+written to meanwhile, would give a swarm that contradicts itself after a
+restore.
 
 It ends when the swarm is as before. Nodes that were halted stay halted.`,
 		Example: "  dcalab snapshot save fresh-swarm",

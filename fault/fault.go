@@ -33,7 +33,7 @@ const (
 	Rate       Kind = "rate"        // packets of nodes arrive at a rate
 	Kill       Kind = "kill"        // power cut
 	Freeze     Kind = "freeze"      // the engine stops where it is; containers run
-	StopEngine Kind = "stop-engine" // the engine is stopped in order, and does not come back
+	StopEngine Kind = "stop-engine" // the engine is stopped gracefully, and does not come back
 	Disk       Kind = "disk"        // the file system of the engine's data is filled
 	Clock      Kind = "clock"       // the clock is set
 )

@@ -59,7 +59,7 @@ type Driver interface {
 	Up(ctx context.Context, o Observer, nodes ...string) error
 	// Start starts nodes that exist; an absent one is an *AbsentError.
 	Start(ctx context.Context, o Observer, nodes ...string) error
-	// Halt powers nodes off in order (the engine is stopped first) and keeps
+	// Halt shuts nodes down gracefully (the engine is stopped first) and keeps
 	// their disks.
 	Halt(ctx context.Context, o Observer, nodes ...string) error
 	// Destroy removes nodes and everything that belongs to them. With none
@@ -86,7 +86,7 @@ func NotCreated(node string) error {
 }
 
 // Killer is a Driver that can cut the power of machines: what runs there ends at
-// once, and not in order. Disks are kept, and Start boots them.
+// once, and not gracefully. Disks are kept, and Start boots them.
 type Killer interface {
 	Kill(ctx context.Context, o Observer, nodes ...string) error
 }

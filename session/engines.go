@@ -224,7 +224,7 @@ func (s *Session) OrphanWarnings(ctx context.Context) ([]string, error) {
 		case machine.StatusHalted:
 			state = "is halted"
 		}
-		out = append(out, fmt.Sprintf("the machine of %s %s, and labs.yaml no longer has %s: dcalab up --prune removes it in order, or put it back in labs.yaml", name, state, name))
+		out = append(out, fmt.Sprintf("the machine of %s %s, and labs.yaml no longer has %s: dcalab up --prune removes it gracefully, or put it back in labs.yaml", name, state, name))
 	}
 	return out, nil
 }

@@ -21,7 +21,7 @@ func unheardProgram() int {
 }
 
 // In `dcalab up 2>&1 | tee log`, Ctrl-C ends tee too: dcalab still has machines
-// to leave in order.
+// to leave gracefully.
 func TestAStoryThatNobodyHearsEndsNothing(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {

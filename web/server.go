@@ -101,7 +101,7 @@ func (s *Server) Trouble(why string) { s.hub.trouble(why) }
 func (s *Server) Take(e timeline.Event) { s.hub.take(e) }
 
 // Close ends the streams of pages that are open, and waits for the commands that are under
-// way and the shells to end in order.
+// way and the shells to end gracefully.
 func (s *Server) Close() {
 	s.hub.close()
 	s.turn <- struct{}{}

@@ -141,7 +141,7 @@ func (h *Helper) End() {
 }
 
 // Serve is what a helper does: it has act do what it is asked for until in ends, or ctx;
-// what is under way then ends in order.
+// what is under way then ends gracefully.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, act web.Actor) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -154,7 +154,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, act web.Actor) {
 			cancel() // nobody listens any more
 		}
 	}
-	signal.Ignore(syscall.SIGPIPE) // an answer that nobody reads ends in order what is under way
+	signal.Ignore(syscall.SIGPIPE) // an answer that nobody reads ends what is under way gracefully
 	tell(0, web.Done{})
 	requests := make(chan request)
 	go func() {

@@ -25,7 +25,7 @@ func helping(ctx context.Context, serve func(in io.Reader, out io.Writer) error)
 }
 
 // TestHelper: each request has its own answer, whichever comes first; what is under way when
-// it is told to end ends in order, and has its answer, too.
+// it is told to end ends gracefully, and has its answer, too.
 func TestHelper(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	slow, last := make(chan struct{}), make(chan web.Done, 1)

@@ -98,7 +98,7 @@ func (d *Driver) Start(ctx context.Context, o machine.Observer, nodes ...string)
 	return err
 }
 
-// Halt powers nodes off in order.
+// Halt shuts nodes down gracefully.
 func (d *Driver) Halt(ctx context.Context, o machine.Observer, nodes ...string) error {
 	return d.off(ctx, o, methodHalt, nodes)
 }

@@ -24,7 +24,7 @@ const (
 )
 
 // Init is what the container runs, below an init of Docker's: when it is told to
-// end, it powers the nodes off in order.
+// end, it shuts the nodes down gracefully.
 func Init(ctx context.Context) error {
 	<-ctx.Done()
 	return sandbox.PowerOff(context.WithoutCancel(ctx))

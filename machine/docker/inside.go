@@ -58,7 +58,7 @@ func (i *inside) text(req request) ([]byte, error) {
 	return json.Marshal(req)
 }
 
-// grace is how long the container's side may take to end in order once it has
+// grace is how long the container's side may take to end gracefully once it has
 // been told to.
 const grace = 20 * time.Second
 
@@ -71,7 +71,7 @@ type conversation struct {
 }
 
 // hold asks, and gives the answer. When ctx ends, the end of the request tells
-// the container's side to end in order; its answer is still waited for.
+// the container's side to end gracefully; its answer is still waited for.
 func (c *conversation) hold(ctx context.Context, request []byte) (*result, error) {
 	line, err := c.inside.host.line(ctx)
 	if err != nil {

@@ -48,7 +48,7 @@ type spec struct {
 
 // Init is PID 1 of a node: it sets up the network and cgroups, keeps sshd and the
 // engine running, reaps orphans, relays the host's socket to sshd, and on SIGTERM
-// stops everything in order. It returns when the node is to end.
+// stops everything gracefully. It returns when the node is to end.
 func Init(id, node string) error {
 	if os.Getpid() != 1 {
 		return errors.New("sandbox-init is PID 1 of a sandbox node, and is not started by hand")

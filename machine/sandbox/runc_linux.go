@@ -54,7 +54,7 @@ func (c containers) socket(node string) string { return Socket(c.id, node) }
 // swept.
 func (c containers) haltMark(node string) string { return runtimeDir(c.id, node, "halting") }
 
-// halt powers a node off in order.
+// halt shuts a node down gracefully.
 func (c containers) halt(ctx context.Context, node string, pid int) error {
 	// Before the signal: PID 1 may act on it long after this process has ended.
 	err := os.WriteFile(c.haltMark(node), nil, 0o600)
@@ -67,7 +67,7 @@ func (c containers) halt(ctx context.Context, node string, pid int) error {
 	return c.sweep(ctx, node)
 }
 
-// PowerOff powers off, in order, the nodes of all labs of this host. It is for
+// PowerOff shuts down gracefully the nodes of all labs of this host. It is for
 // what runs a host that is about to end.
 func PowerOff(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)

@@ -199,7 +199,7 @@ func (d *Driver) arriving(ctx context.Context, a *arrivals, args ...string) (out
 	}, args...)
 }
 
-// Halt powers nodes off in order and keeps their disks.
+// Halt shuts nodes down gracefully and keeps their disks.
 func (d *Driver) Halt(ctx context.Context, o machine.Observer, names ...string) error {
 	return d.off(ctx, o, names, "halt")
 }

@@ -41,7 +41,7 @@ func (d *Driver) Explain(deed machine.Deed) runbook.Runbook {
 			}
 		}
 	case machine.ActHalt:
-		here(named("halt"), "powers off in order, keeps the disks")
+		here(named("halt"), "shuts down gracefully, keeps the disks")
 	case machine.ActKill:
 		here(named("halt", "--force"), "cuts the power")
 	case machine.ActDestroy:

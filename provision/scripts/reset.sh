@@ -139,5 +139,5 @@ if command -v ip >/dev/null; then
 		unrule "^-A .*[io] $link( |\$)"
 	done
 fi
-# Of containers that were not ended in order.
+# Of containers that were not ended gracefully.
 find /sys/fs/cgroup -depth -type d -path '*/docker/*' -exec rmdir {} + 2>/dev/null || :

@@ -14,7 +14,7 @@ import (
 
 type dissolve struct{ Operator }
 
-// Dissolve takes the whole swarm down in order. The machines stay.
+// Dissolve takes the whole swarm down gracefully. The machines stay.
 func (s Swarm) Dissolve() Operation { return dissolve{s.of} }
 
 func (dissolve) NeedsRoot() bool { return false }

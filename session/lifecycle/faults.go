@@ -68,7 +68,7 @@ func joined(nodes []lab.Node, failed map[string]error) error {
 	return errors.Join(errs...)
 }
 
-// thaw lets engines go on that are frozen: they could not end in order. Where that
+// thaw lets engines go on that are frozen: they could not end gracefully. Where that
 // fails, the machine waits for them, and then ends them.
 func (f Faults) thaw(ctx context.Context, tell session.Reporter, nodes []string) {
 	j, err := fault.ReadJournal(f.of.State())

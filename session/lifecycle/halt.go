@@ -15,7 +15,7 @@ type halt struct {
 	force bool
 }
 
-// Halt powers machines off in order, and keeps their disks. Without force it
+// Halt shuts machines down gracefully, and keeps their disks. Without force it
 // refuses to halt some of the nodes where those that are left are no quorum.
 func (o Operator) Halt(nodes []lab.Node, force bool) Operation { return halt{o, nodes, force} }
 

@@ -48,7 +48,7 @@ func (s Swarm) Demote(force bool, nodes ...string) Operation {
 	}
 }
 
-// Remove takes nodes out of the swarm in order; their machines stay. With force,
+// Remove takes nodes out of the swarm gracefully; their machines stay. With force,
 // the entries of nodes that do not answer are removed, too.
 func (s Swarm) Remove(force bool, nodes ...string) Operation {
 	return nodeChange{

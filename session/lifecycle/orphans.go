@@ -119,7 +119,7 @@ func (o Operator) RefuseOrphans(ctx context.Context) error {
 	e := &trouble.Error{
 		ID: "orphan-machines", What: "refused to go on with machines that labs.yaml no longer has",
 		Why:  strings.Join(list, ", ") + " of lab " + o.Lab().Name + " would stay beside the others, in the swarm and with their addresses",
-		Next: []string{"remove them, in order: dcalab up --prune", "or put them back in labs.yaml"},
+		Next: []string{"remove them gracefully: dcalab up --prune", "or put them back in labs.yaml"},
 		Exit: trouble.ExitRefused,
 	}
 	machines, err := o.Driver().Status(ctx)
@@ -151,7 +151,7 @@ func (o Operator) BesideOrphans(ctx context.Context, nodes []lab.Node) error {
 		return &trouble.Error{
 			ID: "orphan-machines", Where: n.Name, What: "refused to make its machine",
 			Why:  "the machine of " + orphan + ", which labs.yaml no longer has, runs at the same address, " + n.IP.String(),
-			Next: []string{"remove " + orphan + ", in order: dcalab up --prune", "or put it back in labs.yaml"},
+			Next: []string{"remove " + orphan + " gracefully: dcalab up --prune", "or put it back in labs.yaml"},
 			Exit: trouble.ExitRefused,
 		}
 	}

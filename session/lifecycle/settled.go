@@ -152,7 +152,7 @@ func awaitDemoted(ctx context.Context, tell session.Reporter, engines *session.E
 }
 
 // leave takes nodes whose machines are about to be destroyed out of the swarm
-// in order; only planned, it tells how it would. members says which of them are
+// gracefully; only planned, it tells how it would. members says which of them are
 // in it, or why that is refused.
 func (o Operator) leave(ctx context.Context, tell session.Reporter, planned bool, members func(swarm.View) ([]string, error)) (swarm.Result, error) {
 	v, engines, err := o.Settled(ctx, tell)
