@@ -39,10 +39,10 @@ func (s *Session) Lock(ctx context.Context, waiting func(lab.Holder)) (unlock fu
 	if err != nil {
 		return nil, errors.Join(err, release())
 	}
-	s.log = f
+	s.logTo(f)
 	s.logCommand(s)
 	return func() error {
-		s.log = io.Discard
+		s.logTo(io.Discard) // who goes on meanwhile, as what listens to the lab, may write
 		return errors.Join(f.Close(), release())
 	}, nil
 }
@@ -67,13 +67,19 @@ func (s *Session) Refresh() error {
 	return s.UseDriver()
 }
 
+func (s *Session) logTo(w io.Writer) { s.log.Store(&w) }
+
 // Write writes to the lab's log, without secrets; before Lock, and on a nil
 // session, it writes nowhere.
 func (s *Session) Write(p []byte) (int, error) {
-	if s == nil || s.log == nil {
+	if s == nil {
 		return len(p), nil
 	}
-	return writeRedacted(s.log, p)
+	w := s.log.Load()
+	if w == nil {
+		return len(p), nil
+	}
+	return writeRedacted(*w, p)
 }
 
 func writeRedacted(w io.Writer, p []byte) (int, error) {
@@ -93,7 +99,7 @@ type readLog struct{ s *Session }
 
 func (l readLog) Write(p []byte) (int, error) {
 	s := l.s
-	if s.log != nil || !s.created || s.settings.ReadOnly || s.settings.Watching {
+	if s.log.Load() != nil || !s.created || s.settings.ReadOnly || s.settings.Watching {
 		return s.Write(p)
 	}
 	s.late.Lock()

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
@@ -23,7 +24,7 @@ type Session struct {
 	OnDisk
 	driver machine.Driver
 
-	log  io.Writer // of the lock's holder; nil before Lock
+	log  atomic.Pointer[io.Writer] // of the lock's holder; nil before Lock
 	late sync.Mutex
 	read io.Writer // of who only reads; nil before there is something to say
 
