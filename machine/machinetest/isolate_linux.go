@@ -3,6 +3,7 @@ package machinetest
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +19,8 @@ const isolated = "DCALAB_TEST_ISOLATED"
 // labs of this machine: tests must find no lab but their own there. The folder
 // below must stay as long as another is mounted on it, since a rmdir of it, as
 // the last lab of this machine makes it, would take the mount away; so a file is
-// kept in it. release removes both, from whichever namespace it is called.
+// kept in it. release removes both, from whichever namespace it is called, and
+// path too where nothing is left in it.
 func Ground(path string) (own string, release func() error, err error) {
 	own, err = os.MkdirTemp("", "dcalab-ground-*")
 	if err != nil {
@@ -26,16 +28,30 @@ func Ground(path string) (own string, release func() error, err error) {
 	}
 	release = func() error { return os.RemoveAll(own) }
 	// Owned by root, and open to others, as the driver requires.
-	if err := errors.Join(os.Chmod(own, 0o755), os.MkdirAll(path, 0o755)); err != nil { //nolint:gosec // folders
+	if err := os.Chmod(own, 0o755); err != nil { //nolint:gosec // a folder
 		return own, release, err
 	}
-	below, err := os.OpenRoot(path)
+	above, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
 		return own, release, err
 	}
-	held := ".test-" + filepath.Base(own)
-	release = func() error { return errors.Join(os.RemoveAll(own), below.Remove(held), below.Close()) }
-	return own, release, below.WriteFile(held, nil, 0o600)
+	folder := filepath.Base(path)
+	held := filepath.Join(folder, ".test-"+filepath.Base(own))
+	release = func() error {
+		err := errors.Join(os.RemoveAll(own), above.Remove(held))
+		_ = above.Remove(folder) // refused while others hold it
+		return errors.Join(err, above.Close())
+	}
+	// Another test may remove the folder, as its last, before the file is in it.
+	for range 10 {
+		if err = above.MkdirAll(folder, 0o755); err == nil {
+			err = above.WriteFile(held, nil, 0o600)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return own, release, err
 }
 
 // Isolate runs the calling test program again in a network namespace of its

@@ -124,7 +124,7 @@ func dropForwardMarks() error {
 //
 // A table is replaced as a whole, at its COMMIT, and of it only the chains that are named.
 func (n network) rules(nat bool) string {
-	text := strings.NewReplacer("CHAIN", n.chain(), "BRIDGE", n.bridge(), "OTHERS", bridgePrefix+"+").Replace(`*filter
+	text := `*filter
 :CHAIN -
 -A CHAIN -i BRIDGE -o BRIDGE -j ACCEPT
 -A CHAIN -i BRIDGE -o OTHERS -j DROP
@@ -132,15 +132,15 @@ func (n network) rules(nat bool) string {
 -A CHAIN -o BRIDGE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
 -A CHAIN -o BRIDGE -j DROP
 COMMIT
-`)
+`
 	if nat {
-		text += strings.NewReplacer("CHAIN", n.chain(), "BRIDGE", n.bridge()).Replace(`*nat
+		text += `*nat
 :CHAIN -
 -A CHAIN ! -o BRIDGE -j MASQUERADE
 COMMIT
-`)
+`
 	}
-	return text
+	return strings.NewReplacer("CHAIN", n.chain(), "BRIDGE", n.bridge(), "OTHERS", bridgePrefix+"+").Replace(text)
 }
 
 // rule is one rule in one of iptables' own chains that leads to ours.

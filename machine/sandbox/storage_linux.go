@@ -55,7 +55,7 @@ func (s storage) restored(elem ...string) string {
 func (s storage) programCopy() string { return s.path(".init") }
 
 // etcCopy is the copy of what nodes see of the host's /etc: a thousand small files and
-// links, made anew at each boot of the first node, and so for the memory.
+// links, made anew when the lab's first node boots, and therefore kept in /run, in memory.
 func (s storage) etcCopy() string { return runtimeDir(s.id, ".etc") }
 
 // status of a node whose PID 1 is pid, 0 where it does not run.
