@@ -246,7 +246,7 @@ bench: ## Measure against the floor, plain ssh and Ansible (ROUNDS=5, ONLY=three
 	scripts/install sandbox bench
 	go build -o $(CACHE)/dcalab .
 	go test -c -o $(CACHE)/bench.test ./bench
-	cd bench && $(AS_ROOT) unshare --mount sh -c 'mount -t tmpfs -o mode=755 run /run && exec "$$0" "$$@"' env \
+	cd bench && $(AS_ROOT) ../scripts/bench-bed env \
 		DCALAB_E2E_BINARY=$(CURDIR)/$(CACHE)/dcalab $(CURDIR)/$(CACHE)/bench.test -test.run='^TestBench$$$(if $(ONLY),/$(ONLY))' -test.v -test.timeout=60m -bench.run $(if $(LARGE),-bench.large) $(if $(ROUNDS),-bench.rounds=$(ROUNDS))
 
 .PHONY: bench-vm
