@@ -197,8 +197,7 @@ func (k *checks) checkDisks(root bool) machine.Check {
 	if err := k.place.verify(); err != nil {
 		return c.Failure(err.Error(), machine.Advise("see whose it is, and what for: ls -la "+k.disks.dir))
 	}
-	dir := k.disks.probeDir()
-	err := k.disks.probe(dir)
+	dir, err := k.disks.probeDir()
 	if errors.Is(err, unix.ENOSPC) {
 		return c.Failure("nothing can be written to "+dir+": its file system is full", machine.Advise(k.disks.makeRoom()))
 	}

@@ -111,7 +111,7 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 	// Files are to get the modes that the code names: nobody could log in to a
 	// node whose root folder others cannot enter.
 	unix.Umask(0o022)
-	if err := d.shared.prepare(len(alive) > 0); err != nil {
+	if err := d.shared.prepare(); err != nil {
 		return err
 	}
 	nat, err := d.net.setUpBridge()
@@ -120,6 +120,14 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.net.allow(ctx, nat) })
+	copied := make(chan struct{}) // closed when nodes have all to run from; disks can be made before
+	g.Go(func() error {
+		err := d.shared.copy(len(alive) > 0)
+		if err == nil {
+			close(copied)
+		}
+		return err
+	})
 	// Engines that start keep processors busy, waiting does not: only the first is
 	// limited, so that the first of many nodes are not starved by the last.
 	boots := make(chan struct{}, max(8, 4*runtime.NumCPU()))
@@ -135,7 +143,7 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			pid, err := d.boot(ctx, o, n, nat)
+			pid, err := d.boot(ctx, o, n, nat, copied)
 			go func() {
 				if err == nil {
 					booted(ctx, pid)
@@ -190,9 +198,9 @@ func (d *Driver) resume(ctx context.Context, o machine.Observer, n lab.Node, pid
 	return err == nil || !ended(pid), err
 }
 
-// boot creates a node's disk when there is none, starts its PID 1 and gives
-// the pid of that on the host.
-func (d *Driver) boot(ctx context.Context, o machine.Observer, n lab.Node, nat bool) (int, error) {
+// boot creates a node's disk when there is none, starts its PID 1 once copied is closed,
+// and gives the pid of that on the host.
+func (d *Driver) boot(ctx context.Context, o machine.Observer, n lab.Node, nat bool, copied <-chan struct{}) (int, error) {
 	if !d.disks.disk(n.Name).exists() {
 		o.Begin(n.Name, "creating")
 		if err := d.maker.create(ctx, n); err != nil {
@@ -205,6 +213,11 @@ func (d *Driver) boot(ctx context.Context, o machine.Observer, n lab.Node, nat b
 	}
 	if err := d.nodes.sweep(ctx, n.Name); err != nil {
 		return 0, err
+	}
+	select {
+	case <-copied:
+	case <-ctx.Done():
+		return 0, ctx.Err()
 	}
 	pid, err := d.nodes.run(ctx, n)
 	if err != nil {

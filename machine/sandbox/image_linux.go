@@ -173,7 +173,7 @@ func (k *checks) checkSized(c machine.Check, nodes []lab.Node) machine.Check {
 			return c.Failure(p.name+" is not installed", machine.Advise("install it: it is in the package "+p.debian), without)
 		}
 	}
-	dir := k.disks.probeDir()
+	dir, _ := k.disks.probeDir() // which is a check of its own
 	if err := k.disks.probeImage(dir); err != nil {
 		return c.Failure("a file cannot be mounted with a loop device: "+err.Error(), append(k.wsl().modules(machine.Command("sudo", "modprobe", "loop")), without)...)
 	}

@@ -24,17 +24,18 @@ type shared struct {
 	net   network
 }
 
-// prepare makes what all nodes share: the folders, the copy of the host's
-// /etc, and the copy of this program that is their PID 1 (a copy, so that
-// rebuilding dcalab does not affect running nodes; not below /run, which is
-// mounted noexec on many hosts).
-func (s shared) prepare(inUse bool) error {
+// prepare makes the folders that all nodes share.
+func (s shared) prepare() error {
 	if err := s.place.claim(); err != nil {
 		return err
 	}
-	if err := s.disks.prepare(); err != nil {
-		return err
-	}
+	return s.disks.prepare()
+}
+
+// copy makes what nodes run from: the copy of the host's /etc, and the copy of this
+// program that is their PID 1 (a copy, so that rebuilding dcalab does not affect running
+// nodes; not below /run, which is mounted noexec on many hosts).
+func (s shared) copy(inUse bool) error {
 	self, err := os.Stat(s.cfg.Executable)
 	if err != nil {
 		return err

@@ -45,7 +45,7 @@ func disks(t *testing.T, nodes ...string) *fixture {
 func (f *fixture) makeDisks(t *testing.T) {
 	t.Helper()
 	d := f.driver()
-	if err := d.shared.prepare(false); err != nil {
+	if err := d.shared.prepare(); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range f.Lab.Nodes {

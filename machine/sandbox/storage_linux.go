@@ -131,14 +131,15 @@ func (s storage) release() error {
 	return nil
 }
 
-// probeDir is where Preflight tries an overlay: the nearest existing folder to
-// the future disks, or memory where that one cannot hold an overlay.
-func (s storage) probeDir() string {
-	dir := machine.Nearest(s.dir)
-	if err := s.probe(dir); err == nil || !unsupported(err) {
-		return dir
+// probeDir tries an overlay in the nearest existing folder to the future disks, or in
+// memory where that one cannot hold an overlay; it gives the folder, and how that went.
+func (s storage) probeDir() (dir string, err error) {
+	dir = machine.Nearest(s.dir)
+	if err = s.probe(dir); unsupported(err) {
+		dir = probeInMemory
+		err = s.probe(dir)
 	}
-	return probeInMemory
+	return dir, err
 }
 
 const probeInMemory = "/run"
