@@ -143,13 +143,7 @@ func connect(sockets map[string]string) (clients map[string]*engine.Client, clos
 	return clients, closeAll, nil
 }
 
-// tidied is how long engines go on tidying up when they have said that they left a swarm.
-// A swarm that is initialized meanwhile mostly takes half a second longer: the new manager
-// asks itself whether it serves, and again only after that time (initManagerConnection in
-// swarmkit's node package). No side is to have that by chance, and a person seldom has.
-const tidied = 2 * time.Second
-
-// reset takes every node out of its swarm, waits until its engine says so, and tidied.
+// reset takes every node out of its swarm, and waits until its engine says so.
 func (m *measured) reset(sockets map[string]string) {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(m.t.Context(), 5*time.Minute)
@@ -174,7 +168,6 @@ func (m *measured) reset(sockets map[string]string) {
 	if err := g.Wait(); err != nil {
 		m.t.Fatal(err)
 	}
-	time.Sleep(tidied)
 }
 
 // until looks again and again, that often, until done or an error.
