@@ -346,6 +346,7 @@ var exampleVaries = struct{ lines, words []variety }{
 		{regexp.MustCompile(`/run/dcalab/[0-9a-f]{12}/`), "/run/dcalab/ID/"},
 		{regexp.MustCompile(`\b\d+(\.\d+)? [kMG]?B\b`), "SIZE"},
 		{regexp.MustCompile(`\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?`), "DATE"},
+		{regexp.MustCompile(`\b\d+ committed entries, term \d+`), "N committed entries, term N"},
 	},
 	words: []variety{
 		{regexp.MustCompile(`^(\d+h)?(\d+m)?\d+(\.\d+)?s$|^\d+h\d+m$`), "TIME"},

@@ -166,7 +166,9 @@ func until(t *testing.T, look func() (why string)) {
 	t.Fatal(why)
 }
 
-// settle waits until every task runs, has ended, or is said to fit no node.
+// settle waits until every task runs, has ended, or is said to fit no node. One that fit
+// none, and is not wanted any more (a global service's, of a node that is drained), has
+// no node that would end it, and stays as it was.
 func (w *whyRun) settle(t *testing.T) {
 	t.Helper()
 	if len(w.made) == 0 {
@@ -178,7 +180,7 @@ func (w *whyRun) settle(t *testing.T) {
 			state, _, _ := strings.Cut(cells[2], " ")
 			wanted := cells[1] == "Running"
 			switch {
-			case wanted && state == "Running", wanted && state == "Pending" && cells[3] != "":
+			case wanted && state == "Running", state == "Pending" && cells[3] != "":
 			case !wanted && slices.Contains([]string{"Shutdown", "Failed", "Rejected", "Complete", "Remove", "Orphaned"}, state):
 			default:
 				return line
