@@ -222,6 +222,8 @@ func TestOwnerGetsTheFiles(t *testing.T) {
 	must(t, err)
 	must(t, s.Create())
 	must(t, s.WriteFile("a/b/c", []byte("x"), 0o600))
+	must(t, os.Chown(s.path("a/b/c"), 0, 0))
+	must(t, s.WriteFile("a/b/c", []byte("x"), 0o600)) // only its owner is another
 	_, err = s.EnsureIdentity()
 	must(t, err)
 	log, err := s.OpenLog()

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -32,26 +33,31 @@ func TestWhatIsRenamedIsBroughtToTheDisk(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name string
+		data string
+		perm fs.FileMode
 		want []string
 	}{
-		{"lab.json", []string{"the file", "dca"}},
-		{"a/b/x", []string{"dca", "a", "the file", "b"}},
+		{"lab.json", "x", 0o600, []string{"the file", "dca"}},
+		{"lab.json", "x", 0o600, nil}, // it is already so
+		{"lab.json", "y", 0o600, []string{"the file", "dca"}},
+		{"lab.json", "y", 0o400, []string{"the file", "dca"}},
+		{"a/b/x", "x", 0o600, []string{"dca", "a", "the file", "b"}},
 	} {
 		synced = nil
-		must(t, s.WriteFile(tc.name, []byte("x"), 0o600))
+		must(t, s.WriteFile(tc.name, []byte(tc.data), tc.perm))
 		for i, name := range synced {
 			if name == "." {
 				synced[i] = "dca"
 			}
 		}
 		if !slices.Equal(synced, tc.want) {
-			t.Errorf("%s: brought to the disk: %q, want %q", tc.name, synced, tc.want)
+			t.Errorf("%s, %q, mode %o: brought to the disk: %q, want %q", tc.name, tc.data, tc.perm, synced, tc.want)
 		}
 	}
 
 	broken := errors.New("broken")
 	s.sync = func(*os.File) error { return broken }
-	if err := s.WriteFile("lab.json", []byte("y"), 0o600); !errors.Is(err, broken) {
+	if err := s.WriteFile("lab.json", []byte("broken"), 0o600); !errors.Is(err, broken) {
 		t.Errorf("a disk that is broken: %v", err)
 	}
 	s.sync = func(f *os.File) error {

@@ -21,10 +21,10 @@ type writer struct {
 }
 
 // write puts a file into a folder, all of it or nothing; folders on the way are
-// made. One that has this very content is left as it is: to bring a file to the disk
-// takes longer than all else that most commands do.
+// made. One that is already so is left as it is: to bring a file to the disk takes
+// longer than all else that most commands do.
 func (w writer) write(dir *os.Root, name string, data []byte, perm fs.FileMode) error {
-	if holds(dir, name, data, perm) {
+	if w.holds(dir, name, data, perm) {
 		return nil
 	}
 	if parent := path.Dir(name); parent != "." {
@@ -39,10 +39,10 @@ func (w writer) write(dir *os.Root, name string, data []byte, perm fs.FileMode) 
 	return w.rename(dir, temporary, name)
 }
 
-// holds tells whether name is a file with this content and mode.
-func holds(dir *os.Root, name string, data []byte, perm fs.FileMode) bool {
+// holds tells whether name is a file of the owner's with this content and mode.
+func (w writer) holds(dir *os.Root, name string, data []byte, perm fs.FileMode) bool {
 	fi, err := dir.Lstat(name)
-	if err != nil || fi.Mode() != perm || fi.Size() != int64(len(data)) {
+	if err != nil || fi.Mode() != perm || fi.Size() != int64(len(data)) || w.owner != (Owner{}) && !owns(w.owner, fi) {
 		return false
 	}
 	old, err := dir.ReadFile(name)

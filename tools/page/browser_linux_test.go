@@ -438,8 +438,9 @@ func open(t *testing.T, more ...chromedp.ExecAllocatorOption) *browser {
 	if program == "" {
 		t.Skip("there is no chromium: scripts/install site")
 	}
+	own := t.TempDir()
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
-		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox,
+		chromedp.ExecPath(program), chromedp.UserDataDir(own), chromedp.Env("TMPDIR="+own), chromedp.NoSandbox,
 		chromedp.Flag("lang", "en-GB"), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("host-resolver-rules", "MAP "+evil+" 127.0.0.1"))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)

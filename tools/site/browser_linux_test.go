@@ -136,8 +136,9 @@ func open(t *testing.T) *browser {
 	if program == "" {
 		t.Skip("there is no chromium: scripts/install site")
 	}
+	own := t.TempDir()
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
-		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()),
+		chromedp.ExecPath(program), chromedp.UserDataDir(own), chromedp.Env("TMPDIR="+own),
 		chromedp.ProxyServer("127.0.0.1:1"), chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND"),
 		chromedp.Flag("disable-component-update", true))
 	if os.Geteuid() == 0 {
