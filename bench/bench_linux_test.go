@@ -74,6 +74,7 @@ func three(t *testing.T, tab *table) {
 		}
 		l := tab.lines
 
+		m.restart(sockets)
 		l[bootstrap].add(m.dcalab("swarm", "bootstrap"))
 		l[nothing].add(m.dcalab("swarm", "bootstrap"))
 		for range 3 {

@@ -170,6 +170,17 @@ func (m *measured) reset(sockets map[string]string) {
 	}
 }
 
+// restart restarts the engines, each of which has then been in a swarm once: a Docker
+// 20.10 that leaves one swarm and joins the next at once may wait forever to make its
+// end of the ingress network (AgentInitWait in libnetwork), and a hundred such jobs
+// later nobody can leave or join any more.
+func (m *measured) restart(sockets map[string]string) {
+	m.t.Helper()
+	m.dcalab("exec", "--all", "--", "sudo", "/usr/local/sbin/service", "docker", "restart")
+	m.floor(sockets)
+	m.reset(sockets)
+}
+
 // until looks again and again, that often, until done or an error.
 func until(ctx context.Context, every time.Duration, look func() (done bool, err error)) error {
 	tick := time.NewTicker(every)
