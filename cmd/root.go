@@ -203,7 +203,7 @@ Without a labs.yaml in this folder or above, the built-in one is used
 	add("swarm", joinCommand(a), removeCommand(a), drainCommand(a), pauseCommand(a), activateCommand(a), labelCommand(a))
 	add("node", sshCommand(a), execCommand(a), cpCommand(a), logsCommand(a), timelineCommand(a), serveCommand(a), imageCommand(a), sshConfigCommand(a), forwardCommand(a), contextCommand(a), envCommand(a))
 	add("config", initCommand(a), configCommand(a), renderCommand(a))
-	root.AddCommand(append(insideCommands(a), versionCommand(a), sshProxyCommand(a), demoServerCommand(), powerHelperCommand(a))...)
+	root.AddCommand(append(insideCommands(), versionCommand(a), sshProxyCommand(a), demoServerCommand(), powerHelperCommand(a))...)
 	root.InitDefaultCompletionCmd()
 	teach(root)
 	refuseUnexplained(a, root)

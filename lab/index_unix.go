@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// belongs tells whether a folder is the owner's own.
+// belongs tells whether a file or folder is the owner's own.
 func belongs(info fs.FileInfo, owner Owner) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(st.Uid) == owner.UID

@@ -24,9 +24,3 @@ func strangers(info fs.FileInfo, owner Owner) string {
 		return fmt.Sprintf("it belongs to another user (uid %d)", uid)
 	}
 }
-
-// owns tells whether a file is the user's and the group's.
-func owns(owner Owner, info fs.FileInfo) bool {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(st.Uid) == owner.UID && int(st.Gid) == owner.GID
-}

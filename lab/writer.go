@@ -42,7 +42,7 @@ func (w writer) write(dir *os.Root, name string, data []byte, perm fs.FileMode) 
 // holds tells whether name is a file of the owner's with this content and mode.
 func (w writer) holds(dir *os.Root, name string, data []byte, perm fs.FileMode) bool {
 	fi, err := dir.Lstat(name)
-	if err != nil || fi.Mode() != perm || fi.Size() != int64(len(data)) || w.owner != (Owner{}) && !owns(w.owner, fi) {
+	if err != nil || fi.Mode() != perm || fi.Size() != int64(len(data)) || w.owner != (Owner{}) && !belongs(fi, w.owner) {
 		return false
 	}
 	old, err := dir.ReadFile(name)

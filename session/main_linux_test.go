@@ -11,20 +11,7 @@ import (
 	"github.com/dcalab/dcalab/machine/sandbox"
 )
 
-// TestMain is also PID 1 of the nodes, and what `service` calls in them: the
-// program that opens a lab is the one that runs in its nodes.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 4 && os.Args[1] == "sandbox-init" {
-		exit(sandbox.Init(os.Args[2], os.Args[3]))
-	}
-	if len(os.Args) == 4 && os.Args[1] == "sandbox-service" {
-		state, err := sandbox.Service(os.Args[2], os.Args[3])
-		fmt.Println(state)
-		if err == nil && state != "active" && os.Args[2] == "status" {
-			os.Exit(3)
-		}
-		exit(err)
-	}
 	if status, done := machinetest.Isolate(); done {
 		os.Exit(status)
 	}
@@ -55,12 +42,4 @@ func onGroundOfItsOwn(m *testing.M) (int, error) {
 	}
 	defer func() { _ = unix.Unmount(sandbox.Ground, unix.MNT_DETACH) }()
 	return m.Run(), nil
-}
-
-func exit(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/machine/sandbox/pid1"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -111,7 +112,7 @@ func (k *checks) needs(root bool) []machine.Check {
 		return all
 	}
 	return append(all,
-		checkPrograms(searchPath), checkRootFileSystem("/usr"), checkCgroups(), k.checkLinks(root), k.checkDisks(root))
+		checkPrograms(pid1.SearchPath), checkRootFileSystem("/usr"), checkCgroups(), k.checkLinks(root), k.checkDisks(root))
 }
 
 func (k *checks) wsl() wsl { return wslOf(readText(k.release)) }

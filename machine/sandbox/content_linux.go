@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/dcalab/dcalab/machine/sandbox/pid1"
 )
 
 // What the driver writes into a new node's disk: who the node is, its users, its
@@ -54,7 +56,7 @@ func writeUsers(t *tree, key ssh.PublicKey) {
 	}
 	t.write("/etc/sudoers", 0o440, `# Made by dcalab for this node.
 Defaults env_reset
-Defaults secure_path="`+searchPath+`"
+Defaults secure_path="`+pid1.SearchPath+`"
 root ALL=(ALL:ALL) ALL
 `+User+` ALL=(ALL:ALL) NOPASSWD: ALL
 `)
@@ -168,15 +170,16 @@ enable | disable | daemon-reload) exit 0 ;;
 *) exec %s "$@" ;;
 esac
 [ "$action" = is-active ] && action=status
-exec %s sandbox-service "$action" "$unit"
+exec %s "$action" "$unit"
 `
-	t.write("/usr/local/sbin/service", 0o755, fmt.Sprintf(shim, "service UNIT ACTION", `$1`, `$2`, "/usr/sbin/service", initPath))
+	ask := pid1.Path + " " + pid1.ServiceCommand
+	t.write("/usr/local/sbin/service", 0o755, fmt.Sprintf(shim, "service UNIT ACTION", `$1`, `$2`, "/usr/sbin/service", ask))
 	t.write("/usr/local/bin/systemctl", 0o755, fmt.Sprintf(shim, "systemctl ACTION [--now] UNIT",
 		`$(for a; do case $a in -*) ;; *) last=$a ;; esac; done; printf %s "$last")`,
 		`$(case $* in *enable*--now*|*--now*enable*) echo start ;; *disable*--now*|*--now*disable*) echo stop ;; *) for a; do case $a in -*) ;; *) echo "$a"; break ;; esac; done ;; esac)`,
-		"/usr/bin/systemctl", initPath))
+		"/usr/bin/systemctl", ask))
 	t.write("/usr/sbin/policy-rc.d", 0o755, "#!/bin/sh\n# Made by dcalab: PID 1 starts what this node runs.\nexit 101\n")
-	t.write(initPath, 0o755, "") // the mount point of this program
+	t.write(pid1.Path, 0o755, "") // the mount point of this program
 }
 
 // letIn lets who has the private half of key log in as User, and nobody else.

@@ -164,8 +164,11 @@ func (d *Driver) power(ctx context.Context, o machine.Observer, names []string, 
 // before it answers. What the node itself has to say is not asked.
 var libnetwork = regexp.MustCompile(`(?m)^\S+ \S+ \S+ 00010000 .* (/var)?/run/docker/libnetwork/\S+\.sock$`)
 
-// bootTimeout is how long a node counts as booting whose engine does not come up.
-const bootTimeout = 5 * time.Second
+const (
+	// bootTimeout is how long a node counts as booting whose engine does not come up.
+	bootTimeout = 5 * time.Second
+	look        = 10 * time.Millisecond // between two checks of what is waited for
+)
 
 // booted waits until the engine of the node whose PID 1 is pid has started.
 func booted(ctx context.Context, pid int) {

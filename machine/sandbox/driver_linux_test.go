@@ -30,19 +30,7 @@ import (
 // for others to kill.
 const upCommand = "test-up"
 
-// TestMain is also PID 1 of the nodes, and what `service` calls in them.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 4 && os.Args[1] == initCommand {
-		exit(Init(os.Args[2], os.Args[3]))
-	}
-	if len(os.Args) == 4 && os.Args[1] == "sandbox-service" {
-		state, err := Service(os.Args[2], os.Args[3])
-		fmt.Println(state)
-		if err == nil && state == "inactive" && os.Args[2] == "status" {
-			os.Exit(3)
-		}
-		exit(err)
-	}
 	if status, done := machinetest.Isolate(); done {
 		os.Exit(status)
 	}

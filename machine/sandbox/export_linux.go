@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/machine/sandbox/pid1"
 )
 
 // An exported snapshot is a tar archive (pax) of NODE/upper and NODE/docker of
@@ -43,7 +44,7 @@ func (snapshots) SnapshotOrigin(ctx context.Context) (machine.SnapshotOrigin, er
 }
 
 func engineVersion(ctx context.Context) string {
-	path, err := find(searchPath, "dockerd")
+	path, err := find(pid1.SearchPath, "dockerd")
 	if err != nil {
 		return ""
 	}

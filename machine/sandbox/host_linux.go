@@ -39,7 +39,7 @@ func missing(path string) []program {
 	})
 }
 
-// find looks for a program in a search path. Nodes look in searchPath.
+// find looks for a program in a search path. Nodes look in pid1.SearchPath.
 func find(path, name string) (string, error) {
 	for _, dir := range strings.Split(path, ":") {
 		file := filepath.Join(dir, name)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/machine/sandbox/pid1"
 )
 
 // A node whose disk has a size (disk, in labs.yaml) has its /var/lib/docker in a file
@@ -52,7 +53,7 @@ func makeImage(ctx context.Context, path string, mib int) error {
 
 // tool runs a program of the host, and gives what it says where it fails.
 func tool(ctx context.Context, name string, args ...string) error {
-	path, err := find(searchPath, name)
+	path, err := find(pid1.SearchPath, name)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -169,7 +170,7 @@ func (k *checks) checkSized(c machine.Check, nodes []lab.Node) machine.Check {
 	}
 	without := machine.Advise("or take disk out of labs.yaml: engines then share this machine's file system")
 	for _, p := range imagePrograms() {
-		if _, err := find(searchPath, p.name); err != nil {
+		if _, err := find(pid1.SearchPath, p.name); err != nil {
 			return c.Failure(p.name+" is not installed", machine.Advise("install it: it is in the package "+p.debian), without)
 		}
 	}

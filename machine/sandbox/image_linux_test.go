@@ -144,31 +144,3 @@ func TestADiskThatHasNoRoomIsRefusedFirst(t *testing.T) {
 		t.Errorf("no node has a disk of its own: %+v", checks)
 	}
 }
-
-func TestWhatABootRemoves(t *testing.T) {
-	root := t.TempDir()
-	for name, text := range map[string]string{
-		"etc/tmpfiles.d/dcalab-f1.conf": "r! /var/lib/docker/DCALAB-f1\n# r! /kept\nr /kept\n\n",
-		"etc/tmpfiles.d/dcalab-f2.conf": "r! /var/lib/docker/gone-already\n",
-		"etc/tmpfiles.d/other.conf":     "r! /kept\n",
-		"var/lib/docker/DCALAB-f1":      "x",
-		"kept":                          "x",
-	} {
-		at := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(at, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := removeAtBoot(root); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Stat(filepath.Join(root, "var/lib/docker/DCALAB-f1")); !os.IsNotExist(err) {
-		t.Errorf("it is still there (%v)", err)
-	}
-	if _, err := os.Stat(filepath.Join(root, "kept")); err != nil {
-		t.Error(err)
-	}
-}

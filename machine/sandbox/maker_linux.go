@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine/sandbox/pid1"
 )
 
 // maker makes the disks of nodes, and writes on them what is of this lab and this
@@ -77,7 +78,7 @@ func (m maker) refresh(n lab.Node, nat bool) error {
 	}
 	defer t.root.Close()
 	t.frame()
-	t.json(specPath, 0o644, m.net.spec(n, nat))
+	t.json(pid1.SpecPath, 0o644, m.net.spec(n, nat))
 	old, _, err := plainText(t.root, "etc/hosts")
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dcalab/dcalab/lab"
 	"github.com/dcalab/dcalab/machine"
+	"github.com/dcalab/dcalab/machine/sandbox/pid1"
 )
 
 // network is a lab's network on the host: a bridge, a veth pair per node, and
@@ -72,8 +73,8 @@ func (n network) neighbours(of lab.Node) map[netip.Addr]string {
 }
 
 // spec is what a node's PID 1 is told about its network.
-func (n network) spec(of lab.Node, nat bool) spec {
-	sp := spec{
+func (n network) spec(of lab.Node, nat bool) pid1.Spec {
+	sp := pid1.Spec{
 		Interface: n.lab.Interface, Address: netip.PrefixFrom(of.IP, n.lab.Subnet.Bits()),
 		Neighbours: n.neighbours(of),
 	}
@@ -232,7 +233,7 @@ func (n network) switchOn(of lab.Node, pid int) error {
 		if err != nil {
 			return err
 		}
-		return joinNetwork(n.spec(of, nat))
+		return pid1.JoinNetwork(n.spec(of, nat))
 	})
 }
 

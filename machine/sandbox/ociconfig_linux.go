@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine/sandbox/pid1"
 )
 
 // config is the OCI runtime configuration of a node: as much of a machine of its
@@ -35,8 +36,8 @@ func (c containers) config(n lab.Node, root string) (*specs.Spec, error) {
 		{Type: "tmpfs", Source: "run", Destination: "/run", Options: []string{"nosuid", "nodev", "mode=755"}},
 		{Type: "tmpfs", Source: "tmp", Destination: "/tmp", Options: []string{"nosuid", "nodev", "mode=1777"}},
 		bind(c.disks.disk(n.Name).docker(), "/var/lib/docker"),
-		bind(filepath.Join(root, "..", "run"), filepath.Dir(relaySocket)),
-		bind(c.disks.programCopy(), initPath, "ro"),
+		bind(filepath.Join(root, "..", "run"), filepath.Dir(pid1.RelaySocket)),
+		bind(c.disks.programCopy(), pid1.Path, "ro"),
 		// The kernel lets a user namespace (userns-remap of the engine) mount proc and
 		// sysfs only where it can see an instance of each that nothing masks.
 		{Type: "proc", Source: "proc", Destination: "/dev/.whole/proc"},
@@ -59,8 +60,8 @@ func (c containers) config(n lab.Node, root string) (*specs.Spec, error) {
 		Root:     &specs.Root{Path: root},
 		Mounts:   mounts,
 		Process: &specs.Process{
-			Args: []string{initPath, initCommand, c.id, n.Name},
-			Env:  []string{"PATH=" + searchPath, "HOME=/root", "GOMAXPROCS=2", "GOGC=50"},
+			Args: []string{pid1.Path, pid1.Command, c.id, n.Name},
+			Env:  []string{"PATH=" + pid1.SearchPath, "HOME=/root", "GOMAXPROCS=2", "GOGC=50"},
 			Cwd:  "/",
 			Capabilities: &specs.LinuxCapabilities{
 				Bounding: caps, Effective: caps, Permitted: caps,

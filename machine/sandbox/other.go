@@ -55,9 +55,3 @@ func Leftovers(map[string]Place) map[string]Place { return nil }
 
 // PowerOff powers off the nodes of this host.
 func PowerOff(context.Context) error { return errors.ErrUnsupported }
-
-// Init is PID 1 of a node.
-func Init(string, string) error { return errors.ErrUnsupported }
-
-// Service asks a node's PID 1 to act on a service.
-func Service(string, string) (string, error) { return "", errors.ErrUnsupported }

@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine/sandbox/pid1"
 	"github.com/dcalab/dcalab/trouble"
 )
 
@@ -200,7 +201,7 @@ func TestLargeLabsAreToldTheirNeighbours(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = netlink.LinkDel(veth) })
-	if err := joinNetwork(large.spec(large.lab.Nodes[0], false)); err != nil {
+	if err := pid1.JoinNetwork(large.spec(large.lab.Nodes[0], false)); err != nil {
 		t.Fatal(err)
 	}
 	link, err := netlink.LinkByName(large.lab.Interface)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dcalab/dcalab/machine/sandbox/pid1"
 )
 
 // running finds the PID 1 of every running node of the lab with that id, by
@@ -32,7 +34,7 @@ func running(id string) (map[string]int, error) {
 			continue // ended meanwhile
 		}
 		args := strings.Split(strings.TrimSuffix(string(cmdline), "\x00"), "\x00")
-		if len(args) == 4 && args[1] == initCommand && args[2] == id && inCgroup(pid, id, args[3]) && firstInNamespace(pid) {
+		if len(args) == 4 && args[1] == pid1.Command && args[2] == id && inCgroup(pid, id, args[3]) && firstInNamespace(pid) {
 			out[args[3]] = pid
 		}
 	}

@@ -18,15 +18,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine/sandbox/pid1"
 	"github.com/dcalab/dcalab/trouble"
 )
 
-const (
-	initCommand = "sandbox-init"
-	// haltTimeout is how long a node may take to stop its engine and sshd before
-	// it is killed: longer than PID 1 gives the engine.
-	haltTimeout = stopTimeout + 10*time.Second
-)
+// haltTimeout is how long a node may take to stop its engine and sshd before it is
+// killed: longer than PID 1 gives the engine.
+const haltTimeout = pid1.StopTimeout + 10*time.Second
 
 // containers are the nodes as runc runs them. A node has a folder below
 // /run/dcalab/ID: runc's bundle, and the socket to the node's sshd.

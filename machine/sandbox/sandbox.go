@@ -77,8 +77,8 @@ type Config struct {
 	// Root is the folder whose .dcalab holds the lab's state, and Config its
 	// labs.yaml, empty for the built-in one: what root remembers of the lab.
 	Root, Config string
-	// Executable is the path of a program that, started as
-	// `EXECUTABLE sandbox-init ID NODE`, calls Init: dcalab itself.
+	// Executable is the path of the program that is PID 1 of the nodes, as package pid1
+	// has it: dcalab itself.
 	Executable string
 	// AuthorizedKey gives the public key that may log in as User; it is asked
 	// when a node is created. IdentityFile is the path of its private half.

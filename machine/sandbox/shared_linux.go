@@ -90,7 +90,7 @@ func replaceProgram(to, from string, mtime time.Time) error {
 		return err
 	}
 	defer os.Remove(out.Name()) // renamed already when all went well
-	_, err = io.Copy(out, in)
+	err = copyContent(out, in)
 	if err := errors.Join(err, out.Chmod(0o755), out.Close()); err != nil {
 		return err
 	}
@@ -98,6 +98,25 @@ func replaceProgram(to, from string, mtime time.Time) error {
 		return err
 	}
 	return os.Rename(out.Name(), to)
+}
+
+// copyContent copies what is in a file: as a clone where the file system can, else in the
+// kernel, which io.Copy lets do it only within one file system.
+func copyContent(to, from *os.File) error {
+	in, out := int(from.Fd()), int(to.Fd())
+	if unix.IoctlFileClone(out, in) == nil {
+		return nil
+	}
+	for {
+		switch n, err := unix.Sendfile(out, in, nil, 1<<30); {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EINVAL): // not from this file system
+			_, err := io.Copy(to, from)
+			return err
+		case err != nil || n == 0:
+			return err
+		}
+	}
 }
 
 // makeShared makes a lab's folder in one that labs share. The last lab to be

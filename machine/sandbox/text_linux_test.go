@@ -1,8 +1,6 @@
 package sandbox
 
 import (
-	"errors"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -12,9 +10,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 
 	"github.com/dcalab/dcalab/lab"
+	"github.com/dcalab/dcalab/machine/sandbox/pid1"
 )
 
 func TestAccounts(t *testing.T) {
@@ -232,7 +230,7 @@ func TestShims(t *testing.T) {
 			}
 		}
 		script(filepath.Base(path), strings.NewReplacer(
-			initPath, filepath.Join(bin, "init"),
+			pid1.Path, filepath.Join(bin, "init"),
 			"/usr/sbin/service", filepath.Join(bin, "real"), "/usr/bin/systemctl", filepath.Join(bin, "real"),
 		).Replace(text))
 	}
@@ -273,7 +271,7 @@ func TestShims(t *testing.T) {
 		"service docker restart && systemctl stop docker": "asked sandbox-service restart docker\nasked sandbox-service stop docker",
 	} {
 		cmd := exec.Command("sh", "-c", command)
-		cmd.Env = []string{"PATH=" + bin + ":" + searchPath}
+		cmd.Env = []string{"PATH=" + bin + ":" + pid1.SearchPath}
 		out, err := cmd.CombinedOutput()
 		if got := strings.TrimSpace(string(out)); err != nil || got != want {
 			t.Errorf("%s gives %q (%v), want %q", command, got, err, want)
@@ -288,50 +286,6 @@ func TestACommandLineAloneMakesNoNode(t *testing.T) {
 			t.Errorf("taken for node %q", node)
 		}
 	}
-}
-
-// A port that somebody listens on is told from one that is only bound.
-func TestListened(t *testing.T) {
-	for _, address := range []string{"127.0.0.1:0", "0.0.0.0:0", "[::]:0"} {
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		if !listened(l.Addr().(*net.TCPAddr).Port) {
-			t.Errorf("%s: nobody seems to listen", address)
-		}
-	}
-	// A port that is only bound, and by two, as while sshd is between bind and listen.
-	sshd, port := bindPort(t, 0)
-	if listened(port) {
-		t.Error("somebody seems to listen where a port is only bound")
-	}
-	bindPort(t, port)
-	if err := unix.Listen(sshd, 1); err != nil {
-		t.Error(err)
-	}
-	if !listened(port) {
-		t.Error("nobody seems to listen")
-	}
-}
-
-// bindPort binds a new socket to a port, 0 for any, as listened and sshd do.
-func bindPort(t *testing.T, port int) (fd, bound int) {
-	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err == nil {
-		t.Cleanup(func() { unix.Close(fd) })
-		err = errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1), unix.Bind(fd, &unix.SockaddrInet4{Port: port}))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	at, err := unix.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fd, at.(*unix.SockaddrInet4).Port
 }
 
 // The last rule of each chain decides, so their order is part of them.

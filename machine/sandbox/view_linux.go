@@ -3,7 +3,6 @@ package sandbox
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -218,7 +217,7 @@ func copyFile(to, from string, fi fs.FileInfo) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
+	err = copyContent(out, in)
 	if err := errors.Join(err, out.Close()); err != nil {
 		return err
 	}

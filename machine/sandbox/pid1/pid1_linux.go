@@ -1,4 +1,4 @@
-package sandbox
+package pid1
 
 import (
 	"encoding/json"
@@ -16,13 +16,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Paths inside a node.
 const (
-	initPath      = "/usr/local/sbin/dcalab-init" // this program, read-only
-	specPath      = "/etc/dcalab/node.json"
-	relaySocket   = "/run/dcalab/ssh.sock"  // bind-mounted from the host
-	ctlSocket     = "/run/dcalab-init.sock" // the node's own
-	stopTimeout   = 20 * time.Second        // for an engine to stop its containers
+	// Command is the first argument of a node's PID 1; the lab's id and the node's name
+	// follow it.
+	Command = "sandbox-init"
+	// ServiceCommand is that of a request to PID 1: an action ("start", "stop",
+	// "restart", "status") and a service ("docker", "ssh") follow it. As with LSB init
+	// scripts, the exit status is 3 where the status of a service is not "active".
+	ServiceCommand = "sandbox-service"
+
+	// Path is this program in a node, read-only.
+	Path = "/usr/local/sbin/dcalab-init"
+	// SpecPath is the Spec in a node, as JSON.
+	SpecPath = "/etc/dcalab/node.json"
+	// RelaySocket leads to the node's sshd once that listens. Its folder is one of the
+	// host's, whose owner it gets.
+	RelaySocket = "/run/dcalab/ssh.sock"
+	// SearchPath is PATH in a node.
+	SearchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	// StopTimeout is how long each service may take to stop.
+	StopTimeout = 20 * time.Second
+
+	ctlSocket     = "/run/dcalab-init.sock" // of PID 1, for ServiceCommand
 	restartMin    = 200 * time.Millisecond  // pause before a dead service is started again,
 	restartMax    = 10 * time.Second        // doubled up to this
 	linkTimeout   = 30 * time.Second        // for the host to give the node its interface
@@ -33,11 +48,10 @@ const (
 	// often PID 1 started the engine, and how often it ended by itself.
 	enginePulse = "/run/dcalab-init.docker"
 	look        = 10 * time.Millisecond // between two checks of what PID 1 waits for
-	searchPath  = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
 
-// spec is what the host tells PID 1 of a node.
-type spec struct {
+// Spec is what the host tells PID 1 of a node.
+type Spec struct {
 	Interface string       `json:"interface"`
 	Address   netip.Prefix `json:"address"`
 	// Gateway is the default route, where the host has an uplink.
@@ -46,15 +60,43 @@ type spec struct {
 	Neighbours map[netip.Addr]string `json:"neighbours,omitempty"`
 }
 
-// Init is PID 1 of a node: it sets up the network and cgroups, keeps sshd and the
+// A program that is told to be PID 1 is it from here on, and main is never reached: what
+// the packages of a command line prepare when it starts takes longer than a node needs to
+// start its engine. (Of the packages
+// whose imports are initialized, the one with the first path is next: this one imports
+// little.)
+func init() { //nolint:gochecknoinits // see above
+	if len(os.Args) != 4 {
+		return
+	}
+	var err error
+	switch {
+	case os.Args[1] == Command && os.Getpid() == 1:
+		err = run(os.Args[2], os.Args[3])
+	case os.Args[1] == ServiceCommand:
+		var state string
+		if state, err = ask(os.Args[2], os.Args[3]); err == nil {
+			fmt.Println(state)
+			if os.Args[2] == "status" && state != "active" {
+				os.Exit(3)
+			}
+		}
+	default:
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// run is PID 1 of a node: it sets up the network and cgroups, keeps sshd and the
 // engine running, reaps orphans, relays the host's socket to sshd, and on SIGTERM
 // stops everything gracefully. It returns when the node is to end.
-func Init(id, node string) error {
-	if os.Getpid() != 1 {
-		return errors.New("sandbox-init is PID 1 of a sandbox node, and is not started by hand")
-	}
+func run(id, node string) error {
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGCHLD)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGCHLD, unix.SIGHUP)
 
 	s := &supervisor{
 		log: os.Stderr,
@@ -64,18 +106,18 @@ func Init(id, node string) error {
 		},
 	}
 	fmt.Fprintf(s.log, "%s node %s of lab %s starts\n", time.Now().Format(time.RFC3339Nano), node, id)
-	data, err := os.ReadFile(specPath)
+	data, err := os.ReadFile(SpecPath)
 	if err != nil {
 		return err
 	}
-	var sp spec
+	var sp Spec
 	if err := json.Unmarshal(data, &sp); err != nil {
-		return fmt.Errorf("%s: %w", specPath, err)
+		return fmt.Errorf("%s: %w", SpecPath, err)
 	}
 	if err := removeAtBoot("/"); err != nil {
 		fmt.Fprintln(s.log, err) // what was to go stays
 	}
-	os.Setenv("PATH", searchPath)
+	os.Setenv("PATH", SearchPath)
 	os.Setenv("HOME", "/root")
 	for _, d := range []string{"/run/sshd", "/run/lock", "/run/docker"} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -89,7 +131,7 @@ func Init(id, node string) error {
 		return err
 	}
 	linked := make(chan error, 1)
-	go func() { linked <- joinNetwork(sp) }()
+	go func() { linked <- JoinNetwork(sp) }()
 
 	requests := make(chan request)
 	if err := listenControl(requests); err != nil {
@@ -114,11 +156,14 @@ func Init(id, node string) error {
 			}
 			relaying = nil
 		case sig := <-signals:
-			if sig != unix.SIGCHLD {
+			switch sig {
+			case unix.SIGCHLD:
+				s.reap()
+			case unix.SIGHUP: // there is nothing to read again
+			default:
 				s.shutdown(signals)
 				return nil
 			}
-			s.reap()
 		case r := <-requests:
 			s.serve(r, signals)
 		case <-wake:
@@ -131,7 +176,9 @@ func Init(id, node string) error {
 func removeAtBoot(root string) error {
 	files, err := filepath.Glob(filepath.Join(root, "etc/tmpfiles.d/dcalab-*.conf"))
 	for _, file := range files {
-		for line := range strings.Lines(readText(file)) {
+		text, e := os.ReadFile(file)
+		err = errors.Join(err, e)
+		for line := range strings.Lines(string(text)) {
 			if path, ok := strings.CutPrefix(strings.TrimSpace(line), "r! "); ok {
 				if e := os.Remove(filepath.Join(root, path)); !errors.Is(e, os.ErrNotExist) {
 					err = errors.Join(err, e)
@@ -160,9 +207,9 @@ func loopbackUp() error {
 	})
 }
 
-// joinNetwork waits until the host has put the lab's interface into this
-// node's network namespace, and gives it the node's address.
-func joinNetwork(sp spec) error {
+// JoinNetwork waits until the host has put the lab's interface into the network
+// namespace that the caller is in, and gives it the node's address.
+func JoinNetwork(sp Spec) error {
 	var link netlink.Link
 	if !poll(linkTimeout, func() bool {
 		var err error

@@ -1,4 +1,4 @@
-package sandbox
+package pid1
 
 import (
 	"bufio"
@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// request is one order that came in over the control socket.
+// request is one that came in over the control socket.
 type request struct {
 	action, unit string
 	answer       chan<- string
@@ -53,7 +53,7 @@ func (s *supervisor) serve(r request, signals <-chan os.Signal) {
 	r.answer <- "error: unit " + r.unit + " not found: this node runs ssh and docker"
 }
 
-// listenControl serves the socket behind Service. As with systemctl, anybody
+// listenControl serves the socket behind ServiceCommand. As with systemctl, anybody
 // in the node may ask for a status; the rest is for root.
 func listenControl(requests chan<- request) error {
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: ctlSocket, Net: "unix"})
@@ -105,21 +105,20 @@ func byRoot(c *net.UnixConn) bool {
 	return err == nil && root
 }
 
-// Service asks PID 1 of the node in which it runs to start, stop, restart or
+// ask asks PID 1 of the node in which it runs to start, stop, restart or
 // tell the status of a service ("docker", "ssh"), and gives "active" or
-// "inactive" once that is done. `service` and `systemctl` call it inside a node.
-// As with systemd, an engine that was started listens then, so that the next
-// command finds it.
-func Service(action, unit string) (string, error) {
-	state, err := order(action, unit)
+// "inactive" once that is done. As with systemd, an engine that was started
+// listens then, so that the next command finds it.
+func ask(action, unit string) (string, error) {
+	state, err := send(action, unit)
 	if err == nil && unit == "docker" && (action == "start" || action == "restart") && state == "active" {
 		awaitEngine(listenTimeout)
 	}
 	return state, err
 }
 
-// order sends PID 1 a request and gives its answer.
-func order(action, unit string) (string, error) {
+// send sends PID 1 a request and gives its answer.
+func send(action, unit string) (string, error) {
 	c, err := net.Dial("unix", ctlSocket)
 	if err != nil {
 		return "", err
@@ -141,13 +140,13 @@ func order(action, unit string) (string, error) {
 // host reaches a node without a route, also when the lab's network is cut.
 func listenRelay() error {
 	// It appears in one step, with its owner and mode.
-	half := relaySocket + ".new"
+	half := RelaySocket + ".new"
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: half, Net: "unix"})
 	if err != nil {
 		return err
 	}
 	l.SetUnlinkOnClose(false)
-	if fi, err := os.Stat(filepath.Dir(relaySocket)); err == nil {
+	if fi, err := os.Stat(filepath.Dir(RelaySocket)); err == nil {
 		if st, ok := fi.Sys().(*syscall.Stat_t); ok {
 			if err := os.Chown(half, int(st.Uid), int(st.Gid)); err != nil {
 				return err
@@ -157,7 +156,7 @@ func listenRelay() error {
 	if err := os.Chmod(half, 0o600); err != nil {
 		return err
 	}
-	if err := os.Rename(half, relaySocket); err != nil {
+	if err := os.Rename(half, RelaySocket); err != nil {
 		return err
 	}
 	go acceptAll(l, relay)
@@ -204,10 +203,10 @@ func awaitEngine(patience time.Duration) {
 	// is SO_ACCEPTCON, somebody listens (proc_net_unix(5)).
 	listens := regexp.MustCompile(`(?m)^\S+ \S+ \S+ 00010000 .* (/var)?/run/docker\.sock$`)
 	poll(patience, func() bool {
-		if listens.MatchString(readText("/proc/net/unix")) {
+		if sockets, err := os.ReadFile("/proc/net/unix"); err == nil && listens.Match(sockets) {
 			return true
 		}
-		state, err := order("status", "docker")
+		state, err := send("status", "docker")
 		return err != nil || state != "active"
 	})
 }

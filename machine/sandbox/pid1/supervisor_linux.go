@@ -1,4 +1,4 @@
-package sandbox
+package pid1
 
 import (
 	"errors"
@@ -134,14 +134,14 @@ func (s *supervisor) reap() {
 	}
 }
 
-// stop ends one service, killing it after stopTimeout, and waits for it.
+// stop ends one service, killing it after StopTimeout, and waits for it.
 func (s *supervisor) stop(v *service, signals <-chan os.Signal) {
 	v.wanted = false
 	if v.pid == 0 {
 		return
 	}
 	_ = unix.Kill(v.pid, unix.SIGTERM)
-	kill := time.After(stopTimeout)
+	kill := time.After(StopTimeout)
 	for v.pid != 0 {
 		select {
 		case <-signals:
@@ -155,7 +155,7 @@ func (s *supervisor) stop(v *service, signals <-chan os.Signal) {
 // shutdown stops every service, the last one, the engine, first.
 func (s *supervisor) shutdown(signals <-chan os.Signal) {
 	// From here on the node must not look as if it were up.
-	_ = os.Remove(relaySocket)
+	_ = os.Remove(RelaySocket)
 	for i := len(s.services) - 1; i >= 0; i-- {
 		s.stop(s.services[i], signals)
 	}
